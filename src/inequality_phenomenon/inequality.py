@@ -16,18 +16,21 @@ def gini(values: Float[Tensor, "... n"]) -> Float64[Tensor, "..."]:
     ``values``: non-negative, finite, not all zero. Uniform values give 0, a single non-zero one (n - 1) / n.
     Not changed by scaling or by order. Raises ``ValueError`` naming the first offending row.
     """
-    if values.ndim == 0 or values.shape[-1] == 0:
-        raise ValueError(f"the Gini index needs at least one value on the last axis, got shape {tuple(values.shape)}")
-    values = values.double()
-    total = values.sum(-1)
-    _refuse(~torch.isfinite(values).all(-1), "has NaN or infinite values")
-    _refuse((values < 0).any(-1), "has negative values; take absolute or positive values first")
-    _refuse(total == 0, "is all zero: its Gini index is not defined")
-    _refuse(~torch.isfinite(total), "is too large to be summed")
-    ordered = (values / values.amax(-1, keepdim=True)).sort(-1).values  # scaled, so that tiny values do not underflow
+    ordered = _shares(values).sort(-1).values
     n = values.shape[-1]
     weights = torch.arange(n, 0, -1, dtype=torch.float64, device=values.device)  # n + 1 - i
     return (n + 1 - 2 * (ordered * weights).sum(-1) / ordered.sum(-1)) / n
+
+
+def _shares(values: Tensor) -> Tensor:
+    """The values in float64, relative to the largest of their row, so that sums neither overflow nor underflow."""
+    if values.ndim == 0 or values.shape[-1] == 0:
+        raise ValueError(f"inequality needs at least one value on the last axis, got shape {tuple(values.shape)}")
+    values = values.double()
+    _refuse(~torch.isfinite(values).all(-1), "has NaN or infinite values")
+    _refuse((values < 0).any(-1), "has negative values; take absolute or positive values first")
+    _refuse((values == 0).all(-1), "is all zero: its inequality is not defined")
+    return values / values.amax(-1, keepdim=True)
 
 
 def _refuse(bad: Tensor, reason: str) -> None:
@@ -57,10 +60,16 @@ def global_gini(
 
     ``sign``: "absolute" takes |a| (the paper's text), "positive" takes max(a, 0) (the second released script).
     """
-    maps = _checked_maps(maps)
     if sign not in ("absolute", "positive"):
         raise ValueError(f"unknown sign {sign!r}; known: absolute, positive")
-    return gini((maps.abs() if sign == "absolute" else maps.clamp_min(0)).flatten(1))
+    maps = _checked_maps(maps)
+    return _gini_of_images(maps.abs() if sign == "absolute" else maps.clamp_min(0))
+
+
+def _gini_of_images(values: Tensor) -> Tensor:
+    values = values.flatten(1)
+    _refuse_image((values == 0).all(1), "has no value above zero in this reading: its Gini index is not defined")
+    return gini(values)
 
 
 def region_sums(maps: Float[Tensor, "n c h w"], region: int) -> Float64[Tensor, "n rows columns"]:
@@ -68,6 +77,8 @@ def region_sums(maps: Float[Tensor, "n c h w"], region: int) -> Float64[Tensor, 
 
     Raises ``ValueError`` where ``region`` does not divide both sides.
     """
+    if maps.ndim != 4:
+        raise ValueError(f"attribution maps have shape (N, channels, height, width), got {tuple(maps.shape)}")
     n, channels, height, width = maps.shape
     if region < 1 or height % region or width % region:
         raise ValueError(f"regions of {region}x{region} do not tile an image of {height}x{width}")
@@ -83,6 +94,8 @@ def regional_gini(
     ``sum_of_absolute``: blocks of |a|; ``sum_of_positive``: blocks of max(a, 0); ``positive_of_sum``: max(block, 0);
     ``absolute_of_sum``: |block|; ``no_blocks_positive``: max(a, 0) without blocks (the first released script).
     """
+    if reduce not in REDUCES:
+        raise ValueError(f"unknown reduce {reduce!r}; known: {', '.join(REDUCES)}")
     maps = _checked_maps(maps)
     if reduce == "sum_of_absolute":
         values = region_sums(maps.abs(), region)
@@ -92,19 +105,18 @@ def regional_gini(
         values = region_sums(maps, region).clamp_min(0)
     elif reduce == "absolute_of_sum":
         values = region_sums(maps, region).abs()
-    elif reduce == "no_blocks_positive":
-        values = maps.clamp_min(0)
     else:
-        raise ValueError(f"unknown reduce {reduce!r}; known: {', '.join(REDUCES)}")
-    return gini(values.flatten(1))
+        values = maps.clamp_min(0)
+    return _gini_of_images(values)
 
 
 def lorenz_curve(values: Float[Tensor, "... n"], points: int = 101) -> Float64[Tensor, "... points"]:
     """Share of the total held by the least important fraction 0, ..., 1 of the values, at ``points`` equal steps.
 
-    The Gini index is 1 minus twice the area under this curve (up to the 1 / n of Equation 4).
+    The Gini index is 1 minus twice the area under this curve (exactly, where every value has its own point).
+    Values as for ``gini``, with the same errors.
     """
-    ordered = values.double().sort(-1).values
+    ordered = _shares(values).sort(-1).values
     cumulated = torch.nn.functional.pad(ordered.cumsum(-1), (1, 0))
     places = torch.linspace(0, values.shape[-1], points, dtype=torch.float64, device=values.device)
     low = places.floor().long().clamp_max(values.shape[-1] - 1)
@@ -113,8 +125,11 @@ def lorenz_curve(values: Float[Tensor, "... n"], points: int = 101) -> Float64[T
 
 
 def top_share(values: Float[Tensor, "... n"], counts: list[int]) -> Float64[Tensor, "... counts"]:
-    """Share of the total carried by the ``counts`` largest values: the paper's own definition of dominance (3.1)."""
-    cumulated = values.double().sort(-1, descending=True).values.cumsum(-1)
-    if min(counts) < 1 or max(counts) > values.shape[-1]:
+    """Share of the total carried by the ``counts`` largest values: the paper's own definition of dominance (3.1).
+
+    Values as for ``gini``, with the same errors.
+    """
+    cumulated = _shares(values).sort(-1, descending=True).values.cumsum(-1)
+    if not counts or min(counts) < 1 or max(counts) > values.shape[-1]:
         raise ValueError(f"counts must lie between 1 and {values.shape[-1]}, got {counts}")
     return cumulated[..., torch.tensor(counts, device=values.device) - 1] / cumulated[..., -1:]

@@ -11,8 +11,11 @@ PROFILES = ROOT / "profiles"
 NOTEBOOKS = ROOT / "notebooks"
 BOOK = ROOT / "book"
 EXECUTED = BOOK / "_executed"
+VENDOR = BOOK / "static" / "vendor"  # JavaScript fetched at build time, never tracked
+HEADLINE_FIGURE = BOOK / "static" / "headline.png"
 REFERENCE = ROOT / "results" / "reference"
 PUBLISHED_VALUES = ROOT / "results" / "published_values.csv"
+COMMON_SUBSET = CHECKPOINTS / "common_subset.json"
 TRAINING = ROOT / ".training"  # states of unfinished trainings, never tracked
 CACHE = Path(os.environ.get("INEQUALITY_CACHE", ROOT / ".cache"))  # attributions and measurements
 

@@ -15,6 +15,15 @@ from .models import fold_batch_norm
 Norm = Literal["linf", "l2"]
 
 
+def parse_fraction(text: str) -> float:
+    """A number or a quotient of two, as in "8/255", "0.5/255" or "0.25"; ``ValueError`` for anything else."""
+    numerator, _, denominator = text.partition("/")
+    try:
+        return float(Fraction(numerator) / Fraction(denominator or 1))
+    except ZeroDivisionError:
+        raise ValueError(f"{text} divides by zero") from None
+
+
 @dataclass(frozen=True)
 class Threat:
     """All perturbations of norm at most ``epsilon``, in pixel units of [0, 1]."""
@@ -24,8 +33,16 @@ class Threat:
 
     def __str__(self) -> str:
         if self.norm == "linf":
-            return f"linf {Fraction(self.epsilon * 255).limit_denominator(100)}/255"
+            return f"linf {self.epsilon * 255:.6g}/255"
         return f"l2 {self.epsilon:g}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Threat":
+        """The threat that ``str`` writes as "linf 8/255" or "l2 0.5"."""
+        norm, _, epsilon = text.partition(" ")
+        if norm not in ("linf", "l2"):
+            raise ValueError(f"unknown threat {text!r}; write it like 'linf 8/255' or 'l2 0.5'")
+        return cls(norm, parse_fraction(epsilon))  # type: ignore[arg-type]
 
 
 def _per_image(values: Tensor) -> Tensor:

@@ -1,0 +1,822 @@
+"""Figures and tables in one style: the same colour for the same model everywhere, alt text made from the numbers."""
+
+import html
+import re
+from base64 import b64encode
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.figure import Figure as MatplotlibFigure
+from torch import Tensor
+
+from .attacks import CLOSE
+from .measurements import Example
+from .models import REGISTRY
+from .results import Compared, Contrasted, Run, compare, load_reference, named, published_values, table1_cells
+from .statistics import Estimate, PairedTest, bootstrap_mean, wilson
+
+plt.rcParams |= {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "inequality",
+}
+
+# Colour-blind safe (Okabe and Ito 2008). The l_inf ladder darkens with epsilon; markers differ, so colour is never alone.
+_LOOKS = {
+    "standard": ("#0072B2", "o"),
+    "linf1": ("#F0C05A", "v"),
+    "linf2": ("#E69F00", "^"),
+    "linf4": ("#D55E00", "s"),
+    "linf8": ("#8C2D04", "D"),
+    "l2": ("#009E73", "P"),
+    "cutout": ("#CC79A7", "X"),
+    "igd": ("#56B4E9", "*"),
+    "pruned": ("#666666", "h"),
+    "early": ("#4C6A92", "p"),
+    "pgd3": ("#5E3C99", "<"),
+}
+
+
+def look(checkpoint: str) -> dict[str, str]:
+    """Colour and marker of a checkpoint, by the training in its name (``cifar10-NETWORK-TRAINING-sSEED``)."""
+    training = checkpoint.split("-")[2] if checkpoint.count("-") >= 3 else checkpoint
+    keys = [key for key in _LOOKS if key in training]
+    colour, marker = _LOOKS[keys[-1] if keys else "standard"]
+    return {"color": colour, "marker": marker}
+
+
+def title_of(checkpoint: str) -> str:
+    """How tables and legends call a checkpoint."""
+    return REGISTRY[checkpoint].title
+
+
+# --- what a cell of a notebook shows ---------------------------------------------------------------------------
+
+
+@dataclass
+class Shown:
+    """HTML for the book and, for other outputs, a picture or plain text; shown by putting it last in a cell."""
+
+    html: str
+    text: str
+    png: bytes | None = None
+    alt: str = ""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        bundle = {"text/html": self.html, "text/plain": self.text}
+        return bundle | ({"image/png": b64encode(self.png).decode()} if self.png else {})
+
+
+def show(figure: MatplotlibFigure, *, name: str, caption: str, alt: str, vector: bool = True) -> Shown:
+    """A figure with its caption (the finding) and alt text (what a reader who cannot see it needs).
+
+    ``name`` becomes the anchor ``#fig-NAME``; ``vector=False`` for figures made of images.
+    """
+    png = _saved(figure, "png")
+    kind, content = ("svg+xml", _saved(figure, "svg")) if vector else ("png", png)
+    plt.close(figure)
+    source = f"data:image/{kind};base64,{b64encode(content).decode()}"
+    body = (
+        f"<figure id='fig-{name}' class='measured'><img src='{source}' alt='{html.escape(alt, quote=True)}'>"
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+    return Shown(body, f"{caption}\n{alt}", png, alt)
+
+
+def _saved(figure: MatplotlibFigure, kind: str) -> bytes:
+    buffer = BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, dpi=144, bbox_inches="tight", metadata=metadata)
+    return buffer.getvalue()
+
+
+def table(frame: pd.DataFrame, *, name: str, caption: str) -> Shown:
+    """A table with caption and row headers; cells are text that may hold HTML made by this module."""
+    head = "".join(f"<th scope='col'>{column}</th>" for column in frame.columns)
+    rows = [
+        "<tr>"
+        + "".join(f"<th scope='row'>{v}</th>" if i == 0 else f"<td>{v}</td>" for i, v in enumerate(row))
+        + "</tr>"
+        for row in frame.itertuples(index=False)
+    ]
+    body = (
+        f"<div class='table-scroll' tabindex='0' role='region' aria-label='Table: {name.replace('-', ' ')}'>"
+        f"<table id='tab-{name}' class='measured'><caption>{caption}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+    return Shown(body, f"{caption}\n{frame.to_string(index=False)}")
+
+
+def text_of(estimate: Estimate | None, percent: bool = False) -> str:
+    """Value, 95 % interval and n; "not measured here" where there is none."""
+    if estimate is None:
+        return "<span class='missing'>not measured here</span>"
+    value, low, high = (number(v, percent) for v in (estimate.value, estimate.low, estimate.high))
+    return f"<strong>{value}</strong> <small>[{low}, {high}]<br>n = {estimate.n}</small>"
+
+
+def number(value: float, percent: bool = False) -> str:
+    return f"{100 * value:.1f} %" if percent else f"{value:.3f}"
+
+
+def p_text(p: float | None) -> str:
+    return "" if p is None else f"p < {0.001}" if p < 0.001 else f"p = {p:.3f}"
+
+
+def difference_text(test: PairedTest | None, adjusted_p: float | None, percent: bool = False) -> str:
+    if test is None:
+        return "—"
+    scale, digits, unit = (100, 1, " points") if percent else (1, 3, "")
+    value, low, high = (f"{scale * v:+.{digits}f}" for v in (test.difference, test.low, test.high))
+    return f"{value}{unit} <small>[{low}, {high}]<br>{p_text(adjusted_p)}</small>"
+
+
+def verdict_badge(verdict: str) -> str:
+    return f"<span class='verdict {verdict.replace(' ', '-')}'>{verdict}</span>"
+
+
+def comparison_table(
+    reference: list[Compared], this_run: list[Compared], *, name: str, caption: str
+) -> Shown:
+    """The three columns of every table: paper, reference run, this run; then the paired test and both verdicts.
+
+    Both lists must hold the same cells in the same order.
+    """
+    rows = []
+    for committed, live in zip(reference, this_run, strict=True):
+        cell = live.cell
+        assert committed.cell.id == cell.id, "the two lists compare different cells"
+        percent = "gini" not in cell.column
+        shown = live if live.ours else committed
+        published = number(cell.paper, percent) if percent else f"{cell.paper:.2f}"
+        rows.append(
+            {
+                "": cell.label,
+                "Paper": published
+                + (f" <small>± {cell.spread:.2f}</small>" if cell.spread else "")
+                + (" <small>ImageNet</small>" if cell.dataset == "imagenet" else ""),
+                "Reference": text_of(committed.ours, percent),
+                "This run": text_of(live.ours, percent),
+                "Minus standard": difference_text(shown.difference, shown.adjusted_p, percent),
+                "Verdict (reference)": verdict_badge(committed.verdict),
+                "Verdict (this run)": verdict_badge(live.verdict),
+            }
+        )
+    return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+# --- chapter 01 ------------------------------------------------------------------------------------------------
+
+
+def gini_by_epsilon(this_run: list[Compared], reference: list[Compared], *, name: str, title: str) -> Shown:
+    """The Gini index of each model of a ladder: paper, reference and this run side by side, with intervals.
+
+    An empty ``reference`` means that ``this_run`` is the reference run itself.
+    """
+    figure, axes = plt.subplots(figsize=(7.5, 3.6))
+    places = np.arange(len(this_run))
+    axes.plot(places, [c.cell.paper for c in this_run], "k_", markersize=22, markeredgewidth=2, label="paper")
+    series = [(reference, -0.12, {"mfc": "white"}, "reference run"), (this_run, 0.12, {}, "this run")]
+    if not reference:
+        series = [(this_run, 0.0, {}, "reference run")]
+    for compared, shift, style, label in series:
+        for place, item in zip(places, compared, strict=True):
+            if item.ours:
+                seen = look(item.cell.checkpoint)
+                spread = [[item.ours.value - item.ours.low], [item.ours.high - item.ours.value]]
+                axes.errorbar(place + shift, item.ours.value, spread, fmt=seen["marker"], color=seen["color"], ms=8, capsize=4, **style)
+        axes.plot([], [], "o", color="#444444", label=label, **style)
+    axes.set_xticks(places, [c.cell.label.split(", ")[-1] for c in this_run])
+    axes.set_ylabel(title)
+    axes.legend(frameon=False)
+    measured = [c for c in this_run if c.ours]
+    words = "; ".join(f"{c.cell.label}: paper {c.cell.paper:.2f}, ours {c.ours.value:.3f}" for c in measured if c.ours)
+    first, last = measured[0], measured[-1]
+    assert first.ours and last.ours
+    trend = "rises" if last.ours.value > first.ours.value else "does not rise"
+    caption = (
+        f"{title} {trend} from {first.ours.value:.3f} ({first.cell.label}) to {last.ours.value:.3f} ({last.cell.label}) "
+        f"in {'this' if reference else 'the reference'} run. Dashes: the paper. Bars: 95 % bootstrap intervals over images."
+    )
+    return show(figure, name=name, caption=caption, alt=f"Dot plot of {title} by model. {words}.")
+
+
+def clipped(maps: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """Maps clipped at three standard deviations of their own values: the usual post-processing (paper, A.2)."""
+    bound = 3 * maps.flatten(1).std(1).view(-1, 1, 1, 1)
+    return maps.clamp(-bound, bound)
+
+
+def attribution_grid(
+    images: Float[Tensor, "n 3 h w"], maps: dict[str, Float[Tensor, "n 3 h w"]], labels: list[str], *, name: str
+) -> Shown:
+    """Images beside their attribution maps, one column a model, unclipped above clipped; importance is |a| over channels."""
+    columns = len(maps) + 1
+    figure, axes = plt.subplots(2 * len(images), columns, figsize=(1.55 * columns, 3.1 * len(images)), squeeze=False)
+    for row in range(2 * len(images)):
+        index, clip = divmod(row, 2)
+        axes[row, 0].imshow(images[index].permute(1, 2, 0).cpu().numpy())
+        axes[row, 0].set_ylabel(f"{labels[index]}\n{'clipped at 3σ' if clip else 'as it is'}", fontsize=9)
+        for column, (checkpoint, found) in enumerate(maps.items(), start=1):
+            importance = (clipped(found) if clip else found)[index].abs().sum(0).cpu().numpy()
+            axes[row, column].imshow(importance, cmap="magma", vmin=0)
+            if row == 0:
+                axes[row, column].set_title(title_of(checkpoint), fontsize=10)
+        for axis in axes[row]:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.grid(False)
+    names = ", ".join(title_of(checkpoint) for checkpoint in maps)
+    caption = (
+        "Integrated Gradients of the same images for each model, each map on its own scale from 0 (black) to its maximum. "
+        "Upper rows: the maps as they are. Lower rows: clipped at three standard deviations, as figures in this field usually are; "
+        "clipping hides how far the largest values stand out."
+    )
+    alt = f"Grid of {len(images)} CIFAR-10 images ({', '.join(labels)}) and their attribution maps for: {names}; each shown as it is and clipped."
+    return show(figure, name=name, caption=caption, alt=alt, vector=False)
+
+
+def lorenz_curves(curves: dict[str, Float[np.ndarray, " points"]], *, name: str) -> Shown:
+    """Mean Lorenz curve of |a| of each model."""
+    figure, axes = plt.subplots(figsize=(5.2, 4.6))
+    some = next(iter(curves.values()))
+    population = np.linspace(0, 100, len(some))
+    axes.plot([0, 100], [0, 100], ":", color="#444444", label="perfect equality")
+    for place, (checkpoint, curve) in enumerate(curves.items()):
+        axes.plot(population, 100 * curve, markevery=(4 * place, 20), ms=6, label=title_of(checkpoint), **look(checkpoint))
+    axes.set_xlabel("least important subpixels, %")
+    axes.set_ylabel("their share of the total |attribution|, %")
+    axes.legend(frameon=False)
+    half = {title_of(c): f"{100 * float(np.interp(50, population, curve)):.1f} %" for c, curve in curves.items()}
+    words = "; ".join(f"{model}: {share}" for model, share in half.items())
+    caption = f"Lorenz curves of |attribution|, averaged over images. The less important half of the subpixels holds: {words}."
+    return show(figure, name=name, caption=caption, alt=f"Lorenz curves. Share held by the lower half: {words}.")
+
+
+def top_share_curves(
+    shares: dict[str, Float[np.ndarray, " counts"]], counts: Float[np.ndarray, " counts"], total: int, *, name: str
+) -> Shown:
+    """Share of the total carried by the N most important subpixels: the paper's definition of dominance."""
+    figure, axes = plt.subplots(figsize=(6.4, 4))
+    for checkpoint, share in shares.items():
+        axes.plot(100 * counts / total, 100 * share, label=title_of(checkpoint), markevery=10, **look(checkpoint))
+    axes.set_xscale("log")
+    axes.set_xlabel(f"most important subpixels, % of {total}")
+    axes.set_ylabel("share of the total |attribution|, %")
+    axes.legend(frameon=False)
+    at = int(np.searchsorted(counts, 0.05 * total))
+    words = "; ".join(f"{title_of(c)}: {100 * share[at]:.1f} %" for c, share in shares.items())
+    caption = f"What the most important subpixels carry, averaged over images. The top 5 % carry: {words}."
+    return show(figure, name=name, caption=caption, alt=f"Curves of the share carried by the top N subpixels. Top 5 %: {words}.")
+
+
+def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> Shown:
+    """The five readings of regional inequality (and both of global) for each model, beside the paper's two columns."""
+    readings = list(next(iter(estimates.values())))
+    figure, axes = plt.subplots(figsize=(7.5, 4))
+    for checkpoint, values in estimates.items():
+        places = np.arange(len(readings))
+        spread = np.array([[e.value - e.low, e.high - e.value] for e in values.values()]).T
+        axes.errorbar([e.value for e in values.values()], places, xerr=spread, fmt=look(checkpoint)["marker"], color=look(checkpoint)["color"], ms=7, capsize=3, label=title_of(checkpoint))
+    paper = published_values(table="table1", dataset="cifar10", architecture="resnet18", metric="regional_gini")
+    values = paper.value.astype(float)
+    axes.axvspan(values.min(), values.max(), color="#999999", alpha=0.25, label="the paper's regional column")
+    axes.set_yticks(range(len(readings)), [reading.replace("regional_gini_", "").replace("_", " ") for reading in readings])
+    axes.invert_yaxis()
+    axes.set_xlabel("Gini index")
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    inside = [
+        reading.replace("regional_gini_", "").replace("_", " ")
+        for reading in readings
+        if all(values.min() - 0.03 <= found[reading].value <= values.max() + 0.03 for found in estimates.values())
+    ]
+    rest = ", ".join(inside) if inside else "none of the readings"
+    caption = (
+        f"Five readings of “regional inequality” give five answers. The paper's regional column spans {values.min():.2f} to "
+        f"{values.max():.2f} (gray); all models fall into it (± 0.03) with: {rest}."
+    )
+    words = "; ".join(
+        f"{title_of(c)}: " + ", ".join(f"{r.replace('regional_gini_', '')} {e.value:.3f}" for r, e in found.items())
+        for c, found in estimates.items()
+    )
+    return show(figure, name=name, caption=caption, alt=f"Dot plot of the readings by model. {words}.")
+
+
+def inequality_findings(ladder: list[Compared], records: pd.DataFrame, *, resamples: int) -> Shown:
+    """The chapter's conclusion in sentences made from the numbers of this run."""
+    measured = [item for item in ladder if item.ours]
+    sentences = []
+    for item in measured:
+        if item.difference is None or item.ours is None:
+            continue
+        low, high = item.difference.low, item.difference.high
+        excludes = "excludes" if low > 0 or high < 0 else "does not exclude"
+        sentences.append(
+            f"<li><strong>{item.cell.label}</strong>: global Gini index {item.ours.value:.3f}, "
+            f"{item.difference.difference:+.3f} against the standard model; the paired 95 % interval [{low:+.3f}, {high:+.3f}] "
+            f"{excludes} 0 (n = {item.difference.n}). Verdict: {verdict_badge(item.verdict)}</li>"
+        )
+    values = [item.ours.value for item in measured if item.ours]
+    rising = all(a < b for a, b in zip(values, values[1:], strict=False))
+    order = (
+        f"The mean rises with ε over all {len(values)} measured models." if rising
+        else "The mean does not rise at every step of ε: " + ", ".join(f"{value:.3f}" for value in values) + "."
+    )
+    return Shown(f"<ul class='findings'>{''.join(sentences)}<li>{order}</li></ul>", order)
+
+
+# --- chapter 02 ------------------------------------------------------------------------------------------------
+
+
+def listed(sentences: list[str]) -> Shown:
+    """Generated sentences as a list; they may hold HTML made by this module."""
+    plain = [re.sub(r"<[^>]+>", "", sentence) for sentence in sentences]
+    return Shown(f"<ul class='findings'>{''.join(f'<li>{s}</li>' for s in sentences)}</ul>", "\n".join(plain))
+
+
+def models_note(run: Run) -> Shown:
+    """Which models this run measures, and which ones the chapter plans but nobody has trained yet."""
+    sentences = [f"Measured in this run: {', '.join(named(name) for name in run.models)}."]
+    if run.untrained:
+        missing = ", ".join(named(name) for name in run.untrained)
+        sentences.append(f"Planned, but not trained yet: {missing}. What needs it is marked as not measured.")
+    return listed(sentences)
+
+
+def points(test: PairedTest, unit: str = "points") -> str:
+    """A difference with its interval: percentage points of rates, or another unit."""
+    scale, digits = (100, 1) if unit == "points" else (1, 2)
+    value, low, high = (f"{scale * v:+.{digits}f}" for v in (test.difference, test.low, test.high))
+    return f"{value} {unit} [{low}, {high}]"
+
+
+def contrast_table(
+    reference: list[Contrasted], this_run: list[Contrasted], *, name: str, caption: str, unit: str = "points"
+) -> Shown:
+    """Contrasts of the reference run and of this run; verdicts where the paper's claim implies a sign.
+
+    Both lists must hold the same contrasts in the same order.
+    """
+    rows = []
+    for committed, live in zip(reference, this_run, strict=True):
+        assert committed.contrast == live.contrast, "the two lists hold different contrasts"
+        row = {"": live.contrast.label, "Reference": _contrast_cell(committed, unit), "This run": _contrast_cell(live, unit)}
+        if live.contrast.expected is not None:
+            row["Verdict (reference)"] = verdict_badge(committed.verdict)
+            row["Verdict (this run)"] = verdict_badge(live.verdict)
+        rows.append(row)
+    return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+def _contrast_cell(item: Contrasted, unit: str) -> str:
+    if item.difference is None:
+        return text_of(None)
+    value, _, interval = points(item.difference, unit).partition(" [")
+    means = [f"{100 * e.value:.1f} %" if unit == "points" else f"{e.value:.2f}" for e in item.terms]
+    sums = " − ".join(means) if len(means) == 2 else f"({means[0]} − {means[1]}) − ({means[2]} − {means[3]})"
+    return (
+        f"<strong>{value}</strong> <small>[{interval}<br>{p_text(item.adjusted_p)}, n = {item.difference.n}"
+        f"<br>{sums}</small>"
+    )
+
+
+def _best(this_run: list[Any], reference: list[Any]) -> list[tuple[Any, str]]:
+    """Each item of this run, or the reference run's where this run has none; with the words that say so."""
+    found = []
+    for live, committed in zip(this_run, reference, strict=True):
+        measured = live.ours if isinstance(live, Compared) else live.difference
+        spare = committed.ours if isinstance(committed, Compared) else committed.difference
+        found.append((live, "") if measured or not spare else (committed, " (reference run)"))
+    return found
+
+
+def _decided(item: Compared | Contrasted, more: str, less: str, open_: str) -> str:
+    """The word for the sign of a difference, if its adjusted p-value is below 0.05."""
+    if item.difference is None or item.adjusted_p is None or item.adjusted_p >= 0.05:
+        return open_
+    return more if item.difference.difference > 0 else less
+
+
+def _tally(items: list[Any], more: str, less: str) -> str:
+    """In how many comparisons the difference has which sign."""
+    words = [_decided(item, "more", "less", "open") for item in items if item.difference]
+    return (
+        f"{more} in {words.count('more')} of {len(words)} comparisons, {less} in {words.count('less')}, "
+        f"undecided in {words.count('open')} (Holm-adjusted over all of them)"
+    )
+
+
+def _claim(items: list[tuple[Any, str]], subject: str) -> str:
+    """How many of the primary comparisons have the paper's direction."""
+    verdicts = [item.verdict for item, _ in items]
+    for_it = verdicts.count("same direction") + verdicts.count("reproduced")
+    against = verdicts.count("contradicted")
+    unknown = verdicts.count("not measured here")
+    rest = len(verdicts) - for_it - against - unknown
+    parts = [f"confirmed for {for_it}", f"contradicted for {against}", f"undecided for {rest}"]
+    parts += [f"not measured for {unknown}"] * bool(unknown)
+    return f"<strong>The paper's direction, of {len(verdicts)} {subject}: {', '.join(parts)}.</strong>"
+
+
+def _compared_sentence(item: Compared, source: str) -> str:
+    """One comparison with the standard model in words."""
+    if item.ours is None or item.difference is None or item.cell.baseline is None:
+        return f"<strong>{item.cell.label}</strong>: not measured here."
+    base = item.ours.value - item.difference.difference
+    paper = 100 * (item.cell.paper - item.cell.baseline[1])
+    where = " on ImageNet" if item.cell.dataset == "imagenet" else ""
+    return (
+        f"<strong>{item.cell.label}</strong>{source}: {number(item.ours.value, True)} fail, of the standard model "
+        f"{number(base, True)}: {points(item.difference)}, {p_text(item.adjusted_p)}, n = {item.difference.n}. The paper's "
+        f"difference{where} is {paper:+.1f} points. Verdict: {verdict_badge(item.verdict)}"
+    )
+
+
+def noise_curves(
+    records: pd.DataFrame, kinds: list[str], budgets: list[int], *, name: str, resamples: int, total: int = 3072
+) -> Shown:
+    """Figure 3: failure against the number of noisy subpixels, a panel for each kind of noise, a line for each model."""
+    figure, panels = plt.subplots(1, len(kinds), figsize=(9.5, 3.6), sharey=True, squeeze=False)
+    words = []
+    for axes, kind in zip(panels[0], kinds, strict=True):
+        for checkpoint, rows in records[records.condition == kind].groupby("checkpoint", sort=False):
+            found = [bootstrap_mean(rows[f"failure_{b}"].to_numpy(), resamples=resamples) for b in budgets]
+            values, low, high = (100 * np.array([getattr(e, side) for e in found]) for side in ("value", "low", "high"))
+            axes.plot(budgets, values, label=title_of(checkpoint), ms=6, **look(checkpoint))
+            axes.fill_between(budgets, low, high, color=look(checkpoint)["color"], alpha=0.15, lw=0)
+            words.append(f"{kind}, {title_of(checkpoint)}: {values[0]:.1f} % to {values[-1]:.1f} %")
+        axes.set_xscale("log")
+        axes.set_xticks(budgets, [str(budget) for budget in budgets])
+        axes.minorticks_off()
+        axes.set_title(kind, fontsize=11)
+        axes.set_xlabel(f"noisy subpixels of {total}")
+    panels[0, 0].set_ylabel("images that fail, %")
+    panels[0, 0].set_ylim(bottom=0)
+    panels[0, 0].legend(frameon=False, fontsize=9)
+    caption = (
+        f"Failure rates from {budgets[0]} to {budgets[-1]} noisy subpixels: {'; '.join(words)}. "
+        "Bands: 95 % bootstrap intervals over images."
+    )
+    return show(figure, name=name, caption=caption, alt=f"Three line charts, one a kind of noise. {'; '.join(words)}.")
+
+
+def noise_pictures(pictures: dict[str, Float[Tensor, "n 3 h w"]], *, name: str, caption: str) -> Shown:
+    """The same images clean and with each kind of noise, clipped to what a screen can show."""
+    count = len(next(iter(pictures.values())))
+    figure, axes = plt.subplots(count, len(pictures), figsize=(1.8 * len(pictures), 1.8 * count), squeeze=False)
+    for column, (title, images) in enumerate(pictures.items()):
+        axes[0, column].set_title(title, fontsize=10)
+        for row in range(count):
+            axes[row, column].imshow(images[row].clamp(0, 1).permute(1, 2, 0).cpu().numpy())
+            axes[row, column].set_axis_off()
+    alt = f"Grid of {count} CIFAR-10 images in {len(pictures)} versions each: {', '.join(pictures)}."
+    return show(figure, name=name, caption=caption, alt=alt, vector=False)
+
+
+def close_calls(records: dict[str, pd.DataFrame]) -> Shown:
+    """How many predictions were too close to be trusted to another batch size or number of threads."""
+    found = [table[[c for c in ("checkpoint", "image_id", "condition") if c in table]][table.close_call]
+             for table in records.values() if "close_call" in table]  # fmt: skip
+    close = pd.concat(found).drop_duplicates()
+    total = sum(len(table) for table in records.values() if "close_call" in table)
+    names = [f"{row.condition}, {title_of(row.checkpoint)}, test image {row.image_id}" for row in close.head(10).itertuples()]
+    rest = f": {'; '.join(names)}{'; …' if len(close) > 10 else ''}." if names else "."
+    return listed([f"Close calls (two top logits nearer than {CLOSE:g}): {len(close)} of {total} outcomes{rest}"])
+
+
+def tally_note(reference: list[Contrasted], this_run: list[Contrasted], what: str) -> Shown:
+    """In how many of many comparisons with the standard model which of the two fails more."""
+    words = [
+        f"{run}: the {what} fails more than the standard model {_tally(items, 'significantly', 'significantly less')}."
+        for run, items in (("Reference run", reference), ("This run", this_run))
+        if any(item.difference for item in items)
+    ]
+    return listed(words or [f"The {what}: not measured here."])
+
+
+def noise_findings(
+    primary: list[tuple[Compared, str]],
+    where: list[tuple[Contrasted, str]],
+    controls: list[tuple[Contrasted, str]],
+    *,
+    robust: str,
+    second: str,
+) -> Shown:
+    """The chapter's conclusion in sentences made from the numbers. ``second``: the model trained without N-FGSM."""
+    first = [(i, s) for i, s in primary if i.cell.checkpoint == robust]
+    again = [(i, s) for i, s in primary if i.cell.checkpoint == second]
+    sentences = [_claim(first, f"kinds of noise, {named(robust)} against standard")]
+    sentences += [_compared_sentence(*item) for item in first]
+    if any(item.ours for item, _ in again):
+        same = sum(a.verdict == b.verdict for (a, _), (b, _) in zip(first, again, strict=True))
+        sentences.append(
+            f"{_claim(again, f'kinds of noise, {named(second)} against standard')} The verdict is the same as for "
+            f"{named(robust)} in {same} of {len(again)} kinds."
+        )
+        sentences += [_compared_sentence(*item) for item in again]
+    else:
+        state = "not measured here" if second in REGISTRY else "not trained yet"
+        sentences.append(
+            f"{named(second)}: {state}. Until it is measured, an effect of adversarial training cannot be told from "
+            "an effect of the uniform noise that N-FGSM trains with."
+        )
+    sentences += [_where_sentence(*item) for item in where]
+    known = [item for item, _ in controls if item.difference]
+    if known:
+        sentences.append(f"Over all controls, {named(robust)} fails {_tally(known, 'more than standard', 'less')}.")
+    return listed(sentences)
+
+
+def _where_sentence(item: Contrasted, source: str) -> str:
+    """One question about places in words: within a model (two terms), or between models (four)."""
+    if item.difference is None:
+        return f"<strong>{item.contrast.label}</strong>: not measured here."
+    if len(item.terms) == 2:
+        word = _decided(
+            item, "the chosen places do more harm", "the chosen places do less harm", "no difference between the places is shown"
+        )
+    else:
+        word = _decided(
+            item, "the choice of places adds more harm to the ℓ∞ model", "the choice of places adds less harm to the ℓ∞ model",
+            "no difference between the models in what the choice of places adds is shown",
+        )  # fmt: skip
+    p = p_text(item.adjusted_p)
+    return f"<strong>{item.contrast.label}</strong>{source}: {word} ({points(item.difference)}, {p}, n = {item.difference.n})."
+
+
+# --- chapter 03 ------------------------------------------------------------------------------------------------
+
+
+def area_note(reference: pd.DataFrame | None, this_run: pd.DataFrame, *, resamples: int, total: int = 1024) -> Shown:
+    """How much of the image the largest mask of each budget hides, measured."""
+    sentences = []
+    for run, records in (("Reference run", reference), ("This run", this_run)):
+        if records is None:
+            continue
+        for (condition, checkpoint), rows in records.groupby(["condition", "checkpoint"], sort=False):
+            found = bootstrap_mean(rows.area.to_numpy(float), resamples=resamples)
+            sentences.append(
+                f"{run}, {condition}, map of {title_of(checkpoint)}: the largest mask hides {found.value:.0f} of {total} pixels on "
+                f"average [{found.low:.0f}, {found.high:.0f}], {100 * found.value / total:.0f} % of the image, at most "
+                f"{rows.area.max()} (n = {found.n})."
+            )
+    return listed(sentences)
+
+
+def rates_figure(records: pd.DataFrame, conditions: list[str], *, name: str) -> Shown:
+    """Share of images fooled under each condition, with Wilson intervals, one colour a model."""
+    models = list(dict.fromkeys(records.checkpoint))
+    figure, axes = plt.subplots(figsize=(7.8, 0.38 * len(conditions) + 1.2))
+    words = []
+    for place, condition in enumerate(conditions):
+        for shift, checkpoint in enumerate(models):
+            rows = records[(records.condition == condition) & (records.checkpoint == checkpoint)]
+            if not len(rows):
+                continue
+            found = wilson(int(rows.fooled.sum()), len(rows))
+            value, low, high = (100 * v for v in (found.value, found.low, found.high))
+            seen = look(checkpoint)
+            axes.errorbar(
+                value, place + 0.24 * (shift - (len(models) - 1) / 2), xerr=[[value - low], [high - value]],
+                fmt=seen["marker"], color=seen["color"], ms=7, capsize=3, label=None if place else title_of(checkpoint),
+            )  # fmt: skip
+            words.append(f"{condition}, {title_of(checkpoint)}: {value:.1f} % [{low:.1f}, {high:.1f}], n = {found.n}")
+    axes.set_yticks(range(len(conditions)), conditions)
+    axes.invert_yaxis()
+    axes.set_xlabel("images fooled, %")
+    axes.set_xlim(left=0)
+    axes.legend(frameon=False, fontsize=9)
+    first = [word for word in words if word.startswith(f"{conditions[0]},")]
+    caption = f"The attack and its controls. {'; '.join(first)}. Bars: 95 % Wilson intervals."
+    return show(figure, name=name, caption=caption, alt=f"Dot plot of fooled images by condition. {'; '.join(words)}.")
+
+
+def first_success_figure(located: pd.DataFrame, *, name: str, total: int = 1024) -> Shown:
+    """Share of images fooled by masks up to an area, and up to a number of patches, at Algorithm 1's first success."""
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    words = []
+    for checkpoint, rows in located.groupby("checkpoint", sort=False):
+        fooled = rows[rows.fooled]
+        seen = look(checkpoint)
+        for axes, values, end in ((panels[0], 100 * fooled.area / total, 70), (panels[1], fooled["count"], located["count"].max())):
+            ordered = np.sort(values.to_numpy(float))
+            share = 100 * np.arange(len(ordered) + 1) / len(rows)
+            axes.step([0, *ordered, max(end, 1)], [*share, share[-1]], where="post", color=seen["color"], label=title_of(checkpoint))
+        middle = f"median {fooled.area.median():.0f} pixels and {fooled['count'].median():.0f} patches" if len(fooled) else "none"
+        words.append(f"{title_of(checkpoint)}: {len(fooled)} of {len(rows)} images fooled, first success at {middle}")
+    panels[0].set_xlabel("occluded area at the first success, % of the image")
+    panels[1].set_xlabel("patches at the first success")
+    panels[0].set_ylabel("images fooled so far, %")
+    panels[0].set_ylim(0, 100)
+    panels[0].legend(frameon=False, fontsize=9)
+    caption = f"{'; '.join(words)}. The medians are over fooled images only; the curves count all images."
+    return show(figure, name=name, caption=caption, alt=f"Two cumulative curves a model. {'; '.join(words)}.")
+
+
+def occlusion_pictures(examples: list[Example], *, name: str) -> Shown:
+    """Figures 1 and 4: image, map, and the image at first success, with what every model predicts before and after."""
+    figure, axes = plt.subplots(len(examples), 3, figsize=(7.6, 2.5 * len(examples)), squeeze=False)
+    for row, example in zip(axes, examples, strict=True):
+        shown = [example.image.permute(1, 2, 0).numpy(), example.importance.numpy(), example.occluded.permute(1, 2, 0).numpy()]
+        for axis, picture in zip(row, shown, strict=True):
+            axis.imshow(picture, cmap="magma")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.grid(False)
+        row[0].set_title(_guesses(example.before), fontsize=8)
+        row[1].set_title(f"map of {title_of(example.checkpoint)}", fontsize=8)
+        row[2].set_title(_guesses(example.after), fontsize=8)
+        row[0].set_ylabel(example.label, fontsize=9)
+        row[2].set_xlabel(f"{example.pixels} of {example.total} pixels" + ("" if example.fooled else ", not fooled"), fontsize=8)
+    words = "; ".join(
+        f"{e.label}, map of {title_of(e.checkpoint)}, {e.pixels} pixels: " + _guesses(e.after).replace("\n", ", ") for e in examples
+    )
+    fooled = sum(e.fooled for e in examples)
+    others = sum(e.after[other][0] == e.label for e in examples if e.fooled for other in e.after if other != e.checkpoint)
+    rest = f" In {others} of these the other model still recognises the occluded image." if fooled and len(examples[0].after) == 2 else ""
+    caption = (
+        "The first image of the subset in each of the first classes, its map, and the image at Algorithm 1's first success (else with the "
+        f"last mask). In {fooled} of {len(examples)} cases the map's own model is fooled.{rest} Above the pictures: what each model "
+        "predicts, with its confidence."
+    )
+    return show(figure, name=name, caption=caption, alt=f"Grid of images, maps and occluded images. {words}.", vector=False)
+
+
+def _guesses(predictions: dict[str, tuple[str, float]]) -> str:
+    return "\n".join(f"{title_of(model)}: {label} {100 * confidence:.0f} %" for model, (label, confidence) in predictions.items())
+
+
+def _both(item: Estimate | None) -> str:
+    if item is None:
+        return text_of(None)
+    if not np.isfinite(item.value):
+        return f"<span class='missing'>not determined by these data</span> <small>n = {item.n}</small>"
+    return f"<strong>{item.value:+.2f}</strong> <small>[{item.low:+.2f}, {item.high:+.2f}]<br>n = {item.n}</small>"
+
+
+def regression_table(
+    reference: dict[str, dict[str, Estimate]], this_run: dict[str, dict[str, Estimate]], *, name: str, caption: str
+) -> Shown:
+    """Log odds ratios of the nested regressions of ``results.explained``; the intercepts are left out."""
+    rows = [
+        {
+            "Regression on": specification,
+            "Predictor": predictor,
+            "Reference": _both(reference.get(specification, {}).get(predictor)),
+            "This run": _both(this_run.get(specification, {}).get(predictor)),
+        }
+        for specification, found in (this_run or reference).items()
+        for predictor in found
+        if predictor != "(intercept)"
+    ]
+    if not rows:
+        return listed(["The regression: not measured here."])
+    return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+def own_images_note(reference: pd.DataFrame | None, this_run: pd.DataFrame | None, common: pd.DataFrame, condition: str) -> Shown:
+    """The attack on the images that each model alone classifies correctly, beside the common subset. Not paired."""
+    sentences = []
+    for run, records in (("Common subset, this run", common), ("Own images, reference run", reference), ("Own images, this run", this_run)):
+        rows = pd.DataFrame() if records is None else records[records.condition == condition]
+        if not len(rows):
+            continue
+        found = {title_of(c): wilson(int(r.fooled.sum()), len(r)) for c, r in rows.groupby("checkpoint", sort=False)}
+        words = "; ".join(
+            f"{model} {number(e.value, True)} [{number(e.low, True)}, {number(e.high, True)}], n = {e.n}" for model, e in found.items()
+        )
+        sentences.append(f"{run}, {condition}: {words}.")
+    return listed(sentences)
+
+
+def occlusion_findings(
+    primary: list[tuple[Compared, str]], published: list[tuple[Compared, str]], controls: list[tuple[Contrasted, str]], *, robust: str
+) -> Shown:
+    """What the tables of the chapter say about the claim, in sentences made from the numbers."""
+    primary = [(i, s) for i, s in primary if i.cell.baseline]
+    sentences = [_claim(primary, f"colours at the primary budget, {named(robust)} against standard")]
+    sentences += [_compared_sentence(*item) for item in primary]
+    claimed = [(i, s) for i, s in published if i.cell.baseline]
+    sentences.append(_claim(claimed, "colours of appendix A.10"))
+    sentences += [_compared_sentence(*item) for item in claimed]
+    known = [item for item, _ in controls if item.difference]
+    if known:
+        sentences.append(f"Over all controls, {named(robust)} is fooled {_tally(known, 'more than standard', 'less')}.")
+    return listed(sentences)
+
+
+def mechanism_findings(
+    gap: tuple[Contrasted, str],
+    where: tuple[Contrasted, str],
+    size: tuple[Contrasted, str],
+    equal: tuple[Contrasted, str],
+    margin: tuple[Contrasted, str],
+    fits: dict[str, dict[str, Estimate]],
+    *,
+    robust: str,
+) -> Shown:
+    """Why the two models differ: because of where the patch is, how large the masks are, or only because of margins.
+
+    ``gap``: the difference in fooled images; ``where``: inductive minus random, the l_inf model minus the standard one;
+    ``size``: occluded area; ``equal``: the gap at equal area; ``margin``: clean relative margins; ``fits``: of
+    ``results.explained``.
+    """
+    item, source = gap
+    if item.difference is None:
+        return listed(["The mechanism: not measured here."])
+    sign = 0 if _decided(item, "+", "-", "") == "" else int(np.sign(item.difference.difference))
+    fragile = {1: "is fooled more often", -1: "is fooled less often", 0: "is not shown to be fooled more or less often"}[sign]
+    sentences = [
+        f"{named(robust)} {fragile} than the standard model{source}: {points(item.difference)}, {p_text(item.adjusted_p)}, "
+        f"n = {item.difference.n}.",
+        _mechanism("Where", *where, "what the map adds over random places, ℓ∞ model minus standard", "points"),
+        _mechanism("How large", *size, "pixels that the largest mask hides, ℓ∞ model minus standard", "pixels"),
+        _mechanism("How large, held equal", *equal, "images fooled by one mask of equal area, ℓ∞ model minus standard", "points"),
+        _mechanism("Margins", *margin, "clean relative logit margin, ℓ∞ model minus standard", "units"),
+    ]
+    alone, adjusted = ([fit["model"] for name, fit in fits.items() if name.count("+") == count] for count in (0, 1))
+    if alone and adjusted:
+        sentences.append(
+            f"<strong>Regression.</strong> Log odds of being fooled, ℓ∞ model against standard: {_plain(alone[0])} alone, "
+            f"{_plain(adjusted[0])} at equal margin (n = {alone[0].n} image–model rows)."
+        )
+    if sign == 0:
+        return listed([*sentences, "<strong>Verdict.</strong> There is no established difference to explain."])
+    reasons = [
+        "where the patches are" if _signed(where[0]) == sign else "",
+        "how large the masks are" if _signed(size[0]) == sign and _signed(equal[0]) != sign else "",
+        "the margins" if _only_margins(sign, margin[0], alone, adjusted) else "",
+    ]
+    found = [reason for reason in reasons if reason]
+    direction = "more" if sign > 0 else "less"
+    if not found:
+        verdict = "none of the three (where, how large, margins) accounts for it in these data"
+    elif found == ["the margins"]:
+        verdict = "only its margins account for it; neither where the patches are nor how large they are does"
+    else:
+        verdict = f"it goes with {' and '.join(found)}"
+    return listed([*sentences, f"<strong>Verdict.</strong> {named(robust)} is {direction} fragile here; {verdict}."])
+
+
+def _mechanism(title: str, item: Contrasted, source: str, what: str, unit: str) -> str:
+    if item.difference is None:
+        return f"<strong>{title}.</strong> Not measured here."
+    word = _decided(item, "larger for the ℓ∞ model", "smaller for the ℓ∞ model", "no difference is shown")
+    found = f"{points(item.difference, unit)}, {p_text(item.adjusted_p)}, n = {item.difference.n}"
+    return f"<strong>{title}.</strong> {what[0].upper()}{what[1:]}{source}: {found}: {word}."
+
+
+def _plain(item: Estimate) -> str:
+    return f"{item.value:+.2f} [{item.low:+.2f}, {item.high:+.2f}]" if np.isfinite(item.value) else "not determined"
+
+
+def _signed(item: Contrasted) -> int:
+    """The sign of a decided difference, else 0."""
+    return {"+": 1, "-": -1, "": 0}[_decided(item, "+", "-", "")]
+
+
+def _only_margins(sign: int, margin: Contrasted, alone: list[Estimate], adjusted: list[Estimate]) -> bool:
+    """The gap has its sign alone, the margins differ so as to produce it, and at equal margin the gap is gone."""
+    if not alone or not adjusted or _signed(margin) != -sign:
+        return False
+    before, after = ((e.low > 0) - (e.high < 0) for e in (alone[0], adjusted[0]))
+    return before == sign and after != sign
+
+
+# --- the first page --------------------------------------------------------------------------------------------
+
+
+def headline_markdown() -> str:
+    """The summary table of README and welcome page: registry accuracies and the reference run's Table 1."""
+    rows = ["| Model | Clean accuracy | PGD-20 at its own ε | Global Gini index: paper | ours, reference run | Verdict |", "|---|---|---|---|---|---|"]
+    cells = [cell for cell in table1_cells("global_gini") if cell.checkpoint in REGISTRY]
+    for item in compare(cells, load_reference("01_inequality_test").get("inequality")):
+        entry = REGISTRY[item.cell.checkpoint]
+        robust = "—" if item.cell.baseline is None else f"{100 * next(iter(entry.test_robust.values())).rate:.1f} %"
+        ours = "not measured here"
+        if item.ours:
+            ours = f"{item.ours.value:.3f} [{item.ours.low:.3f}, {item.ours.high:.3f}], n = {item.ours.n}"
+        rows.append(
+            f"| {item.cell.label} | {100 * entry.test_clean.rate:.1f} % | {robust} | {item.cell.paper:.2f} | {ours} | {item.verdict} |"
+        )
+    return "\n".join(rows)
+
+
+def headline_figure() -> Shown:
+    """Global Gini index by model, paper and reference run, for README and welcome page."""
+    cells = table1_cells("global_gini")[:5]
+    found = compare(cells, load_reference("01_inequality_test").get("inequality"))
+    return gini_by_epsilon(found, [], name="headline", title="Global Gini index")

@@ -1,0 +1,42 @@
+"""Profiles: how much to compute. A profile is a list of values in ``profiles/NAME.yaml``; notebooks never ask for its name."""
+
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .paths import PROFILES
+
+
+class ProfileError(ValueError):
+    """A profile that does not exist or has a key or value that is not allowed."""
+
+
+class Chapter(BaseModel):
+    """What one notebook computes; ``options`` are the values of the notebook's own parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    models: tuple[str, ...]
+    n_images: int | None = Field(default=None, ge=2)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Profile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    n_images: int = Field(ge=2)
+    seed: int = 0
+    bootstrap: int = Field(default=9999, ge=99)  # resamples behind an interval
+    chapters: dict[str, Chapter]
+
+
+def load_profile(name: str) -> Profile:
+    """The profile ``profiles/NAME.yaml``; unknown names, keys and ill-typed values raise ``ProfileError``."""
+    file = PROFILES / f"{name}.yaml"
+    if not file.exists():
+        raise ProfileError(f"unknown profile {name!r}; known: {', '.join(sorted(p.stem for p in PROFILES.glob('*.yaml')))}")
+    try:
+        return Profile.model_validate({"name": name} | yaml.safe_load(file.read_text()))
+    except ValidationError as problem:
+        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())
+        raise ProfileError(f"{file.name}: {details}. Valid keys: {', '.join(Profile.model_fields)}") from None

@@ -1,0 +1,696 @@
+"""Measurements as files: a cache that notices damage, records with provenance, and the comparison with the paper.
+
+A measurement is a table with one row per image. Its cache key names everything that decides it: the function's
+source and that of every module it stands on, the parameters, the images and the checkpoint.
+"""
+
+import ast
+import hashlib
+import html
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from jaxtyping import Float32, Int64
+from safetensors.torch import load, save
+from torch import Tensor
+
+from .attribution import attribute, resolve_options
+from .datasets import CIFAR10_DIGESTS, correct_subset, load_cifar10
+from .files import atomic_path, read_sealed, sha256_of, write_sealed
+from .models import REGISTRY, Classifier, load_checkpoint
+from .paths import CACHE, EXECUTED, PUBLISHED_VALUES, REFERENCE, ROOT
+from .profiles import Chapter, Profile, load_profile
+from .statistics import Estimate, PairedTest, bootstrap_mean, holm, logistic_regression, mcnemar, paired_difference, wilson
+
+Verdict = Literal["reproduced", "same direction", "contradicted", "not reproduced", "not measured here"]
+
+
+# --- the cache -------------------------------------------------------------------------------------------------
+
+
+@cache
+def code_hash(module: str) -> str:
+    """SHA-256 of a module's source and of the package's modules that it imports, directly or not."""
+    package = __package__ or ""
+    todo, sources = [module], {}
+    while todo:
+        name = todo.pop()
+        if name in sources:
+            continue
+        sources[name] = inspect.getsource(importlib.import_module(f"{package}.{name}"))
+        imports = (node for node in ast.walk(ast.parse(sources[name])) if isinstance(node, ast.ImportFrom))
+        todo += [node.module for node in imports if node.level == 1 and node.module]
+    return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
+
+
+def cached(name: str, key: dict[str, Any], compute: Callable[[], bytes]) -> tuple[bytes, dict[str, Any]]:
+    """``compute()`` or what it gave before for the same key; also how long it took and whether it was cached.
+
+    Raises ``files.DamagedFile`` naming the file where a stored result was altered.
+    """
+    text = json.dumps(key, sort_keys=True)
+    file = CACHE / name / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.bin"
+    if file.exists():
+        payload = read_sealed(file)
+        header, _, content = payload.partition(b"\n")
+        return content, {"cached": True, **json.loads(header)}
+    started = time.perf_counter()
+    content = compute()
+    facts = {"seconds": round(time.perf_counter() - started, 3)}
+    write_sealed(file, json.dumps(facts).encode() + b"\n" + content)
+    return content, {"cached": False, **facts}
+
+
+# --- subjects and runs -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Subject:
+    """One registered model and the images it is measured on: test images that it classifies correctly."""
+
+    checkpoint: str
+    model: Classifier
+    images: Float32[Tensor, "n 3 32 32"]
+    labels: Int64[Tensor, " n"]
+    ids: list[int]  # places in the CIFAR-10 test set
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What identifies the model and the images."""
+        return {
+            "checkpoint": REGISTRY[self.checkpoint].sha256,
+            "data": CIFAR10_DIGESTS["test_images"],
+            "ids": hashlib.sha256(np.array(self.ids, np.int64)).hexdigest(),
+            "device": self.images.device.type,
+        }
+
+    def seen_by(self, checkpoint: str) -> "Subject":
+        """Another model on the same images, which it need not classify correctly."""
+        model = load_checkpoint(checkpoint, self.images.device)
+        return Subject(checkpoint, model, self.images, self.labels, self.ids)
+
+    def maps(self, method: str = "integrated_gradients", **options: Any) -> Float32[Tensor, "n 3 32 32"]:
+        """Signed attribution maps from ``attribute`` with the same arguments, cached."""
+        key = self.key | asdict(resolve_options(method, **options)) | {"method": method, "code": code_hash("attribution")}
+        content, _ = cached(
+            "maps",
+            key,
+            lambda: save(
+                {
+                    "maps": attribute(
+                        self.model, self.images, self.labels, method, ids=self.ids, progress=True, **options
+                    ).cpu()
+                }
+            ),
+        )
+        return load(content)["maps"].to(self.images.device)
+
+
+@dataclass
+class Run:
+    """One execution of one chapter: its values, its models and images, and what was measured, for the footer."""
+
+    chapter: str
+    profile: Profile
+    device: torch.device
+    n_images: int
+    seed: int
+    models: tuple[str, ...]
+    untrained: tuple[str, ...]  # models that the profile plans and the registry does not have yet
+    options: dict[str, Any]
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    records: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The two models that the paper compares: the standard one, and of the l_inf ladder the one of largest epsilon."""
+        standard = [name for name in self.models if training_of(name) == "standard"]
+        ladder = [name for name in self.models if re.fullmatch(r"linf\d+", training_of(name))]
+        if not standard or not ladder:
+            raise ValueError(f"this chapter compares a standard and an l_inf model, got {', '.join(self.models)}")
+        return standard[0], max(ladder, key=lambda name: int(training_of(name)[4:]))
+
+    @property
+    def reference(self) -> dict[str, pd.DataFrame]:
+        """The committed records of this chapter, by table; empty where there are none."""
+        return load_reference(self.chapter)
+
+    def subject(self, checkpoint: str, n_images: int | None = None, own: bool = False) -> Subject:
+        """The model on those of the first ``n_images`` of the common subset that it classifies correctly.
+
+        ``own``: instead on the first ``n_images`` that this model alone classifies correctly, in an order of all test
+        images that is drawn once (seed 0).
+        """
+        images, labels = _test_images(str(self.device))
+        count = self.n_images if n_images is None else n_images
+        order = np.random.default_rng(0).permutation(len(labels)) if own else correct_subset(count)
+        ids = torch.as_tensor(order, device=self.device)
+        model = load_checkpoint(checkpoint, self.device)
+        kept = ids[:0]
+        with torch.inference_mode():
+            for part in ids.split(500):
+                kept = torch.cat([kept, part[model(images[part]).argmax(1) == labels[part]]])[:count]
+                if len(kept) == count:
+                    break
+        return Subject(checkpoint, model, images[kept], labels[kept], kept.tolist())
+
+    def measure(
+        self,
+        function: Callable[..., dict[str, Any]],
+        conditions: dict[str, dict[str, Any]] | None = None,
+        *,
+        n_images: int | None = None,
+        models: tuple[str, ...] | None = None,
+        name: str | None = None,
+        own: bool = False,
+        **parameters: Any,
+    ) -> pd.DataFrame:
+        """``function(subject, **parameters)`` for every model: one row per model, condition and image.
+
+        ``function`` returns columns of one value an image. ``conditions`` maps a label, kept in the column ``condition``,
+        to further parameters. ``own``: as for ``subject``. Each model's and condition's table is cached by itself, so a killed run goes on. The
+        whole is the run's record ``name`` (default: the function's) and is written beside the executed notebook.
+        """
+        frames = []
+        for checkpoint in self.models if models is None else models:
+            subject = self.subject(checkpoint, n_images, own)
+            for condition, further in (conditions or {"": {}}).items():
+                table = measure(function, subject, self, **parameters, **further)
+                frames.append(table.assign(condition=condition) if conditions else table)
+        table = pd.concat(frames, ignore_index=True)
+        name = name or function.__name__
+        self.records[name] = table
+        with atomic_path(EXECUTED / "records" / self.chapter / f"{name}.parquet") as temporary:
+            table.to_parquet(temporary, index=False)
+        return table
+
+
+def open_run(
+    chapter: str,
+    profile: str = "laptop",
+    device: str = "auto",
+    n_images: int | None = None,
+    seed: int | None = None,
+    models: list[str] | None = None,
+    **options: Any,
+) -> Run:
+    """A chapter's run from a notebook's parameters; ``None`` means the profile's value.
+
+    Models that the profile plans and the registry lacks are left out and named in ``untrained``. Raises
+    ``ProfileError`` for an unknown profile, ``ValueError`` for an unknown model, device or number of images.
+    """
+    values = load_profile(profile)
+    own: Chapter = values.chapters[chapter]
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"unknown device {device!r}; known: auto, cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device cuda was asked for, but torch sees no GPU; use -p device cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    for name in models or ():
+        REGISTRY[name]  # noqa: B018 (raises with the known names)
+    planned = tuple(models or own.models)
+    count = next(n for n in (n_images, own.n_images, values.n_images) if n is not None)
+    if count < 2:
+        raise ValueError(f"n_images must be at least 2, since an interval needs a spread; got {count}")
+    return Run(
+        chapter=chapter,
+        profile=values,
+        device=torch.device(device),
+        n_images=count,
+        seed=values.seed if seed is None else seed,
+        models=tuple(name for name in planned if name in REGISTRY),
+        untrained=tuple(name for name in planned if name not in REGISTRY),
+        options=own.options | {key: value for key, value in options.items() if value is not None},
+    )
+
+
+@cache
+def _test_images(device: str) -> tuple[Tensor, Tensor]:
+    images, labels = load_cifar10("test")
+    return images.to(device), labels.to(device)
+
+
+def measure(function: Callable[..., dict[str, Any]], subject: Subject, run: Run | None = None, **parameters: Any) -> pd.DataFrame:
+    """The per-image record of ``function(subject, **parameters)``, cached; adds checkpoint and image id."""
+    module = function.__module__.rpartition(".")[2]
+    key = subject.key | {"function": function.__name__, "parameters": parameters, "code": code_hash(module)}
+    key["others"] = {name: REGISTRY[name].sha256 for name in sorted(_words(parameters)) if name in REGISTRY}
+
+    def compute() -> bytes:
+        columns = function(subject, **parameters)
+        table = pd.DataFrame({"checkpoint": subject.checkpoint, "image_id": subject.ids} | columns)
+        buffer = BytesIO()
+        table.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+
+    content, facts = cached(function.__name__, key, compute)
+    if run is not None:
+        run.steps.append({"step": function.__name__, "checkpoint": subject.checkpoint, "n": len(subject.ids)} | facts)
+    return pd.read_parquet(BytesIO(content))
+
+
+def _words(value: Any) -> set[str]:
+    """All texts in nested parameters: the names of other checkpoints are among them."""
+    if isinstance(value, dict):
+        return set().union(*map(_words, [*value, *value.values()]))
+    if isinstance(value, (list, tuple)):
+        return set().union(*map(_words, value))
+    return {value} if isinstance(value, str) else set()
+
+
+# --- reference records -----------------------------------------------------------------------------------------
+
+MANIFEST = REFERENCE / "manifest.yaml"
+
+
+def load_reference(chapter: str) -> dict[str, pd.DataFrame]:
+    """The committed records of the reference run, verified against their manifest.
+
+    Records of a model that has changed since are left out, so an outdated number is never shown.
+    """
+    manifest = yaml.safe_load(MANIFEST.read_text()) if MANIFEST.exists() else {}
+    tables = {}
+    for name, facts in manifest.get(chapter, {}).items():
+        file = REFERENCE / chapter / f"{name}.parquet"
+        if (found := sha256_of(file)) != facts["sha256"]:
+            raise RuntimeError(f"{file} was altered: SHA-256 {found}, manifest {facts['sha256']}; `make reference` remakes it")
+        current = [n for n, sha in facts["checkpoints"].items() if n in REGISTRY and REGISTRY[n].sha256 == sha]
+        table = pd.read_parquet(file)
+        tables[name] = table[table.checkpoint.isin(current)].reset_index(drop=True)
+    return tables
+
+
+def save_reference(profile: str) -> None:
+    """Make the records that ``profile`` just wrote beside the executed notebooks the committed reference."""
+    manifest: dict[str, Any] = {}
+    for file in sorted((EXECUTED / "records").glob("*/*.parquet")):
+        chapter = file.parent.name
+        table = pd.read_parquet(file)
+        target = REFERENCE / chapter / file.name
+        with atomic_path(target) as temporary:
+            table.to_parquet(temporary, index=False, compression="zstd")
+        manifest.setdefault(chapter, {})[file.stem] = {
+            "sha256": sha256_of(target),
+            "profile": profile,
+            "rows": len(table),
+            "checkpoints": {name: REGISTRY[name].sha256 for name in sorted(table.checkpoint.unique())},
+            "commit": _commit(),
+        }
+    with atomic_path(MANIFEST) as temporary:
+        temporary.write_text(yaml.safe_dump(manifest, sort_keys=True))
+
+
+def _commit() -> str:
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or "no git"
+
+
+# --- comparison with the paper ---------------------------------------------------------------------------------
+
+
+def published_values(**where: Any) -> pd.DataFrame:
+    """The paper's published values, one row a cell, restricted to ``column=value``."""
+    table = pd.read_csv(PUBLISHED_VALUES, keep_default_na=False)
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return table
+
+
+SHIPPED = {"resnet18": "resnet18w16", "densenet": "densenetbc40"}  # the paper's network -> the one that ships
+
+
+def checkpoint_of(architecture: str, training: str, epsilon_255: int | str, seed: int = 0) -> str:
+    """The name of our checkpoint for the paper's network and training; it need not exist."""
+    kind = training if training == "standard" else f"{training}{epsilon_255}"
+    return f"cifar10-{SHIPPED[architecture]}-{kind}-s{seed}"
+
+
+def training_of(checkpoint: str) -> str:
+    """The training in a checkpoint's name: standard, linf8, linf8_pgd3, ..."""
+    return checkpoint.split("-")[2]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One published value and where ours is found in the records.
+
+    ``baseline``: the standard model's checkpoint and published value, for the paper's direction; ``None`` for its own row.
+    """
+
+    id: str
+    label: str
+    paper: float
+    checkpoint: str
+    column: str
+    where: dict[str, Any] = field(default_factory=dict)
+    spread: float | None = None  # the paper's +-
+    baseline: tuple[str, float] | None = None
+    dataset: str = "cifar10"  # of the published value; where it is another, only the direction can be compared
+
+    @property
+    def tolerance(self) -> float:
+        return 0.03 if "gini" in self.column else 0.05
+
+
+def table1_cells(column: str) -> list[Cell]:
+    """The CIFAR-10 cells of the paper's Table 1 whose metric ``column`` measures; ResNet-18 first, in order of epsilon."""
+    metric = "global_gini" if column.startswith("global") else "regional_gini"
+    rows = published_values(table="table1", dataset="cifar10", metric=metric)
+    standard = {row.architecture: float(row.value) for row in rows.itertuples() if row.training == "standard"}
+    names = {"resnet18": "ResNet-18", "densenet": "DenseNet"}
+    return [
+        Cell(
+            id=row.id,
+            label=f"{names[row.architecture]}, " + ("standard" if row.training == "standard" else f"ℓ∞ {row.epsilon_255}/255"),
+            paper=float(row.value),
+            spread=float(row.sd),
+            checkpoint=checkpoint_of(row.architecture, row.training, row.epsilon_255),
+            column=column,
+            baseline=None
+            if row.training == "standard"
+            else (checkpoint_of(row.architecture, "standard", 0), standard[row.architecture]),
+        )
+        for row in rows.itertuples()
+    ]
+
+
+def named(checkpoint: str) -> str:
+    """The title of a checkpoint; one that is not registered yet is called by its training."""
+    if checkpoint in REGISTRY:
+        return REGISTRY[checkpoint].title
+    training, _, variant = training_of(checkpoint).partition("_")
+    name = training if training == "standard" else f"ℓ∞ {training.removeprefix('linf')}/255"
+    return f"{name}, {variant}" if variant else name
+
+
+def a10_cells() -> list[Cell]:
+    """Appendix A.10: occlusion at N=10, R=4 on CIFAR-10. It states neither network nor epsilon: ResNet-18, 8/255 here."""
+    rows = published_values(table="appendixA10")
+    standard = {row.setting: float(row.value) / 100 for row in rows.itertuples() if row.training == "standard"}
+    return [
+        Cell(
+            id=row.id,
+            label=f"{row.setting}, {named(checkpoint_of('resnet18', row.training, 8))}",
+            paper=float(row.value) / 100,
+            checkpoint=checkpoint_of("resnet18", row.training, 8),
+            column="fooled",
+            where={"condition": row.setting},
+            baseline=None
+            if row.training == "standard"
+            else (checkpoint_of("resnet18", "standard", 0), standard[row.setting]),
+        )
+        for row in rows.sort_values("setting", kind="stable").itertuples()
+    ]
+
+
+def table2_cells(budgets: dict[str, tuple[int, int]]) -> list[Cell]:
+    """Table 2 (ImageNet, ResNet-50) carried over to the CIFAR-10 ladder: only its directions can be compared.
+
+    ``budgets``: the paper's budget, such as "N=5 R=10" -> our (N, R). Paper's budgets that are not named are left out.
+    """
+    cells = []
+    rows = published_values(table="table2", metric="occlusion_error")
+    standard = {row.setting: float(row.value) / 100 for row in rows.itertuples() if row.training == "standard"}
+    for row in rows.itertuples():
+        budget, _, color = row.setting.rpartition(" ")
+        if budget not in budgets:
+            continue
+        checkpoint = checkpoint_of("resnet18", row.training, row.epsilon_255)
+        condition = "N={} R={} {}".format(*budgets[budget], color)
+        cells.append(
+            Cell(
+                id=row.id,
+                label=f"{condition}, {named(checkpoint)}",
+                paper=float(row.value) / 100,
+                checkpoint=checkpoint,
+                column="fooled",
+                where={"condition": condition},
+                baseline=None
+                if row.training == "standard"
+                else (checkpoint_of("resnet18", "standard", 0), standard[row.setting]),
+                dataset=row.dataset,
+            )
+        )
+    return cells
+
+
+_NOISE_SOURCES = {  # our condition -> where the paper has an error rate of both models (ImageNet, ResNet-50)
+    "random": {"table": "section4.3", "setting": "random noise, largest budget"},
+    "type I": {"table": "table3", "setting": "type I", "attribution": "integrated_gradients"},
+    "type II": {"table": "table3", "setting": "type II", "attribution": "integrated_gradients"},
+}
+
+
+def noise_cells(budget: int, standard: str, robust: tuple[str, ...]) -> list[Cell]:
+    """Failure under noise on ``budget`` subpixels, the paper's ImageNet value (standard; ℓ∞ 8/255) beside it."""
+    cells = []
+    for condition, source in _NOISE_SOURCES.items():
+        rows = {row.training: row for row in published_values(**source).itertuples()}
+        values = {training: float(row.value) / 100 for training, row in rows.items()}
+        for checkpoint in (standard, *robust):
+            training = "standard" if checkpoint == standard else "linf"
+            cells.append(
+                Cell(
+                    id=f"{rows[training].id} {checkpoint}",
+                    label=f"{condition}, {named(checkpoint)}",
+                    paper=values[training],
+                    checkpoint=checkpoint,
+                    column=f"failure_{budget}",
+                    where={"condition": condition},
+                    baseline=None if checkpoint == standard else (standard, values["standard"]),
+                    dataset=rows[training].dataset,
+                )
+            )
+    return cells
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A cell with our value, the difference from the standard model, and the verdict."""
+
+    cell: Cell
+    ours: Estimate | None
+    difference: PairedTest | None
+    adjusted_p: float | None
+    verdict: Verdict
+
+
+def compare(cells: list[Cell], records: pd.DataFrame | None, *, resamples: int = 9999, seed: int = 0) -> list[Compared]:
+    """Each cell beside our records, tests adjusted by Holm over the given cells (one table).
+
+    The verdicts were fixed before any value was seen: *reproduced*: our 95 % interval meets the paper's value
+    +- 0.03 (Gini) or +- 5 points (rates); *same direction*: the paper's sign against the standard model, adjusted
+    p < 0.05; *contradicted*: the opposite sign, adjusted p < 0.05; *not reproduced*: neither; else *not measured here*.
+    """
+    records = pd.DataFrame({"checkpoint": []}) if records is None else records
+    ours = [_estimate(_column(records, cell, cell.checkpoint), resamples, seed) for cell in cells]
+    tests = [_test(records, cell, resamples, seed) for cell in cells]
+    adjusted = iter(holm([test.p for test in tests if test]))
+    found = []
+    for cell, value, test in zip(cells, ours, tests, strict=True):
+        p = next(adjusted) if test else None
+        found.append(Compared(cell, value, test, p, _verdict(cell, value, test, p)))
+    return found
+
+
+def _column(records: pd.DataFrame, cell: Cell, checkpoint: str) -> pd.Series:
+    """Our per-image values of a cell, indexed by image id."""
+    chosen = records[records.checkpoint == checkpoint]
+    for column, value in cell.where.items():
+        chosen = chosen[chosen[column] == value]
+    return chosen.set_index("image_id")[cell.column] if len(chosen) else pd.Series(dtype=float)
+
+
+def _estimate(values: pd.Series, resamples: int, seed: int) -> Estimate | None:
+    if len(values) < 2:
+        return None
+    if values.dtype == bool:
+        return wilson(int(values.sum()), len(values))
+    return bootstrap_mean(values.to_numpy(), resamples=resamples, seed=seed)
+
+
+def _test(records: pd.DataFrame, cell: Cell, resamples: int, seed: int) -> PairedTest | None:
+    if cell.baseline is None:
+        return None
+    both = pd.concat(
+        [_column(records, cell, cell.checkpoint), _column(records, cell, cell.baseline[0])], axis=1, join="inner"
+    )
+    if len(both) < 2:
+        return None
+    a, b = both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy()
+    test = mcnemar if a.dtype == bool else paired_difference
+    return test(a, b, resamples=resamples, seed=seed)
+
+
+def _verdict(cell: Cell, ours: Estimate | None, test: PairedTest | None, p: float | None) -> Verdict:
+    if ours is None:
+        return "not measured here"
+    if cell.dataset == "cifar10" and ours.low <= cell.paper + cell.tolerance and ours.high >= cell.paper - cell.tolerance:
+        return "reproduced"
+    return _direction(test, p, cell.paper - cell.baseline[1] if cell.baseline else None)
+
+
+def _direction(test: PairedTest | None, p: float | None, expected: float | None) -> Verdict:
+    """The verdict on a difference whose sign the paper states."""
+    if test is None or p is None or p >= 0.05 or expected is None:
+        return "not reproduced"
+    same = np.sign(test.difference) == np.sign(expected)
+    return "same direction" if same else "contradicted"
+
+
+# --- contrasts: comparisons that the paper does not make -------------------------------------------------------
+
+Term = tuple[str, str, str]  # checkpoint, condition, column
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference between measured means on the same images.
+
+    ``terms``: two, for a - b, or four, for (a - b) - (c - d). ``expected``: the sign that the paper's claim implies.
+    """
+
+    label: str
+    terms: tuple[Term, ...]
+    expected: int | None = None
+
+
+@dataclass(frozen=True)
+class Contrasted:
+    """A contrast with its terms' means and the paired test, on the images that all terms share."""
+
+    contrast: Contrast
+    terms: tuple[Estimate, ...]
+    difference: PairedTest | None
+    adjusted_p: float | None
+    verdict: Verdict
+
+
+def against_standard(
+    standard: str, others: Sequence[str], cells: dict[str, tuple[str, str]], expected: int | None = None
+) -> list[Contrast]:
+    """Every other model minus the standard one, for each label -> (condition, column)."""
+    return [
+        Contrast(label if len(others) == 1 else f"{label}, {named(other)}", ((other, *place), (standard, *place)), expected)
+        for label, place in cells.items()
+        for other in others
+    ]
+
+
+def contrasted(
+    contrasts: Sequence[Contrast], records: pd.DataFrame | None, *, resamples: int = 9999, seed: int = 0
+) -> list[Contrasted]:
+    """The contrasts tested on our records, p-values adjusted by Holm over all of them (one table).
+
+    McNemar's test for two outcomes, else a sign-flip test. What was not measured has no terms.
+    """
+    records = pd.DataFrame({"checkpoint": [], "condition": []}) if records is None else records
+    values = [_shared(contrast, records) for contrast in contrasts]
+    tests = [_test_terms(columns, resamples, seed) if columns else None for columns in values]
+    adjusted = iter(holm([test.p for test in tests if test]))
+    found = []
+    for contrast, columns, test in zip(contrasts, values, tests, strict=True):
+        p = next(adjusted) if test else None
+        terms = tuple(term for column in columns if (term := _estimate(column, resamples, seed)))
+        verdict = _direction(test, p, contrast.expected) if test else "not measured here"
+        found.append(Contrasted(contrast, terms, test, p, verdict))
+    return found
+
+
+def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:
+    """Each term's values on the images that all terms have; nothing if fewer than two."""
+    columns = []
+    for checkpoint, condition, column in contrast.terms:
+        rows = records[(records.checkpoint == checkpoint) & (records.condition == condition)]
+        if not len(rows) or column not in rows:
+            return []
+        columns.append(rows.set_index("image_id")[column])
+    both = pd.concat(columns, axis=1, join="inner")
+    return [both.iloc[:, i] for i in range(len(columns))] if len(both) > 1 else []
+
+
+def _test_terms(columns: list[pd.Series], resamples: int, seed: int) -> PairedTest:
+    values = [column.to_numpy() for column in columns]
+    if len(values) == 2 and all(value.dtype == bool for value in values):
+        return mcnemar(values[0], values[1], resamples=resamples, seed=seed)
+    first, second, *rest = (value.astype(float) for value in values)
+    later = rest[0] - rest[1] if rest else np.zeros_like(first)
+    return paired_difference(first - second, later, resamples=resamples, seed=seed)
+
+
+def stacked(tables: dict[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFrame | None:
+    """Those of the named records that exist, one below the other; rows measured twice are kept once."""
+    found = [tables[name] for name in names if name in tables]
+    if not found:
+        return None
+    return pd.concat(found, ignore_index=True).drop_duplicates(["checkpoint", "condition", "image_id"], ignore_index=True)
+
+
+def explained(
+    pair: tuple[str, str],
+    condition: str,
+    records: dict[str, pd.DataFrame],
+    outcome: str,
+    covariates: dict[str, tuple[str, str]],
+) -> dict[str, dict[str, Estimate]]:
+    """Logistic regressions of ``fooled`` on the model alone, then with one covariate more each time.
+
+    ``pair``: the standard model (0) and the other (1); ``records``: tables by name; ``outcome``: the name of the one that
+    has ``fooled``; ``covariates``: label -> (table, column). Empty where one of the tables is missing.
+    """
+    if any(name not in records for name in (outcome, *(table for table, _ in covariates.values()))):
+        return {}
+    fooled = records[outcome]
+    keys = ["checkpoint", "image_id"]
+    rows = fooled[(fooled.condition == condition) & fooled.checkpoint.isin(pair)][[*keys, "fooled"]]
+    for label, (table, column) in covariates.items():
+        rows = rows.merge(records[table][[*keys, column]].rename(columns={column: label}), on=keys)
+    if rows.checkpoint.nunique() < 2:
+        return {}
+    predictors = {"model": (rows.checkpoint == pair[1]).to_numpy(float)}
+    found = {"model": logistic_regression(rows.fooled.to_numpy(), predictors, rows.image_id.to_numpy())}
+    for label in covariates:
+        predictors = predictors | {label: rows[label].to_numpy(float)}
+        name = f"{list(found)[-1]} + {label}"
+        found[name] = logistic_regression(rows.fooled.to_numpy(), predictors, rows.image_id.to_numpy())
+    return found
+
+
+# --- provenance ------------------------------------------------------------------------------------------------
+
+
+def provenance(run: Run) -> str:
+    """HTML footer: what was computed, from which files, on what, and how long it took."""
+    rows = [
+        ("chapter", run.chapter),
+        ("commit", _commit()),
+        ("profile", f"{run.profile.name}, {run.n_images} images asked for, seed {run.seed}"),
+        ("options", json.dumps(run.options, sort_keys=True)),
+        ("device", f"{run.device} ({torch.get_num_threads()} threads), torch {torch.__version__}"),
+        ("data", f"CIFAR-10 test images, SHA-256 {CIFAR10_DIGESTS['test_images'][:16]}…"),
+    ]
+    rows += [("checkpoint", f"{name}, SHA-256 {REGISTRY[name].sha256[:16]}…") for name in run.models]
+    rows += [("not trained yet", name) for name in run.untrained]
+    rows += [
+        (s["step"], f"{s['checkpoint']}: {s['n']} images, {s['seconds']:.1f} s{' (from the cache)' if s['cached'] else ''}")
+        for s in run.steps
+    ]
+    body = "".join(f"<tr><th scope='row'>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>" for a, b in rows)
+    return f"<details class='provenance'><summary>Provenance of every number on this page</summary><table>{body}</table></details>"
