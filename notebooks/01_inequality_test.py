@@ -49,7 +49,7 @@ from inequality_phenomenon import figures, gini, lorenz_curve, top_share
 from inequality_phenomenon.datasets import CIFAR10_CLASSES
 from inequality_phenomenon.measurements import inequality
 from inequality_phenomenon.results import compare, open_run, provenance, table1_cells
-from inequality_phenomenon.statistics import bootstrap_mean, paired_difference
+from inequality_phenomenon.statistics import bootstrap_mean
 
 run = open_run("01_inequality_test", profile, device, n_images, seed, models, region=region, steps=steps)
 
@@ -66,7 +66,7 @@ figures.table(
         {
             "Vector": ["[1, 1, 1, 1, 1]", "[0, 0, 0, 1, 1]", "[0, 0, 0, 1, 1000]"],
             "Non-zero entries": [f"{int(count)} of 5" for count in (examples > 0).sum(1)],
-            "Gini index": [f"{value:.3f}" for value in gini(examples)],
+            "Gini index": [f"{value:.4f}" for value in gini(examples)],
         }
     ),
     name="gini-examples",
@@ -148,7 +148,9 @@ figures.lorenz_curves(curves, name="lorenz")
 
 # %%
 counts = np.unique(np.geomspace(1, 3072, 60).astype(int))
-shares = {name: top_share(found.abs().flatten(1), counts.tolist()).mean(0).cpu().numpy() for name, found in maps.items()}
+shares = {
+    name: top_share(found.abs().flatten(1), counts.tolist()).mean(0).cpu().numpy() for name, found in maps.items()
+}
 figures.top_share_curves(shares, counts, 3072, name="top-share")
 
 # %% [markdown]

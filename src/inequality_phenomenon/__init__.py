@@ -1,5 +1,6 @@
 """The inequality phenomenon in l_inf adversarial training, measured again."""
 
+from .attacks import occlude, perturb_with_noise
 from .attribution import attribute
 from .datasets import correct_subset, load_cifar10
 from .inequality import gini, global_gini, lorenz_curve, region_sums, regional_gini, top_share
@@ -12,6 +13,7 @@ from .training import train
 
 __all__ = [
     "REGISTRY", "attribute", "bootstrap_mean", "build", "compare", "correct_subset", "gini", "global_gini", "load_checkpoint",
-    "load_cifar10", "load_profile", "lorenz_curve", "mcnemar", "measure", "pgd", "region_sums", "regional_gini",
+    "load_cifar10", "load_profile", "lorenz_curve", "mcnemar", "measure", "occlude",
+    "perturb_with_noise", "pgd", "region_sums", "regional_gini",
     "robust_accuracy", "top_share", "train", "wilson",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .models import Classifier, fold_batch_norm
 from .randomness import normal_images, uniform_images
@@ -123,7 +123,7 @@ def _check_images(images: Tensor, labels: Tensor, ids: list[int]) -> None:
         raise ValueError("there are no images: the subset is empty")
     if labels.shape != images.shape[:1] or len(ids) != len(images):
         raise ValueError(f"{len(images)} images need as many labels and ids, got {tuple(labels.shape)} and {len(ids)}")
-    if not (0 <= images.amin() and images.amax() <= 1):
+    if not (images.amin() >= 0 and images.amax() <= 1):
         raise ValueError(f"pixels must lie in [0, 1], got {images.amin():.3g} to {images.amax():.3g}")
 
 
@@ -178,7 +178,13 @@ def _noise(sample: int, inputs: Tensor, ids: list[int], options: Options) -> Ten
 
 
 def _smoothgrad(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, power: int = 1
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    baseline: Tensor,
+    ids: list[int],
+    options: Options,
+    power: int = 1,
 ) -> Tensor:
     """Smilkov et al. 2017: mean signed gradient over noisy copies."""
     total = torch.zeros_like(inputs)
@@ -203,7 +209,9 @@ def _gradient_shap(
     for sample in range(options.samples):
         noisy = inputs + _noise(sample, inputs, ids, options)
         place = uniform_images(ids, (1, 1, 1), options.seed, 2, sample).to(inputs)
-        total += (noisy - baseline) * _gradient(network, baseline + place * (noisy - baseline), labels, baseline, ids, options)
+        total += (noisy - baseline) * _gradient(
+            network, baseline + place * (noisy - baseline), labels, baseline, ids, options
+        )
     return total / options.samples
 
 

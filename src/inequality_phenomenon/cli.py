@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     verify = add("verify", _verify, "measure a registered checkpoint again and compare with its registry entry")
     verify.add_argument("name", nargs="?")
     verify.add_argument("--all", action="store_true", help="every registered checkpoint")
-    verify.add_argument("--images", type=int, default=VERIFY_IMAGES, help=f"the first so many test images ({VERIFY_IMAGES})")
+    verify.add_argument(
+        "--images", type=int, default=VERIFY_IMAGES, help=f"the first so many test images ({VERIFY_IMAGES})"
+    )
     verify.add_argument("--full", action="store_true", help="all 10,000 test images")
     reference = add("reference", _reference, "make the records of the last run the committed reference")
     reference.add_argument("--profile", default="full")
@@ -58,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _data(options: argparse.Namespace) -> int:
     for split in ("train", "test"):
-        images, _ = load_cifar10(split)  # type: ignore[arg-type]
+        images, _ = load_cifar10(split)
         print(f"CIFAR-10 {split}: {len(images)} images, digests verified, in {data_folder()}")
     return 0
 
@@ -71,7 +73,7 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _robust_text(robust: dict) -> str:  # type: ignore[type-arg]
+def _robust_text(robust: dict) -> str:
     return ", ".join(f"{threat} {accuracy.rate:.2%}" for threat, accuracy in robust.items())
 
 
@@ -135,10 +137,10 @@ def write_headline() -> None:
         temporary.write_bytes(figure.png)
     for page, picture in ((ROOT / "README.md", "book/static/headline.png"), (BOOK / "index.md", "static/headline.png")):
         block = f"![{figure.alt}]({picture})\n\n{headline_markdown()}"
-        before, _, rest = page.read_text().partition(BEGIN)
+        before, _, rest = page.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         with atomic_path(page) as temporary:
-            temporary.write_text(f"{before}{BEGIN}\n\n{block}\n\n{END}{after}")
+            temporary.write_text(f"{before}{BEGIN}\n\n{block}\n\n{END}{after}", "utf-8")
 
 
 BEGIN, END = "<!-- headline: written by `inequality reference` -->", "<!-- end of headline -->"

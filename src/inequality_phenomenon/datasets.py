@@ -66,7 +66,7 @@ def load_cifar10(split: Split) -> tuple[Float32[Tensor, "n 3 32 32"], Int64[Tens
     """
     images, labels = load_cifar10_bytes(split)
     scaled = torch.empty(images.shape)
-    for part, pixels in zip(scaled.split(1000), images.split(1000), strict=True):  # both passes while it is in the cache
+    for part, pixels in zip(scaled.split(1000), images.split(1000), strict=True):  # in parts that fit into the cache
         part.copy_(pixels).div_(255)
     return scaled.permute(0, 3, 1, 2), labels.long()
 
@@ -236,5 +236,7 @@ def choose_common_subset(models: dict[str, torch.nn.Module], hashes: dict[str, s
     candidates = torch.stack(right).all(0).nonzero().flatten().numpy()
     ids = np.random.default_rng(0).permutation(candidates)[:1000].tolist()
     with atomic_path(COMMON_SUBSET) as temporary:
-        temporary.write_text(json.dumps({"seed": 0, "candidates": len(candidates), "correct_under": hashes, "ids": ids}))
+        temporary.write_text(
+            json.dumps({"seed": 0, "candidates": len(candidates), "correct_under": hashes, "ids": ids})
+        )
     return ids

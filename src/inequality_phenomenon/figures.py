@@ -5,6 +5,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -20,7 +21,17 @@ from torch import Tensor
 from .attacks import CLOSE
 from .measurements import Example
 from .models import REGISTRY
-from .results import Compared, Contrasted, Run, compare, load_reference, named, published_values, table1_cells
+from .results import (
+    Compared,
+    Contrasted,
+    Run,
+    compare,
+    direction,
+    load_reference,
+    named,
+    published_values,
+    table1_cells,
+)
 from .statistics import Estimate, PairedTest, bootstrap_mean, wilson
 
 plt.rcParams |= {
@@ -50,7 +61,7 @@ _LOOKS = {
 }
 
 
-def look(checkpoint: str) -> dict[str, str]:
+def look(checkpoint: str) -> dict[str, Any]:
     """Colour and marker of a checkpoint, by the training in its name (``cifar10-NETWORK-TRAINING-sSEED``)."""
     training = checkpoint.split("-")[2] if checkpoint.count("-") >= 3 else checkpoint
     keys = [key for key in _LOOKS if key in training]
@@ -148,9 +159,14 @@ def verdict_badge(verdict: str) -> str:
     return f"<span class='verdict {verdict.replace(' ', '-')}'>{verdict}</span>"
 
 
-def comparison_table(
-    reference: list[Compared], this_run: list[Compared], *, name: str, caption: str
-) -> Shown:
+def _verdict_cell(item: Compared) -> str:
+    """No verdict on a value of another data set that has no direction either."""
+    if item.cell.dataset != "cifar10" and item.cell.baseline is None:
+        return "—"
+    return verdict_badge(item.verdict)
+
+
+def comparison_table(reference: list[Compared], this_run: list[Compared], *, name: str, caption: str) -> Shown:
     """The three columns of every table: paper, reference run, this run; then the paired test and both verdicts.
 
     Both lists must hold the same cells in the same order.
@@ -171,8 +187,8 @@ def comparison_table(
                 "Reference": text_of(committed.ours, percent),
                 "This run": text_of(live.ours, percent),
                 "Minus standard": difference_text(shown.difference, shown.adjusted_p, percent),
-                "Verdict (reference)": verdict_badge(committed.verdict),
-                "Verdict (this run)": verdict_badge(live.verdict),
+                "Verdict (reference)": _verdict_cell(committed),
+                "Verdict (this run)": _verdict_cell(live),
             }
         )
     return table(pd.DataFrame(rows), name=name, caption=caption)
@@ -189,7 +205,10 @@ def gini_by_epsilon(this_run: list[Compared], reference: list[Compared], *, name
     figure, axes = plt.subplots(figsize=(7.5, 3.6))
     places = np.arange(len(this_run))
     axes.plot(places, [c.cell.paper for c in this_run], "k_", markersize=22, markeredgewidth=2, label="paper")
-    series = [(reference, -0.12, {"mfc": "white"}, "reference run"), (this_run, 0.12, {}, "this run")]
+    series: list[tuple[list[Compared], float, dict[str, Any], str]] = [
+        (reference, -0.12, {"mfc": "white"}, "reference run"),
+        (this_run, 0.12, {}, "this run"),
+    ]
     if not reference:
         series = [(this_run, 0.0, {}, "reference run")]
     for compared, shift, style, label in series:
@@ -197,7 +216,16 @@ def gini_by_epsilon(this_run: list[Compared], reference: list[Compared], *, name
             if item.ours:
                 seen = look(item.cell.checkpoint)
                 spread = [[item.ours.value - item.ours.low], [item.ours.high - item.ours.value]]
-                axes.errorbar(place + shift, item.ours.value, spread, fmt=seen["marker"], color=seen["color"], ms=8, capsize=4, **style)
+                axes.errorbar(
+                    place + shift,
+                    item.ours.value,
+                    spread,
+                    fmt=seen["marker"],
+                    color=seen["color"],
+                    ms=8,
+                    capsize=4,
+                    **style,
+                )
         axes.plot([], [], "o", color="#444444", label=label, **style)
     axes.set_xticks(places, [c.cell.label.split(", ")[-1] for c in this_run])
     axes.set_ylabel(title)
@@ -256,7 +284,9 @@ def lorenz_curves(curves: dict[str, Float[np.ndarray, " points"]], *, name: str)
     population = np.linspace(0, 100, len(some))
     axes.plot([0, 100], [0, 100], ":", color="#444444", label="perfect equality")
     for place, (checkpoint, curve) in enumerate(curves.items()):
-        axes.plot(population, 100 * curve, markevery=(4 * place, 20), ms=6, label=title_of(checkpoint), **look(checkpoint))
+        axes.plot(
+            population, 100 * curve, markevery=(4 * place, 20), ms=6, label=title_of(checkpoint), **look(checkpoint)
+        )
     axes.set_xlabel("least important subpixels, %")
     axes.set_ylabel("their share of the total |attribution|, %")
     axes.legend(frameon=False)
@@ -280,7 +310,9 @@ def top_share_curves(
     at = int(np.searchsorted(counts, 0.05 * total))
     words = "; ".join(f"{title_of(c)}: {100 * share[at]:.1f} %" for c, share in shares.items())
     caption = f"What the most important subpixels carry, averaged over images. The top 5 % carry: {words}."
-    return show(figure, name=name, caption=caption, alt=f"Curves of the share carried by the top N subpixels. Top 5 %: {words}.")
+    return show(
+        figure, name=name, caption=caption, alt=f"Curves of the share carried by the top N subpixels. Top 5 %: {words}."
+    )
 
 
 def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> Shown:
@@ -290,23 +322,34 @@ def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> 
     for checkpoint, values in estimates.items():
         places = np.arange(len(readings))
         spread = np.array([[e.value - e.low, e.high - e.value] for e in values.values()]).T
-        axes.errorbar([e.value for e in values.values()], places, xerr=spread, fmt=look(checkpoint)["marker"], color=look(checkpoint)["color"], ms=7, capsize=3, label=title_of(checkpoint))
+        axes.errorbar(
+            [e.value for e in values.values()],
+            places,
+            xerr=spread,
+            fmt=look(checkpoint)["marker"],
+            color=look(checkpoint)["color"],
+            ms=7,
+            capsize=3,
+            label=title_of(checkpoint),
+        )
     paper = published_values(table="table1", dataset="cifar10", architecture="resnet18", metric="regional_gini")
-    values = paper.value.astype(float)
-    axes.axvspan(values.min(), values.max(), color="#999999", alpha=0.25, label="the paper's regional column")
-    axes.set_yticks(range(len(readings)), [reading.replace("regional_gini_", "").replace("_", " ") for reading in readings])
+    published = paper.value.astype(float)
+    axes.axvspan(published.min(), published.max(), color="#999999", alpha=0.25, label="the paper's regional column")
+    axes.set_yticks(
+        range(len(readings)), [reading.replace("regional_gini_", "").replace("_", " ") for reading in readings]
+    )
     axes.invert_yaxis()
     axes.set_xlabel("Gini index")
     axes.legend(frameon=False, fontsize=9, loc="lower left")
     inside = [
         reading.replace("regional_gini_", "").replace("_", " ")
         for reading in readings
-        if all(values.min() - 0.03 <= found[reading].value <= values.max() + 0.03 for found in estimates.values())
+        if all(published.min() - 0.03 <= found[reading].value <= published.max() + 0.03 for found in estimates.values())
     ]
     rest = ", ".join(inside) if inside else "none of the readings"
     caption = (
-        f"Five readings of “regional inequality” give five answers. The paper's regional column spans {values.min():.2f} to "
-        f"{values.max():.2f} (gray); all models fall into it (± 0.03) with: {rest}."
+        f"Five readings of “regional inequality” give five answers. The paper's regional column spans {published.min():.2f} to "
+        f"{published.max():.2f} (gray); all models fall into it (± 0.03) with: {rest}."
     )
     words = "; ".join(
         f"{title_of(c)}: " + ", ".join(f"{r.replace('regional_gini_', '')} {e.value:.3f}" for r, e in found.items())
@@ -330,9 +373,10 @@ def inequality_findings(ladder: list[Compared], records: pd.DataFrame, *, resamp
             f"{excludes} 0 (n = {item.difference.n}). Verdict: {verdict_badge(item.verdict)}</li>"
         )
     values = [item.ours.value for item in measured if item.ours]
-    rising = all(a < b for a, b in zip(values, values[1:], strict=False))
+    rising = all(a < b for a, b in pairwise(values))
     order = (
-        f"The mean rises with ε over all {len(values)} measured models." if rising
+        f"The mean rises with ε over all {len(values)} measured models."
+        if rising
         else "The mean does not rise at every step of ε: " + ", ".join(f"{value:.3f}" for value in values) + "."
     )
     return Shown(f"<ul class='findings'>{''.join(sentences)}<li>{order}</li></ul>", order)
@@ -345,6 +389,11 @@ def listed(sentences: list[str]) -> Shown:
     """Generated sentences as a list; they may hold HTML made by this module."""
     plain = [re.sub(r"<[^>]+>", "", sentence) for sentence in sentences]
     return Shown(f"<ul class='findings'>{''.join(f'<li>{s}</li>' for s in sentences)}</ul>", "\n".join(plain))
+
+
+def _by_model(records: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each model, in the order of the records."""
+    return [(str(name), records[records.checkpoint == name]) for name in dict.fromkeys(records.checkpoint)]
 
 
 def models_note(run: Run) -> Shown:
@@ -373,12 +422,16 @@ def contrast_table(
     rows = []
     for committed, live in zip(reference, this_run, strict=True):
         assert committed.contrast == live.contrast, "the two lists hold different contrasts"
-        row = {"": live.contrast.label, "Reference": _contrast_cell(committed, unit), "This run": _contrast_cell(live, unit)}
+        row = {
+            "": live.contrast.label,
+            "Reference": _contrast_cell(committed, unit),
+            "This run": _contrast_cell(live, unit),
+        }
         if live.contrast.expected is not None:
             row["Verdict (reference)"] = verdict_badge(committed.verdict)
             row["Verdict (this run)"] = verdict_badge(live.verdict)
         rows.append(row)
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(pd.DataFrame(rows).fillna("—"), name=name, caption=caption)
 
 
 def _contrast_cell(item: Contrasted, unit: str) -> str:
@@ -393,7 +446,7 @@ def _contrast_cell(item: Contrasted, unit: str) -> str:
     )
 
 
-def _best(this_run: list[Any], reference: list[Any]) -> list[tuple[Any, str]]:
+def best(this_run: list[Any], reference: list[Any]) -> list[tuple[Any, str]]:
     """Each item of this run, or the reference run's where this run has none; with the words that say so."""
     found = []
     for live, committed in zip(this_run, reference, strict=True):
@@ -410,25 +463,37 @@ def _decided(item: Compared | Contrasted, more: str, less: str, open_: str) -> s
     return more if item.difference.difference > 0 else less
 
 
-def _tally(items: list[Any], more: str, less: str) -> str:
-    """In how many comparisons the difference has which sign."""
+def _tally(items: list[Contrasted]) -> str:
+    """In how many comparisons with the standard model the other one fails more, or less."""
     words = [_decided(item, "more", "less", "open") for item in items if item.difference]
     return (
-        f"{more} in {words.count('more')} of {len(words)} comparisons, {less} in {words.count('less')}, "
-        f"undecided in {words.count('open')} (Holm-adjusted over all of them)"
+        f"of {len(words)} comparisons with the standard model, the ℓ∞ model fails more in {words.count('more')}, less in "
+        f"{words.count('less')}, undecided are {words.count('open')} (Holm-adjusted over all of them)"
     )
 
 
-def _claim(items: list[tuple[Any, str]], subject: str) -> str:
+def _claim(items: list[tuple[Compared, str]], subject: str) -> str:
     """How many of the primary comparisons have the paper's direction."""
-    verdicts = [item.verdict for item, _ in items]
-    for_it = verdicts.count("same direction") + verdicts.count("reproduced")
-    against = verdicts.count("contradicted")
-    unknown = verdicts.count("not measured here")
-    rest = len(verdicts) - for_it - against - unknown
-    parts = [f"confirmed for {for_it}", f"contradicted for {against}", f"undecided for {rest}"]
-    parts += [f"not measured for {unknown}"] * bool(unknown)
-    return f"<strong>The paper's direction, of {len(verdicts)} {subject}: {', '.join(parts)}.</strong>"
+    verdicts = [_direction_of(item) for item, _ in items]
+    known = {"confirmed": "same direction", "contradicted": "contradicted", "undecided": "not reproduced"}
+    counts = {word: verdicts.count(verdict) for word, verdict in known.items()}
+    parts = [f"{word} in {count}" for word, count in counts.items()]
+    if unknown := verdicts.count("not measured here"):
+        parts.append(f"not measured in {unknown}")
+    whole = [word for word, count in counts.items() if count == len(verdicts)]
+    lead = (
+        f"The paper's direction is {whole[0] if whole else 'not the same in all comparisons'}"
+        if not unknown
+        else "The paper's direction"
+    )
+    return f"<strong>{subject[0].upper()}{subject[1:]}. {lead}: of {len(verdicts)}, {', '.join(parts)}.</strong>"
+
+
+def _direction_of(item: Compared) -> str:
+    """The verdict on the direction alone, whether or not the value is reproduced."""
+    if item.difference is None or item.cell.baseline is None:
+        return "not measured here"
+    return direction(item.difference, item.adjusted_p, item.cell.paper - item.cell.baseline[1])
 
 
 def _compared_sentence(item: Compared, source: str) -> str:
@@ -438,8 +503,9 @@ def _compared_sentence(item: Compared, source: str) -> str:
     base = item.ours.value - item.difference.difference
     paper = 100 * (item.cell.paper - item.cell.baseline[1])
     where = " on ImageNet" if item.cell.dataset == "imagenet" else ""
+    verb = "are fooled" if item.cell.column == "fooled" else "fail"
     return (
-        f"<strong>{item.cell.label}</strong>{source}: {number(item.ours.value, True)} fail, of the standard model "
+        f"<strong>{item.cell.label}</strong>{source}: {number(item.ours.value, True)} {verb}, of the standard model "
         f"{number(base, True)}: {points(item.difference)}, {p_text(item.adjusted_p)}, n = {item.difference.n}. The paper's "
         f"difference{where} is {paper:+.1f} points. Verdict: {verdict_badge(item.verdict)}"
     )
@@ -452,20 +518,21 @@ def noise_curves(
     figure, panels = plt.subplots(1, len(kinds), figsize=(9.5, 3.6), sharey=True, squeeze=False)
     words = []
     for axes, kind in zip(panels[0], kinds, strict=True):
-        for checkpoint, rows in records[records.condition == kind].groupby("checkpoint", sort=False):
+        for checkpoint, rows in _by_model(records[records.condition == kind]):
             found = [bootstrap_mean(rows[f"failure_{b}"].to_numpy(), resamples=resamples) for b in budgets]
             values, low, high = (100 * np.array([getattr(e, side) for e in found]) for side in ("value", "low", "high"))
             axes.plot(budgets, values, label=title_of(checkpoint), ms=6, **look(checkpoint))
             axes.fill_between(budgets, low, high, color=look(checkpoint)["color"], alpha=0.15, lw=0)
             words.append(f"{kind}, {title_of(checkpoint)}: {values[0]:.1f} % to {values[-1]:.1f} %")
         axes.set_xscale("log")
-        axes.set_xticks(budgets, [str(budget) for budget in budgets])
+        labelled = [b for i, b in enumerate(budgets) if i == 0 or b > 1.3 * budgets[i - 1]]  # others would overlap
+        axes.set_xticks(labelled, [str(budget) for budget in labelled], fontsize=9)
         axes.minorticks_off()
         axes.set_title(kind, fontsize=11)
         axes.set_xlabel(f"noisy subpixels of {total}")
     panels[0, 0].set_ylabel("images that fail, %")
-    panels[0, 0].set_ylim(bottom=0)
-    panels[0, 0].legend(frameon=False, fontsize=9)
+    panels[0, 0].set_ylim(bottom=-3)
+    panels[0, 0].legend(frameon=False, fontsize=9, loc="upper left")
     caption = (
         f"Failure rates from {budgets[0]} to {budgets[-1]} noisy subpixels: {'; '.join(words)}. "
         "Bands: 95 % bootstrap intervals over images."
@@ -492,19 +559,19 @@ def close_calls(records: dict[str, pd.DataFrame]) -> Shown:
              for table in records.values() if "close_call" in table]  # fmt: skip
     close = pd.concat(found).drop_duplicates()
     total = sum(len(table) for table in records.values() if "close_call" in table)
-    names = [f"{row.condition}, {title_of(row.checkpoint)}, test image {row.image_id}" for row in close.head(10).itertuples()]
+    names = [
+        f"{row['condition']}, {title_of(row['checkpoint'])}, test image {row['image_id']}"
+        for row in close.head(10).to_dict("records")
+    ]
     rest = f": {'; '.join(names)}{'; …' if len(close) > 10 else ''}." if names else "."
     return listed([f"Close calls (two top logits nearer than {CLOSE:g}): {len(close)} of {total} outcomes{rest}"])
 
 
 def tally_note(reference: list[Contrasted], this_run: list[Contrasted], what: str) -> Shown:
     """In how many of many comparisons with the standard model which of the two fails more."""
-    words = [
-        f"{run}: the {what} fails more than the standard model {_tally(items, 'significantly', 'significantly less')}."
-        for run, items in (("Reference run", reference), ("This run", this_run))
-        if any(item.difference for item in items)
-    ]
-    return listed(words or [f"The {what}: not measured here."])
+    runs = (("Reference run", reference), ("This run", this_run))
+    words = [f"{run}, {what}: {_tally(items)}." for run, items in runs if any(item.difference for item in items)]
+    return listed(words or [f"{what.capitalize()}: not measured here."])
 
 
 def noise_findings(
@@ -518,12 +585,12 @@ def noise_findings(
     """The chapter's conclusion in sentences made from the numbers. ``second``: the model trained without N-FGSM."""
     first = [(i, s) for i, s in primary if i.cell.checkpoint == robust]
     again = [(i, s) for i, s in primary if i.cell.checkpoint == second]
-    sentences = [_claim(first, f"kinds of noise, {named(robust)} against standard")]
+    sentences = [_claim(first, f"{named(robust)} against standard, {len(first)} kinds of noise")]
     sentences += [_compared_sentence(*item) for item in first]
     if any(item.ours for item, _ in again):
-        same = sum(a.verdict == b.verdict for (a, _), (b, _) in zip(first, again, strict=True))
+        same = sum(_direction_of(a) == _direction_of(b) for (a, _), (b, _) in zip(first, again, strict=True))
         sentences.append(
-            f"{_claim(again, f'kinds of noise, {named(second)} against standard')} The verdict is the same as for "
+            f"{_claim(again, f'{named(second)} against standard, {len(again)} kinds of noise')} The verdict is the same as for "
             f"{named(robust)} in {same} of {len(again)} kinds."
         )
         sentences += [_compared_sentence(*item) for item in again]
@@ -536,7 +603,7 @@ def noise_findings(
     sentences += [_where_sentence(*item) for item in where]
     known = [item for item, _ in controls if item.difference]
     if known:
-        sentences.append(f"Over all controls, {named(robust)} fails {_tally(known, 'more than standard', 'less')}.")
+        sentences.append(f"The attack and its controls, {named(robust)}: {_tally(known)}.")
     return listed(sentences)
 
 
@@ -546,7 +613,10 @@ def _where_sentence(item: Contrasted, source: str) -> str:
         return f"<strong>{item.contrast.label}</strong>: not measured here."
     if len(item.terms) == 2:
         word = _decided(
-            item, "the chosen places do more harm", "the chosen places do less harm", "no difference between the places is shown"
+            item,
+            "the chosen places do more harm",
+            "the chosen places do less harm",
+            "no difference between the places is shown",
         )
     else:
         word = _decided(
@@ -560,13 +630,22 @@ def _where_sentence(item: Contrasted, source: str) -> str:
 # --- chapter 03 ------------------------------------------------------------------------------------------------
 
 
+def _by_condition(records: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """The rows of each condition and model, in the order of the records."""
+    return [
+        (str(condition), name, rows)
+        for condition in dict.fromkeys(records.condition)
+        for name, rows in _by_model(records[records.condition == condition])
+    ]
+
+
 def area_note(reference: pd.DataFrame | None, this_run: pd.DataFrame, *, resamples: int, total: int = 1024) -> Shown:
     """How much of the image the largest mask of each budget hides, measured."""
     sentences = []
     for run, records in (("Reference run", reference), ("This run", this_run)):
         if records is None:
             continue
-        for (condition, checkpoint), rows in records.groupby(["condition", "checkpoint"], sort=False):
+        for condition, checkpoint, rows in _by_condition(records):
             found = bootstrap_mean(rows.area.to_numpy(float), resamples=resamples)
             sentences.append(
                 f"{run}, {condition}, map of {title_of(checkpoint)}: the largest mask hides {found.value:.0f} of {total} pixels on "
@@ -597,8 +676,8 @@ def rates_figure(records: pd.DataFrame, conditions: list[str], *, name: str) -> 
     axes.set_yticks(range(len(conditions)), conditions)
     axes.invert_yaxis()
     axes.set_xlabel("images fooled, %")
-    axes.set_xlim(left=0)
-    axes.legend(frameon=False, fontsize=9)
+    axes.set_xlim(left=-2)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(models))
     first = [word for word in words if word.startswith(f"{conditions[0]},")]
     caption = f"The attack and its controls. {'; '.join(first)}. Bars: 95 % Wilson intervals."
     return show(figure, name=name, caption=caption, alt=f"Dot plot of fooled images by condition. {'; '.join(words)}.")
@@ -608,14 +687,22 @@ def first_success_figure(located: pd.DataFrame, *, name: str, total: int = 1024)
     """Share of images fooled by masks up to an area, and up to a number of patches, at Algorithm 1's first success."""
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
     words = []
-    for checkpoint, rows in located.groupby("checkpoint", sort=False):
+    for checkpoint, rows in _by_model(located):
         fooled = rows[rows.fooled]
         seen = look(checkpoint)
-        for axes, values, end in ((panels[0], 100 * fooled.area / total, 70), (panels[1], fooled["count"], located["count"].max())):
+        for axes, values, end in (
+            (panels[0], 100 * fooled.area / total, 70),
+            (panels[1], fooled["count"], located["count"].max()),
+        ):
             ordered = np.sort(values.to_numpy(float))
             share = 100 * np.arange(len(ordered) + 1) / len(rows)
-            axes.step([0, *ordered, max(end, 1)], [*share, share[-1]], where="post", color=seen["color"], label=title_of(checkpoint))
-        middle = f"median {fooled.area.median():.0f} pixels and {fooled['count'].median():.0f} patches" if len(fooled) else "none"
+            places, shares = [0, *ordered, max(end, 1)], [*share, share[-1]]
+            axes.plot(places, shares, drawstyle="steps-post", markevery=0.15, ms=6, label=title_of(checkpoint), **seen)
+        middle = (
+            f"median {fooled.area.median():.0f} pixels and {fooled['count'].median():.0f} patches"
+            if len(fooled)
+            else "none"
+        )
         words.append(f"{title_of(checkpoint)}: {len(fooled)} of {len(rows)} images fooled, first success at {middle}")
     panels[0].set_xlabel("occluded area at the first success, % of the image")
     panels[1].set_xlabel("patches at the first success")
@@ -630,7 +717,11 @@ def occlusion_pictures(examples: list[Example], *, name: str) -> Shown:
     """Figures 1 and 4: image, map, and the image at first success, with what every model predicts before and after."""
     figure, axes = plt.subplots(len(examples), 3, figsize=(7.6, 2.5 * len(examples)), squeeze=False)
     for row, example in zip(axes, examples, strict=True):
-        shown = [example.image.permute(1, 2, 0).numpy(), example.importance.numpy(), example.occluded.permute(1, 2, 0).numpy()]
+        shown = [
+            example.image.permute(1, 2, 0).numpy(),
+            example.importance.numpy(),
+            example.occluded.permute(1, 2, 0).numpy(),
+        ]
         for axis, picture in zip(row, shown, strict=True):
             axis.imshow(picture, cmap="magma")
             axis.set_xticks([])
@@ -640,23 +731,36 @@ def occlusion_pictures(examples: list[Example], *, name: str) -> Shown:
         row[1].set_title(f"map of {title_of(example.checkpoint)}", fontsize=8)
         row[2].set_title(_guesses(example.after), fontsize=8)
         row[0].set_ylabel(example.label, fontsize=9)
-        row[2].set_xlabel(f"{example.pixels} of {example.total} pixels" + ("" if example.fooled else ", not fooled"), fontsize=8)
+        row[2].set_xlabel(
+            f"{example.pixels} of {example.total} pixels" + ("" if example.fooled else ", not fooled"), fontsize=8
+        )
     words = "; ".join(
-        f"{e.label}, map of {title_of(e.checkpoint)}, {e.pixels} pixels: " + _guesses(e.after).replace("\n", ", ") for e in examples
+        f"{e.label}, map of {title_of(e.checkpoint)}, {e.pixels} pixels: " + _guesses(e.after).replace("\n", ", ")
+        for e in examples
     )
     fooled = sum(e.fooled for e in examples)
-    others = sum(e.after[other][0] == e.label for e in examples if e.fooled for other in e.after if other != e.checkpoint)
-    rest = f" In {others} of these the other model still recognises the occluded image." if fooled and len(examples[0].after) == 2 else ""
+    others = sum(
+        e.after[other][0] == e.label for e in examples if e.fooled for other in e.after if other != e.checkpoint
+    )
+    rest = (
+        f" In {others} of these the other model still recognises the occluded image."
+        if fooled and len(examples[0].after) == 2
+        else ""
+    )
     caption = (
         "The first image of the subset in each of the first classes, its map, and the image at Algorithm 1's first success (else with the "
         f"last mask). In {fooled} of {len(examples)} cases the map's own model is fooled.{rest} Above the pictures: what each model "
         "predicts, with its confidence."
     )
-    return show(figure, name=name, caption=caption, alt=f"Grid of images, maps and occluded images. {words}.", vector=False)
+    return show(
+        figure, name=name, caption=caption, alt=f"Grid of images, maps and occluded images. {words}.", vector=False
+    )
 
 
 def _guesses(predictions: dict[str, tuple[str, float]]) -> str:
-    return "\n".join(f"{title_of(model)}: {label} {100 * confidence:.0f} %" for model, (label, confidence) in predictions.items())
+    return "\n".join(
+        f"{title_of(model)}: {label} {100 * confidence:.0f} %" for model, (label, confidence) in predictions.items()
+    )
 
 
 def _both(item: Estimate | None) -> str:
@@ -687,113 +791,147 @@ def regression_table(
     return table(pd.DataFrame(rows), name=name, caption=caption)
 
 
-def own_images_note(reference: pd.DataFrame | None, this_run: pd.DataFrame | None, common: pd.DataFrame, condition: str) -> Shown:
+def own_images_note(
+    reference: pd.DataFrame | None, this_run: pd.DataFrame | None, common: pd.DataFrame, condition: str
+) -> Shown:
     """The attack on the images that each model alone classifies correctly, beside the common subset. Not paired."""
     sentences = []
-    for run, records in (("Common subset, this run", common), ("Own images, reference run", reference), ("Own images, this run", this_run)):
+    for run, records in (
+        ("Common subset, this run", common),
+        ("Own images, reference run", reference),
+        ("Own images, this run", this_run),
+    ):
         rows = pd.DataFrame() if records is None else records[records.condition == condition]
         if not len(rows):
             continue
-        found = {title_of(c): wilson(int(r.fooled.sum()), len(r)) for c, r in rows.groupby("checkpoint", sort=False)}
+        found = {title_of(c): wilson(int(r.fooled.sum()), len(r)) for c, r in _by_model(rows)}
         words = "; ".join(
-            f"{model} {number(e.value, True)} [{number(e.low, True)}, {number(e.high, True)}], n = {e.n}" for model, e in found.items()
+            f"{model} {number(e.value, True)} [{number(e.low, True)}, {number(e.high, True)}], n = {e.n}"
+            for model, e in found.items()
         )
         sentences.append(f"{run}, {condition}: {words}.")
     return listed(sentences)
 
 
 def occlusion_findings(
-    primary: list[tuple[Compared, str]], published: list[tuple[Compared, str]], controls: list[tuple[Contrasted, str]], *, robust: str
+    primary: list[tuple[Compared, str]],
+    published: list[tuple[Compared, str]],
+    controls: list[tuple[Contrasted, str]],
+    *,
+    robust: str,
 ) -> Shown:
     """What the tables of the chapter say about the claim, in sentences made from the numbers."""
     primary = [(i, s) for i, s in primary if i.cell.baseline]
-    sentences = [_claim(primary, f"colours at the primary budget, {named(robust)} against standard")]
+    sentences = [_claim(primary, f"{named(robust)} against standard, primary budget, {len(primary)} colours")]
     sentences += [_compared_sentence(*item) for item in primary]
     claimed = [(i, s) for i, s in published if i.cell.baseline]
-    sentences.append(_claim(claimed, "colours of appendix A.10"))
+    sentences.append(_claim(claimed, f"appendix A.10, {len(claimed)} colours"))
     sentences += [_compared_sentence(*item) for item in claimed]
     known = [item for item, _ in controls if item.difference]
     if known:
-        sentences.append(f"Over all controls, {named(robust)} is fooled {_tally(known, 'more than standard', 'less')}.")
+        sentences.append(f"The attack and its controls, {named(robust)}: {_tally(known)}.")
     return listed(sentences)
 
 
 def mechanism_findings(
-    gap: tuple[Contrasted, str],
+    gap: tuple[Compared, str],
     where: tuple[Contrasted, str],
-    size: tuple[Contrasted, str],
-    equal: tuple[Contrasted, str],
-    margin: tuple[Contrasted, str],
+    others: dict[str, tuple[Contrasted, str]],
     fits: dict[str, dict[str, Estimate]],
     *,
     robust: str,
 ) -> Shown:
     """Why the two models differ: because of where the patch is, how large the masks are, or only because of margins.
 
-    ``gap``: the difference in fooled images; ``where``: inductive minus random, the l_inf model minus the standard one;
-    ``size``: occluded area; ``equal``: the gap at equal area; ``margin``: clean relative margins; ``fits``: of
-    ``results.explained``.
+    ``gap``: images fooled at the primary budget; ``where``: chosen minus random places, the l_inf model minus the standard
+    one. ``others``, all the l_inf model minus the standard one: "size" (pixels of the largest mask) and "margin" (clean
+    relative margin) there; "single", "larger", "equal": fooled by the largest mask of the large budget, that mask's pixels, fooled
+    by a mask of equal area. ``fits``: of ``results.explained``.
     """
     item, source = gap
     if item.difference is None:
         return listed(["The mechanism: not measured here."])
-    sign = 0 if _decided(item, "+", "-", "") == "" else int(np.sign(item.difference.difference))
-    fragile = {1: "is fooled more often", -1: "is fooled less often", 0: "is not shown to be fooled more or less often"}[sign]
-    sentences = [
-        f"{named(robust)} {fragile} than the standard model{source}: {points(item.difference)}, {p_text(item.adjusted_p)}, "
-        f"n = {item.difference.n}.",
-        _mechanism("Where", *where, "what the map adds over random places, ℓ∞ model minus standard", "points"),
-        _mechanism("How large", *size, "pixels that the largest mask hides, ℓ∞ model minus standard", "pixels"),
-        _mechanism("How large, held equal", *equal, "images fooled by one mask of equal area, ℓ∞ model minus standard", "points"),
-        _mechanism("Margins", *margin, "clean relative logit margin, ℓ∞ model minus standard", "units"),
+    sign = _signed(item)
+    state = {1: "is fooled more often", -1: "is fooled less often", 0: "is not shown to be fooled more or less often"}[
+        sign
     ]
-    alone, adjusted = ([fit["model"] for name, fit in fits.items() if name.count("+") == count] for count in (0, 1))
+    sentences = [
+        f"<strong>The difference.</strong> At the primary budget {named(robust)} {state} than the standard model{source}: "
+        f"{points(item.difference)}, {p_text(item.adjusted_p)}, n = {item.difference.n}.",
+        _mechanism("Where", where, "what the map adds over random places"),
+        _mechanism("How large", others["size"], "pixels that the largest mask hides", "pixels"),
+        _mechanism("How large, at the large budget", others["larger"], "pixels that the largest mask hides", "pixels"),
+        _mechanism("Single mask at the large budget", others["single"], "images fooled by it"),
+        _mechanism("Single mask of equal area", others["equal"], "images fooled by it"),
+        _mechanism("Margins", others["margin"], "clean relative logit margin", "units"),
+    ]
+    models = [fit["model"] for fit in fits.values()]
+    alone, adjusted = [*models, None, None][:2]
     if alone and adjusted:
         sentences.append(
-            f"<strong>Regression.</strong> Log odds of being fooled, ℓ∞ model against standard: {_plain(alone[0])} alone, "
-            f"{_plain(adjusted[0])} at equal margin (n = {alone[0].n} image–model rows)."
+            f"<strong>Regression.</strong> Log odds of being fooled, {named(robust)} against standard: {_plain(alone)} alone, "
+            f"{_plain(adjusted)} at equal margin (n = {alone.n} rows, one an image and model)."
         )
-    if sign == 0:
-        return listed([*sentences, "<strong>Verdict.</strong> There is no established difference to explain."])
+    for fit in list(fits.values())[-1:]:
+        for name in [name for name in fit if name.startswith("Gini")]:
+            word = {1: "raises", -1: "lowers", 0: "is not shown to change"}[_side(fit[name])]
+            sentences.append(
+                f"<strong>{name}.</strong> One standard deviation more {word} the log odds: {_plain(fit[name])}."
+            )
     reasons = [
         "where the patches are" if _signed(where[0]) == sign else "",
-        "how large the masks are" if _signed(size[0]) == sign and _signed(equal[0]) != sign else "",
-        "the margins" if _only_margins(sign, margin[0], alone, adjusted) else "",
+        "how large the masks are" if _signed(others["size"][0]) == sign else "",
+        "the margins" if alone and adjusted and _only_margins(sign, others["margin"][0], alone, adjusted) else "",
     ]
-    found = [reason for reason in reasons if reason]
-    direction = "more" if sign > 0 else "less"
-    if not found:
-        verdict = "none of the three (where, how large, margins) accounts for it in these data"
-    elif found == ["the margins"]:
-        verdict = "only its margins account for it; neither where the patches are nor how large they are does"
-    else:
-        verdict = f"it goes with {' and '.join(found)}"
-    return listed([*sentences, f"<strong>Verdict.</strong> {named(robust)} is {direction} fragile here; {verdict}."])
+    sentences.append(f"<strong>Verdict.</strong> {_mechanism_verdict(sign, [r for r in reasons if r], robust)}")
+    single, larger, equal = (_signed(others[name][0]) for name in ("single", "larger", "equal"))
+    if single:
+        word = "accounts" if larger == single != equal else "does not account"
+        sentences.append(f"At the large budget the size of the mask {word} for the difference under a single mask.")
+    return listed(sentences)
 
 
-def _mechanism(title: str, item: Contrasted, source: str, what: str, unit: str) -> str:
+def _mechanism_verdict(sign: int, reasons: list[str], robust: str) -> str:
+    if sign == 0:
+        return "There is no established difference to explain."
+    fragile = (
+        f"{named(robust)} is {'more' if sign > 0 else 'less'} fragile than the standard model at the primary budget"
+    )
+    if not reasons:
+        return f"{fragile}. Neither where the patches are nor how large they are nor the margins account for it in these data."
+    if reasons == ["the margins"]:
+        return f"{fragile}, and only its {'smaller' if sign > 0 else 'larger'} margins account for it."
+    return f"{fragile}. It goes with {' and '.join(reasons)}."
+
+
+def _mechanism(title: str, found: tuple[Contrasted, str], what: str, unit: str = "points") -> str:
+    item, source = found
     if item.difference is None:
         return f"<strong>{title}.</strong> Not measured here."
     word = _decided(item, "larger for the ℓ∞ model", "smaller for the ℓ∞ model", "no difference is shown")
-    found = f"{points(item.difference, unit)}, {p_text(item.adjusted_p)}, n = {item.difference.n}"
-    return f"<strong>{title}.</strong> {what[0].upper()}{what[1:]}{source}: {found}: {word}."
+    if item.difference.low == item.difference.high == 0:
+        word = "the same for all images"
+    numbers = f"{points(item.difference, unit)}, {p_text(item.adjusted_p)}, n = {item.difference.n}"
+    return f"<strong>{title}.</strong> {what.capitalize()}, ℓ∞ model minus standard{source}: {numbers}: {word}."
 
 
 def _plain(item: Estimate) -> str:
     return f"{item.value:+.2f} [{item.low:+.2f}, {item.high:+.2f}]" if np.isfinite(item.value) else "not determined"
 
 
-def _signed(item: Contrasted) -> int:
+def _side(item: Estimate) -> int:
+    """On which side of 0 an interval lies; 0 if it holds 0."""
+    return int(item.low > 0) - int(item.high < 0)
+
+
+def _signed(item: Compared | Contrasted) -> int:
     """The sign of a decided difference, else 0."""
     return {"+": 1, "-": -1, "": 0}[_decided(item, "+", "-", "")]
 
 
-def _only_margins(sign: int, margin: Contrasted, alone: list[Estimate], adjusted: list[Estimate]) -> bool:
-    """The gap has its sign alone, the margins differ so as to produce it, and at equal margin the gap is gone."""
-    if not alone or not adjusted or _signed(margin) != -sign:
-        return False
-    before, after = ((e.low > 0) - (e.high < 0) for e in (alone[0], adjusted[0]))
-    return before == sign and after != sign
+def _only_margins(sign: int, margin: Contrasted, alone: Estimate, adjusted: Estimate) -> bool:
+    """The gap shows alone, the margins differ so as to produce it, and at equal margin the gap is gone."""
+    return _signed(margin) == -sign and _side(alone) == sign and _side(adjusted) != sign
 
 
 # --- the first page --------------------------------------------------------------------------------------------
@@ -801,7 +939,10 @@ def _only_margins(sign: int, margin: Contrasted, alone: list[Estimate], adjusted
 
 def headline_markdown() -> str:
     """The summary table of README and welcome page: registry accuracies and the reference run's Table 1."""
-    rows = ["| Model | Clean accuracy | PGD-20 at its own ε | Global Gini index: paper | ours, reference run | Verdict |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| Model | Clean accuracy | PGD-20 at its own ε | Global Gini index: paper | ours, reference run | Verdict |",
+        "|---|---|---|---|---|---|",
+    ]
     cells = [cell for cell in table1_cells("global_gini") if cell.checkpoint in REGISTRY]
     for item in compare(cells, load_reference("01_inequality_test").get("inequality")):
         entry = REGISTRY[item.cell.checkpoint]

@@ -7,7 +7,13 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 Reduce = Literal["sum_of_absolute", "sum_of_positive", "positive_of_sum", "absolute_of_sum", "no_blocks_positive"]
-REDUCES: tuple[Reduce, ...] = ("sum_of_absolute", "sum_of_positive", "positive_of_sum", "absolute_of_sum", "no_blocks_positive")
+REDUCES: tuple[Reduce, ...] = (
+    "sum_of_absolute",
+    "sum_of_positive",
+    "positive_of_sum",
+    "absolute_of_sum",
+    "no_blocks_positive",
+)
 
 
 def gini(values: Float[Tensor, "... n"]) -> Float64[Tensor, "..."]:

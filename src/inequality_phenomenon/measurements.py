@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from .attacks import BUDGETS, mask_areas, noise_outcomes, occlude, occlude_area
+from .attacks import BUDGETS, Kind, mask_areas, noise_outcomes, occlude, occlude_area
 from .datasets import CIFAR10_CLASSES
 from .inequality import REDUCES, global_gini, regional_gini, top_share
 from .results import Subject
@@ -38,7 +38,7 @@ def inequality(
 def noise(
     subject: Subject,
     *,
-    kind: str = "type_1",
+    kind: Kind = "type_1",
     budgets: tuple[int, ...] = BUDGETS,
     draws: int = 5,
     maps_from: Donor = None,
@@ -58,7 +58,17 @@ def noise(
         norms = [noise_energy(subject, budget) for budget in budgets]
         options["energy"] = torch.tensor(norms, device=maps.device).expand(len(maps), -1)
     found = noise_outcomes(
-        subject.model, subject.images, subject.labels, maps, budgets, kind, seed, draws=draws, ids=subject.ids, progress=True, **options
+        subject.model,
+        subject.images,
+        subject.labels,
+        maps,
+        budgets,
+        kind,
+        seed,
+        draws=draws,
+        ids=subject.ids,
+        progress=True,
+        **options,
     )
     shares = found.fooled.double().mean(2).cpu().numpy()
     columns = {f"failure_{budget}": shares[:, i] for i, budget in enumerate(budgets)}
@@ -80,7 +90,15 @@ def occlusion(
     """
     maps = _maps(subject, maps_from, seed)
     hit = occlude(
-        subject.model, subject.images, subject.labels, maps, ids=subject.ids, seed=seed, locate=locate, progress=True, **options
+        subject.model,
+        subject.images,
+        subject.labels,
+        maps,
+        ids=subject.ids,
+        seed=seed,
+        locate=locate,
+        progress=True,
+        **options,
     )
     columns = {"fooled": hit.fooled, "forwards": hit.forwards}
     if locate:
@@ -89,7 +107,9 @@ def occlusion(
     return found | {"close_call": _marked(hit.close_calls, len(subject.ids))}
 
 
-def occluded_area(subject: Subject, *, max_count: int, max_radius: int, seed: int = 0, **places: Any) -> dict[str, np.ndarray]:
+def occluded_area(
+    subject: Subject, *, max_count: int, max_radius: int, seed: int = 0, **places: Any
+) -> dict[str, np.ndarray]:
     """Pixels hidden by the largest mask of the grid, column ``area``; ``places``: those of ``attacks.patch_centres``."""
     areas = mask_areas(subject.maps(seed=seed), max_count, max_radius, ids=subject.ids, seed=seed, **places)
     return {"area": areas[:, -1, -1].cpu().numpy()}
@@ -104,7 +124,16 @@ def area_occlusion(
     """
     maps = _maps(subject, maps_from, seed)
     hit = occlude_area(
-        subject.model, subject.images, subject.labels, maps, area, radius, ids=subject.ids, seed=seed, progress=True, **options
+        subject.model,
+        subject.images,
+        subject.labels,
+        maps,
+        area,
+        radius,
+        ids=subject.ids,
+        seed=seed,
+        progress=True,
+        **options,
     )
     return {"fooled": hit.fooled.cpu().numpy(), "close_call": _marked(hit.close_calls, len(subject.ids))}
 

@@ -113,7 +113,12 @@ def densenet_bc(depth: int = 40, growth: int = 12, classes: int = 10) -> Classif
             layers.append(DenseLayer(channels, growth))
             channels += growth
         if block < 2:  # transition: halve the channels and the sides
-            layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, channels // 2, 1, bias=False), nn.AvgPool2d(2)]
+            layers += [
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+                nn.Conv2d(channels, channels // 2, 1, bias=False),
+                nn.AvgPool2d(2),
+            ]
             channels //= 2
     layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
     return Classifier(nn.Sequential(*layers))
@@ -181,7 +186,7 @@ class RegistryEntry(BaseModel):
 
 def read_registry(file: Path = REGISTRY_FILE) -> dict[str, RegistryEntry]:
     """All registered checkpoints by name, in the order of the file."""
-    rows = (yaml.safe_load(file.read_text()) if file.exists() else None) or []
+    rows = (yaml.safe_load(file.read_text("utf-8")) if file.exists() else None) or []
     return {row["name"]: RegistryEntry.model_validate(row) for row in rows}
 
 
@@ -239,7 +244,9 @@ def load_checkpoint(name: str, device: str | torch.device = "cpu") -> Classifier
     if (found := sha256_of(entry.file)) != entry.sha256:
         raise CheckpointError(f"{entry.file} was altered: SHA-256 {found}, registered {entry.sha256}")
     model = build(entry.architecture, **entry.arguments)
-    model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in load_file(entry.file).items()})
+    model.load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in load_file(entry.file).items()}
+    )
     return model.to(device).eval().requires_grad_(False)
 
 
@@ -252,7 +259,7 @@ def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return halves
 
 
-def save_checkpoint(model: Classifier, file: Path) -> str:
+def save_checkpoint(model: nn.Module, file: Path) -> str:
     """Write ``model`` in half precision, atomically; returns the file's SHA-256."""
     state = {key: value.contiguous().cpu() for key, value in half_precision(model.state_dict()).items()}
     with atomic_path(file) as temporary:
@@ -265,5 +272,5 @@ def register(entry: RegistryEntry, file: Path = REGISTRY_FILE) -> None:
     entries = read_registry(file) | {entry.name: entry}
     rows = [entries[name].model_dump(mode="json") for name in sorted(entries)]
     with atomic_path(file) as temporary:
-        temporary.write_text(yaml.safe_dump(rows, sort_keys=False, width=110))
+        temporary.write_text(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True, width=110), "utf-8")
     REGISTRY.forget()

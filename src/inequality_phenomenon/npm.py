@@ -8,7 +8,7 @@ import time
 from base64 import b64encode
 from pathlib import Path
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 
 class PackageError(OSError):

@@ -34,9 +34,11 @@ def load_profile(name: str) -> Profile:
     """The profile ``profiles/NAME.yaml``; unknown names, keys and ill-typed values raise ``ProfileError``."""
     file = PROFILES / f"{name}.yaml"
     if not file.exists():
-        raise ProfileError(f"unknown profile {name!r}; known: {', '.join(sorted(p.stem for p in PROFILES.glob('*.yaml')))}")
+        raise ProfileError(
+            f"unknown profile {name!r}; known: {', '.join(sorted(p.stem for p in PROFILES.glob('*.yaml')))}"
+        )
     try:
-        return Profile.model_validate({"name": name} | yaml.safe_load(file.read_text()))
+        return Profile.model_validate({"name": name} | yaml.safe_load(file.read_text("utf-8")))
     except ValidationError as problem:
         details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())
         raise ProfileError(f"{file.name}: {details}. Valid keys: {', '.join(Profile.model_fields)}") from None

@@ -8,7 +8,8 @@ from torch import Tensor
 
 def generator_for(*key: int) -> np.random.Generator:
     """A NumPy generator for a key such as (seed, image id, draw)."""
-    return np.random.default_rng(np.random.SeedSequence([int(part) for part in key]))
+    # The length is part of it: a SeedSequence ignores zeros at the end, so (0, 0) and (0,) would be the same key.
+    return np.random.default_rng(np.random.SeedSequence([len(key), *(int(part) for part in key)]))
 
 
 def normal_images(ids: list[int], shape: tuple[int, ...], *key: int) -> Float32[Tensor, "n ..."]:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from io import BytesIO
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -34,7 +33,16 @@ from .files import atomic_path, read_sealed, sha256_of, write_sealed
 from .models import REGISTRY, Classifier, load_checkpoint
 from .paths import CACHE, EXECUTED, PUBLISHED_VALUES, REFERENCE, ROOT
 from .profiles import Chapter, Profile, load_profile
-from .statistics import Estimate, PairedTest, bootstrap_mean, holm, logistic_regression, mcnemar, paired_difference, wilson
+from .statistics import (
+    Estimate,
+    PairedTest,
+    bootstrap_mean,
+    holm,
+    logistic_regression,
+    mcnemar,
+    paired_difference,
+    wilson,
+)
 
 Verdict = Literal["reproduced", "same direction", "contradicted", "not reproduced", "not measured here"]
 
@@ -94,7 +102,7 @@ class Subject:
         return {
             "checkpoint": REGISTRY[self.checkpoint].sha256,
             "data": CIFAR10_DIGESTS["test_images"],
-            "ids": hashlib.sha256(np.array(self.ids, np.int64)).hexdigest(),
+            "ids": hashlib.sha256(np.array(self.ids, np.int64).tobytes()).hexdigest(),
             "device": self.images.device.type,
         }
 
@@ -105,7 +113,9 @@ class Subject:
 
     def maps(self, method: str = "integrated_gradients", **options: Any) -> Float32[Tensor, "n 3 32 32"]:
         """Signed attribution maps from ``attribute`` with the same arguments, cached."""
-        key = self.key | asdict(resolve_options(method, **options)) | {"method": method, "code": code_hash("attribution")}
+        key = (
+            self.key | asdict(resolve_options(method, **options)) | {"method": method, "code": code_hash("attribution")}
+        )
         content, _ = cached(
             "maps",
             key,
@@ -222,7 +232,7 @@ def open_run(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     for name in models or ():
-        REGISTRY[name]  # noqa: B018 (raises with the known names)
+        REGISTRY[name]  # raises with the known names
     planned = tuple(models or own.models)
     count = next(n for n in (n_images, own.n_images, values.n_images) if n is not None)
     if count < 2:
@@ -245,7 +255,9 @@ def _test_images(device: str) -> tuple[Tensor, Tensor]:
     return images.to(device), labels.to(device)
 
 
-def measure(function: Callable[..., dict[str, Any]], subject: Subject, run: Run | None = None, **parameters: Any) -> pd.DataFrame:
+def measure(
+    function: Callable[..., dict[str, Any]], subject: Subject, run: Run | None = None, **parameters: Any
+) -> pd.DataFrame:
     """The per-image record of ``function(subject, **parameters)``, cached; adds checkpoint and image id."""
     module = function.__module__.rpartition(".")[2]
     key = subject.key | {"function": function.__name__, "parameters": parameters, "code": code_hash(module)}
@@ -288,7 +300,9 @@ def load_reference(chapter: str) -> dict[str, pd.DataFrame]:
     for name, facts in manifest.get(chapter, {}).items():
         file = REFERENCE / chapter / f"{name}.parquet"
         if (found := sha256_of(file)) != facts["sha256"]:
-            raise RuntimeError(f"{file} was altered: SHA-256 {found}, manifest {facts['sha256']}; `make reference` remakes it")
+            raise RuntimeError(
+                f"{file} was altered: SHA-256 {found}, manifest {facts['sha256']}; `make reference` remakes it"
+            )
         current = [n for n, sha in facts["checkpoints"].items() if n in REGISTRY and REGISTRY[n].sha256 == sha]
         table = pd.read_parquet(file)
         tables[name] = table[table.checkpoint.isin(current)].reset_index(drop=True)
@@ -312,7 +326,7 @@ def save_reference(profile: str) -> None:
             "commit": _commit(),
         }
     with atomic_path(MANIFEST) as temporary:
-        temporary.write_text(yaml.safe_dump(manifest, sort_keys=True))
+        temporary.write_text(yaml.safe_dump(manifest, sort_keys=True), "utf-8")
 
 
 def _commit() -> str:
@@ -372,22 +386,23 @@ class Cell:
 def table1_cells(column: str) -> list[Cell]:
     """The CIFAR-10 cells of the paper's Table 1 whose metric ``column`` measures; ResNet-18 first, in order of epsilon."""
     metric = "global_gini" if column.startswith("global") else "regional_gini"
-    rows = published_values(table="table1", dataset="cifar10", metric=metric)
-    standard = {row.architecture: float(row.value) for row in rows.itertuples() if row.training == "standard"}
+    rows = _published_rows(table="table1", dataset="cifar10", metric=metric)
+    standard = {row["architecture"]: float(row["value"]) for row in rows if row["training"] == "standard"}
     names = {"resnet18": "ResNet-18", "densenet": "DenseNet"}
     return [
         Cell(
-            id=row.id,
-            label=f"{names[row.architecture]}, " + ("standard" if row.training == "standard" else f"ℓ∞ {row.epsilon_255}/255"),
-            paper=float(row.value),
-            spread=float(row.sd),
-            checkpoint=checkpoint_of(row.architecture, row.training, row.epsilon_255),
+            id=row["id"],
+            label=f"{names[row['architecture']]}, "
+            + ("standard" if row["training"] == "standard" else f"ℓ∞ {row['epsilon_255']}/255"),
+            paper=float(row["value"]),
+            spread=float(row["sd"]),
+            checkpoint=checkpoint_of(row["architecture"], row["training"], row["epsilon_255"]),
             column=column,
             baseline=None
-            if row.training == "standard"
-            else (checkpoint_of(row.architecture, "standard", 0), standard[row.architecture]),
+            if row["training"] == "standard"
+            else (checkpoint_of(row["architecture"], "standard", 0), standard[row["architecture"]]),
         )
-        for row in rows.itertuples()
+        for row in rows
     ]
 
 
@@ -400,23 +415,29 @@ def named(checkpoint: str) -> str:
     return f"{name}, {variant}" if variant else name
 
 
+def _published_rows(**where: Any) -> list[dict[Any, Any]]:
+    """Published values as dictionaries; ``value`` in per cent becomes ``rate``."""
+    rows = published_values(**where).sort_values("id", kind="stable").to_dict("records")
+    return [row | {"rate": float(row["value"]) / 100} for row in rows]
+
+
 def a10_cells() -> list[Cell]:
     """Appendix A.10: occlusion at N=10, R=4 on CIFAR-10. It states neither network nor epsilon: ResNet-18, 8/255 here."""
-    rows = published_values(table="appendixA10")
-    standard = {row.setting: float(row.value) / 100 for row in rows.itertuples() if row.training == "standard"}
+    rows = _published_rows(table="appendixA10")
+    standard = {row["setting"]: row["rate"] for row in rows if row["training"] == "standard"}
     return [
         Cell(
-            id=row.id,
-            label=f"{row.setting}, {named(checkpoint_of('resnet18', row.training, 8))}",
-            paper=float(row.value) / 100,
-            checkpoint=checkpoint_of("resnet18", row.training, 8),
+            id=row["id"],
+            label=f"{row['setting']}, {named(checkpoint_of('resnet18', row['training'], 8))}",
+            paper=row["rate"],
+            checkpoint=checkpoint_of("resnet18", row["training"], 8),
             column="fooled",
-            where={"condition": row.setting},
+            where={"condition": row["setting"]},
             baseline=None
-            if row.training == "standard"
-            else (checkpoint_of("resnet18", "standard", 0), standard[row.setting]),
+            if row["training"] == "standard"
+            else (checkpoint_of("resnet18", "standard", 0), standard[row["setting"]]),
         )
-        for row in rows.sort_values("setting", kind="stable").itertuples()
+        for row in sorted(rows, key=lambda row: row["setting"])
     ]
 
 
@@ -425,57 +446,57 @@ def table2_cells(budgets: dict[str, tuple[int, int]]) -> list[Cell]:
 
     ``budgets``: the paper's budget, such as "N=5 R=10" -> our (N, R). Paper's budgets that are not named are left out.
     """
+    rows = [
+        row | {"budget": row["setting"].rpartition(" ")[0], "color": row["setting"].rpartition(" ")[2]}
+        for row in _published_rows(table="table2", metric="occlusion_error")
+    ]
+    standard = {row["setting"]: row["rate"] for row in rows if row["training"] == "standard"}
     cells = []
-    rows = published_values(table="table2", metric="occlusion_error")
-    standard = {row.setting: float(row.value) / 100 for row in rows.itertuples() if row.training == "standard"}
-    for row in rows.itertuples():
-        budget, _, color = row.setting.rpartition(" ")
-        if budget not in budgets:
-            continue
-        checkpoint = checkpoint_of("resnet18", row.training, row.epsilon_255)
-        condition = "N={} R={} {}".format(*budgets[budget], color)
+    for row in (row for row in rows if row["budget"] in budgets):
+        checkpoint = checkpoint_of("resnet18", row["training"], row["epsilon_255"])
+        count, radius = budgets[row["budget"]]
+        condition = f"N={count} R={radius} {row['color']}"
         cells.append(
             Cell(
-                id=row.id,
+                id=row["id"],
                 label=f"{condition}, {named(checkpoint)}",
-                paper=float(row.value) / 100,
+                paper=row["rate"],
                 checkpoint=checkpoint,
                 column="fooled",
                 where={"condition": condition},
                 baseline=None
-                if row.training == "standard"
-                else (checkpoint_of("resnet18", "standard", 0), standard[row.setting]),
-                dataset=row.dataset,
+                if row["training"] == "standard"
+                else (checkpoint_of("resnet18", "standard", 0), standard[row["setting"]]),
+                dataset=row["dataset"],
             )
         )
     return cells
 
 
-_NOISE_SOURCES = {  # our condition -> where the paper has an error rate of both models (ImageNet, ResNet-50)
+_NOISE_SOURCES: dict[str, dict[str, str]] = {  # our condition -> where the paper has an error rate of both models
     "random": {"table": "section4.3", "setting": "random noise, largest budget"},
     "type I": {"table": "table3", "setting": "type I", "attribution": "integrated_gradients"},
     "type II": {"table": "table3", "setting": "type II", "attribution": "integrated_gradients"},
 }
 
 
-def noise_cells(budget: int, standard: str, robust: tuple[str, ...]) -> list[Cell]:
-    """Failure under noise on ``budget`` subpixels, the paper's ImageNet value (standard; ℓ∞ 8/255) beside it."""
+def noise_cells(budget: int, standard: str, robust: Sequence[str]) -> list[Cell]:
+    """Failure under noise on ``budget`` subpixels beside the paper's ImageNet values (ResNet-50, standard and 8/255)."""
     cells = []
     for condition, source in _NOISE_SOURCES.items():
-        rows = {row.training: row for row in published_values(**source).itertuples()}
-        values = {training: float(row.value) / 100 for training, row in rows.items()}
+        rows = {row["training"]: row for row in _published_rows(**source)}
         for checkpoint in (standard, *robust):
-            training = "standard" if checkpoint == standard else "linf"
+            row = rows["standard" if checkpoint == standard else "linf"]
             cells.append(
                 Cell(
-                    id=f"{rows[training].id} {checkpoint}",
+                    id=f"{row['id']} {checkpoint}",
                     label=f"{condition}, {named(checkpoint)}",
-                    paper=values[training],
+                    paper=row["rate"],
                     checkpoint=checkpoint,
                     column=f"failure_{budget}",
                     where={"condition": condition},
-                    baseline=None if checkpoint == standard else (standard, values["standard"]),
-                    dataset=rows[training].dataset,
+                    baseline=None if checkpoint == standard else (standard, rows["standard"]["rate"]),
+                    dataset=row["dataset"],
                 )
             )
     return cells
@@ -514,8 +535,10 @@ def _column(records: pd.DataFrame, cell: Cell, checkpoint: str) -> pd.Series:
     """Our per-image values of a cell, indexed by image id."""
     chosen = records[records.checkpoint == checkpoint]
     for column, value in cell.where.items():
-        chosen = chosen[chosen[column] == value]
-    return chosen.set_index("image_id")[cell.column] if len(chosen) else pd.Series(dtype=float)
+        chosen = chosen[chosen[column] == value] if column in chosen else chosen[:0]
+    return (
+        chosen.set_index("image_id")[cell.column] if len(chosen) and cell.column in chosen else pd.Series(dtype=float)
+    )
 
 
 def _estimate(values: pd.Series, resamples: int, seed: int) -> Estimate | None:
@@ -542,12 +565,16 @@ def _test(records: pd.DataFrame, cell: Cell, resamples: int, seed: int) -> Paire
 def _verdict(cell: Cell, ours: Estimate | None, test: PairedTest | None, p: float | None) -> Verdict:
     if ours is None:
         return "not measured here"
-    if cell.dataset == "cifar10" and ours.low <= cell.paper + cell.tolerance and ours.high >= cell.paper - cell.tolerance:
+    if (
+        cell.dataset == "cifar10"
+        and ours.low <= cell.paper + cell.tolerance
+        and ours.high >= cell.paper - cell.tolerance
+    ):
         return "reproduced"
-    return _direction(test, p, cell.paper - cell.baseline[1] if cell.baseline else None)
+    return direction(test, p, cell.paper - cell.baseline[1] if cell.baseline else None)
 
 
-def _direction(test: PairedTest | None, p: float | None, expected: float | None) -> Verdict:
+def direction(test: PairedTest | None, p: float | None, expected: float | None) -> Verdict:
     """The verdict on a difference whose sign the paper states."""
     if test is None or p is None or p >= 0.05 or expected is None:
         return "not reproduced"
@@ -588,10 +615,31 @@ def against_standard(
 ) -> list[Contrast]:
     """Every other model minus the standard one, for each label -> (condition, column)."""
     return [
-        Contrast(label if len(others) == 1 else f"{label}, {named(other)}", ((other, *place), (standard, *place)), expected)
+        Contrast(
+            label if len(others) == 1 else f"{label}, {named(other)}", ((other, *place), (standard, *place)), expected
+        )
         for label, place in cells.items()
         for other in others
     ]
+
+
+def place_contrasts(pair: tuple[str, str], places: dict[str, str], column: str) -> list[Contrast]:
+    """Does the *where* matter: for each condition and its control at random places, within each model and between both.
+
+    ``pair``: the standard model and the other; ``places``: condition -> control. Three contrasts each.
+    """
+    found = []
+    for chosen, at_random in places.items():
+        terms = {name: ((name, chosen, column), (name, at_random, column)) for name in pair}
+        found += [Contrast(f"{chosen}, chosen − random places, {named(name)}", terms[name]) for name in pair]
+        found.append(
+            Contrast(
+                f"{chosen}, chosen − random places, {named(pair[1])} − {named(pair[0])}",
+                terms[pair[1]] + terms[pair[0]],
+                1,
+            )
+        )
+    return found
 
 
 def contrasted(
@@ -609,7 +657,7 @@ def contrasted(
     for contrast, columns, test in zip(contrasts, values, tests, strict=True):
         p = next(adjusted) if test else None
         terms = tuple(term for column in columns if (term := _estimate(column, resamples, seed)))
-        verdict = _direction(test, p, contrast.expected) if test else "not measured here"
+        verdict = direction(test, p, contrast.expected) if test else "not measured here"
         found.append(Contrasted(contrast, terms, test, p, verdict))
     return found
 
@@ -621,7 +669,7 @@ def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:
         rows = records[(records.checkpoint == checkpoint) & (records.condition == condition)]
         if not len(rows) or column not in rows:
             return []
-        columns.append(rows.set_index("image_id")[column])
+        columns.append(rows.set_index("image_id")[column].infer_objects())  # stacking makes objects of truth values
     both = pd.concat(columns, axis=1, join="inner")
     return [both.iloc[:, i] for i in range(len(columns))] if len(both) > 1 else []
 
@@ -640,7 +688,9 @@ def stacked(tables: dict[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFra
     found = [tables[name] for name in names if name in tables]
     if not found:
         return None
-    return pd.concat(found, ignore_index=True).drop_duplicates(["checkpoint", "condition", "image_id"], ignore_index=True)
+    return pd.concat(found, ignore_index=True).drop_duplicates(
+        ["checkpoint", "condition", "image_id"], ignore_index=True
+    )
 
 
 def explained(
@@ -689,7 +739,10 @@ def provenance(run: Run) -> str:
     rows += [("checkpoint", f"{name}, SHA-256 {REGISTRY[name].sha256[:16]}…") for name in run.models]
     rows += [("not trained yet", name) for name in run.untrained]
     rows += [
-        (s["step"], f"{s['checkpoint']}: {s['n']} images, {s['seconds']:.1f} s{' (from the cache)' if s['cached'] else ''}")
+        (
+            s["step"],
+            f"{s['checkpoint']}: {s['n']} images, {s['seconds']:.1f} s{' (from the cache)' if s['cached'] else ''}",
+        )
         for s in run.steps
     ]
     body = "".join(f"<tr><th scope='row'>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>" for a, b in rows)

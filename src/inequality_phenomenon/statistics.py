@@ -69,7 +69,9 @@ def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int 
     for start in range(0, resamples, 1000):  # all at once would need resamples * n numbers
         signs = rng.choice([-1.0, 1.0], size=(min(1000, resamples - start), len(difference)))
         extreme += int(np.sum(np.abs(signs @ difference) / len(difference) >= abs(interval.value) - rounding))
-    return PairedTest(interval.value, interval.low, interval.high, float(extreme + 1) / (resamples + 1), len(difference))
+    return PairedTest(
+        interval.value, interval.low, interval.high, float(extreme + 1) / (resamples + 1), len(difference)
+    )
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray, *, resamples: int = 9999, seed: int = 0) -> PairedTest:
@@ -87,9 +89,7 @@ def holm(p_values: list[float]) -> list[float]:
     return list(map(float, multipletests(p_values, method="holm")[1])) if p_values else []
 
 
-def logistic_regression(
-    outcome: np.ndarray, predictors: dict[str, Values], groups: np.ndarray
-) -> dict[str, Estimate]:
+def logistic_regression(outcome: np.ndarray, predictors: dict[str, Values], groups: np.ndarray) -> dict[str, Estimate]:
     """Log odds ratios of ``outcome`` with 95 % (Wald) intervals, "(intercept)" included.
 
     For one standard deviation of a predictor; for 1 against 0 where it has no other values. Rows of the same group (an

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .datasets import load_cifar10, load_cifar10_bytes
 from .files import atomic_path, sha256_of
@@ -73,7 +73,9 @@ class TrainingSettings(BaseModel):
     momentum: float = 0.9
     weight_decay: float = 5e-4
     average_from: float = 2 / 3  # weights are averaged, step by step, over the last third
-    precision: Literal["float32", "bfloat16"] = "bfloat16"  # of the forward pass; weights and perturbations stay float32
+    precision: Literal["float32", "bfloat16"] = (
+        "bfloat16"  # of the forward pass; weights and perturbations stay float32
+    )
     threads: PositiveInt = 1  # CPU threads: part of the settings because the order of additions depends on it
     seed: int = 0
     train_images: PositiveInt = 50_000 - HELD_OUT
@@ -98,7 +100,7 @@ def load_settings(name: str) -> TrainingSettings:
     if not file.exists():
         known = ", ".join(sorted(path.stem for path in CHECKPOINTS.glob("cifar10-*.yaml")))
         raise ValueError(f"no settings for checkpoint {name!r}; known: {known}")
-    return TrainingSettings.model_validate(yaml.safe_load(file.read_text()))
+    return TrainingSettings.model_validate(yaml.safe_load(file.read_text("utf-8")))
 
 
 def held_out_ids() -> Tensor:
@@ -163,9 +165,7 @@ def _cutout(images: Tensor, side: int, generator: Generator) -> Tensor:
     return torch.where(hole[..., None], colour, images)
 
 
-def craft(
-    model: nn.Module, images: Tensor, labels: Tensor, settings: TrainingSettings, generator: Generator
-) -> Tensor:
+def craft(model: nn.Module, images: Tensor, labels: Tensor, settings: TrainingSettings, generator: Generator) -> Tensor:
     """The training examples: the images themselves, N-FGSM (de Jorge et al. 2022) or PGD (Madry et al. 2018).
 
     The model is used in eval mode, with frozen weights: only the gradient of the input is computed.
@@ -228,7 +228,7 @@ class State:
 
 def _fresh_state(settings: TrainingSettings, device: torch.device) -> State:
     model = build(settings.architecture, seed=settings.seed, **settings.arguments)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=settings.peak_rate,
@@ -250,7 +250,9 @@ def _save_state(state: State, settings: TrainingSettings, file: Path) -> None:
         with atomic_path(file) as temporary:
             save_file(state.tensors(), temporary, metadata={"facts": json.dumps(facts)})
     except OSError as problem:
-        raise TrainingError(f"could not save {file}: {problem}. Free some space and run again: epoch {state.epoch} is repeated") from None
+        raise TrainingError(
+            f"could not save {file}: {problem}. Free some space and run again: epoch {state.epoch} is repeated"
+        ) from None
 
 
 def _restore_state(state: State, settings: TrainingSettings, file: Path) -> None:
@@ -291,12 +293,17 @@ def train(
         started = time.perf_counter()
         loss = _train_epoch(state, settings, data, device, progress)
         if not math.isfinite(loss):
-            raise TrainingError(f"the loss became {loss} in epoch {state.epoch + 1}; lower peak_rate. State kept: epoch {state.epoch}")
+            raise TrainingError(
+                f"the loss became {loss} in epoch {state.epoch + 1}; lower peak_rate. State kept: epoch {state.epoch}"
+            )
         state.epoch += 1
         if state.epoch == settings.epochs:
             _estimate_batch_norm(state.average.module, settings, data, device)
         state.seconds += time.perf_counter() - started
-        state.log.append({"epoch": state.epoch, "loss": loss, "seconds": state.seconds} | _held_out_accuracy(state, settings, *held_out))
+        state.log.append(
+            {"epoch": state.epoch, "loss": loss, "seconds": state.seconds}
+            | _held_out_accuracy(state, settings, *held_out)
+        )
         _refuse_collapse(state, file)
         _save_state(state, settings, file)
         if progress:
@@ -320,7 +327,13 @@ def _train_epoch(
     generator = _generator(device, settings, state.epoch)
     total = torch.zeros((), device=device)
     state.model.train()
-    bar = tqdm(data.batches(generator), total=len(data), desc=f"epoch {state.epoch + 1}/{settings.epochs}", leave=False, disable=not progress)
+    bar = tqdm(
+        data.batches(generator),
+        total=len(data),
+        desc=f"epoch {state.epoch + 1}/{settings.epochs}",
+        leave=False,
+        disable=not progress,
+    )
     for step, (images, labels) in enumerate(bar):
         fraction = (state.epoch + step / len(data)) / settings.epochs
         state.optimizer.param_groups[0]["lr"] = learning_rate(settings, fraction)
@@ -337,12 +350,17 @@ def _train_epoch(
     return (total / len(data)).item()
 
 
-def _estimate_batch_norm(model: Classifier, settings: TrainingSettings, data: TrainingImages, device: torch.device) -> None:
+def _estimate_batch_norm(
+    model: nn.Module, settings: TrainingSettings, data: TrainingImages, device: torch.device
+) -> None:
     """Running means and variances for the averaged weights, from one more pass over the training examples."""
     generator = _generator(device, settings, settings.epochs)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     with _autocast(settings, device):
-        examples = [craft(model, *batch, settings, generator) for batch, _ in zip(data.batches(generator), range(100), strict=False)]
+        examples = [
+            craft(model, *batch, settings, generator)
+            for batch, _ in zip(data.batches(generator), range(100), strict=False)
+        ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -390,10 +408,14 @@ def train_and_register(name: str, *, device: str | torch.device = "cpu", progres
     settings = load_settings(name)
     state = train(settings, TRAINING / name, device=device, progress=progress)
     model = state.average.module.eval()
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in half_precision(model.state_dict()).items()})
+    model.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in half_precision(model.state_dict()).items()}
+    )
     images, labels = (part.to(device) for part in load_cifar10("test"))
     threats = {str(threat): threat for threat in (settings.threat, Threat("linf", 8 / 255)) if threat}
-    robust = {text: robust_correct(model, images, labels, threat, progress=progress) for text, threat in threats.items()}
+    robust = {
+        text: robust_correct(model, images, labels, threat, progress=progress) for text, threat in threats.items()
+    }
     clean = correct(fold_batch_norm(model), images, labels)
     write_log(state, CHECKPOINTS / f"{name}.csv")
     file = CHECKPOINTS / f"{name}.safetensors"

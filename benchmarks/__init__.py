@@ -1,0 +1,1 @@
+"""Speed against the alternatives: ratios measured in one run, repetitions interleaved, medians reported."""

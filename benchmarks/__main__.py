@@ -1,0 +1,17 @@
+"""``python -m benchmarks``: all of them, one after the other; ``python -m benchmarks training``: that one."""
+
+import sys
+from importlib import import_module
+
+NAMES = ("integrated_gradients", "training")
+
+
+def main(chosen: list[str]) -> None:
+    if unknown := set(chosen) - set(NAMES):
+        raise SystemExit(f"unknown benchmark {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")
+    for name in chosen or NAMES:
+        import_module(f"benchmarks.{name}").main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,54 @@
+"""Executes one chapter: ``python -m inequality_phenomenon.execution CHAPTER TARGET -p profile laptop``."""
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import nbformat
+import papermill
+import yaml
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillException
+
+from .files import atomic_path
+from .paths import NOTEBOOKS, ROOT
+
+
+def execute(chapter: str, target: Path, **parameters: Any) -> None:
+    """Execute notebooks/``chapter``.py and write the notebook to ``target``, which is replaced only on success.
+
+    Raises ``ParameterError`` on a wrong parameter and ``PapermillExecutionError``, which names the cell, on a failure.
+    """
+    os.environ.setdefault(
+        "PYDEVD_DISABLE_FILE_VALIDATION", "1"
+    )  # the kernel's debugger is not used, nor is its warning
+    target = target.resolve()
+    bar = {"desc": chapter, "leave": False, "disable": None}  # None: no bar where nobody watches a terminal
+    with contextlib.chdir(ROOT):  # papermill recognises our notebooks by their relative path
+        source = f"{NOTEBOOKS.name}/{chapter}.py"
+        notebook = papermill.execute_notebook(source, None, parameters=parameters, progress_bar=bar)
+    with atomic_path(target) as temporary:
+        nbformat.write(notebook, temporary)
+
+
+@click.command()
+@click.argument("chapter")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME YAML")
+def main(chapter: str, target: Path, parameters: tuple[tuple[str, str], ...]) -> None:
+    """Execute a chapter and say how long it took."""
+    started = time.perf_counter()
+    print(f"{chapter}: executing", file=sys.stderr)
+    try:
+        execute(chapter, target, **{name: yaml.safe_load(value) for name, value in parameters})
+    except (PapermillException, DeadKernelError) as problem:
+        raise click.ClickException(f"{chapter} failed after {time.perf_counter() - started:.0f} s{problem}") from None
+    print(f"{chapter}: done in {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,323 @@
+"""Promise: the Gini index is Equation 4, to the last digits, at every scale; each reading of "regional" is what its name says;
+what has no index is refused with a message that names the image."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from inequality.gini import Gini
+from torch import Tensor
+
+from inequality_phenomenon.inequality import (
+    REDUCES,
+    gini,
+    global_gini,
+    lorenz_curve,
+    region_sums,
+    regional_gini,
+    top_share,
+)
+
+# Non-negative, with ties and zeros, over twelve orders of magnitude. Smaller non-zero values are a separate test.
+value = st.one_of(st.just(0.0), st.integers(1, 3).map(float), st.floats(1e-6, 1e6))
+rows = arrays(np.float64, st.integers(1, 60), elements=value).filter(lambda row: row.any()).map(torch.from_numpy)
+maps = (
+    arrays(np.float64, (1, 3, 8, 8), elements=st.floats(-1e3, 1e3, width=32))
+    .filter(lambda a: (a > 0).any())
+    .map(torch.from_numpy)
+)
+thorough = settings(max_examples=200, deadline=None)
+
+
+def naive_gini(values: list[float]) -> float:
+    """Half the mean absolute difference of all pairs, relative to the mean: the definition behind Equation 4."""
+    n = len(values)
+    return sum(abs(a - b) for a in values for b in values) / (2 * n * sum(values))
+
+
+# ---------------------------------------------------------------- closed forms
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 3072])
+def test_equal_values_have_index_zero(n: int) -> None:
+    assert gini(torch.full((n,), 0.37)).item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 3072])
+def test_one_nonzero_value_has_index_n_minus_1_over_n(n: int) -> None:
+    assert gini(torch.eye(n)[n // 2]).item() == pytest.approx((n - 1) / n, abs=1e-12)
+
+
+def test_worked_examples_of_the_papers_appendix() -> None:
+    assert gini(torch.tensor([0.0, 0, 0, 1, 1])).item() == pytest.approx(0.6, abs=1e-12)
+    assert gini(torch.tensor([0.0, 0, 0, 1, 1000])).item() == pytest.approx((6 - 2 * 1002 / 1001) / 5, abs=1e-12)
+    assert gini(torch.tensor([0.0, 0, 0, 1, 1000])).item() == pytest.approx(0.7996, abs=1e-4)
+
+
+def test_evenly_spaced_values_have_index_one_third_in_the_limit() -> None:
+    n = 1000
+    assert gini(torch.arange(1, n + 1)).item() == pytest.approx((n - 1) / (3 * n), abs=1e-12)
+
+
+def test_half_normal_values_have_index_sqrt_2_minus_1_in_the_limit() -> None:
+    quantiles = (torch.arange(1_000_000, dtype=torch.float64) + 0.5) / 1_000_000
+    half_normal = math.sqrt(2) * torch.erfinv(quantiles)
+    assert gini(half_normal).item() == pytest.approx(math.sqrt(2) - 1, abs=1e-5)
+
+
+# ---------------------------------------------------------------- properties
+
+
+@thorough
+@given(rows)
+def test_index_equals_the_mean_absolute_difference(row: Tensor) -> None:
+    assert gini(row).item() == pytest.approx(naive_gini(row.tolist()), abs=1e-9)
+
+
+@thorough
+@given(rows)
+def test_index_agrees_with_pysal(row: Tensor) -> None:
+    assume(len(row) > 1)
+    assert gini(row).item() == pytest.approx(Gini(row.numpy()).g, abs=1e-9)
+
+
+@thorough
+@given(rows)
+def test_index_lies_between_zero_and_n_minus_1_over_n(row: Tensor) -> None:
+    assert -1e-12 <= gini(row).item() <= (len(row) - 1) / len(row) + 1e-12
+
+
+@thorough
+@given(rows, st.floats(1e-250, 1e250))
+def test_index_does_not_change_with_the_scale(row: Tensor, scale: float) -> None:
+    assert gini(row * scale).item() == pytest.approx(gini(row).item(), abs=1e-9)
+
+
+@thorough
+@given(rows, st.randoms(use_true_random=False))
+def test_index_does_not_change_with_the_order(row: Tensor, random) -> None:  # type: ignore[no-untyped-def]
+    order = list(range(len(row)))
+    random.shuffle(order)
+    assert gini(row[order]).item() == gini(row).item()
+
+
+@thorough
+@given(rows, st.data())
+def test_giving_to_a_poorer_one_lowers_the_index(row: Tensor, data: st.DataObject) -> None:
+    """Pigou-Dalton: a transfer of less than the difference lowers it by the closed form."""
+    assume(row.max() > row.min())
+    rich, poor = int(row.argmax()), int(row.argmin())
+    amount = data.draw(st.floats(0.01, 0.49)) * (row[rich] - row[poor])
+    after = row.clone()
+    after[rich] -= amount
+    after[poor] += amount
+    assert gini(after).item() < gini(row).item()
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-320, 1e-300, 1.0, 1e300, 4e307])
+def test_index_is_right_at_extreme_scales(scale: float) -> None:
+    row = torch.tensor([0.0, 0, 0, 1, 1], dtype=torch.float64)
+    many = row.repeat(100)
+    assert gini(row * scale).item() == pytest.approx(0.6, abs=1e-12)
+    assert gini(many * scale).item() == pytest.approx(0.6, abs=1e-12)  # the plain sum overflows at 4e307
+
+
+def test_smallest_float32_values_do_not_vanish() -> None:
+    assert gini(torch.tensor([1e-45, 1e-45, 0.0, 0.0])).item() == pytest.approx(0.5, abs=1e-12)
+
+
+def test_leading_axes_are_kept_and_the_result_is_float64() -> None:
+    values = torch.rand(2, 3, 50, generator=torch.Generator().manual_seed(0))
+    found = gini(values)
+    assert found.shape == (2, 3) and found.dtype == torch.float64
+    assert found[1, 2].item() == pytest.approx(naive_gini(values[1, 2].tolist()), abs=1e-6)
+
+
+# ---------------------------------------------------------------- Lorenz curve and dominance
+
+
+@thorough
+@given(rows)
+def test_index_is_one_minus_twice_the_area_under_the_lorenz_curve(row: Tensor) -> None:
+    """Exactly so with one point a value: the straight pieces of the curve are then known; no 1 / n is left over."""
+    curve = lorenz_curve(row, points=len(row) + 1)
+    assert 1 - 2 * torch.trapezoid(curve, dx=1 / len(row)).item() == pytest.approx(gini(row).item(), abs=1e-9)
+
+
+@thorough
+@given(rows, st.integers(2, 150))
+def test_lorenz_curve_rises_from_0_to_1_below_the_diagonal(row: Tensor, points: int) -> None:
+    curve = lorenz_curve(row, points)
+    diagonal = torch.linspace(0, 1, points, dtype=torch.float64)
+    assert curve[0] == 0 and curve[-1] == pytest.approx(1, abs=1e-12)
+    assert (curve.diff() >= -1e-12).all() and (curve <= diagonal + 1e-12).all()
+
+
+def test_lorenz_curve_of_a_known_distribution() -> None:
+    assert lorenz_curve(torch.tensor([3.0, 1.0]), points=5).tolist() == pytest.approx([0, 0.125, 0.25, 0.625, 1])
+
+
+@thorough
+@given(rows)
+def test_top_share_is_the_sum_of_the_largest_over_the_total(row: Tensor) -> None:
+    counts = sorted({1, len(row) // 2 or 1, len(row)})
+    ordered = sorted(row.tolist(), reverse=True)
+    expected = [math.fsum(ordered[:count]) / math.fsum(ordered) for count in counts]
+    assert top_share(row, counts).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+# ---------------------------------------------------------------- maps, blocks and the five readings
+
+
+@thorough
+@given(maps, st.sampled_from([1, 2, 4, 8]))
+def test_region_sums_equal_a_naive_loop(a: Tensor, region: int) -> None:
+    side = 8 // region
+    expected = [
+        [a[0, :, i * region : (i + 1) * region, j * region : (j + 1) * region].sum().item() for j in range(side)]
+        for i in range(side)
+    ]
+    torch.testing.assert_close(
+        region_sums(a, region)[0], torch.tensor(expected, dtype=torch.float64), atol=1e-9, rtol=1e-12
+    )
+
+
+def test_region_sums_of_a_map_that_is_not_square_start_at_the_top_left() -> None:
+    a = torch.zeros(1, 3, 4, 6)
+    a[0, 2, 3, 1] = -5  # last row, second column
+    assert region_sums(a, 2).tolist() == [[[0, 0, 0], [-5, 0, 0]]]
+
+
+def naive_readings(a: Tensor, region: int) -> dict[str, float]:
+    """Numbers, not tensors: the five readings by the definitions in the docstring."""
+    side = a.shape[-1] // region
+    blocks: list[list[float]] = []
+    for i in range(side):
+        for j in range(side):
+            rows, columns = range(i * region, (i + 1) * region), range(j * region, (j + 1) * region)
+            blocks.append([a[0, c, y, x].item() for c in range(3) for y in rows for x in columns])
+    readings = {
+        "sum_of_absolute": [sum(abs(v) for v in block) for block in blocks],
+        "sum_of_positive": [sum(max(v, 0) for v in block) for block in blocks],
+        "positive_of_sum": [max(sum(block), 0) for block in blocks],
+        "absolute_of_sum": [abs(sum(block)) for block in blocks],
+        "no_blocks_positive": [max(v, 0) for block in blocks for v in block],
+    }
+    return {name: naive_gini(values) for name, values in readings.items()}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("region", [2, 4])
+def test_all_five_readings_equal_naive_code(seed: int, region: int) -> None:
+    a = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    found = {name: regional_gini(a, region, name).item() for name in REDUCES}
+    assert found == pytest.approx(naive_readings(a, region), abs=1e-10)
+
+
+def test_global_index_takes_absolute_or_positive_values_of_all_subpixels() -> None:
+    a = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    for i in range(2):
+        assert global_gini(a)[i].item() == pytest.approx(naive_gini(a[i].abs().flatten().tolist()), abs=1e-6)
+        positive = a[i].clamp_min(0).flatten().tolist()
+        assert global_gini(a, sign="positive")[i].item() == pytest.approx(naive_gini(positive), abs=1e-6)
+
+
+@thorough
+@given(maps, st.sampled_from([2, 4, 8]))
+def test_block_sums_of_a_non_negative_map_never_raise_the_index(a: Tensor, region: int) -> None:
+    """With Equation 4 (which divides by n, not n - 1) this holds without any correction for the number of values:
+    a difference of two block sums is at most the sum of the differences between their members."""
+    a = a.clamp_min(0)
+    assert regional_gini(a, region).item() <= global_gini(a).item() + 1e-12
+
+
+@thorough
+@given(arrays(np.float64, (4, 4), elements=st.floats(0.1, 10)).map(torch.from_numpy))
+def test_block_sums_keep_the_index_of_a_map_that_is_constant_in_every_block(blocks: Tensor) -> None:
+    """The case of equality; so the inequality above cannot be sharpened."""
+    a = blocks.repeat_interleave(2, 0).repeat_interleave(2, 1).expand(1, 3, 8, 8)
+    assert regional_gini(a, 2).item() == pytest.approx(global_gini(a).item(), abs=1e-12)
+
+
+@thorough
+@given(maps)
+def test_zeros_raise_the_index_by_their_share(a: Tensor) -> None:
+    """Gini(max(a, 0)) = 1 - q (1 - G+): q the fraction of positive values, G+ the index among them. Exact for every n."""
+    positive = a[a > 0]
+    q = positive.numel() / a.numel()
+    expected = 1 - q * (1 - gini(positive).item())
+    assert global_gini(a, sign="positive").item() == pytest.approx(expected, abs=1e-9)
+    assert regional_gini(a, 4, "no_blocks_positive").item() == pytest.approx(expected, abs=1e-9)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("function", [gini, lorenz_curve, lambda values: top_share(values, [1])])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([[1.0, 2], [math.nan, 1]], "row 1 has NaN or infinite"),
+        ([[1.0, 2], [1, math.inf]], "row 1 has NaN or infinite"),
+        ([[1.0, 2], [1, 2], [-1e-30, 1]], "row 2 has negative values"),
+        ([[0.0, 0], [1, 2]], "row 0 is all zero"),
+        ([[[1.0]], [[0.0]]], r"row \(1, 0\) is all zero"),
+        ([0.0, 0.0], "the input is all zero"),
+        ([], "at least one value"),
+        (3.0, "at least one value"),
+    ],
+)
+def test_values_without_an_index_are_refused(function, values, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=message):
+        function(torch.tensor(values))
+
+
+@pytest.mark.parametrize("index", [global_gini, lambda a: regional_gini(a, 2)])
+def test_bad_map_is_named(index) -> None:  # type: ignore[no-untyped-def]
+    a = torch.ones(4, 3, 4, 4)
+    for value, message in [
+        (math.nan, "image 2 .* has NaN"),
+        (math.inf, "image 2 .* has NaN or infinite"),
+        (0.0, "image 2 .* is all zero"),
+    ]:
+        bad = a.clone()
+        bad[2] = value
+        with pytest.raises(ValueError, match=message):
+            index(bad)
+    with pytest.raises(ValueError, match=r"shape \(N, channels, height, width\), got \(3, 4, 4\)"):
+        index(a[0])
+
+
+def test_map_without_positive_values_is_named() -> None:
+    a = torch.ones(3, 3, 4, 4)
+    a[1] = -1
+    with pytest.raises(ValueError, match=r"image 1 .* no value above zero"):
+        global_gini(a, sign="positive")
+    for reduce in ("sum_of_positive", "positive_of_sum", "no_blocks_positive"):
+        with pytest.raises(ValueError, match=r"image 1 .* no value above zero"):
+            regional_gini(a, 2, reduce)
+    assert regional_gini(a, 2, "absolute_of_sum").shape == (3,)
+
+
+@pytest.mark.parametrize("region", [0, -2, 3, 5, 64])
+def test_region_that_does_not_tile_the_image_is_refused(region: int) -> None:
+    with pytest.raises(ValueError, match="do not tile an image of 32x32"):
+        regional_gini(torch.ones(1, 3, 32, 32), region)
+
+
+def test_unknown_names_are_answered_with_the_valid_ones() -> None:
+    a = torch.ones(1, 3, 4, 4)
+    with pytest.raises(ValueError, match="'signed'; known: absolute, positive"):
+        global_gini(a, sign="signed")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'sum'; known: " + ", ".join(REDUCES)):
+        regional_gini(a, 2, "sum")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("counts", [[], [0], [5], [1, 2, 5]])
+def test_counts_outside_the_row_are_refused(counts: list[int]) -> None:
+    with pytest.raises(ValueError, match="counts must lie between 1 and 4"):
+        top_share(torch.ones(4), counts)

@@ -1,0 +1,262 @@
+"""Promise: a model is what its name and seed say; a checkpoint is loaded only if it is the registered file."""
+
+import copy
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from inequality_phenomenon import models
+from inequality_phenomenon.models import (
+    REGISTRY,
+    Accuracy,
+    CheckpointError,
+    Classifier,
+    Normalise,
+    RegistryEntry,
+    UnknownCheckpoint,
+    build,
+    fold_batch_norm,
+    half_precision,
+    load_checkpoint,
+    read_registry,
+    register,
+    save_checkpoint,
+)
+from inequality_phenomenon.robustness import correct
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+# ---------------------------------------------------------------- architectures
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments", "count"),
+    [
+        ("resnet18", {}, 11_173_962),  # as in the usual CIFAR ResNet-18
+        ("resnet18", {"width": 16}, 701_466),
+        ("densenet_bc", {}, 176_122),  # 0.18 M in Huang et al. 2017's family
+    ],
+)
+def test_parameter_counts(architecture: str, arguments: dict[str, int], count: int) -> None:
+    assert parameters(build(architecture, **arguments)) == count
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments"), [("resnet18", {"width": 4}), ("densenet_bc", {"depth": 10, "growth": 4})]
+)
+@pytest.mark.parametrize("classes", [10, 7])
+def test_logits_have_one_column_a_class(
+    architecture: str, arguments: dict[str, int], classes: int, images: Tensor
+) -> None:
+    model = build(architecture, classes=classes, **arguments)
+    assert model.training
+    assert model.eval()(images[:3]).shape == (3, classes)
+
+
+def test_resnet_reduces_a_32_pixel_side_to_4_before_pooling(images: Tensor) -> None:
+    network = build("resnet18", width=4).network
+    assert network[:-3](images[:1]).shape == (1, 32, 4, 4)
+
+
+def test_normalisation_is_inside_and_undone_by_its_inverse(images: Tensor) -> None:
+    model = build("resnet18", width=4).eval()
+    by_hand = (images - torch.tensor([0.4914, 0.4822, 0.4465])[:, None, None]) / torch.tensor([0.2470, 0.2435, 0.2616])[
+        :, None, None
+    ]
+    torch.testing.assert_close(model.normalise(images), by_hand)
+    torch.testing.assert_close(model(images), model.network(by_hand))
+    torch.testing.assert_close(model.normalise.inverse(by_hand), images, atol=1e-6, rtol=0)
+    assert not any("normalise" in key for key in model.state_dict())
+
+
+def test_normalised_test_set_has_mean_0_and_deviation_1(test_set: tuple[Tensor, Tensor]) -> None:
+    normalised = Normalise()(test_set[0][:2000])
+    assert normalised.mean((0, 2, 3)).abs().max() < 0.1
+    assert (normalised.std((0, 2, 3)) - 1).abs().max() < 0.1
+
+
+def test_unknown_architecture_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'vgg'; known: densenet_bc, resnet18"):
+        build("vgg")
+    with pytest.raises(ValueError, match="6 n \\+ 4, not 41"):
+        build("densenet_bc", depth=41)
+
+
+def test_initial_weights_depend_on_the_seed_alone_and_leave_the_global_state() -> None:
+    torch.manual_seed(1)
+    first = build("resnet18", width=4, seed=5).state_dict()
+    after_first = torch.rand(3)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(3), after_first)
+    second, other = build("resnet18", width=4, seed=5).state_dict(), build("resnet18", width=4, seed=6).state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["network.0.weight"], other["network.0.weight"])
+
+
+# ---------------------------------------------------------------- folding
+
+
+def test_folded_model_is_the_same_function(trained: Classifier, images: Tensor) -> None:
+    folded = fold_batch_norm(trained)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    expected = trained(images)
+    torch.testing.assert_close(folded(images), expected, atol=1e-4, rtol=1e-4)
+    double = fold_batch_norm(copy.deepcopy(trained).double())
+    torch.testing.assert_close(
+        double(images.double()), copy.deepcopy(trained).double()(images.double()), atol=1e-12, rtol=1e-12
+    )
+
+
+def test_folded_model_has_the_same_input_gradient(trained: Classifier, images: Tensor) -> None:
+    gradients = []
+    for model in (trained.double(), fold_batch_norm(trained.double())):
+        x = images.double().requires_grad_()
+        gradients.append(torch.autograd.grad(model(x)[:, 3].sum(), x)[0])
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-12, rtol=1e-10)
+
+
+def test_densenet_is_folded_to_the_same_function(images: Tensor) -> None:
+    model = build("densenet_bc", depth=10, growth=4)
+    with torch.no_grad():
+        model(images)  # running means and variances that are not 0 and 1
+    model.eval().double()
+    torch.testing.assert_close(fold_batch_norm(model)(images.double()), model(images.double()), atol=1e-12, rtol=1e-10)
+
+
+def test_folding_leaves_the_model_as_it_was(trained: Classifier) -> None:
+    trained.train().requires_grad_(True)
+    before = {key: value.clone() for key, value in trained.state_dict().items()}
+    folded = fold_batch_norm(trained)
+    assert trained.training and all(p.requires_grad for p in trained.parameters())
+    assert not folded.training and not any(p.requires_grad for p in folded.parameters())
+    with torch.no_grad():
+        for parameter in folded.parameters():
+            parameter.zero_()
+    assert all(torch.equal(before[key], value) for key, value in trained.state_dict().items())
+
+
+def test_folding_twice_is_folding_once(trained: Classifier, images: Tensor) -> None:
+    once = fold_batch_norm(trained)
+    expected = once(images)
+    assert torch.equal(fold_batch_norm(once)(images), expected)
+
+
+# ---------------------------------------------------------------- checkpoints and the registry
+
+
+def entry_for(file: Path, sha256: str, name: str = "small") -> RegistryEntry:
+    return RegistryEntry(
+        name=name,
+        title="small",
+        architecture="resnet18",
+        arguments={"width": 4},
+        parameters=44_850,
+        training={"epsilon": 8 / 255},
+        sha256=sha256,
+        test_clean=Accuracy(correct=3500, n=10_000),
+        test_robust={"linf 8/255": Accuracy(correct=400, n=10_000)},
+        training_seconds=6,
+        machine="test",
+    )
+
+
+@pytest.fixture
+def registered(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RegistryEntry:
+    """A real trained checkpoint in a registry of its own folder."""
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    file = tmp_path / "registry.yaml"
+    monkeypatch.setattr(models.read_registry, "__defaults__", (file,))
+    monkeypatch.setattr(models.register, "__defaults__", (file,))
+    monkeypatch.setattr(REGISTRY, "_entries", None)
+    entry = entry_for(file, save_checkpoint(trained, tmp_path / "small.safetensors"))
+    register(entry)
+    return entry
+
+
+def test_registered_checkpoint_comes_back_in_half_precision(
+    registered: RegistryEntry, trained: Classifier, images: Tensor
+) -> None:
+    model = load_checkpoint("small")
+    assert not model.training and not any(p.requires_grad for p in model.parameters())
+    for key, value in model.state_dict().items():
+        expected = trained.state_dict()[key]
+        assert value.dtype == expected.dtype
+        assert torch.equal(value, expected.half().float() if expected.is_floating_point() else expected), key
+    torch.testing.assert_close(model(images), trained(images), atol=0.05, rtol=0.05)
+
+
+def test_file_is_half_precision_and_has_no_normalisation(registered: RegistryEntry) -> None:
+    stored = load_file(registered.file)
+    assert {value.dtype for value in stored.values()} == {torch.float16, torch.int64}
+    assert not any("normalise" in key for key in stored)
+
+
+def test_altered_checkpoint_is_refused_with_both_hashes(registered: RegistryEntry) -> None:
+    content = bytearray(registered.file.read_bytes())
+    content[-1] ^= 1
+    registered.file.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint("small")
+    assert registered.sha256 in str(caught.value) and models.sha256_of(registered.file) in str(caught.value)
+    assert str(registered.file) in str(caught.value)
+
+
+def test_missing_checkpoint_says_how_to_make_it(registered: RegistryEntry) -> None:
+    registered.file.unlink()
+    with pytest.raises(CheckpointError, match="make train NAME=small"):
+        load_checkpoint("small")
+
+
+def test_unknown_checkpoint_is_answered_with_the_known_ones(registered: RegistryEntry) -> None:
+    with pytest.raises(ValueError, match="'large'; known: small") as caught:
+        load_checkpoint("large")
+    assert isinstance(caught.value, UnknownCheckpoint) and not str(caught.value).startswith('"')
+    assert "large" not in REGISTRY and "small" in REGISTRY
+    assert REGISTRY.get("large") is None
+
+
+def test_registry_round_trip_is_exact_and_sorted(registered: RegistryEntry, tmp_path: Path) -> None:
+    other = registered.model_copy(update={"name": "another", "test_robust": {}})
+    register(other)
+    assert list(REGISTRY) == ["another", "small"]  # at once, in the same process
+    assert REGISTRY["small"] == registered and REGISTRY["another"] == other
+    replaced = registered.model_copy(update={"title": "ℓ∞ 8/255"})
+    register(replaced)
+    assert read_registry(tmp_path / "registry.yaml") == {"another": other, "small": replaced}
+    assert registered.test_clean.rate == 0.35
+
+
+def test_registry_refuses_unknown_fields(registered: RegistryEntry, tmp_path: Path) -> None:
+    file = tmp_path / "registry.yaml"
+    file.write_text(file.read_text() + "  accuracy: 0.99\n")
+    with pytest.raises(ValueError, match="accuracy"):
+        read_registry(file)
+
+
+@pytest.mark.parametrize("value", [7e4, -7e4, math.inf, math.nan])
+def test_weight_that_half_precision_cannot_hold_is_refused(trained: Classifier, tmp_path: Path, value: float) -> None:
+    with torch.no_grad():
+        trained.network[0].weight[0, 0, 0, 0] = value
+    with pytest.raises(CheckpointError, match=r"network\.0\.weight does not fit into half precision"):
+        save_checkpoint(trained, tmp_path / "overflow.safetensors")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(CheckpointError):
+        half_precision(trained.state_dict())
+
+
+@pytest.mark.parametrize("name", list(REGISTRY))
+def test_shipped_checkpoint_loads_and_is_as_accurate_as_registered(name: str, test_set: tuple[Tensor, Tensor]) -> None:
+    """On the first 1,000 test images, within four standard errors of the registered accuracy on all."""
+    entry = REGISTRY[name]
+    model = load_checkpoint(name)
+    assert parameters(model) == entry.parameters
+    found = correct(fold_batch_norm(model), test_set[0][:1000], test_set[1][:1000]).double().mean().item()
+    rate = entry.test_clean.rate
+    assert abs(found - rate) < 4 * math.sqrt(rate * (1 - rate) / 1000)

@@ -1,0 +1,137 @@
+"""Notebooks on the real papermill command line: wrong parameters, failures, and the Python that runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill.cli
+import pytest
+from click.testing import CliRunner, Result
+
+from inequality_phenomenon import execution
+from inequality_phenomenon.paths import ROOT
+
+CHAPTERS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks").glob("[0-9]*.py"))
+
+SMALL = """\
+# %% [markdown]
+# # A small chapter
+
+# %% tags=["parameters"]
+profile: str = "laptop"  # how much to compute
+n_images: int | None = None
+share: float = 0.5
+models: list[str] | None = None
+
+# %%
+import sys
+print("Python:", sys.executable, n_images, share, models)
+
+# %%
+assert n_images != 13, "an unlucky number of images"
+"""
+
+LISTED = """\
+Valid parameters of this notebook:
+  profile: str = 'laptop'  how much to compute
+  n_images: int | None = None
+  share: float = 0.5
+  models: list[str] | None = None
+"""
+
+
+def run_papermill(folder: Path, notebook: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "papermill", str(notebook), "out.ipynb", *options]
+    return subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "small.py").write_text(SMALL)
+    return tmp_path
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=str)
+def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(chapter: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.ipynb"
+    options = ["-p", "n_imges", "50", "-p", "n_images", "abc", "-p", "profile", "7"]
+    command = [sys.executable, "-m", "papermill", str(chapter), str(output), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "unknown parameter 'n_imges'" in done.stderr
+    assert "parameter 'n_images' must be int | None, not 'abc'" in done.stderr
+    assert "parameter 'profile' must be str, not 7" in done.stderr
+    for line in ("profile: str", "device: str", "n_images: int | None", "seed: int | None", "models: list[str] | None"):
+        assert f"\n  {line} = " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["-p", "n_imges", "50"], "unknown parameter 'n_imges'"),
+        (["-p", "n_images", "abc"], "parameter 'n_images' must be int | None, not 'abc'"),
+        (["-p", "n_images", "1.5"], "parameter 'n_images' must be int | None, not 1.5"),
+        (["-p", "n_images", "True"], "parameter 'n_images' must be int | None, not True"),
+        (["-p", "profile", "7"], "parameter 'profile' must be str, not 7"),
+        (["-p", "profile", "None"], "parameter 'profile' must be str, not None"),
+        (["-p", "models", "a"], "parameter 'models' must be list[str] | None, not 'a'"),
+        (["-y", "models: [a, 1]"], "parameter 'models' must be list[str] | None, not ['a', 1]"),
+        (["-p", "share", "half", "--engine", "strict"], "parameter 'share' must be float, not 'half'"),
+    ],
+)
+def test_a_wrong_parameter_stops_before_anything_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], problem: str
+) -> None:
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(papermill.cli.papermill, ["notebooks/small.py", "out.ipynb", *options])
+    assert done.exit_code == 1
+    assert f"Error: {problem}\n{LISTED}" in done.output
+    assert "Executing" not in done.output
+    assert not (folder / "out.ipynb").exists()
+
+
+def test_valid_parameters_run_in_the_python_of_papermill(folder: Path) -> None:
+    elsewhere = folder / "jupyter" / "kernels" / "python3"
+    elsewhere.mkdir(parents=True)
+    kernel = {"argv": ["/bin/false"], "display_name": "another Python 3", "language": "python"}
+    (elsewhere / "kernel.json").write_text(json.dumps(kernel))
+    options = ["-p", "n_images", "50", "-p", "share", "1", "-y", "models: [a, b]"]
+    done = run_papermill(folder, Path("./notebooks/small.py"), *options, JUPYTER_PATH=str(folder / "jupyter"))
+    assert done.returncode == 0, done.stderr
+    assert "unknown parameter" not in done.stderr
+    notebook = nbformat.read(folder / "out.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.cells[3].outputs[0].text == f"Python: {sys.executable} 50 1 ['a', 'b']\n"
+
+
+def test_a_failing_notebook_shows_its_cell_and_leaves_no_output(folder: Path) -> None:
+    done = run_papermill(folder, Path("notebooks/small.py"), "-p", "n_images", "13")
+    assert done.returncode == 1
+    assert '----> 1 assert n_images != 13, "an unlucky number of images"' in done.stderr
+    assert not (folder / "out.ipynb").exists()
+
+
+def test_execution_replaces_its_target_on_success_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "ROOT", folder)
+    target = folder / "done" / "small.ipynb"
+
+    def execute(n_images: str) -> Result:
+        return CliRunner().invoke(execution.main, ["small", str(target), "-p", "n_images", n_images])
+
+    assert "small: done in" in execute("50").output
+    before = target.read_bytes()
+    failed = execute("13")
+    assert failed.exit_code == 1
+    assert "small failed after" in failed.output
+    assert "an unlucky number of images" in failed.output
+    refused = execute("abc")
+    assert refused.exit_code == 1
+    assert "must be int | None, not 'abc'" in refused.output
+    assert target.read_bytes() == before
+    assert list(target.parent.iterdir()) == [target]

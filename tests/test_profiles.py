@@ -1,0 +1,57 @@
+"""The promise: a profile is only what is written in it, and a wrong key or name is answered with the valid ones."""
+
+import pytest
+
+from inequality_phenomenon import profiles
+from inequality_phenomenon.models import REGISTRY
+from inequality_phenomenon.paths import NOTEBOOKS, PROFILES
+from inequality_phenomenon.profiles import ProfileError, load_profile
+from inequality_phenomenon.results import open_run
+
+NAMES = sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_names_every_chapter(name):
+    assert set(load_profile(name).chapters) == {path.stem for path in NOTEBOOKS.glob("[0-9]*.py")}
+
+
+def test_the_models_of_the_shipped_profiles_have_settings():
+    from inequality_phenomenon.training import load_settings
+
+    for name in NAMES:
+        for chapter in load_profile(name).chapters.values():
+            assert all(load_settings(model) for model in chapter.models)
+
+
+def test_unknown_names_and_keys_are_answered_with_the_valid_ones(tmp_path, monkeypatch):
+    with pytest.raises(ProfileError, match="unknown profile 'lapdog'; known: full, laptop, smoke"):
+        load_profile("lapdog")
+    monkeypatch.setattr(profiles, "PROFILES", tmp_path)
+    (tmp_path / "bad.yaml").write_text("n_images: 4\nn_imges: 5\nchapters: {}\n")
+    with pytest.raises(ProfileError, match=r"bad.yaml: n_imges.*Valid keys: name, n_images"):
+        load_profile("bad")
+    (tmp_path / "worse.yaml").write_text("n_images: many\nchapters: {}\n")
+    with pytest.raises(ProfileError, match="n_images"):
+        load_profile("worse")
+
+
+def test_a_run_takes_the_profiles_values_unless_told_otherwise():
+    run = open_run("01_inequality_test", "smoke")
+    assert run.n_images == load_profile("smoke").n_images and run.options["steps"] == 20
+    assert set(run.models) <= set(REGISTRY)
+    assert open_run("01_inequality_test", "smoke", n_images=5, steps=7).options["steps"] == 7
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"device": "tpu"}, "known: auto, cpu, cuda"),
+        ({"models": ["nonsense"]}, "known: cifar10-"),
+        ({"n_images": 1}, "at least 2"),
+        ({"n_images": 0}, "at least 2"),
+    ],
+)
+def test_wrong_values_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        open_run("01_inequality_test", "smoke", **wrong)

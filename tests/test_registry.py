@@ -1,0 +1,90 @@
+"""The promise: every shipped checkpoint is the one that was measured, and the committed numbers follow from the records."""
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+
+from inequality_phenomenon.cli import BEGIN, END, main
+from inequality_phenomenon.datasets import correct_subset, load_cifar10
+from inequality_phenomenon.files import sha256_of
+from inequality_phenomenon.models import REGISTRY, fold_batch_norm, load_checkpoint
+from inequality_phenomenon.paths import CHECKPOINTS, COMMON_SUBSET, REFERENCE, ROOT
+from inequality_phenomenon.results import MANIFEST, load_reference
+from inequality_phenomenon.robustness import Threat, correct, robust_correct
+from inequality_phenomenon.statistics import wilson
+from inequality_phenomenon.training import load_settings
+
+NAMES = list(REGISTRY)
+TRIED = 200  # images of the quick robust measurement; `inequality verify` takes more
+
+
+def test_the_models_of_the_first_chapter_ship():
+    assert {f"cifar10-resnet18w16-{kind}-s0" for kind in ("standard", "linf2", "linf8")} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_checkpoint_has_the_registered_accuracy(name):
+    entry, model = REGISTRY[name], load_checkpoint(name)
+    images, labels = load_cifar10("test")
+    found = correct(fold_batch_norm(model), images, labels)
+    assert abs(int(found.sum()) - entry.test_clean.correct) <= 3  # float32 rounding may turn a tie on another machine
+    assert entry.test_clean.n == len(images)
+    for text, registered in entry.test_robust.items():
+        left = robust_correct(model, images[:TRIED], labels[:TRIED], Threat.parse(text), restarts=1)
+        estimate = wilson(int(left.sum()), TRIED)
+        assert estimate.low - 0.03 <= registered.rate <= estimate.high + 0.03, text  # one restart instead of two
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_registry_entry_agrees_with_its_settings_and_log(name):
+    entry, settings = REGISTRY[name], load_settings(name)
+    assert entry.training == settings.model_dump(mode="json", exclude={"title", "architecture", "arguments"})
+    assert (entry.architecture, entry.arguments, entry.title) == (
+        settings.architecture,
+        settings.arguments,
+        settings.title,
+    )
+    log = pd.read_csv(CHECKPOINTS / f"{name}.csv")
+    assert list(log.epoch) == list(range(1, settings.epochs + 1))
+    assert sum(p.numel() for p in load_checkpoint(name).parameters()) == entry.parameters
+
+
+def test_the_checkpoints_stay_small():
+    assert sum(file.stat().st_size for file in CHECKPOINTS.iterdir()) < 60e6
+
+
+def test_the_common_subset_is_correct_under_the_models_it_names():
+    stored = json.loads(COMMON_SUBSET.read_text())
+    images, labels = load_cifar10("test")
+    ids = correct_subset(1000)
+    assert len(set(ids)) == 1000
+    for name, digest in stored["correct_under"].items():
+        assert REGISTRY[name].sha256 == digest
+        assert correct(fold_batch_norm(load_checkpoint(name)), images[ids], labels[ids]).float().mean() >= 0.999
+
+
+def test_reference_records_are_those_of_the_manifest_and_of_the_shipped_models():
+    manifest = yaml.safe_load(MANIFEST.read_text())
+    assert {path.parent.name for path in REFERENCE.glob("*/*.parquet")} == set(manifest)
+    for chapter, tables in manifest.items():
+        assert {path.stem for path in (REFERENCE / chapter).glob("*.parquet")} == set(tables)
+        for name, facts in tables.items():
+            assert sha256_of(REFERENCE / chapter / f"{name}.parquet") == facts["sha256"]
+            assert facts["checkpoints"] == {model: REGISTRY[model].sha256 for model in facts["checkpoints"]}
+        assert load_reference(chapter).keys() == tables.keys()
+
+
+def test_readme_and_welcome_page_show_the_reference_records(tmp_path):
+    from inequality_phenomenon.figures import headline_markdown
+
+    for page in (ROOT / "README.md", ROOT / "book" / "index.md"):
+        block = page.read_text().partition(BEGIN)[2].partition(END)[0]
+        assert headline_markdown() in block
+
+
+def test_verify_measures_again_and_agrees(capsys):
+    name = "cifar10-resnet18w16-linf8-s0"
+    assert main(["verify", name, "--images", "100"]) == 0
+    assert capsys.readouterr().out.count(name) == 1 + len(REGISTRY[name].test_robust)

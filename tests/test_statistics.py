@@ -1,0 +1,129 @@
+"""Promise: intervals and p-values are those of the named methods, checked against hand computations and SciPy."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from inequality_phenomenon.statistics import bootstrap_mean, holm, mcnemar, paired_difference, wilson
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [  # Newcombe 1998, Statistics in Medicine 17, Table I, method 3 (score without continuity correction)
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_gives_published_intervals(successes: int, n: int, low: float, high: float) -> None:
+    found = wilson(successes, n)
+    assert (found.value, found.n) == (successes / n, n)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize("n", [1, 3, 300, 10_000])
+def test_wilson_stays_between_0_and_1_at_the_ends(n: int) -> None:
+    none, all_ = wilson(0, n), wilson(n, n)
+    assert none.low == pytest.approx(0, abs=1e-12) and 0 < none.high < 1
+    assert all_.high == pytest.approx(1, abs=1e-12) and 0 < all_.low < 1
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (-1, 5), (6, 5)])
+def test_wilson_refuses_what_is_not_a_rate(successes: int, n: int) -> None:
+    with pytest.raises(ValueError, match=f"{successes} successes out of {n}"):
+        wilson(successes, n)
+
+
+def test_bootstrap_interval_is_the_normal_one_where_there_are_many_images() -> None:
+    values = np.random.default_rng(1).gamma(2, 3, 4000)
+    half = stats.norm.ppf(0.975) * values.std(ddof=1) / math.sqrt(len(values))
+    found = bootstrap_mean(values)
+    assert found.value == pytest.approx(values.mean()) and found.n == 4000
+    assert found.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_bootstrap_of_equal_values_is_that_value() -> None:
+    found = bootstrap_mean(np.full(5, 0.3))
+    assert (found.value, found.low, found.high) == (0.3, 0.3, 0.3)
+
+
+def test_bootstrap_is_a_function_of_the_seed() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    assert bootstrap_mean(values, seed=3) == bootstrap_mean(values, seed=3) != bootstrap_mean(values, seed=4)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [1.0, math.inf], [[1.0, 2.0], [3.0, 4.0]]])
+def test_bootstrap_refuses_what_has_no_spread_over_images(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="at least two finite values"):
+        bootstrap_mean(np.array(values))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1, 0.2, 0.3])
+def test_paired_p_value_agrees_with_the_t_test_and_wilcoxon_on_normal_differences(shift: float) -> None:
+    rng = np.random.default_rng(7)
+    b = rng.normal(size=200)
+    noise = rng.normal(size=200)
+    a = b + shift + (noise - noise.mean()) / noise.std()
+    found = paired_difference(a, b)
+    assert found.difference == pytest.approx(shift)
+    assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue, abs=0.015)
+    assert found.p == pytest.approx(stats.wilcoxon(a, b).pvalue, abs=0.2)
+    assert (found.low <= 0 <= found.high) == (found.p > 0.05)
+
+
+def test_paired_p_value_is_exact_where_all_sign_flips_can_be_counted() -> None:
+    """Four equal differences: |mean| is as large as observed in 2 of the 16 flips."""
+    found = paired_difference(np.ones(4), np.zeros(4), resamples=50_000)
+    assert found.p == pytest.approx(2 / 16, abs=0.006)
+
+
+def test_paired_p_value_is_smallest_for_a_clear_difference_and_1_for_none() -> None:
+    rng = np.random.default_rng(0)
+    b = rng.normal(size=100)
+    assert paired_difference(b + 1, b, resamples=999).p == pytest.approx(2 / 1000, abs=1.1e-3)
+    assert paired_difference(b, b).p == 1
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e15])
+def test_paired_p_value_does_not_change_with_the_scale(scale: float) -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(0.2, 1, 60), rng.normal(0, 1, 60)
+    assert paired_difference(a * scale, b * scale).p == pytest.approx(paired_difference(a, b).p, abs=1e-12)
+
+
+def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs() -> None:
+    a = np.array([True] * 30 + [True] * 9 + [False] * 2 + [False] * 20)
+    b = np.array([True] * 30 + [False] * 9 + [True] * 2 + [False] * 20)
+    by_hand = 2 * sum(math.comb(11, k) for k in range(3)) / 2**11  # 9 against 2
+    found = mcnemar(a, b)
+    assert found.p == pytest.approx(by_hand)
+    assert found.difference == pytest.approx(7 / 61) and found.n == 61
+    assert found.low < 7 / 61 < found.high
+
+
+def test_mcnemar_of_equal_outcomes_has_p_1() -> None:
+    a = np.array([True, False, True])
+    found = mcnemar(a, a)
+    assert (found.p, found.difference, found.low, found.high) == (1, 0, 0, 0)
+
+
+def test_mcnemar_of_balanced_disagreement_has_p_1() -> None:
+    assert mcnemar(np.array([1, 1, 0, 0]), np.array([0, 0, 1, 1])).p == 1
+
+
+@pytest.mark.parametrize(("a", "b"), [([1, 0], [1]), ([], []), ([[1, 0]], [[1, 0]])])
+def test_mcnemar_refuses_outcomes_that_are_not_pairs(a: list[int], b: list[int]) -> None:
+    with pytest.raises(ValueError, match="two outcomes for the same images"):
+        mcnemar(np.array(a), np.array(b))
+
+
+def test_holm_by_hand() -> None:
+    # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1 = 0.04, 0.06, 0.06, 0.04 -> never falling
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.6, 0.9]) == [1, 1]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []

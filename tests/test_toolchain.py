@@ -1,0 +1,136 @@
+"""The three lists of dependencies agree, the set-up notices what it must, and packages are what they claim to be."""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from inequality_phenomenon import installation, npm
+from inequality_phenomenon.paths import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = {
+    canonicalize_name(requirement.name): requirement
+    for texts in [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    for text in texts
+    for requirement in [Requirement(text)]
+}
+LOCK = (ROOT / "requirements.lock").read_text()
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "pytorch-cpu": "torch"}
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_every_requirement_is_locked_within_its_range(name: str) -> None:
+    versions = re.findall(rf"^{re.escape(name)}==(\S+)", LOCK, re.MULTILINE)
+    assert versions, f"{name} is not in requirements.lock"
+    assert all(REQUIREMENTS[name].specifier.contains(version) for version in versions)
+
+
+def test_lock_is_hashed_and_names_no_place() -> None:
+    entries = re.split(r"^(?=\S)", re.sub(r"^\s*#.*\n", "", LOCK, flags=re.MULTILINE), flags=re.MULTILINE)[1:]
+    assert len(entries) > 100
+    for entry in entries:
+        assert re.match(r"[a-z0-9._-]+==\S+( ;[^\\]*)? \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+$", entry), entry
+    assert not re.search(r"://|--(extra-)?index|--find-links| @ ", LOCK)
+
+
+def test_conda_environment_has_the_same_ranges() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    assert pip == {"pip": ["-e .[book]"]}  # brings every requirement that conda does not
+    listed = {
+        requirement.name: requirement
+        for requirement in map(Requirement, (text.replace("python=3", "python==3") for text in conda))
+    }
+    python, _ = listed.pop("python"), listed.pop("pip")
+    assert SpecifierSet(PROJECT["requires-python"]).contains(str(python.specifier).removeprefix("=="))
+    ranges = {CONDA_NAMES.get(name, name): requirement.specifier for name, requirement in listed.items()}
+    assert ranges == {name: REQUIREMENTS[name].specifier for name in ranges}
+    assert {"torch", "torchvision"} <= set(ranges)  # of one channel: builds of two do not load together
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the two files that decide what is installed; the lock cannot be installed."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "requirements.lock").write_text("this is no requirement\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def set_up(before: str = "pass") -> subprocess.CompletedProcess[str]:
+    script = f"import runpy, sys; {before}; runpy.run_path({installation.__file__!r}, run_name='__main__')"
+    return subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True)
+
+
+def test_set_up_does_nothing_when_it_is_done(project: Path) -> None:
+    (project / ".venv").mkdir()
+    installation.STAMP.write_text(installation.wanted())
+    done = set_up()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list((project / ".venv").iterdir()) == [project / ".venv" / ".installed"]
+
+
+def test_set_up_starts_again_after_an_interruption(project: Path) -> None:
+    (project / ".venv").mkdir()
+    (project / ".venv" / "half").touch()
+    failed = set_up()
+    assert failed.returncode == 1
+    assert "set-up failed (see above)" in failed.stderr
+    assert not (project / ".venv" / "half").exists()
+    assert not installation.STAMP.exists()
+
+
+def test_set_up_is_repeated_when_the_lock_changes(project: Path) -> None:
+    (project / ".venv").mkdir()
+    installation.STAMP.write_text(installation.wanted())
+    (project / "requirements.lock").write_text("another line that is no requirement\n")
+    assert set_up().returncode == 1
+    assert not installation.STAMP.exists()
+
+
+def test_one_set_up_at_a_time(project: Path) -> None:
+    with installation.exclusive("set-up"):
+        second = set_up()
+    assert second.returncode == 1
+    assert f"set-up is already running in this folder (process {os.getpid()})" in second.stderr
+    with (project / ".locks" / "set-up").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free again
+
+
+def test_an_old_python_is_refused_by_name(project: Path) -> None:
+    refused = set_up("sys.version_info = (3, 9, 1)")
+    assert refused.returncode == 1
+    assert "Python 3.11 or newer is needed, this is 3.9" in refused.stderr
+
+
+def test_npm_comes_with_the_environment_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    version = subprocess.run([*npm.client(), "--version"], capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", version)
+
+
+def test_an_altered_package_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "package-1.0.0.tgz"
+    archive.write_bytes(b"altered")
+    with pytest.raises(npm.PackageError, match=r"package-1\.0\.0\.tgz has SHA-512 .*, expected pinned"):
+        npm.verify(archive, "pinned")
+
+
+def test_without_a_network_the_book_loses_its_formulas_only(tmp_path: Path) -> None:
+    unreachable = {"INEQUALITY_ROOT": str(tmp_path), "npm_config_registry": "http://127.0.0.1:9/"}
+    command = [sys.executable, "-m", "inequality_phenomenon.vendor"]
+    done = subprocess.run(command, env=os.environ | unreachable, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "warning: formulas will not be drawn, mathjax@3.2.2 is missing: npm pack failed" in done.stderr
+    assert not list((tmp_path / "book" / "static" / "vendor").iterdir())

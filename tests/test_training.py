@@ -1,0 +1,445 @@
+"""Promise: a training is a function of its settings. Killed anywhere, it ends with the same bits; whatever makes it go
+wrong (settings, a damaged state, a loss that is not finite, catastrophic overfitting, a full disk) stops it with a
+message that says what to do, and the last good state is kept."""
+
+import json
+import math
+import multiprocessing
+import os
+import random
+import resource
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Generator, Tensor
+
+from inequality_phenomenon.models import Classifier, build
+from inequality_phenomenon.paths import CHECKPOINTS
+from inequality_phenomenon.robustness import Threat
+from inequality_phenomenon.training import (
+    State,
+    TrainingError,
+    TrainingImages,
+    TrainingSettings,
+    craft,
+    learning_rate,
+    load_settings,
+    train,
+    write_log,
+)
+
+KILLS = int(os.environ.get("INEQUALITY_TEST_KILLS", "3"))
+CPU = torch.device("cpu")
+
+
+def tiny(**changes: object) -> TrainingSettings:
+    """Adversarial training of a width-4 network on 256 images: under a second an epoch."""
+    values = {
+        "title": "tiny", "arguments": {"width": 4}, "norm": "linf", "epsilon": "8/255", "attack": "nfgsm",
+        "epochs": 4, "batch_size": 64, "train_images": 256, "peak_rate": 0.05, "precision": "float32",
+    }  # fmt: skip
+    return TrainingSettings.model_validate(values | changes)
+
+
+def standard(**changes: object) -> TrainingSettings:
+    return tiny(norm="none", epsilon=0, attack="none", **changes)
+
+
+class Interrupted(Exception):
+    """Raised from ``after_epoch`` to stop a training between two epochs."""
+
+
+def train_some(settings: TrainingSettings, folder: Path, epochs: int) -> None:
+    def stop(state: State) -> None:
+        if state.epoch == epochs:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(settings, folder, progress=False, after_epoch=stop)
+
+
+def facts_of(file: Path) -> dict:  # type: ignore[type-arg]
+    with safe_open(file, framework="pt") as stored:
+        return json.loads(stored.metadata()["facts"])
+
+
+def rewrite(file: Path, facts: dict) -> None:  # type: ignore[type-arg]
+    save_file(load_file(file), file, metadata={"facts": json.dumps(facts)})
+
+
+def assert_same_weights(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert [key for key in expected if not torch.equal(found[key], expected[key])] == []
+
+
+# ---------------------------------------------------------------- a kill changes nothing
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, precision: str) -> None:
+    """All of an epoch's ingredients: noise, crops, Cutout, momentum, weight averaging, batch-norm estimation."""
+    settings = tiny(epochs=3, cutout=8, precision=precision)
+    whole = train(settings, tmp_path / "whole", progress=False)
+    train_some(settings, tmp_path / "parts", 1)
+    train_some(settings, tmp_path / "parts", 2)
+    torch.manual_seed(12345)  # the global random state has no part in it
+    parts = train(settings, tmp_path / "parts", progress=False)
+    assert_same_weights(parts.tensors(), whole.tensors())
+    untimed = [[{k: v for k, v in row.items() if k != "seconds"} for row in state.log] for state in (whole, parts)]
+    assert untimed[0] == untimed[1] and [row["epoch"] for row in parts.log] == [1, 2, 3]
+
+
+def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path) -> None:
+    """kill -9 of a process, INEQUALITY_TEST_KILLS times (default 3), anywhere between its start and its end."""
+    settings = tiny()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["inequality_phenomenon.training"])
+
+    def start(folder: Path) -> multiprocessing.process.BaseProcess:
+        process = context.Process(target=train, args=(settings, folder), kwargs={"progress": False})
+        process.start()
+        return process
+
+    start(tmp_path / "warm").join()
+    started = time.monotonic()
+    (whole := start(tmp_path / "whole")).join()
+    seconds = time.monotonic() - started
+    assert whole.exitcode == 0
+    expected = load_file(tmp_path / "whole" / "state.safetensors")
+
+    chance = random.Random(0)
+    kills = runs = 0
+    while kills < KILLS:
+        folder = tmp_path / f"run{runs}"
+        while True:
+            process = start(folder)
+            process.join(timeout=chance.uniform(0, seconds) if kills < KILLS else None)
+            if process.exitcode == 0:
+                break
+            assert process.exitcode is None, "the resumed training failed"
+            process.kill()
+            process.join()
+            kills += 1
+        assert_same_weights(load_file(folder / "state.safetensors"), expected)
+        runs += 1
+
+
+def test_finished_training_is_only_read_again(tmp_path: Path) -> None:
+    settings = standard(epochs=1)
+    first = train(settings, tmp_path, progress=False)
+    before = (tmp_path / "state.safetensors").stat().st_mtime_ns
+    again = train(settings, tmp_path, progress=False)
+    assert_same_weights(again.tensors(), first.tensors())
+    assert (again.epoch, again.log) == (1, first.log)
+    assert (tmp_path / "state.safetensors").stat().st_mtime_ns == before
+
+
+def test_seed_decides_the_weights(tmp_path: Path) -> None:
+    states = [
+        train(standard(epochs=1, seed=seed), tmp_path / str(i), progress=False).tensors()
+        for i, seed in enumerate((3, 3, 4))
+    ]
+    assert_same_weights(states[0], states[1])
+    assert not torch.equal(states[0]["model.network.0.weight"], states[2]["model.network.0.weight"])
+
+
+def test_title_may_change_between_runs_but_nothing_else(tmp_path: Path) -> None:
+    train_some(standard(), tmp_path, 1)
+    assert train(standard(title="another title"), tmp_path, progress=False).epoch == 4
+    for change in ({"seed": 1}, {"peak_rate": 0.06}, {"epochs": 5}, {"arguments": {"width": 5}}):
+        with pytest.raises(TrainingError, match=f"belongs to other settings; delete {tmp_path}"):
+            train(standard(**change), tmp_path, progress=False)
+
+
+# ---------------------------------------------------------------- what stops a training
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text", "no facts"])
+def test_damaged_state_is_refused_by_name(tmp_path: Path, damage: str) -> None:
+    train_some(standard(), tmp_path, 1)
+    file = tmp_path / "state.safetensors"
+    content = file.read_bytes()
+    if damage == "no facts":
+        save_file(load_file(file), file)
+    else:
+        file.write_bytes({"empty": b"", "truncated": content[:-1], "text": b"not a state" * 100}[damage])
+    damaged = file.read_bytes()
+    with pytest.raises(TrainingError, match=f"{file} is damaged .* delete it"):
+        train(standard(), tmp_path, progress=False)
+    assert file.read_bytes() == damaged
+
+
+def test_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path: Path) -> None:
+    """One step an epoch, the first at rate 0, the next at an absurd rate."""
+    settings = standard(train_images=64, epochs=4, peak_rate=1e30)
+    with pytest.raises(
+        TrainingError, match=r"the loss became (nan|inf) in epoch 3; lower peak_rate\. State kept: epoch 2"
+    ):
+        train(settings, tmp_path, progress=False)
+    assert facts_of(tmp_path / "state.safetensors")["epoch"] == 2
+    assert all(math.isfinite(row["loss"]) for row in facts_of(tmp_path / "state.safetensors")["log"])
+
+
+def test_collapsed_training_stops_and_keeps_the_last_state(tmp_path: Path) -> None:
+    """The log of the saved state is given a best PGD accuracy that the real next epoch cannot reach a third of."""
+    train_some(tiny(), tmp_path, 1)
+    file = tmp_path / "state.safetensors"
+    facts = facts_of(file)
+    facts["log"][0]["pgd10"] = 1.0
+    rewrite(file, facts)
+    before = file.read_bytes()
+    with pytest.raises(
+        TrainingError, match=r"catastrophic overfitting: .* from 100\.0% to .* in epoch 2\. .* keeps epoch 1"
+    ):
+        train(tiny(), tmp_path, progress=False)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(("best", "collapsed"), [(0.14, False), (0.16, True)])
+def test_fall_from_chance_level_is_no_collapse(tmp_path: Path, best: float, collapsed: bool) -> None:
+    """An epsilon so large that nothing survives in the real epoch; before it, the saved log says ``best``."""
+    settings = tiny(epsilon=0.5, epochs=2)
+    train_some(settings, tmp_path, 1)
+    facts = facts_of(tmp_path / "state.safetensors")
+    facts["log"][0]["pgd10"] = best
+    rewrite(tmp_path / "state.safetensors", facts)
+    if collapsed:
+        with pytest.raises(TrainingError, match="catastrophic overfitting"):
+            train(settings, tmp_path, progress=False)
+    else:
+        assert train(settings, tmp_path, progress=False).log[-1]["pgd10"] < best / 3
+
+
+def test_file_size_limit_stops_with_what_to_do_and_keeps_the_last_state(tmp_path: Path) -> None:
+    train_some(standard(), tmp_path, 1)
+    file = tmp_path / "state.safetensors"
+    before = file.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(
+            TrainingError, match=r"could not save .*too large.* Free some space and run again: epoch 2 is repeated"
+        ):
+            train(standard(), tmp_path, progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_bytes() == before and os.listdir(tmp_path) == ["state.safetensors"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):  # type: ignore[no-untyped-def]
+    """A file system with room for one state of a tiny network, but not for two."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder], capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no mount command here")
+    if mounted.returncode:
+        pytest.skip(f"mounting a file system is not permitted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_full_disk_stops_with_what_to_do_and_the_training_goes_on_when_there_is_space(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    """The first state fits; the second is written beside it and does not."""
+    settings = standard(epochs=2)
+    with pytest.raises(TrainingError, match=r"could not save .*No space left on device.* epoch 2 is repeated"):
+        train(settings, small_disk, progress=False)
+    assert os.listdir(small_disk) == ["state.safetensors"]
+    assert facts_of(small_disk / "state.safetensors")["epoch"] == 1
+    subprocess.run(["mount", "-o", "remount,size=10m", small_disk], check=True)
+    resumed = train(settings, small_disk, progress=False)
+    assert_same_weights(resumed.tensors(), train(settings, tmp_path / "whole", progress=False).tensors())
+
+
+# ---------------------------------------------------------------- settings
+
+
+def test_epsilon_is_read_as_a_fraction() -> None:
+    assert tiny(epsilon="8/255").epsilon == 8 / 255
+    assert tiny(epsilon="0.5/255").epsilon == 0.5 / 255
+    assert tiny(epsilon=0.25).epsilon == tiny(epsilon="0.25").epsilon == 0.25
+    assert tiny(epsilon="8/255").threat == Threat("linf", 8 / 255)
+    assert standard().threat is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 0.1}, "learning_rate"),
+        ({"epsilon": "8/0"}, "divides by zero"),
+        ({"epsilon": "eight"}, "epsilon"),
+        ({"epsilon": 0}, "norm linf does not go with epsilon 0"),
+        ({"norm": "l1"}, "'none', 'linf' or 'l2'"),
+        ({"norm": "l2"}, "norm l2 goes with attack pgd, not nfgsm"),
+        ({"attack": "none"}, "norm linf goes with attack nfgsm or pgd, not none"),
+        ({"norm": "none"}, "norm none goes with attack none, not nfgsm"),
+        ({"norm": "none", "attack": "none"}, "norm none does not go with epsilon"),
+        ({"epochs": 0}, "epochs"),
+        ({"train_images": 0}, "train_images"),
+        ({"precision": "float64"}, "precision"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        tiny(**change)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CHECKPOINTS.glob("cifar10-*.yaml")))
+def test_every_committed_settings_file_is_valid(name: str) -> None:
+    settings = load_settings(name)
+    build(settings.architecture, **settings.arguments)
+    assert ("linf" in name) == (settings.norm == "linf") and ("l2_" in name) == (settings.norm == "l2")
+    assert name.endswith(f"-s{settings.seed}")
+
+
+def test_unknown_checkpoint_is_answered_with_the_known_names() -> None:
+    with pytest.raises(ValueError, match=r"'cifar10-vgg'; known: .*cifar10-resnet18w16-standard-s0"):
+        load_settings("cifar10-vgg")
+
+
+def test_learning_rate_is_one_triangle() -> None:
+    settings = standard(peak_rate=0.2, warm_up=0.25)
+    rates = [learning_rate(settings, progress) for progress in (0, 0.125, 0.25, 0.625, 1)]
+    assert rates == pytest.approx([0, 0.1, 0.2, 0.1, 0])
+
+
+# ---------------------------------------------------------------- the training examples
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingImages:
+    return TrainingImages(standard(train_images=500, batch_size=100), CPU)
+
+
+def test_an_epoch_shows_every_image_once_as_crop_and_flip(data: TrainingImages) -> None:
+    """Each augmented image is found again, bit for bit, among the 81 crops of its original or of its mirror image."""
+    generator = Generator().manual_seed(0)
+    seen, offsets, flips = [], [], []
+    order = torch.randperm(500, generator=Generator().manual_seed(0))
+    for index, (images, labels) in enumerate(data.batches(generator)):
+        ids = order[100 * index : 100 * (index + 1)]
+        assert images.shape == (100, 3, 32, 32) and images.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(labels, data.labels[ids])
+        crops = (
+            data.padded[ids].float().div(255).permute(0, 3, 1, 2).unfold(2, 32, 1).unfold(3, 32, 1)
+        )  # (100, 3, 9, 9, 32, 32)
+        for flip, candidates in ((0, crops), (1, crops.flip(-1))):
+            equal = (candidates == images[:, :, None, None]).all(-1).all(-1).all(1)
+            for image, row, column in equal.nonzero().tolist():
+                seen.append(int(ids[image]))
+                offsets.append((row, column))
+                flips.append(flip)
+    assert set(seen) == set(range(500)) and len(seen) < 520  # a symmetric image may be found twice
+    assert {row for row, _ in offsets} == {column for _, column in offsets} == set(range(9))
+    assert 0.4 < sum(flips) / len(flips) < 0.6
+
+
+def test_short_last_batch_is_dropped_and_a_batch_is_never_larger_than_the_set() -> None:
+    sizes = {250: [100, 100], 100: [100], 30: [30]}
+    for images, expected in sizes.items():
+        data = TrainingImages(standard(train_images=images, batch_size=100), CPU)
+        assert [len(labels) for _, labels in data.batches(Generator().manual_seed(0))] == expected
+        assert len(data) == len(expected)
+
+
+@pytest.mark.parametrize("side", [8, 16])
+def test_cutout_is_one_square_of_the_mean_colour_with_its_centre_anywhere(side: int) -> None:
+    """Against the same epoch without Cutout is not possible (the generator moves on), so the hole is found by its colour."""
+    data = TrainingImages(standard(train_images=2000, batch_size=2000, cutout=side), CPU)
+    ((images, _),) = data.batches(Generator().manual_seed(0))
+    colour = torch.tensor([0.4914, 0.4822, 0.4465])[:, None, None]
+    hole = (images == colour).all(1)  # no pixel k / 255 has exactly this colour
+    rows, columns = hole.any(2), hole.any(1)
+    assert torch.equal(hole, rows[:, :, None] & columns[:, None, :])  # a rectangle
+    height, width = rows.sum(1), columns.sum(1)
+    assert height.max() == width.max() == side and height.min() == width.min() == side // 2  # cut off at the border
+    assert all((mask[:, 1:] != mask[:, :-1]).sum(1).max() <= 2 for mask in (rows, columns))  # in one piece
+    # Whole holes: the centre is uniform over the 33 - side places where nothing is cut off; so over all 32 places.
+    for length, mask in ((height, rows), (width, columns)):
+        whole = length == side
+        assert whole.double().mean().item() == pytest.approx((33 - side) / 32, abs=0.05)
+        tops = mask[whole].int().argmax(1).bincount(minlength=33 - side)
+        assert (
+            len(tops) == 33 - side
+            and tops.min() > 0.5 * tops.double().mean()
+            and tops.max() < 1.6 * tops.double().mean()
+        )
+    assert hole.double().mean((1, 2)).max() == side**2 / 1024
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        tiny(),
+        tiny(attack="pgd", attack_steps=1),
+        tiny(attack="pgd", attack_steps=3),
+        tiny(norm="l2", epsilon=0.5, attack="pgd", attack_steps=3),
+    ],
+    ids=lambda s: f"{s.norm}-{s.attack}{s.attack_steps}",
+)
+def test_crafted_examples_are_images_within_their_bound_and_raise_the_loss(
+    settings: TrainingSettings, trained: Classifier, test_set: tuple[Tensor, Tensor]
+) -> None:
+    images, labels = test_set[0][:200], test_set[1][:200]
+    trained.train().requires_grad_(True)
+    before = {key: value.clone() for key, value in trained.state_dict().items()}
+    found = craft(trained, images, labels, settings, Generator().manual_seed(0))
+    assert found.min() >= 0 and found.max() <= 1 and found.shape == images.shape and not found.requires_grad
+    difference = found - images
+    if settings.norm == "l2":
+        assert difference.flatten(1).norm(dim=1).max() <= 0.5 * (1 + 1e-5)
+    else:  # N-FGSM: noise of twice the budget and one step of the budget, on purpose not projected
+        bound = (3 if settings.attack == "nfgsm" else 1) * 8 / 255
+        assert difference.abs().max() <= bound + 1e-6
+        assert difference.abs().max() > 0.9 * bound
+    assert trained.training and all(p.requires_grad and p.grad is None for p in trained.parameters())
+    assert all(torch.equal(before[key], value) for key, value in trained.state_dict().items())  # batch norm saw nothing
+    trained.eval()
+    noise = torch.empty_like(images).uniform_(-8 / 255, 8 / 255, generator=Generator().manual_seed(1))
+    loss = [
+        torch.nn.functional.cross_entropy(trained(x), labels) for x in (images, (images + noise).clamp(0, 1), found)
+    ]
+    assert loss[2] > loss[0] + 0.1 and loss[2] > loss[1] + 0.1
+
+
+def test_standard_training_uses_the_images_themselves(trained: Classifier, images: Tensor, labels: Tensor) -> None:
+    assert craft(trained, images, labels, standard(), Generator().manual_seed(0)) is images
+
+
+# ---------------------------------------------------------------- what training yields
+
+
+def test_training_learns(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> None:
+    """The averaged model with estimated batch norm, after three epochs on 2,000 images; chance is 10 %."""
+    images, labels = test_set[0][:1000], test_set[1][:1000]
+    assert (trained(images).argmax(1) == labels).double().mean() > 0.25
+
+
+def test_averaged_weights_are_the_mean_over_the_last_third(tmp_path: Path) -> None:
+    """One step an epoch and three epochs: only the last step counts, so average and model have the same weights."""
+    state = train(standard(train_images=64, epochs=3), tmp_path, progress=False)
+    for (name, mean), last in zip(state.average.module.named_parameters(), state.model.parameters(), strict=True):
+        assert torch.equal(mean, last), name
+
+
+def test_log_is_a_line_an_epoch_and_is_written_as_csv(tmp_path: Path) -> None:
+    state = train(tiny(epochs=2), tmp_path, progress=False)
+    assert [row["epoch"] for row in state.log] == [1, 2]
+    assert all(0 <= row["pgd10"] <= row["clean"] <= 1 and row["loss"] > 0 for row in state.log)
+    write_log(state, tmp_path / "log.csv")
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,seconds,clean,pgd10" and len(lines) == 3
