@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("integrated_gradients", "training")
+NAMES = ("integrated_gradients", "occlusion", "training")
 
 
 def main(chosen: list[str]) -> None:

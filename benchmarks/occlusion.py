@@ -19,6 +19,8 @@ from inequality_phenomenon.inequality import region_sums
 from inequality_phenomenon.models import Classifier, fold_batch_norm, load_checkpoint
 from inequality_phenomenon.robustness import correct
 
+from .measure import table, write_csv
+
 MODELS = ("cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0")
 
 
@@ -106,9 +108,10 @@ def run(models: Mapping[str, Classifier] | None = None, n: int = 300, repeats: i
 
 
 def main() -> None:
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} CPU threads")
-    for line in run():
-        print(f"{line['name']:70} {line['ours']:9} {line['other']:9} {line['ratio']:6}x  {line['note']}")
+    rows = run()
+    print(__doc__.split("\n\n")[0])
+    print(table(rows))
+    print(f"written to {write_csv('occlusion', rows)}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,36 @@
-"""The inequality phenomenon in l_inf adversarial training, measured again."""
+"""The inequality phenomenon in l_inf adversarial training, measured again.
 
-from .attacks import occlude, perturb_with_noise
-from .attribution import attribute
-from .datasets import correct_subset, load_cifar10
-from .inequality import gini, global_gini, lorenz_curve, region_sums, regional_gini, top_share
-from .models import REGISTRY, build, load_checkpoint
-from .profiles import load_profile
-from .results import compare, measure
-from .robustness import pgd, robust_accuracy
-from .statistics import bootstrap_mean, mcnemar, wilson
-from .training import train
+Names are imported when first used: the workflow and papermill load this package without needing torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .attacks import occlude, perturb_with_noise
+    from .attribution import attribute
+    from .datasets import correct_subset, load_cifar10
+    from .inequality import gini, global_gini, lorenz_curve, region_sums, regional_gini, top_share
+    from .models import REGISTRY, build, load_checkpoint
+    from .profiles import load_profile
+    from .results import compare, measure
+    from .robustness import pgd, robust_accuracy
+    from .statistics import bootstrap_mean, mcnemar, wilson
+    from .training import train
+
+_HOMES = {
+    "attacks": ("occlude", "perturb_with_noise"),
+    "attribution": ("attribute",),
+    "datasets": ("correct_subset", "load_cifar10"),
+    "inequality": ("gini", "global_gini", "lorenz_curve", "region_sums", "regional_gini", "top_share"),
+    "models": ("REGISTRY", "build", "load_checkpoint"),
+    "profiles": ("load_profile",),
+    "results": ("compare", "measure"),
+    "robustness": ("pgd", "robust_accuracy"),
+    "statistics": ("bootstrap_mean", "mcnemar", "wilson"),
+    "training": ("train",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "REGISTRY", "attribute", "bootstrap_mean", "build", "compare", "correct_subset", "gini", "global_gini", "load_checkpoint",
@@ -17,3 +38,9 @@ __all__ = [
     "perturb_with_noise", "pgd", "region_sums", "regional_gini",
     "robust_accuracy", "top_share", "train", "wilson",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -283,33 +283,49 @@ def train(
     """
     device = torch.device(device)
     file = folder / "state.safetensors"
-    torch.set_num_threads(settings.threads)
     state = _fresh_state(settings, device)
     if file.exists():
         _restore_state(state, settings, file)
     data = TrainingImages(settings, device)
     held_out = tuple(part.to(device) for part in _held_out())
-    while state.epoch < settings.epochs:
-        started = time.perf_counter()
-        loss = _train_epoch(state, settings, data, device, progress)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss} in epoch {state.epoch + 1}; lower peak_rate. State kept: epoch {state.epoch}"
-            )
-        state.epoch += 1
-        if state.epoch == settings.epochs:
-            _estimate_batch_norm(state.average.module, settings, data, device)
-        state.seconds += time.perf_counter() - started
-        state.log.append(
-            {"epoch": state.epoch, "loss": loss, "seconds": state.seconds}
-            | _held_out_accuracy(state, settings, *held_out)
-        )
-        _refuse_collapse(state, file)
-        _save_state(state, settings, file)
-        if progress:
-            tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in state.log[-1].items()))
-        after_epoch(state)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        while state.epoch < settings.epochs:
+            _one_epoch(state, settings, data, held_out, file, progress)
+            after_epoch(state)
+    finally:
+        torch.set_num_threads(threads)
     return state
+
+
+def _one_epoch(
+    state: State,
+    settings: TrainingSettings,
+    data: TrainingImages,
+    held_out: tuple[Tensor, ...],
+    file: Path,
+    progress: bool,
+) -> None:
+    """Train, measure on the held-out images, refuse what went wrong, save."""
+    device = data.labels.device
+    started = time.perf_counter()
+    loss = _train_epoch(state, settings, data, device, progress)
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the loss became {loss} in epoch {state.epoch + 1}; lower peak_rate. State kept: epoch {state.epoch}"
+        )
+    state.epoch += 1
+    if state.epoch == settings.epochs:
+        _estimate_batch_norm(state.average.module, settings, data, device)
+    state.seconds += time.perf_counter() - started
+    state.log.append(
+        {"epoch": state.epoch, "loss": loss, "seconds": state.seconds} | _held_out_accuracy(state, settings, *held_out)
+    )
+    _refuse_collapse(state, file)
+    _save_state(state, settings, file)
+    if progress:
+        tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in state.log[-1].items()))
 
 
 def _generator(device: torch.device, settings: TrainingSettings, epoch: int) -> Generator:
