@@ -83,7 +83,7 @@ def test_a_chapter_shows_what_this_run_measured(book, pages, chapter):
     assert "Provenance of every number on this page" in page.text
     assert f"smoke, {load_profile('smoke').n_images} images asked for" in page.text
     assert "This run" in page.text and re.search(r"n = \d+", page.text)
-    assert list((book / "book" / "_executed" / "records" / chapter).glob("*.parquet"))
+    assert list((book / "book" / "_executed" / "records" / "smoke" / chapter).glob("*.parquet"))
     assert "Traceback" not in page.text
 
 

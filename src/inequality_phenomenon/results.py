@@ -204,7 +204,7 @@ class Run:
         table = pd.concat(frames, ignore_index=True)
         name = name or function.__name__
         self.records[name] = table
-        with atomic_path(EXECUTED / "records" / self.chapter / f"{name}.parquet") as temporary:
+        with atomic_path(EXECUTED / "records" / self.profile.name / self.chapter / f"{name}.parquet") as temporary:
             table.to_parquet(temporary, index=False)
         return table
 
@@ -295,7 +295,7 @@ def load_reference(chapter: str) -> dict[str, pd.DataFrame]:
 
     Records of a model that has changed since are left out, so an outdated number is never shown.
     """
-    manifest = yaml.safe_load(MANIFEST.read_text()) if MANIFEST.exists() else {}
+    manifest = yaml.safe_load(MANIFEST.read_text("utf-8")) if MANIFEST.exists() else {}
     tables = {}
     for name, facts in manifest.get(chapter, {}).items():
         file = REFERENCE / chapter / f"{name}.parquet"
@@ -310,9 +310,9 @@ def load_reference(chapter: str) -> dict[str, pd.DataFrame]:
 
 
 def save_reference(profile: str) -> None:
-    """Make the records that ``profile`` just wrote beside the executed notebooks the committed reference."""
-    manifest: dict[str, Any] = {}
-    for file in sorted((EXECUTED / "records").glob("*/*.parquet")):
+    """Make the records that ``profile`` wrote beside the executed notebooks the committed reference of their chapters."""
+    manifest: dict[str, Any] = yaml.safe_load(MANIFEST.read_text("utf-8")) if MANIFEST.exists() else {}
+    for file in sorted((EXECUTED / "records" / profile).glob("*/*.parquet")):
         chapter = file.parent.name
         table = pd.read_parquet(file)
         target = REFERENCE / chapter / file.name
