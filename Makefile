@@ -22,7 +22,7 @@ test: setup ## Linters, types, spelling and all tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/codespell
+	@git ls-files -z | xargs -0 $(BIN)/codespell
 	@$(BIN)/python -m pytest
 
 train: setup ## Train a checkpoint: NAME=cifar10-resnet18w16-linf8-s0, or ALL=1; goes on where it was stopped

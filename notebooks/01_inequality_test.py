@@ -81,8 +81,8 @@ figures.table(
 # ## The experiment
 #
 # For every model we attribute the true-class logit with Integrated Gradients (20 Gauss–Legendre steps, one standard normal
-# baseline an image in normalised space, as the paper states) on the common subset: test images that all models of the
-# ladder classify correctly. Then we compute both indices for each image.
+# baseline an image in normalised space, as the paper states) on the common subset: test images that
+# the shipped ResNet-18 networks (the ladder in ε) all classify correctly. Then we compute both indices for each image.
 
 # %%
 options = {"steps": run.options["steps"], "seed": run.seed}

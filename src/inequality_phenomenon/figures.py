@@ -166,8 +166,17 @@ def _verdict_cell(item: Compared) -> str:
     return verdict_badge(item.verdict)
 
 
+def _both(committed: str, live: str, reference: object, this_run: object) -> str:
+    """One verdict where both runs agree or only one measured; else both, named."""
+    if committed == live or not reference:
+        return live
+    if not this_run:
+        return f"{committed} <small>(reference)</small>"
+    return f"{committed} <small>(reference)</small><br>{live} <small>(this run)</small>"
+
+
 def comparison_table(reference: list[Compared], this_run: list[Compared], *, name: str, caption: str) -> Shown:
-    """The three columns of every table: paper, reference run, this run; then the paired test and both verdicts.
+    """The three columns of every table: paper, reference run, this run; then the paired test and the verdict, of both runs where they differ.
 
     Both lists must hold the same cells in the same order.
     """
@@ -187,8 +196,7 @@ def comparison_table(reference: list[Compared], this_run: list[Compared], *, nam
                 "Reference": text_of(committed.ours, percent),
                 "This run": text_of(live.ours, percent),
                 "Minus standard": difference_text(shown.difference, shown.adjusted_p, percent),
-                "Verdict (reference)": _verdict_cell(committed),
-                "Verdict (this run)": _verdict_cell(live),
+                "Verdict": _both(_verdict_cell(committed), _verdict_cell(live), committed.ours, live.ours),
             }
         )
     return table(pd.DataFrame(rows), name=name, caption=caption)
@@ -428,8 +436,8 @@ def contrast_table(
             "This run": _contrast_cell(live, unit),
         }
         if live.contrast.expected is not None:
-            row["Verdict (reference)"] = verdict_badge(committed.verdict)
-            row["Verdict (this run)"] = verdict_badge(live.verdict)
+            verdicts = verdict_badge(committed.verdict), verdict_badge(live.verdict)
+            row["Verdict"] = _both(*verdicts, committed.difference, live.difference)
         rows.append(row)
     return table(pd.DataFrame(rows).fillna("—"), name=name, caption=caption)
 
