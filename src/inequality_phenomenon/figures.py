@@ -166,7 +166,7 @@ def _verdict_cell(item: Compared) -> str:
     return verdict_badge(item.verdict)
 
 
-def _both(committed: str, live: str, reference: object, this_run: object) -> str:
+def _verdicts(committed: str, live: str, reference: object, this_run: object) -> str:
     """One verdict where both runs agree or only one measured; else both, named."""
     if committed == live or not reference:
         return live
@@ -196,7 +196,7 @@ def comparison_table(reference: list[Compared], this_run: list[Compared], *, nam
                 "Reference": text_of(committed.ours, percent),
                 "This run": text_of(live.ours, percent),
                 "Minus standard": difference_text(shown.difference, shown.adjusted_p, percent),
-                "Verdict": _both(_verdict_cell(committed), _verdict_cell(live), committed.ours, live.ours),
+                "Verdict": _verdicts(_verdict_cell(committed), _verdict_cell(live), committed.ours, live.ours),
             }
         )
     return table(pd.DataFrame(rows), name=name, caption=caption)
@@ -437,7 +437,7 @@ def contrast_table(
         }
         if live.contrast.expected is not None:
             verdicts = verdict_badge(committed.verdict), verdict_badge(live.verdict)
-            row["Verdict"] = _both(*verdicts, committed.difference, live.difference)
+            row["Verdict"] = _verdicts(*verdicts, committed.difference, live.difference)
         rows.append(row)
     return table(pd.DataFrame(rows).fillna("—"), name=name, caption=caption)
 
