@@ -52,6 +52,7 @@ from inequality_phenomenon.results import compare, open_run, provenance, table1_
 from inequality_phenomenon.statistics import bootstrap_mean
 
 run = open_run("01_inequality_test", profile, device, n_images, seed, models, region=region, steps=steps)
+figures.models_note(run)
 
 # %% [markdown]
 # ## What the Gini index says
@@ -122,7 +123,8 @@ figures.comparison_table(
     compare(regional_cells, run.reference.get("inequality"), resamples=resamples),
     compare(regional_cells, records, resamples=resamples),
     name="1-regional",
-    caption="Table 1, CIFAR-10, regional Gini index: 4×4 blocks of |attribution|, summed over the channels.",
+    caption=f"Table 1, CIFAR-10, regional Gini index: {run.options['region']}×{run.options['region']} blocks of |attribution|, "
+    "summed over the channels. The paper's blocks are 4×4.",
 )
 
 # %%
@@ -147,7 +149,7 @@ curves = {name: lorenz_curve(found.abs().flatten(1)).mean(0).cpu().numpy() for n
 figures.lorenz_curves(curves, name="lorenz")
 
 # %%
-counts = np.unique(np.geomspace(1, 3072, 60).astype(int))
+counts = np.unique([*np.geomspace(1, 3072, 60).astype(int), 154])  # 154: 5 %
 shares = {
     name: top_share(found.abs().flatten(1), counts.tolist()).mean(0).cpu().numpy() for name, found in maps.items()
 }
@@ -188,15 +190,15 @@ figures.inequality_findings(this_run[resnet], records, resamples=resamples)
 # - **What chance alone gives.** Integrated Gradients multiplies a difference $x_i - x'_i$ by a mean gradient. If both were independent
 #   normal numbers, the Gini index of the absolute products would be $\pi/2 - 1 = 0.571$, and of their positive part $\pi/4 = 0.785$. The paper's values for the
 #   standard networks on CIFAR-10 are 0.58 and 0.79. So the level of a standard network carries little information; only differences do.
-# - **"Regional" is ambiguous.** The figure of the five readings shows that the published regional column is matched only by a reading
-#   in which no region is summed. Taking sums over equal blocks of a non-negative map can only lower its Gini index, yet the published regional value
+# - **"Regional" is ambiguous.** The figure of the five readings counts how many published values each reading meets. A reading may meet
+#   the level of a column without its rise over ε; look at both. Taking sums over equal blocks of a non-negative map can only lower its Gini index, yet the published regional value
 #   exceeds the global one in every cell.
 #
 # ## Exercise
 #
 # 1. Run this notebook with `-p region 8` and with `-p region 2`. Predict first: which way does the regional index move, and why must it?
 # 2. Run it with `-p seed 1`. How large is the change, compared with the width of the intervals? What does the interval *not* cover?
-# 3. Find a vector of five numbers with Gini index 0.6 in which no single entry holds more than 40 % of the total.
+# 3. Show that no five numbers have Gini index 0.6 if no single one may hold more than 40 % of the total. What is the largest index possible?
 
 # %% tags=["hide-input"]
 HTML(provenance(run))

@@ -128,3 +128,10 @@ def test_the_papers_table_1_is_complete_and_names_our_checkpoints():
     assert [c.paper for c in cells if c.baseline is None] == [0.58, 0.57, 0.79, 0.79]
     assert len(published_values()) == 155
     assert checkpoint_of("resnet18", "linf", 8) == ROBUST
+
+
+def test_the_reference_is_left_out_where_the_notebook_was_given_other_settings():
+    same, other = ({"region": 4, "seed": 0}, {"region": 8})
+    assert len(results.load_reference("01_inequality_test", same)["inequality"]) > 0
+    assert results.load_reference("01_inequality_test", other) == {}
+    assert results.load_reference("01_inequality_test", {"seed": 1}) == {}

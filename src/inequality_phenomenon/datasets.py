@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -216,13 +216,19 @@ def _split(images: np.ndarray, labels: np.ndarray) -> Arrays:
     }  # fmt: skip
 
 
+def common_subset() -> dict[str, Any]:
+    """The committed evaluation subset: ``ids``, how many ``candidates`` they were drawn from, ``correct_under`` which models."""
+    found: dict[str, Any] = json.loads(COMMON_SUBSET.read_text("utf-8"))
+    return found
+
+
 def correct_subset(n_images: int) -> list[int]:
     """The first ``n_images`` of the common evaluation subset: places in the CIFAR-10 test set.
 
-    1000 test images drawn once (seed 0) from those that every model of the seed-0 ResNet-18 ladder (standard, l_inf 1, 2, 4, 8)
-    classifies correctly; the ids are committed. Raises ``ValueError`` beyond 1000.
+    1000 test images drawn once (seed 0) from those that the models named in ``common_subset()`` (the registered ResNet-18
+    ladder) all classify correctly; the ids are committed. Raises ``ValueError`` beyond 1000.
     """
-    ids = json.loads(COMMON_SUBSET.read_text())["ids"]
+    ids: list[int] = common_subset()["ids"]
     if not 0 < n_images <= len(ids):
         raise ValueError(f"n_images must lie between 1 and {len(ids)}, the size of the common subset; got {n_images}")
     return ids[:n_images]

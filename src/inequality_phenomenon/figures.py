@@ -19,6 +19,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from torch import Tensor
 
 from .attacks import CLOSE
+from .datasets import common_subset
 from .measurements import Example
 from .models import REGISTRY
 from .results import (
@@ -135,7 +136,8 @@ def text_of(estimate: Estimate | None, percent: bool = False) -> str:
     """Value, 95 % interval and n; "not measured here" where there is none."""
     if estimate is None:
         return "<span class='missing'>not measured here</span>"
-    value, low, high = (number(v, percent) for v in (estimate.value, estimate.low, estimate.high))
+    value = number(estimate.value, percent)
+    low, high = (number(v, percent).removesuffix(" %") for v in (estimate.low, estimate.high))
     return f"<strong>{value}</strong> <small>[{low}, {high}]<br>n = {estimate.n}</small>"
 
 
@@ -195,11 +197,16 @@ def comparison_table(reference: list[Compared], this_run: list[Compared], *, nam
                 + (" <small>ImageNet</small>" if cell.dataset == "imagenet" else ""),
                 "Reference": text_of(committed.ours, percent),
                 "This run": text_of(live.ours, percent),
-                "Minus standard": difference_text(shown.difference, shown.adjusted_p, percent),
+                "Minus standard": difference_text(shown.difference, shown.adjusted_p, percent)
+                + (" <small>(reference)</small>" if shown.difference and shown is committed else ""),
                 "Verdict": _verdicts(_verdict_cell(committed), _verdict_cell(live), committed.ours, live.ours),
             }
         )
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    frame = pd.DataFrame(rows)
+    if not any(item.ours for item in reference):
+        frame = frame.drop(columns="Reference")
+        caption += " There is no reference run of these values yet."
+    return table(frame, name=name, caption=caption)
 
 
 # --- chapter 01 ------------------------------------------------------------------------------------------------
@@ -315,11 +322,14 @@ def top_share_curves(
     axes.set_xlabel(f"most important subpixels, % of {total}")
     axes.set_ylabel("share of the total |attribution|, %")
     axes.legend(frameon=False)
-    at = int(np.searchsorted(counts, 0.05 * total))
+    at = int(np.argmin(np.abs(counts - 0.05 * total)))
     words = "; ".join(f"{title_of(c)}: {100 * share[at]:.1f} %" for c, share in shares.items())
-    caption = f"What the most important subpixels carry, averaged over images. The top 5 % carry: {words}."
+    caption = f"What the most important subpixels carry, averaged over images. The top {counts[at]} ({100 * counts[at] / total:.0f} %) carry: {words}."
     return show(
-        figure, name=name, caption=caption, alt=f"Curves of the share carried by the top N subpixels. Top 5 %: {words}."
+        figure,
+        name=name,
+        caption=caption,
+        alt=f"Curves of the share carried by the top N subpixels. Top {counts[at]}: {words}.",
     )
 
 
@@ -348,16 +358,19 @@ def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> 
     )
     axes.invert_yaxis()
     axes.set_xlabel("Gini index")
-    axes.legend(frameon=False, fontsize=9, loc="lower left")
-    inside = [
-        reading.replace("regional_gini_", "").replace("_", " ")
-        for reading in readings
-        if all(published.min() - 0.03 <= found[reading].value <= published.max() + 0.03 for found in estimates.values())
-    ]
-    rest = ", ".join(inside) if inside else "none of the readings"
+    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=3)
+    cells = {cell.checkpoint: cell.paper for cell in table1_cells("regional_gini") if cell.checkpoint in estimates}
+    met = {
+        reading.replace("regional_gini_", "").replace("_", " "): sum(
+            abs(estimates[checkpoint][reading].value - value) <= 0.03 for checkpoint, value in cells.items()
+        )
+        for reading in readings[1:]
+    }
     caption = (
         f"Five readings of “regional inequality” give five answers. The paper's regional column spans {published.min():.2f} to "
-        f"{published.max():.2f} (gray); all models fall into it (± 0.03) with: {rest}."
+        f"{published.max():.2f} (gray). Published values of these {len(cells)} models that our mean meets within 0.03: "
+        + "; ".join(f"{reading}: {count}" for reading, count in met.items())
+        + "."
     )
     words = "; ".join(
         f"{title_of(c)}: " + ", ".join(f"{r.replace('regional_gini_', '')} {e.value:.3f}" for r, e in found.items())
@@ -410,6 +423,11 @@ def models_note(run: Run) -> Shown:
     if run.untrained:
         missing = ", ".join(named(name) for name in run.untrained)
         sentences.append(f"Planned, but not trained yet: {missing}. What needs it is marked as not measured.")
+    deciding = ", ".join(named(name) for name in common_subset()["correct_under"])
+    sentences.append(
+        f"Images: the first {run.n_images} of the common subset, drawn once from the {common_subset()['candidates']} test images "
+        f"that these networks all classify correctly: {deciding}."
+    )
     return listed(sentences)
 
 

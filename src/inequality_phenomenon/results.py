@@ -142,6 +142,7 @@ class Run:
     models: tuple[str, ...]
     untrained: tuple[str, ...]  # models that the profile plans and the registry does not have yet
     options: dict[str, Any]
+    overrides: dict[str, Any] = field(default_factory=dict)  # of the options and the seed: what the notebook was given
     steps: list[dict[str, Any]] = field(default_factory=list)
     records: dict[str, pd.DataFrame] = field(default_factory=dict)
 
@@ -156,8 +157,8 @@ class Run:
 
     @property
     def reference(self) -> dict[str, pd.DataFrame]:
-        """The committed records of this chapter, by table; empty where there are none."""
-        return load_reference(self.chapter)
+        """The committed records of this chapter, by table; without those of other settings than the notebook was given."""
+        return load_reference(self.chapter, self.overrides)
 
     def subject(self, checkpoint: str, n_images: int | None = None, own: bool = False) -> Subject:
         """The model on those of the first ``n_images`` of the common subset that it classifies correctly.
@@ -237,6 +238,7 @@ def open_run(
     count = next(n for n in (n_images, own.n_images, values.n_images) if n is not None)
     if count < 2:
         raise ValueError(f"n_images must be at least 2, since an interval needs a spread; got {count}")
+    given = {key: value for key, value in options.items() if value is not None}
     return Run(
         chapter=chapter,
         profile=values,
@@ -245,7 +247,8 @@ def open_run(
         seed=values.seed if seed is None else seed,
         models=tuple(name for name in planned if name in REGISTRY),
         untrained=tuple(name for name in planned if name not in REGISTRY),
-        options=own.options | {key: value for key, value in options.items() if value is not None},
+        options=own.options | given,
+        overrides=given if seed is None else given | {"seed": seed},
     )
 
 
@@ -290,14 +293,17 @@ def _words(value: Any) -> set[str]:
 MANIFEST = REFERENCE / "manifest.yaml"
 
 
-def load_reference(chapter: str) -> dict[str, pd.DataFrame]:
+def load_reference(chapter: str, overrides: dict[str, Any] | None = None) -> dict[str, pd.DataFrame]:
     """The committed records of the reference run, verified against their manifest.
 
-    Records of a model that has changed since are left out, so an outdated number is never shown.
+    Left out, so that no number is shown beside one of another meaning: records of a model that has changed since, and
+    tables measured under other settings than those in ``overrides``.
     """
     manifest = yaml.safe_load(MANIFEST.read_text("utf-8")) if MANIFEST.exists() else {}
     tables = {}
     for name, facts in manifest.get(chapter, {}).items():
+        if any(facts["settings"].get(key) != value for key, value in (overrides or {}).items()):
+            continue
         file = REFERENCE / chapter / f"{name}.parquet"
         if (found := sha256_of(file)) != facts["sha256"]:
             raise RuntimeError(
@@ -312,6 +318,7 @@ def load_reference(chapter: str) -> dict[str, pd.DataFrame]:
 def save_reference(profile: str) -> None:
     """Make the records that ``profile`` wrote beside the executed notebooks the committed reference of their chapters."""
     manifest: dict[str, Any] = yaml.safe_load(MANIFEST.read_text("utf-8")) if MANIFEST.exists() else {}
+    values = load_profile(profile)
     for file in sorted((EXECUTED / "records" / profile).glob("*/*.parquet")):
         chapter = file.parent.name
         table = pd.read_parquet(file)
@@ -321,6 +328,7 @@ def save_reference(profile: str) -> None:
         manifest.setdefault(chapter, {})[file.stem] = {
             "sha256": sha256_of(target),
             "profile": profile,
+            "settings": values.chapters[chapter].options | {"seed": values.seed},
             "rows": len(table),
             "checkpoints": {name: REGISTRY[name].sha256 for name in sorted(table.checkpoint.unique())},
             "commit": _commit(),

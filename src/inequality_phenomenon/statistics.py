@@ -59,7 +59,7 @@ def bootstrap_mean(values: Values, *, resamples: int = 9999, seed: int = 0) -> E
 def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int = 0) -> PairedTest:
     """Mean of a - b over the same images: bootstrap interval, and the p-value of a sign-flip permutation test.
 
-    The smallest p-value it can give is 2 / (resamples + 1).
+    The smallest p-value it can give is 1 / (resamples + 1).
     """
     difference = _checked(np.asarray(a, float) - np.asarray(b, float))
     interval = bootstrap_mean(difference, resamples=resamples, seed=seed)
