@@ -30,7 +30,7 @@ train: setup ## Train a checkpoint: NAME=cifar10-resnet18w16-linf8-s0, or ALL=1;
 	@for name in $(CHECKPOINTS); do $(BIN)/inequality train $$name || exit; done
 
 bench: setup ## Speed against the alternatives, as ratios measured now
-	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit; done
+	@$(BIN)/python -m benchmarks
 
 serve: ## Serve the built book on this machine (PORT=8000)
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

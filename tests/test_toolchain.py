@@ -134,3 +134,11 @@ def test_without_a_network_the_book_loses_its_formulas_only(tmp_path: Path) -> N
     assert done.returncode == 0
     assert "warning: formulas will not be drawn, mathjax@3.2.2 is missing: npm pack failed" in done.stderr
     assert not list((tmp_path / "book" / "static" / "vendor").iterdir())
+
+
+def test_make_bench_finds_every_benchmark():
+    recipe = subprocess.run(["make", "-n", "bench"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "-m benchmarks" in recipe
+    asked = subprocess.run([sys.executable, "-m", "benchmarks", "nonsense"], cwd=ROOT, capture_output=True, text=True)
+    known = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__", "__main__", "measure"}
+    assert asked.returncode == 1 and all(name in asked.stderr for name in known)
