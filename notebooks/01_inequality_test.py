@@ -177,7 +177,7 @@ figures.attribution_grid(
 # ## What we found
 
 # %%
-figures.inequality_findings(this_run[resnet], records, resamples=resamples)
+figures.inequality_findings(this_run[resnet])
 
 # %% [markdown]
 # ## What could be wrong

@@ -78,11 +78,11 @@ def _robust_text(robust: dict) -> str:
 
 
 def _subset(options: argparse.Namespace) -> int:
+    ladder = [name for name in REGISTRY if name in LADDER]
     ids = choose_common_subset(
-        {name: load_checkpoint(name) for name in REGISTRY if name in LADDER},
-        {name: REGISTRY[name].sha256 for name in REGISTRY if name in LADDER},
+        {name: load_checkpoint(name) for name in ladder}, {name: REGISTRY[name].sha256 for name in ladder}
     )
-    print(f"{len(ids)} images, correct under {', '.join(name for name in REGISTRY if name in LADDER)}")
+    print(f"{len(ids)} images, correct under {', '.join(ladder)}")
     return 0
 
 

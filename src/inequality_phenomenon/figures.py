@@ -379,7 +379,7 @@ def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> 
     return show(figure, name=name, caption=caption, alt=f"Dot plot of the readings by model. {words}.")
 
 
-def inequality_findings(ladder: list[Compared], records: pd.DataFrame, *, resamples: int) -> Shown:
+def inequality_findings(ladder: list[Compared]) -> Shown:
     """The chapter's conclusion in sentences made from the numbers of this run."""
     measured = [item for item in ladder if item.ours]
     sentences = []
