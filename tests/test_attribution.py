@@ -113,6 +113,38 @@ def test_gradient_shap_equals_a_plain_loop_with_the_same_noise(
     assert relative(found, total / 4) < 1e-3
 
 
+def test_the_released_smoothgrad_averages_squared_integrated_gradients_of_noisy_images(
+    trained: Classifier, chosen: tuple[Tensor, Tensor]
+) -> None:
+    """From the mean colour, as Captum's own method gives them for each noisy copy."""
+    images, labels = chosen[0][:3], chosen[1][:3]
+    found = attribute(trained, images, labels, "smoothgrad", preset="released", ids=IDS[:3], samples=2, steps=5, seed=9)
+    inputs = trained.normalise(images)
+    explain = IntegratedGradients(trained.network)
+    total = torch.zeros_like(inputs)
+    for sample in range(2):
+        noisy = inputs + 0.2 * normal_images(IDS[:3], (3, 32, 32), 9, 1, sample)
+        total += explain.attribute(noisy, torch.zeros_like(noisy), target=labels, n_steps=5).float() ** 2
+    assert relative(found, total / 2) < 1e-3 and (found >= 0).all()
+
+
+def test_a_baseline_of_zero_or_the_image_is_drawn_for_each_sample(
+    trained: Classifier, chosen: tuple[Tensor, Tensor]
+) -> None:
+    """Without noise a sample from the image itself adds nothing, so a map is a share of samples from zero."""
+    images, labels = chosen
+    options = {"ids": IDS, "sigma": 0.0, "seed": 9}
+    single = {"samples": 1} | options
+    drawn = attribute(trained, images, labels, "gradient_shap", baseline="zero_or_image", **single)
+    zero = attribute(trained, images, labels, "gradient_shap", baseline="zero", **single)
+    kept = (drawn != 0).flatten(1).any(1)
+    assert kept.any() and not kept.all()
+    assert relative(drawn[kept], zero[kept]) < 1e-6 and (drawn[~kept] == 0).all()
+    many = attribute(trained, images, labels, "gradient_shap", baseline="zero_or_image", samples=40, **options)
+    share = many.abs().sum() / attribute(trained, images, labels, "gradient_shap", samples=40, **options).abs().sum()
+    assert 0.3 < share < 0.8
+
+
 def test_smoothgrad_without_noise_is_the_gradient(trained: Classifier, chosen: tuple[Tensor, Tensor]) -> None:
     found = attribute(trained, *chosen, "smoothgrad", sigma=0.0, samples=3)
     assert relative(found, attribute(trained, *chosen, "gradient")) < 1e-5
@@ -248,6 +280,9 @@ def test_presets_are_the_papers_text_and_the_released_scripts() -> None:
     assert (PAPER["smoothgrad"].samples, PAPER["smoothgrad"].sigma) == (20, 0.2)
     assert (PAPER["gradient_shap"].samples, PAPER["gradient_shap"].baseline) == (10, "zero")
     assert (RELEASED["integrated_gradients"].steps, RELEASED["integrated_gradients"].baseline) == (50, "zero")
+    assert RELEASED["smoothgrad"] == Options(baseline="zero", steps=50, power=2, inner="integrated_gradients")
+    assert RELEASED["gradient_shap"] == Options(baseline="zero_or_image", samples=50, sigma=0.01)
+    assert PAPER["smoothgrad_squared"] == Options(power=2)
     assert resolve_options("integrated_gradients", "released", steps=7) == Options(baseline="zero", steps=7)
     assert set(PAPER) == set(RELEASED) == set(METHODS)
 
@@ -257,11 +292,17 @@ def test_presets_are_the_papers_text_and_the_released_scripts() -> None:
     [
         ({"method": "grad_cam"}, "unknown method 'grad_cam'; known: integrated_gradients, input_x_gradient"),
         ({"preset": "ours"}, "unknown preset 'ours'; known: paper, released"),
-        ({"step": 3, "sed": 1}, "unknown option sed, step; known: baseline, samples, seed, sigma, space, steps"),
+        (
+            {"step": 3, "sed": 1},
+            "unknown option sed, step; known: baseline, inner, power, samples, seed, sigma, space, steps",
+        ),
+        ({"inner": "saliency"}, "unknown inner 'saliency'; known: gradient, integrated_gradients"),
+        ({"baseline": "zero_or_image"}, "drawn for each sample of gradient_shap; no other method has it"),
+        ({"power": 0}, "at least 1"),
         ({"space": "latent"}, "unknown space 'latent'; known: normalised, pixel"),
         (
             {"baseline": "white", "method": "gradient"},
-            "unknown baseline 'white'; known: normal, zero, black, mean, blur",
+            "unknown baseline 'white'; known: normal, zero, black, mean, blur, zero_or_image",
         ),
         ({"steps": 0}, "at least 1"),
         ({"samples": 0}, "at least 1"),

@@ -1,6 +1,5 @@
 """The promise: chapters 02 and 03 measure what they say, compare the same images, and word both signs alike."""
 
-import json
 import math
 from pathlib import Path
 
@@ -8,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import register
 from torch import Tensor
 
-from inequality_phenomenon import datasets, figures, measurements, models, results
+from inequality_phenomenon import datasets, figures, measurements, models
 from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, perturb_with_noise
 from inequality_phenomenon.files import sha256_of
 from inequality_phenomenon.measurements import (
@@ -23,8 +23,7 @@ from inequality_phenomenon.measurements import (
     occlusion_conditions,
     occlusion_examples,
 )
-from inequality_phenomenon.models import REGISTRY, Accuracy, Classifier, RegistryEntry, save_checkpoint
-from inequality_phenomenon.profiles import Profile
+from inequality_phenomenon.models import REGISTRY
 from inequality_phenomenon.results import (
     Contrast,
     Run,
@@ -46,36 +45,6 @@ from inequality_phenomenon.statistics import Estimate, logistic_regression
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
-
-
-def register(name: str, model: Classifier, folder: Path) -> RegistryEntry:
-    file = folder / f"{name}.safetensors"
-    some = Accuracy(correct=1, n=2)
-    title = {STANDARD: "standard", ROBUST: "ℓ∞ 8/255"}[name]
-    return RegistryEntry(
-        name=name, title=title, architecture="resnet18", arguments={"width": 4}, parameters=1, training={},
-        sha256=save_checkpoint(model, file), test_clean=some, test_robust={"linf 8/255": some}, training_seconds=1, machine="",
-    )  # fmt: skip
-
-
-@pytest.fixture
-def run(trained: Classifier, test_set: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Two registered models, the trained one and a copy with noisy weights, and their common subset of 20 images."""
-    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(results, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(results, "EXECUTED", tmp_path / "executed")
-    monkeypatch.setattr(datasets, "COMMON_SUBSET", tmp_path / "subset.json")
-    entries = {STANDARD: register(STANDARD, trained, tmp_path)}
-    first = correct(trained, *(part[:300] for part in test_set))
-    generator = torch.Generator().manual_seed(0)
-    for weights in trained.parameters():
-        weights.mul_(1 + 0.1 * torch.randn(weights.shape, generator=generator))
-    entries[ROBUST] = register(ROBUST, trained, tmp_path)
-    both = first & correct(trained, *(part[:300] for part in test_set))
-    (tmp_path / "subset.json").write_text(json.dumps({"ids": both.nonzero().flatten()[:20].tolist()}))
-    monkeypatch.setattr(REGISTRY, "_entries", entries)
-    profile = Profile(name="test", n_images=20, bootstrap=199, chapters={})
-    return Run("test", profile, torch.device("cpu"), 20, 0, (STANDARD, ROBUST), (), {})
 
 
 # what is measured
@@ -419,7 +388,7 @@ def findings(table: pd.DataFrame | None) -> str:
     primary = compare(cells, table, resamples=199)
     shown = figures.noise_findings(
         figures.best(primary, compare(cells, None)), figures.best(where, where), figures.best(controls, controls),
-        robust=ROBUST, second=SECOND,
+        robust=ROBUST, second=SECOND, placebos=["random"],
     )  # fmt: skip
     return shown.text
 
@@ -441,13 +410,21 @@ def failing(standard: float, robust: float, kinds: tuple[str, ...] = ("random", 
 @pytest.mark.parametrize(
     ("standard", "robust", "words"),
     [
-        (0.2, 0.7, ["direction is confirmed: of 3, confirmed in 3", "the ℓ∞ model fails more in 2, less in 0"]),
+        (
+            0.2,
+            0.7,
+            ["direction is confirmed: of 3, confirmed in 3", "the ℓ∞ model fails more in 1, less in 0", "random: +"],
+        ),
         (
             0.7,
             0.2,
-            ["direction is contradicted: of 3, confirmed in 0, contradicted in 3", "fails more in 0, less in 2"],
+            [
+                "direction is contradicted: of 3, confirmed in 0, contradicted in 3",
+                "fails more in 0, less in 1",
+                "Placebos",
+            ],
         ),
-        (0.5, 0.5, ["direction is undecided: of 3", "undecided are 2"]),
+        (0.5, 0.5, ["direction is undecided: of 3", "undecided are 1"]),
     ],
 )
 def test_noise_findings_word_every_sign(titles: None, standard: float, robust: float, words: list[str]) -> None:
@@ -534,4 +511,5 @@ def test_close_calls_are_counted_and_named(run: Run) -> None:
 
 
 def test_names_without_a_registry(titles: None) -> None:
-    assert [named(name) for name in (STANDARD, ROBUST, SECOND)] == ["standard", "ℓ∞ 8/255", "ℓ∞ 8/255, pgd3"]
+    assert [named(name) for name in (STANDARD, ROBUST, SECOND)] == ["standard", "ℓ∞ 8/255", "ℓ∞ 8/255, PGD-3"]
+    assert named("cifar10-resnet18w16-linf3_new-s0") == "ℓ∞ 3/255, new"  # neither registered nor planned

@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 
 from inequality_phenomenon import execution
 from inequality_phenomenon.paths import ROOT
+from inequality_phenomenon.workflow import chapters
 
-CHAPTERS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks").glob("[0-9]*.py"))
+CHAPTERS = [Path("notebooks", f"{name}.py") for name in chapters()]
 
 SMALL = """\
 # %% [markdown]

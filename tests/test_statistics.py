@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from inequality_phenomenon.statistics import bootstrap_mean, holm, mcnemar, paired_difference, wilson
+from inequality_phenomenon.statistics import (
+    bootstrap_mean,
+    holm,
+    mcnemar,
+    paired_difference,
+    rate_difference,
+    ratio_of_ratios,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +135,35 @@ def test_holm_by_hand() -> None:
     assert holm([0.6, 0.9]) == [1, 1]
     assert holm([0.2]) == [0.2]
     assert holm([]) == []
+
+
+def test_rate_difference_of_two_sets_by_hand() -> None:
+    """56/70 against 48/80: the first example of Newcombe (1998, Table II, method 10)."""
+    a, b = np.arange(70) < 56, np.arange(80) < 48
+    found = rate_difference(a, b)
+    assert found.difference == pytest.approx(0.2) and found.n == 150
+    assert found.low == pytest.approx(0.0524, abs=1e-4) and found.high == pytest.approx(0.3339, abs=1e-4)
+    assert 0.001 < found.p < 0.02
+    opposite = rate_difference(b, a)
+    assert (opposite.difference, opposite.low, opposite.high) == pytest.approx((-0.2, -found.high, -found.low))
+    with pytest.raises(ValueError, match="two sets of outcomes"):
+        rate_difference(a, a[:0])
+
+
+def test_ratio_of_ratios_ignores_a_common_factor_and_covers_the_truth() -> None:
+    rng = np.random.default_rng(1)
+    low, high = rng.uniform(0.1, 0.2, 300), rng.uniform(0.3, 0.4, 300)
+    assert ratio_of_ratios(high, low, 3 * high, 3 * low).value == pytest.approx(1)
+    a, b, c, d = (rng.binomial(1, p, 2000).astype(float) for p in (0.6, 0.2, 0.4, 0.2))
+    found = ratio_of_ratios(a, b, c, d, resamples=499)
+    assert found.low < 1.5 < found.high and found.n == 2000
+    assert found.value == pytest.approx(a.mean() / b.mean() / (c.mean() / d.mean()))
+    with pytest.raises(ValueError, match="a mean of 0"):
+        ratio_of_ratios(a, 0 * b, c, d)
+
+
+def test_a_p_value_at_the_floor_of_the_resamples_says_so() -> None:
+    rng = np.random.default_rng(2)
+    far, near = rng.normal(5, 1, 50), rng.normal(0.05, 1, 50)
+    assert paired_difference(far, np.zeros(50), resamples=99).at_floor
+    assert not paired_difference(near, np.zeros(50), resamples=99).at_floor

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from benchmarks import page
 from inequality_phenomenon import installation, npm
 from inequality_phenomenon.paths import ROOT
 
@@ -136,9 +137,15 @@ def test_without_a_network_the_book_loses_its_formulas_only(tmp_path: Path) -> N
     assert not list((tmp_path / "book" / "static" / "vendor").iterdir())
 
 
+def test_the_performance_page_shows_what_the_benchmarks_wrote():
+    shown = page.PAGE.read_text("utf-8")
+    assert page.render(shown) == shown, "`make bench` writes the page"
+    assert {table.name for table in page.TABLES} == {file.stem for file in page.FOLDER.glob("*.csv")}
+
+
 def test_make_bench_finds_every_benchmark():
     recipe = subprocess.run(["make", "-n", "bench"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "-m benchmarks" in recipe
     asked = subprocess.run([sys.executable, "-m", "benchmarks", "nonsense"], cwd=ROOT, capture_output=True, text=True)
-    known = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__", "__main__", "measure"}
+    known = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__", "__main__", "measure", "page"}
     assert asked.returncode == 1 and all(name in asked.stderr for name in known)

@@ -19,15 +19,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
 
-from inequality_phenomenon.models import Classifier, build
+from inequality_phenomenon.models import Classifier, build, load_checkpoint
 from inequality_phenomenon.paths import CHECKPOINTS
 from inequality_phenomenon.robustness import Threat
+from inequality_phenomenon.sparsity import sparsity
 from inequality_phenomenon.training import (
     State,
     TrainingError,
     TrainingImages,
     TrainingSettings,
+    _digest,
     craft,
+    gradient_distance,
     learning_rate,
     load_settings,
     train,
@@ -70,7 +73,9 @@ def facts_of(file: Path) -> dict:  # type: ignore[type-arg]
 
 
 def rewrite(file: Path, facts: dict) -> None:  # type: ignore[type-arg]
-    save_file(load_file(file), file, metadata={"facts": json.dumps(facts)})
+    """The state with other facts and a checksum that fits them."""
+    tensors, text = load_file(file), json.dumps(facts)
+    save_file(tensors, file, metadata={"facts": text, "sha256": _digest(text, tensors)})
 
 
 def assert_same_weights(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -175,6 +180,21 @@ def test_damaged_state_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     assert file.read_bytes() == damaged
 
 
+def test_any_flipped_bit_of_a_state_is_found(tmp_path: Path) -> None:
+    train_some(standard(), tmp_path, 1)
+    file = tmp_path / "state.safetensors"
+    content, chance = file.read_bytes(), random.Random(0)
+    for _ in range(60):
+        place = chance.randrange(8 * len(content))
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        file.write_bytes(flipped)
+        with pytest.raises(TrainingError, match="is damaged"):
+            train(standard(), tmp_path, progress=False)
+    file.write_bytes(content)
+    assert train(standard(), tmp_path, progress=False).epoch == 4
+
+
 def test_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path: Path) -> None:
     """One step an epoch, the first at rate 0, the next at an absurd rate."""
     settings = standard(train_images=64, epochs=4, peak_rate=1e30)
@@ -265,6 +285,83 @@ def test_full_disk_stops_with_what_to_do_and_the_training_goes_on_when_there_is_
     assert_same_weights(resumed.tensors(), train(settings, tmp_path / "whole", progress=False).tensors())
 
 
+# ---------------------------------------------------------------- models made from a trained one
+
+STANDARD = "cifar10-resnet18w16-standard-s0"
+
+
+def from_standard(**changes: object) -> TrainingSettings:
+    return standard(arguments={"width": 16}, start_from=STANDARD, train_images=128, epochs=2, **changes)
+
+
+def test_pruned_weights_stay_zero_through_fine_tuning_and_a_kill(tmp_path: Path) -> None:
+    settings = from_standard(pruning="weights", pruned=0.9)
+    whole = train(settings, tmp_path / "whole", progress=False)
+    train_some(settings, tmp_path / "parts", 1)
+    parts = train(settings, tmp_path / "parts", progress=False)
+    assert_same_weights(parts.tensors(), whole.tensors())
+    assert sparsity(whole.average.module) == pytest.approx(0.9, abs=1e-4)
+    assert not torch.equal(
+        whole.average.module.state_dict()["network.0.weight"],
+        load_checkpoint(STANDARD).state_dict()["network.0.weight"],
+    )
+
+
+def test_pruned_filters_fit_the_narrower_network_of_the_settings(tmp_path: Path) -> None:
+    settings = load_settings("cifar10-resnet18w16-pruned_filters-s0").model_copy(
+        update={"train_images": 128, "epochs": 1}
+    )
+    state = train(settings, tmp_path, progress=False)
+    fewer = sum(p.numel() for p in state.model.parameters())
+    assert fewer < 0.4 * sum(p.numel() for p in load_checkpoint(STANDARD).parameters())  # 0.6 squared, about
+    build(settings.architecture, **settings.arguments).load_state_dict(state.average.module.state_dict())
+
+
+def test_training_stops_where_the_held_out_accuracy_is_reached(tmp_path: Path) -> None:
+    """The trained network reaches 0.5 at the first look, and an unreachable accuracy never."""
+    stopped = train(from_standard(stop_at=0.5), tmp_path / "a", progress=False)
+    assert stopped.stopped and stopped.epoch == 1 and stopped.log[-1]["clean"] >= 0.5
+    assert_same_weights(stopped.average.module.state_dict(), stopped.model.state_dict())
+    again = train(from_standard(stop_at=0.5), tmp_path / "a", progress=False)
+    assert again.stopped and again.epoch == 1
+    assert not train(from_standard(stop_at=1.1), tmp_path / "b", progress=False).stopped
+
+
+def test_early_stop_is_at_the_held_out_accuracy_of_the_robust_model() -> None:
+    last = (CHECKPOINTS / "cifar10-resnet18w16-linf8-s0.csv").read_text().splitlines()
+    clean = last[0].split(",").index("clean")
+    assert load_settings("cifar10-resnet18w16-standard_early-s0").stop_at == float(last[-1].split(",")[clean])
+
+
+def test_gradient_distance_is_zero_for_the_teacher_itself_two_for_its_opposite_and_is_learned() -> None:
+    teacher = load_checkpoint(STANDARD)
+    images, labels = torch.rand(8, 3, 32, 32, generator=Generator().manual_seed(0)), torch.arange(8)
+    same = load_checkpoint(STANDARD).requires_grad_(True)
+    assert gradient_distance(same, teacher, images, labels).item() == pytest.approx(0, abs=1e-5)
+    opposite = load_checkpoint(STANDARD)
+    opposite.network[-1].weight.data.neg_()
+    assert gradient_distance(opposite.requires_grad_(True), teacher, images, labels).item() == pytest.approx(
+        2, abs=1e-5
+    )
+    student = build("resnet18", width=4)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.2)
+    distances = []
+    for _ in range(12):
+        distance = gradient_distance(student, teacher, images, labels)
+        optimizer.zero_grad()
+        distance.backward()
+        optimizer.step()
+        distances.append(distance.item())
+    assert 0.8 < distances[0] < 1.2 and min(distances[-3:]) < distances[0] - 0.05
+
+
+def test_distillation_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    settings = tiny(teacher=STANDARD, distillation=2, epochs=2, train_images=64)
+    whole = train(settings, tmp_path / "whole", progress=False)
+    train_some(settings, tmp_path / "parts", 1)
+    assert_same_weights(train(settings, tmp_path / "parts", progress=False).tensors(), whole.tensors())
+
+
 # ---------------------------------------------------------------- settings
 
 
@@ -291,6 +388,11 @@ def test_epsilon_is_read_as_a_fraction() -> None:
         ({"epochs": 0}, "epochs"),
         ({"train_images": 0}, "train_images"),
         ({"precision": "float64"}, "precision"),
+        ({"distillation": 1}, "teacher"),
+        ({"teacher": STANDARD}, "teacher"),
+        ({"pruning": "weights", "start_from": STANDARD}, "pruning weights does not go with pruned 0"),
+        ({"pruned": 0.5}, "pruning none does not go with pruned 0.5"),
+        ({"pruning": "filters", "pruned": 0.5}, "start_from"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(change: dict[str, object], message: str) -> None:

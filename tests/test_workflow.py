@@ -82,11 +82,11 @@ def test_only_what_changed_is_executed_again(project: Path) -> None:
 
 
 def test_a_failing_chapter_is_named_and_the_others_are_executed(project: Path) -> None:
-    (project / "notebooks" / "00_broken.py").write_text(FAILING)
+    (project / "notebooks" / "09_broken.py").write_text(FAILING)
     code, output = run(project)
     assert code == 1
     assert "RuntimeError: this chapter is broken" in output
-    assert output.endswith("Error: failed: 00_broken (see above)\n")
+    assert output.endswith("Error: failed: 09_broken (see above)\n")
     assert sorted(path.name for path in (project / "book" / "_executed").iterdir()) == ["01_first.ipynb"]
 
 

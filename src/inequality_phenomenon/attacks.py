@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from .attribution import Preset, Space
+from .batching import for_batches, rows_for
 from .inequality import region_sums
 from .models import Classifier, fold_batch_norm
 from .randomness import normal_images, uniform_images
@@ -73,7 +74,9 @@ class _Referee:
         if batch is not None and batch < 1:
             raise ValueError(f"batch must be at least 1, got {batch}")
         self.network, self.labels = fold_batch_norm(model), labels
-        self.batch = batch or (128 if images.device.type == "cpu" else 1000)  # 128 stays in a CPU's cache
+        # 128 small images stay in a CPU's cache. ``rows`` is what the network gets at once: less after out of memory.
+        small = 128 if images.device.type == "cpu" else 1000
+        self.batch = self.rows = batch or rows_for(images.device, images[0, 0].numel(), small=small)
         self.everyone = torch.arange(len(images), device=images.device)
         classes = self._logits(images[:1]).shape[1]
         if labels.min() < 0 or labels.max() >= classes:
@@ -91,8 +94,14 @@ class _Referee:
 
     @torch.inference_mode()
     def _logits(self, inputs: Tensor) -> Tensor:
+        found: list[Tensor] = []
+
+        def predict(part: slice, rows: int) -> None:
+            found.append(self.network(inputs[part].contiguous(memory_format=torch.channels_last)).float())
+
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would make margins of 1e-2 close calls
-            return self.network(inputs.contiguous(memory_format=torch.channels_last)).float()
+            self.rows = for_batches(len(inputs), self.rows, predict)
+        return torch.cat(found)
 
     def verdicts(self, inputs: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
         """Fooled, and the margin (best other logit minus the label's), of ``inputs`` made from the images ``which``."""
@@ -384,7 +393,7 @@ class Occlusion:
     images: Float32[Tensor, "n 3 h w"] | None = None
 
 
-def _fill(model: Classifier, images: Tensor, color: str) -> Tensor:
+def patch_fill(model: Classifier, images: Tensor, color: str) -> Tensor:
     """(N, 3, 1, 1): the patches' colour in pixel units."""
     _known("color", color, Color)
     if color == "minimum":  # the smallest normalised value of the image in all channels: may be darker than black
@@ -467,7 +476,7 @@ def occlude(
     numbers = _checked_ids(images, maps, ids)
     grid = _grid(max_count, max_radius)[-1 if search == "single" else 0 :]
     positions = positions or ("regional" if preset == "paper" else "top_pixels")
-    fill = _fill(model, images, color or ("black" if preset == "paper" else "minimum"))
+    fill = patch_fill(model, images, color or ("black" if preset == "paper" else "minimum"))
     centres = patch_centres(
         maps, max_count, positions=positions, region=region, max_radius=max_radius, seed=seed, ids=numbers
     )
@@ -510,7 +519,7 @@ def occlude_area(
     """
     places["ids"] = _checked_ids(images, maps, places.get("ids"))
     centres = patch_centres(maps, max_radius=radius, **places)[:, : max(area, 1)]
-    fill, (height, width) = _fill(model, images, color), images.shape[2:]
+    fill, (height, width) = patch_fill(model, images, color), images.shape[2:]
     mask = torch.cat([area_mask(part, radius, area, height, width) for part in centres.split(100)])
     referee = _Referee(model, images, labels, batch)
     hit, _ = _search(referee, images, fill, lambda place, which: (which, mask[which]), [0], False, progress)

@@ -11,14 +11,15 @@ from typing import Any, Literal, get_args
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from .batching import for_batches, rows_for
 from .models import Classifier, fold_batch_norm
 from .randomness import normal_images, uniform_images
 
 Preset = Literal["paper", "released"]
 Space = Literal["normalised", "pixel"]
-Baseline = Literal["normal", "zero", "black", "mean", "blur"]
+Baseline = Literal["normal", "zero", "black", "mean", "blur", "zero_or_image"]
+Inner = Literal["gradient", "integrated_gradients"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Options:
     baseline: Baseline = "normal"
     steps: int = 20  # Gauss-Legendre points of Integrated Gradients
     samples: int = 20  # noisy copies of SmoothGrad and GradientShap
+    power: int = 1  # SmoothGrad averages this power of the maps of its noisy copies
+    inner: Inner = "gradient"  # the method that gives SmoothGrad the maps of its noisy copies
     sigma: float = 0.2  # standard deviation of the noise of SmoothGrad and GradientShap
     seed: int = 0
 
@@ -39,16 +42,25 @@ PAPER: dict[str, Options] = {
     "input_x_gradient": Options(),
     "gradient": Options(),
     "smoothgrad": Options(),
-    "smoothgrad_squared": Options(),
+    "smoothgrad_squared": Options(power=2),
     "gradient_shap": Options(baseline="zero", samples=10, sigma=0.0),
 }
 # What the authors' scripts do: see the chapter "The paper and its code".
 RELEASED: dict[str, Options] = PAPER | {
     "integrated_gradients": Options(baseline="zero", steps=50),
-    "smoothgrad": Options(baseline="zero", steps=50),
-    "gradient_shap": Options(baseline="zero", samples=50, sigma=0.01),
+    "smoothgrad": Options(baseline="zero", steps=50, power=2, inner="integrated_gradients"),
+    "gradient_shap": Options(baseline="zero_or_image", samples=50, sigma=0.01),
 }
 METHODS = tuple(PAPER)
+METHOD_TITLES = {
+    "integrated_gradients": "Integrated Gradients",
+    "input_x_gradient": "Input X Gradient",
+    "gradient": "Gradient",
+    "smoothgrad": "SmoothGrad",
+    "smoothgrad_squared": "SmoothGrad squared",
+    "gradient_shap": "GradientShap",
+}
+_BASELINE_CHOICE = 6  # second part of a random key; 1 and 2 are used below, 3 to 5 by the attacks
 
 
 def resolve_options(method: str, preset: Preset = "paper", **overrides: Any) -> Options:
@@ -62,11 +74,17 @@ def resolve_options(method: str, preset: Preset = "paper", **overrides: Any) -> 
     if unknown := set(overrides) - known:
         raise ValueError(f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
     options = replace(presets[preset][method], **overrides)
-    for field, choices in (("space", get_args(Space)), ("baseline", get_args(Baseline))):
+    for field, choices in (
+        ("space", get_args(Space)),
+        ("baseline", get_args(Baseline)),
+        ("inner", get_args(Inner)),
+    ):
         if getattr(options, field) not in choices:
             raise ValueError(f"unknown {field} {getattr(options, field)!r}; known: {', '.join(choices)}")
-    if options.steps < 1 or options.samples < 1 or options.sigma < 0:
-        raise ValueError(f"steps and samples must be at least 1 and sigma at least 0, got {asdict(options)}")
+    if min(options.steps, options.samples, options.power) < 1 or options.sigma < 0:
+        raise ValueError(f"steps, samples and power must be at least 1 and sigma at least 0, got {asdict(options)}")
+    if options.baseline == "zero_or_image" and method != "gradient_shap":
+        raise ValueError("the baseline zero_or_image is drawn for each sample of gradient_shap; no other method has it")
     return options
 
 
@@ -78,14 +96,15 @@ def attribute(
     *,
     preset: Preset = "paper",
     ids: list[int] | None = None,
-    batch: int = 400,
+    batch: int | None = None,
     progress: bool = False,
     **overrides: Any,
 ) -> Float32[Tensor, "n 3 h w"]:
     """Attribution of the logit of ``labels`` to every subpixel; positive values speak for the label.
 
     ``images`` in [0, 1] on the model's device; ``ids``: the images' numbers, which seed their random baselines and
-    noise (default 0, 1, ...); ``batch``: images per forward pass times steps; ``overrides``: fields of ``Options``.
+    noise (default 0, 1, ...); ``batch``: images per forward pass times steps (default 400; on a CPU fewer for images
+    larger than 64x64), halved when the memory is used up; ``overrides``: fields of ``Options``.
     Raises ``ValueError`` for wrong shapes, pixels or labels out of range, unknown names, and a map with NaN
     (naming the image).
     """
@@ -104,12 +123,24 @@ def attribute(
     if not (labels.amin() >= 0 and labels.amax() < classes):
         raise ValueError(f"labels must lie in 0, ..., {classes - 1}, got {labels.amin()} to {labels.amax()}")
     function = _FUNCTIONS[method]
-    chunk = max(1, batch // (options.steps if function is _integrated_gradients else 1))
+    integrates = method == "integrated_gradients" or (
+        "smoothgrad" in method and options.inner == "integrated_gradients"
+    )
     maps = torch.empty_like(inputs, memory_format=torch.contiguous_format)
-    for start in tqdm(range(0, len(images), chunk), desc=method, disable=not progress, leave=False):
-        part = slice(start, start + chunk)
+
+    def attribute_part(part: slice, rows: int) -> None:
         baseline = _baseline(model, images[part], inputs[part], ids[part], options)
-        maps[part] = function(network, inputs[part], labels[part], baseline, ids[part], options)
+        limit = {"rows": rows} if method == "integrated_gradients" and rows < options.steps else {}
+        maps[part] = function(network, inputs[part], labels[part], baseline, ids[part], options, **limit)
+
+    for_batches(
+        len(images),
+        batch or rows_for(inputs.device, inputs[0, 0].numel(), small=400),
+        attribute_part,
+        rows_per_item=options.steps if integrates else 1,
+        description=method,
+        progress=progress,
+    )
     bad = ~torch.isfinite(maps).flatten(1).all(1)
     if bad.any():
         raise ValueError(f"the attribution map of image {ids[int(bad.nonzero()[0])]} has NaN or infinite values")
@@ -127,12 +158,19 @@ def _check_images(images: Tensor, labels: Tensor, ids: list[int]) -> None:
         raise ValueError(f"pixels must lie in [0, 1], got {images.amin():.3g} to {images.amax():.3g}")
 
 
+def baseline_of(
+    model: Classifier, images: Float32[Tensor, "n 3 h w"], ids: list[int], options: Options
+) -> Float32[Tensor, "n 3 h w"]:
+    """The point from which ``attribute`` counts importance with these ``options``, in their space."""
+    return _baseline(model, images, model.normalise(images) if options.space == "normalised" else images, ids, options)
+
+
 def _baseline(model: Classifier, images: Tensor, inputs: Tensor, ids: list[int], options: Options) -> Tensor:
-    """The point from which importance is counted, in the space of ``inputs``."""
+    """As ``baseline_of``; ``inputs`` are the images in the options' space."""
     if options.baseline == "normal":
         drawn = normal_images(ids, tuple(images.shape[1:]), options.seed).to(inputs)
         return drawn.contiguous(memory_format=torch.channels_last)
-    if options.baseline == "zero":
+    if options.baseline in ("zero", "zero_or_image"):
         return torch.zeros_like(inputs)
     if options.baseline == "black":
         pixels = torch.zeros_like(images)
@@ -146,13 +184,22 @@ def _baseline(model: Classifier, images: Tensor, inputs: Tensor, ids: list[int],
 
 
 def _integrated_gradients(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    baseline: Tensor,
+    ids: list[int],
+    options: Options,
+    rows: int | None = None,
 ) -> Tensor:
-    """Sundararajan et al. 2017: (x - x0) times the mean gradient on the straight line from x0 to x."""
+    """Sundararajan et al. 2017: (x - x0) times the mean gradient on the straight line from x0 to x.
+
+    ``rows``: points that are evaluated at once, where not all fit into the memory.
+    """
     from captum.attr import IntegratedGradients
 
     return IntegratedGradients(network, multiply_by_inputs=True).attribute(
-        inputs, baseline, target=labels, n_steps=options.steps, method="gausslegendre"
+        inputs, baseline, target=labels, n_steps=options.steps, method="gausslegendre", internal_batch_size=rows
     )
 
 
@@ -178,40 +225,33 @@ def _noise(sample: int, inputs: Tensor, ids: list[int], options: Options) -> Ten
 
 
 def _smoothgrad(
-    network: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
-    baseline: Tensor,
-    ids: list[int],
-    options: Options,
-    power: int = 1,
+    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options
 ) -> Tensor:
-    """Smilkov et al. 2017: mean signed gradient over noisy copies."""
+    """Smilkov et al. 2017: mean signed gradient over noisy copies; squared (Hooker et al. 2019) it is never negative."""
+    inner = _gradient if options.inner == "gradient" else _integrated_gradients
     total = torch.zeros_like(inputs)
     for sample in range(options.samples):
         noisy = inputs + _noise(sample, inputs, ids, options)
-        total += _gradient(network, noisy, labels, baseline, ids, options) ** power
+        total += inner(network, noisy, labels, baseline, ids, options) ** options.power
     return total / options.samples
-
-
-def _smoothgrad_squared(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options
-) -> Tensor:
-    """SmoothGrad with squared gradients (Hooker et al. 2019): never negative."""
-    return _smoothgrad(network, inputs, labels, baseline, ids, options, power=2)
 
 
 def _gradient_shap(
     network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options
 ) -> Tensor:
-    """Lundberg and Lee 2017: (x + noise - x0) times the gradient at a random point between x0 and x + noise, averaged."""
+    """Lundberg and Lee 2017: (x + noise - x0) times the gradient at a random point between x0 and x + noise, averaged.
+
+    With "zero_or_image" each sample draws its x0: zero or x itself.
+    """
     total = torch.zeros_like(inputs)
     for sample in range(options.samples):
         noisy = inputs + _noise(sample, inputs, ids, options)
         place = uniform_images(ids, (1, 1, 1), options.seed, 2, sample).to(inputs)
-        total += (noisy - baseline) * _gradient(
-            network, baseline + place * (noisy - baseline), labels, baseline, ids, options
-        )
+        start = baseline
+        if options.baseline == "zero_or_image":
+            drawn = uniform_images(ids, (1, 1, 1), options.seed, _BASELINE_CHOICE, sample).to(inputs)
+            start = torch.where(drawn < 0.5, baseline, inputs)
+        total += (noisy - start) * _gradient(network, start + place * (noisy - start), labels, start, ids, options)
     return total / options.samples
 
 
@@ -220,6 +260,6 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "input_x_gradient": _input_x_gradient,
     "gradient": _gradient,
     "smoothgrad": _smoothgrad,
-    "smoothgrad_squared": _smoothgrad_squared,
+    "smoothgrad_squared": _smoothgrad,
     "gradient_shap": _gradient_shap,
 }

@@ -1,18 +1,18 @@
 """The ``inequality`` command: data, train, subset, verify, run, reference, doctor."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
 from .datasets import DataError, choose_common_subset, load_cifar10
 from .files import DamagedFile, atomic_path
-from .models import REGISTRY, CheckpointError, fold_batch_norm, load_checkpoint
-from .paths import BOOK, CHECKPOINTS, HEADLINE_FIGURE, ROOT, data_folder
-from .profiles import ProfileError
-from .robustness import Threat, correct, robust_correct
-from .statistics import wilson
+from .models import LADDER, REGISTRY, CheckpointError, load_checkpoint
+from .paths import BOOK, CHECKPOINTS, EXECUTED, GENERATED, HEADLINE_FIGURE, ROOT, data_folder
+from .profiles import ProfileError, load_profile
 
 VERIFY_IMAGES = 1000  # the first test images: fixed, about a minute on two cores
 
@@ -45,7 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("name")
     train.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     add("subset", _subset, "draw the common evaluation subset from the registered ResNet-18 ladder")
-    verify = add("verify", _verify, "measure a registered checkpoint again and compare with its registry entry")
+    verify = add(
+        "verify",
+        _verify,
+        "measure a registered checkpoint again: registered rates, quality floors, flags of the evaluation. "
+        "Exit code 0: all passed; 1: a check failed or a file is missing or altered; 2: wrong command line",
+    )
     verify.add_argument("name", nargs="?")
     verify.add_argument("--all", action="store_true", help="every registered checkpoint")
     verify.add_argument(
@@ -54,7 +59,21 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--full", action="store_true", help="all 10,000 test images")
     reference = add("reference", _reference, "make the records of the last run the committed reference")
     reference.add_argument("--profile", default="full")
-    add("doctor", _doctor, "say what is here and what is missing")
+    board = add("scoreboard", _scoreboard, "write the scoreboard page and its CSV files from the executed chapters")
+    board.add_argument("--profile", default="laptop")
+    run = add(
+        "run", _run, "execute the chapters of a profile one by one, ImageNet's after a check; a killed run goes on"
+    )
+    run.add_argument("profile")
+    run.add_argument("chapters", nargs="*", help="such as 01 03 (default: all of the profile)")
+    doctor = add("doctor", _doctor, "say what is here and what is missing")
+    doctor.add_argument(
+        "what", nargs="?", choices=["imagenet"], help="check an ImageNet set-up instead, and estimate it"
+    )
+    for command in (run, doctor):
+        command.add_argument("--data", help="the ImageNet validation folder (INEQUALITY_IMAGENET)")
+        command.add_argument("--models", help="folder of the public models' files (INEQUALITY_MODELS)")
+        command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     return parser
 
 
@@ -86,57 +105,69 @@ def _subset(options: argparse.Namespace) -> int:
     return 0
 
 
-LADDER = tuple(f"cifar10-resnet18w16-{kind}-s0" for kind in ("standard", "linf1", "linf2", "linf4", "linf8"))
-
-
 def _verify(options: argparse.Namespace) -> int:
-    names = list(REGISTRY) if options.all else [options.name]
-    if names == [None]:
+    """0 where every check passed; 1 where one failed or a checkpoint could not be loaded. All are tried."""
+    from .verification import FOLDER_LIMIT, folder_size, verify
+
+    if options.all == (options.name is not None):
         raise ValueError(f"name a checkpoint or use --all; known: {', '.join(REGISTRY)}")
+    names = list(REGISTRY) if options.all else [options.name]
+    if unshipped := [name for name in names if name in REGISTRY and name not in list(REGISTRY)]:
+        raise ValueError(f"{unshipped[0]} does not ship with the project; `inequality doctor imagenet` checks its file")
     images, labels = load_cifar10("test")
     if not options.full:
         images, labels = images[: options.images], labels[: options.images]
-    return max(_verify_one(name, images, labels) for name in names)
-
-
-def _verify_one(name: str, images: torch.Tensor, labels: torch.Tensor) -> int:
-    """Print both accuracies beside the registered ones; 1 where an interval misses the registered rate."""
-    entry = REGISTRY[name]
-    model = load_checkpoint(name)
-    measured = {"clean": (correct(fold_batch_norm(model), images, labels), entry.test_clean)}
-    for text, registered in entry.test_robust.items():
-        survives = robust_correct(model, images, labels, Threat.parse(text), progress=True)
-        measured[text] = (survives, registered)
-    missed = 0
-    for text, (found, registered) in measured.items():
-        estimate = wilson(int(found.sum()), len(found))
-        inside = estimate.low <= registered.rate <= estimate.high
-        missed += not inside
-        print(
-            f"{name}  {text:12s} {estimate.value:7.2%} [{estimate.low:.2%}, {estimate.high:.2%}] n={estimate.n}"
-            f"  registered {registered.rate:.2%} n={registered.n}  {'ok' if inside else 'OUTSIDE THE INTERVAL'}"
-        )
-    return int(missed > 0)
+    failed = []
+    for name in names:
+        try:
+            checks = [(check.text, check.passed) for check in verify(name, images, labels)]
+        except CheckpointError as problem:
+            checks = [(str(problem), False)]
+        for text, passed in checks:
+            print(f"{name}  {text}  {'ok' if passed else 'FAILED'}", flush=True)
+        failed += [] if all(passed for _, passed in checks) else [name]
+    print(
+        f"{len(names) - len(failed)} of {len(names)} checkpoints verified{': not ' if failed else ''}{', '.join(failed)}"
+    )
+    small = folder_size() <= FOLDER_LIMIT
+    print(f"checkpoints/ {folder_size() / 1e6:.1f} MB of {FOLDER_LIMIT / 1e6:.0f} MB  {'ok' if small else 'FAILED'}")
+    return int(bool(failed) or not small)
 
 
 def _reference(options: argparse.Namespace) -> int:
     from .results import save_reference
+    from .scoreboard import write_reference_frames
 
     save_reference(options.profile)
+    write_reference_frames()
     write_headline()
+    return 0
+
+
+def _scoreboard(options: argparse.Namespace) -> int:
+    from .figures.scoreboard import page
+    from .scoreboard import beside, reference_frames, run_frames, write_csv
+
+    reference, this_run = reference_frames(), run_frames(options.profile)
+    write_csv(beside(reference[0], this_run[0], ["claim", "test"]), GENERATED / "scoreboard_claims.csv")
+    write_csv(beside(reference[1], this_run[1], ["id"]), GENERATED / "scoreboard_values.csv")
+    with atomic_path(GENERATED / "scoreboard.md") as temporary:
+        temporary.write_text(page(reference, this_run, options.profile), "utf-8")
     return 0
 
 
 def write_headline() -> None:
     """Put the reference run's numbers and figure into README and welcome page, between their markers."""
     from .figures import headline_figure, headline_markdown
+    from .figures.scoreboard import counts_markdown
+    from .scoreboard import reference_frames
 
     figure = headline_figure()
     assert figure.png
     with atomic_path(HEADLINE_FIGURE) as temporary:
         temporary.write_bytes(figure.png)
     for page, picture in ((ROOT / "README.md", "book/static/headline.png"), (BOOK / "index.md", "static/headline.png")):
-        block = f"![{figure.alt}]({picture})\n\n{headline_markdown()}"
+        block = f"![{figure.alt}]({picture})\n\n{headline_markdown()}\n\n{counts_markdown(reference_frames())}"
         before, _, rest = page.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         with atomic_path(page) as temporary:
@@ -146,8 +177,56 @@ def write_headline() -> None:
 BEGIN, END = "<!-- headline: written by `inequality reference` -->", "<!-- end of headline -->"
 
 
+def _use_folders(options: argparse.Namespace) -> None:
+    """The folders of the command line, as the environment variables that the notebooks see too."""
+    for variable, value in (("INEQUALITY_IMAGENET", options.data), ("INEQUALITY_MODELS", options.models)):
+        if value:
+            os.environ[variable] = str(Path(value).expanduser().resolve())
+
+
+def _imagenet_doctor(device: str) -> int:
+    """Print every finding; 1 where one of them would stop a run."""
+    from .imagenet_doctor import examine
+
+    problems = 0
+    for line in examine(device=device):
+        print(line, flush=True)
+        problems += line.state == "PROBLEM"
+    print(f"{problems} problems" if problems else "ready: inequality run imagenet")
+    return int(problems > 0)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Into book/_executed/PROFILE/; progress with the time left goes to the terminal."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillException
+
+    from .execution import execute
+
+    _use_folders(options)
+    profile = load_profile(options.profile)
+    chosen = [name for name in profile.chapters if not options.chapters or name[:2] in options.chapters]
+    if unknown := set(options.chapters) - {name[:2] for name in profile.chapters}:
+        known = ", ".join(name[:2] for name in profile.chapters)
+        raise ValueError(f"profile {profile.name} has no chapter {', '.join(sorted(unknown))}; it has: {known}")
+    if profile.dataset == "imagenet" and _imagenet_doctor(options.device):
+        return 1
+    for chapter in chosen:
+        target = EXECUTED / profile.name / f"{chapter}.ipynb"
+        print(f"{chapter}: executing")
+        try:
+            execute(chapter, target, show_progress=True, profile=profile.name, device=options.device)
+        except (PapermillException, DeadKernelError) as problem:
+            raise RuntimeError(f"{chapter} failed; the same command goes on from here{problem}") from None
+        print(f"{chapter}: {target}")
+    return 0
+
+
 def _doctor(options: argparse.Namespace) -> int:
     """One line a thing; 1 where something that `make book` needs is missing."""
+    if options.what == "imagenet":
+        _use_folders(options)
+        return _imagenet_doctor(options.device)
     print(f"project folder   {ROOT}")
     print(f"torch            {torch.__version__}, {torch.get_num_threads()} threads, GPU: {torch.cuda.is_available()}")
     try:

@@ -18,9 +18,10 @@ from .files import atomic_path
 from .paths import NOTEBOOKS, ROOT
 
 
-def execute(chapter: str, target: Path, **parameters: Any) -> None:
+def execute(chapter: str, target: Path, *, show_progress: bool = False, **parameters: Any) -> None:
     """Execute notebooks/``chapter``.py and write the notebook to ``target``, which is replaced only on success.
 
+    ``show_progress``: the notebook's own bars, with the time left, on the terminal too.
     Raises ``ParameterError`` on a wrong parameter and ``PapermillExecutionError``, which names the cell, on a failure.
     """
     os.environ.setdefault(
@@ -30,7 +31,9 @@ def execute(chapter: str, target: Path, **parameters: Any) -> None:
     bar = {"desc": chapter, "leave": False, "disable": None}  # None: no bar where nobody watches a terminal
     with contextlib.chdir(ROOT):  # papermill recognises our notebooks by their relative path
         source = f"{NOTEBOOKS.name}/{chapter}.py"
-        notebook = papermill.execute_notebook(source, None, parameters=parameters, progress_bar=bar)
+        notebook = papermill.execute_notebook(
+            source, None, parameters=parameters, progress_bar=bar, stderr_file=sys.stderr if show_progress else None
+        )
     with atomic_path(target) as temporary:
         nbformat.write(notebook, temporary)
 

@@ -1,10 +1,13 @@
 """How unequally an attribution map spreads importance: the Gini index (paper, section 3.1 and Equation 4)."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
+
+LARGE = 2**24  # values above which rows are sorted in parts
 
 Reduce = Literal["sum_of_absolute", "sum_of_positive", "positive_of_sum", "absolute_of_sum", "no_blocks_positive"]
 REDUCES: tuple[Reduce, ...] = (
@@ -28,21 +31,32 @@ def gini(values: Float[Tensor, "... n"]) -> Float64[Tensor, "..."]:
     return (n + 1 - 2 * (ordered * weights).sum(-1) / ordered.sum(-1)) / n
 
 
-def _shares(values: Tensor) -> Tensor:
-    """The values in float64, relative to the largest of their row, so that sums neither overflow nor underflow."""
+def _shares(values: Tensor, first: int = 0) -> Tensor:
+    """The values in float64, relative to the largest of their row, so that sums neither overflow nor underflow.
+
+    ``first``: the number of the first row, for messages.
+    """
     if values.ndim == 0 or values.shape[-1] == 0:
         raise ValueError(f"inequality needs at least one value on the last axis, got shape {tuple(values.shape)}")
     values = values.double()
-    _refuse(~torch.isfinite(values).all(-1), "has NaN or infinite values")
-    _refuse((values < 0).any(-1), "has negative values; take absolute or positive values first")
-    _refuse((values == 0).all(-1), "is all zero: its inequality is not defined")
+    _refuse(~torch.isfinite(values).all(-1), "has NaN or infinite values", first)
+    _refuse((values < 0).any(-1), "has negative values; take absolute or positive values first", first)
+    _refuse((values == 0).all(-1), "is all zero: its inequality is not defined", first)
     return values / values.amax(-1, keepdim=True)
 
 
-def _refuse(bad: Tensor, reason: str) -> None:
+def _refuse(bad: Tensor, reason: str, first: int = 0) -> None:
     if bad.any():
         row = tuple(bad.nonzero()[0].tolist())
-        raise ValueError(f"row {row[0] if len(row) == 1 else row} {reason}" if row else f"the input {reason}")
+        raise ValueError(f"row {row[0] + first if len(row) == 1 else row} {reason}" if row else f"the input {reason}")
+
+
+def _in_parts(values: Tensor, compute: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """``compute(rows, number of the first)``, on parts of many long rows: sorting takes several times their memory."""
+    if values.ndim != 2 or values.numel() <= LARGE:
+        return compute(values, 0)
+    rows = max(1, LARGE // values.shape[1])
+    return torch.cat([compute(part, place * rows) for place, part in enumerate(values.split(rows))])
 
 
 def _checked_maps(maps: Tensor) -> Tensor:
@@ -122,12 +136,16 @@ def lorenz_curve(values: Float[Tensor, "... n"], points: int = 101) -> Float64[T
     The Gini index is 1 minus twice the area under this curve (exactly, where every value has its own point).
     Values as for ``gini``, with the same errors.
     """
-    ordered = _shares(values).sort(-1).values
-    cumulated = torch.nn.functional.pad(ordered.cumsum(-1), (1, 0))
-    places = torch.linspace(0, values.shape[-1], points, dtype=torch.float64, device=values.device)
-    low = places.floor().long().clamp_max(values.shape[-1] - 1)
-    share = cumulated[..., low] + (places - low) * (cumulated[..., low + 1] - cumulated[..., low])
-    return share / cumulated[..., -1:]
+
+    def curve(rows: Tensor, first: int) -> Tensor:
+        ordered = _shares(rows, first).sort(-1).values
+        cumulated = torch.nn.functional.pad(ordered.cumsum(-1), (1, 0))
+        places = torch.linspace(0, rows.shape[-1], points, dtype=torch.float64, device=rows.device)
+        low = places.floor().long().clamp_max(rows.shape[-1] - 1)
+        share = cumulated[..., low] + (places - low) * (cumulated[..., low + 1] - cumulated[..., low])
+        return share / cumulated[..., -1:]
+
+    return _in_parts(values, curve)
 
 
 def top_share(values: Float[Tensor, "... n"], counts: list[int]) -> Float64[Tensor, "... counts"]:
@@ -135,7 +153,11 @@ def top_share(values: Float[Tensor, "... n"], counts: list[int]) -> Float64[Tens
 
     Values as for ``gini``, with the same errors.
     """
-    cumulated = _shares(values).sort(-1, descending=True).values.cumsum(-1)
-    if not counts or min(counts) < 1 or max(counts) > values.shape[-1]:
-        raise ValueError(f"counts must lie between 1 and {values.shape[-1]}, got {counts}")
-    return cumulated[..., torch.tensor(counts, device=values.device) - 1] / cumulated[..., -1:]
+
+    def shares(rows: Tensor, first: int) -> Tensor:
+        cumulated = _shares(rows, first).sort(-1, descending=True).values.cumsum(-1)
+        if not counts or min(counts) < 1 or max(counts) > rows.shape[-1]:
+            raise ValueError(f"counts must lie between 1 and {rows.shape[-1]}, got {counts}")
+        return cumulated[..., torch.tensor(counts, device=rows.device) - 1] / cumulated[..., -1:]
+
+    return _in_parts(values, shares)

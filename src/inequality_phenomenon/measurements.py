@@ -10,11 +10,11 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from .attacks import BUDGETS, Kind, mask_areas, noise_outcomes, occlude, occlude_area
-from .datasets import CIFAR10_CLASSES
 from .inequality import REDUCES, global_gini, regional_gini, top_share
 from .results import Subject
 
 Donor = str | dict[str, str] | None  # a checkpoint; or one for each checkpoint
+Attribution = dict[str, Any] | None  # arguments of ``attribute``; None: Integrated Gradients as in the paper
 TOP_COUNTS = (31, 154, 307, 614, 1536)  # 1, 5, 10, 20 and 50 % of the 3072 subpixels of a 32x32 image
 
 
@@ -42,6 +42,7 @@ def noise(
     budgets: tuple[int, ...] = BUDGETS,
     draws: int = 5,
     maps_from: Donor = None,
+    attribution: Attribution = None,
     equal_energy: bool = False,
     seed: int = 0,
     **options: Any,
@@ -49,11 +50,11 @@ def noise(
     """Inductive noise (section 3.2.1): for each budget k the share of draws that fool the model, column ``failure_k``.
 
     ``maps_from``: a checkpoint whose attribution maps choose the places instead of the model's own, or one for each
-    model. ``equal_energy``: every perturbation is scaled to the l2 norm that N(0, 1) on k subpixels has in the root mean
-    square. ``close_call``: a margin too small to be trusted in some prediction. ``options``: those of
-    ``attacks.noise_outcomes``.
+    model. ``attribution``: how the maps are made. ``equal_energy``: every perturbation is scaled to the l2 norm that
+    N(0, 1) on k subpixels has in the root mean square. ``close_call``: a margin too small to be trusted in some
+    prediction. ``options``: those of ``attacks.noise_outcomes``.
     """
-    maps = _maps(subject, maps_from, seed)
+    maps = chosen_maps(subject, maps_from, seed, attribution)
     if equal_energy:
         norms = [noise_energy(subject, budget) for budget in budgets]
         options["energy"] = torch.tensor(norms, device=maps.device).expand(len(maps), -1)
@@ -81,14 +82,20 @@ def noise_energy(subject: Subject, budget: int) -> float:
 
 
 def occlusion(
-    subject: Subject, *, maps_from: Donor = None, seed: int = 0, locate: bool = False, **options: Any
+    subject: Subject,
+    *,
+    maps_from: Donor = None,
+    attribution: Attribution = None,
+    seed: int = 0,
+    locate: bool = False,
+    **options: Any,
 ) -> dict[str, np.ndarray]:
     """Inductive occlusion (section 3.2.2, Algorithm 1): ``fooled`` by any mask of the grid, ``forwards`` spent.
 
-    ``maps_from``: as for ``noise``; ``locate`` adds Algorithm 1's first success: ``count``, ``radius`` and ``area``
-    (pixels), 0 where there is none. ``options``: those of ``attacks.occlude``.
+    ``maps_from``, ``attribution``: as for ``noise``; ``locate`` adds Algorithm 1's first success: ``count``, ``radius``
+    and ``area`` (pixels), 0 where there is none. ``options``: those of ``attacks.occlude``.
     """
-    maps = _maps(subject, maps_from, seed)
+    maps = chosen_maps(subject, maps_from, seed, attribution)
     hit = occlude(
         subject.model,
         subject.images,
@@ -122,7 +129,7 @@ def area_occlusion(
 
     ``maps_from``: as for ``noise``; ``options``: those of ``attacks.occlude_area``.
     """
-    maps = _maps(subject, maps_from, seed)
+    maps = chosen_maps(subject, maps_from, seed)
     hit = occlude_area(
         subject.model,
         subject.images,
@@ -171,7 +178,7 @@ def occlusion_examples(subjects: dict[str, Subject], n: int = 3, *, seed: int = 
     """
     first = next(iter(subjects.values()))
     common = [i for i in first.ids if all(i in subject.ids for subject in subjects.values())]
-    classes = {i: CIFAR10_CLASSES[int(first.labels[first.ids.index(i)])] for i in common}
+    classes = {i: first.classes[int(first.labels[first.ids.index(i)])] for i in common}
     chosen = [next(i for i in common if classes[i] == name) for name in list(dict.fromkeys(classes.values()))[:n]]
     found = []
     for checkpoint, subject in subjects.items():
@@ -204,7 +211,7 @@ def _predictions(subjects: dict[str, Subject], images: Tensor) -> list[dict[str,
     """Class and confidence under every model, for each image."""
     best = {name: subject.model(images).softmax(1).max(1) for name, subject in subjects.items()}
     return [
-        {name: (CIFAR10_CLASSES[int(top.indices[i])], float(top.values[i])) for name, top in best.items()}
+        {name: (subjects[name].classes[int(top.indices[i])], float(top.values[i])) for name, top in best.items()}
         for i in range(len(images))
     ]
 
@@ -218,10 +225,11 @@ def margins(subject: Subject) -> dict[str, np.ndarray]:
     return {"margin": margin.cpu().numpy(), "relative_margin": (margin / logits.std(1)).cpu().numpy()}
 
 
-def _maps(subject: Subject, maps_from: Donor, seed: int) -> Tensor:
+def chosen_maps(subject: Subject, maps_from: Donor, seed: int, attribution: Attribution = None) -> Tensor:
     """The maps that choose the places: the subject's own, or those of another model on the same images."""
     donor = maps_from[subject.checkpoint] if isinstance(maps_from, dict) else maps_from
-    return (subject.seen_by(donor) if donor else subject).maps(seed=seed)
+    options: dict[str, Any] = {"seed": seed} | (attribution or {})
+    return (subject.seen_by(donor) if donor else subject).maps(**options)
 
 
 def _marked(indices: tuple[int, ...], n: int) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Networks for 32x32 images that take pixels in [0, 1] and return logits, and the registry of trained ones."""
+"""Networks that take pixels in [0, 1] and return logits, and the registry of trained ones."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .files import atomic_path, sha256_of
-from .paths import CHECKPOINTS, REGISTRY_FILE
+from .foreign_checkpoints import CheckpointError as CheckpointError
+from .foreign_checkpoints import Expected, PublicModel, public_state, read_public_models
+from .paths import CHECKPOINTS, PUBLIC_MODELS, REGISTRY_FILE
 
 # Mean and standard deviation of the CIFAR-10 training pixels, per channel, for pixels in [0, 1].
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # as torchvision and Salman et al. have it
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Normalise(nn.Module):
@@ -71,15 +76,16 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
 
 
-def resnet18(width: int = 64, classes: int = 10) -> Classifier:
+def resnet18(width: int | Sequence[int] = 64, classes: int = 10) -> Classifier:
     """ResNet-18 with a 3x3 stem and no pooling before the end, as usual on CIFAR-10.
 
-    ``width``: channels of the first stage; 64 is the paper's (11.2 M parameters), 16 ships with this project (0.70 M).
+    ``width``: channels of the first stage, doubled at each of the next three, or of all four stages. 64 is the paper's
+    (11.2 M parameters), 16 ships with this project (0.70 M); filter pruning leaves other channels in each stage.
     """
-    stages: list[nn.Module] = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-    inputs = width
-    for stage, stride in enumerate((1, 2, 2, 2)):
-        outputs = width * 2**stage
+    widths = [width * 2**stage for stage in range(4)] if isinstance(width, int) else width
+    inputs = widths[0]
+    stages: list[nn.Module] = [nn.Conv2d(3, inputs, 3, 1, 1, bias=False), nn.BatchNorm2d(inputs), nn.ReLU()]
+    for outputs, stride in zip(widths, (1, 2, 2, 2), strict=True):
         stages += [BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs, 1)]
         inputs = outputs
     stages += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes)]
@@ -124,7 +130,19 @@ def densenet_bc(depth: int = 40, growth: int = 12, classes: int = 10) -> Classif
     return Classifier(nn.Sequential(*layers))
 
 
+def _torchvision(name: str) -> Callable[..., Classifier]:
+    """torchvision's network of this name for 224x224 images and 1000 classes, without weights."""
+
+    def make(classes: int = 1000) -> Classifier:
+        from torchvision.models import get_model  # slow import
+
+        return Classifier(get_model(name, weights=None, num_classes=classes), Normalise(IMAGENET_MEAN, IMAGENET_STD))
+
+    return make
+
+
 ARCHITECTURES: dict[str, Callable[..., Classifier]] = {"resnet18": resnet18, "densenet_bc": densenet_bc}
+ARCHITECTURES |= {f"imagenet_{name}": _torchvision(name) for name in ("resnet18", "resnet50", "wide_resnet50_2")}
 
 
 def build(architecture: str, *, seed: int = 0, **arguments: Any) -> Classifier:
@@ -197,8 +215,11 @@ class UnknownCheckpoint(KeyError, ValueError):
         return str(self.args[0])
 
 
-class _Registry(Mapping[str, RegistryEntry]):
-    """``registry.yaml`` read on first use; an unknown name is answered with the known ones."""
+class _Registry(Mapping[str, Any]):
+    """``registry.yaml`` read on first use; an unknown name is answered with the known ones.
+
+    Iterating gives what ships. A look-up also finds the public ImageNet models, whose files the user brings.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[str, RegistryEntry] | None = None
@@ -208,11 +229,15 @@ class _Registry(Mapping[str, RegistryEntry]):
             self._entries = read_registry()
         return self._entries
 
-    def __getitem__(self, name: str) -> RegistryEntry:
-        try:
-            return self._load()[name]
-        except KeyError:
-            raise UnknownCheckpoint(f"unknown checkpoint {name!r}; known: {', '.join(self._load())}") from None
+    def __getitem__(self, name: str) -> Any:  # RegistryEntry, or PublicModel
+        known = self._load()
+        if name in known:
+            return known[name]
+        if name in (public := _public_models()):
+            return public[name]
+        raise UnknownCheckpoint(
+            f"unknown checkpoint {name!r}; known: {', '.join(known)}, and the public models in {PUBLIC_MODELS.name}"
+        )
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(self._load())
@@ -225,20 +250,27 @@ class _Registry(Mapping[str, RegistryEntry]):
         self._entries = None
 
 
+@cache
+def _public_models() -> dict[str, PublicModel]:
+    return read_public_models()
+
+
 REGISTRY = _Registry()
 
-
-class CheckpointError(RuntimeError):
-    """A checkpoint file is missing or not the one that was registered."""
+# The CIFAR-10 models that the paper compares first: standard and l_inf, epsilon rising.
+LADDER = tuple(f"cifar10-resnet18w16-{kind}-s0" for kind in ("standard", "linf1", "linf2", "linf4", "linf8"))
 
 
 def load_checkpoint(name: str, device: str | torch.device = "cpu") -> Classifier:
     """The registered model ``name`` in eval mode, float32, weights without gradients.
 
-    Takes pixels (N, 3, 32, 32) in [0, 1], returns logits (N, 10). The file's SHA-256 is verified first.
+    Takes pixels (N, 3, 32, 32) in [0, 1], returns logits (N, 10). The file's SHA-256 is verified first. A public ImageNet
+    model takes (N, 3, 224, 224), returns logits (N, 1000), and is fetched and converted the first time.
     Raises ``ValueError`` for an unknown name (listing the known ones), ``CheckpointError`` for a missing or altered file.
     """
     entry = REGISTRY[name]
+    if isinstance(entry, PublicModel):
+        return _public_model(entry).to(device).eval().requires_grad_(False)
     if not entry.file.exists():
         raise CheckpointError(f"{entry.file} is missing; `make train NAME={name}` makes it again")
     if (found := sha256_of(entry.file)) != entry.sha256:
@@ -248,6 +280,14 @@ def load_checkpoint(name: str, device: str | torch.device = "cpu") -> Classifier
         {key: value.float() if value.is_floating_point() else value for key, value in load_file(entry.file).items()}
     )
     return model.to(device).eval().requires_grad_(False)
+
+
+def _public_model(entry: PublicModel) -> Classifier:
+    with torch.device("meta"):  # shapes alone: drawing weights that are replaced would take seconds
+        network = build(entry.architecture, **entry.arguments).network
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    network.load_state_dict(public_state(entry, Expected(shapes, IMAGENET_MEAN, IMAGENET_STD)), assign=True)
+    return Classifier(network, Normalise(IMAGENET_MEAN, IMAGENET_STD))
 
 
 def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """Profiles: how much to compute. A profile is a list of values in ``profiles/NAME.yaml``; notebooks never ask for its name."""
 
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,6 +24,9 @@ class Chapter(BaseModel):
 class Profile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
+    dataset: Literal["cifar10", "imagenet"] = "cifar10"
+    common: tuple[str, ...] = ()  # ImageNet: the models that must all be right about an image of the common subset
+    skip_unreadable: bool = False  # ImageNet: leave out images that cannot be read, and name them, instead of stopping
     n_images: int = Field(ge=2)
     seed: int = 0
     bootstrap: int = Field(default=9999, ge=99)  # resamples behind an interval

@@ -14,7 +14,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from io import BytesIO
 from typing import Any, Literal
@@ -26,14 +26,16 @@ import yaml
 from jaxtyping import Float32, Int64
 from safetensors.torch import load, save
 from torch import Tensor
+from tqdm import tqdm
 
-from .attribution import attribute, resolve_options
-from .datasets import CIFAR10_DIGESTS, correct_subset, load_cifar10
+from .attribution import METHOD_TITLES, attribute, resolve_options
+from .evaluation import CIFAR10, EvaluationSet, classes_of, evaluation_set
 from .files import atomic_path, read_sealed, sha256_of, write_sealed
-from .models import REGISTRY, Classifier, load_checkpoint
-from .paths import CACHE, EXECUTED, PUBLISHED_VALUES, REFERENCE, ROOT
-from .profiles import Chapter, Profile, load_profile
+from .models import REGISTRY, Classifier
+from .paths import CACHE, CHECKPOINTS, EXECUTED, PUBLISHED_VALUES, REFERENCE, ROOT
+from .profiles import Chapter, Profile, ProfileError, load_profile
 from .statistics import (
+    Difference,
     Estimate,
     PairedTest,
     bootstrap_mean,
@@ -41,6 +43,7 @@ from .statistics import (
     logistic_regression,
     mcnemar,
     paired_difference,
+    ratio_of_ratios,
     wilson,
 )
 
@@ -92,42 +95,66 @@ class Subject:
 
     checkpoint: str
     model: Classifier
-    images: Float32[Tensor, "n 3 32 32"]
+    images: Float32[Tensor, "n 3 h w"]
     labels: Int64[Tensor, " n"]
-    ids: list[int]  # places in the CIFAR-10 test set
+    ids: list[int]  # places in the test set
+    data: EvaluationSet = CIFAR10
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes, by label."""
+        return self.data.classes
 
     @property
     def key(self) -> dict[str, Any]:
         """What identifies the model and the images."""
         return {
             "checkpoint": REGISTRY[self.checkpoint].sha256,
-            "data": CIFAR10_DIGESTS["test_images"],
+            "data": self.data.digest(self.images),
             "ids": hashlib.sha256(np.array(self.ids, np.int64).tobytes()).hexdigest(),
             "device": self.images.device.type,
         }
 
     def seen_by(self, checkpoint: str) -> "Subject":
         """Another model on the same images, which it need not classify correctly."""
-        model = load_checkpoint(checkpoint, self.images.device)
-        return Subject(checkpoint, model, self.images, self.labels, self.ids)
+        return replace(self, checkpoint=checkpoint, model=self.data.model(checkpoint, self.images.device))
 
-    def maps(self, method: str = "integrated_gradients", **options: Any) -> Float32[Tensor, "n 3 32 32"]:
-        """Signed attribution maps from ``attribute`` with the same arguments, cached."""
+    def pieces(self) -> list["Subject"]:
+        """The same model on parts of the images: what is computed and cached at once. On CIFAR-10 that is all of them."""
+        size = self.data.piece(self.images.device) or len(self.ids)
+        parts = [slice(start, start + size) for start in range(0, len(self.ids), size)]
+        return [replace(self, images=self.images[p], labels=self.labels[p], ids=self.ids[p]) for p in parts]
+
+    def maps(self, method: str = "integrated_gradients", **options: Any) -> Float32[Tensor, "n 3 h w"]:
+        """Signed attribution maps from ``attribute`` with the same arguments, cached; on ImageNet in half precision."""
+        options = self.data.defaults(method, options) | options
+        return torch.cat([piece._maps(method, options) for piece in self.pieces()])
+
+    def _maps(self, method: str, options: dict[str, Any]) -> Tensor:
         key = (
             self.key | asdict(resolve_options(method, **options)) | {"method": method, "code": code_hash("attribution")}
         )
-        content, _ = cached(
-            "maps",
-            key,
-            lambda: save(
-                {
-                    "maps": attribute(
-                        self.model, self.images, self.labels, method, ids=self.ids, progress=True, **options
-                    ).cpu()
-                }
-            ),
-        )
-        return load(content)["maps"].to(self.images.device)
+
+        def compute() -> bytes:
+            maps = attribute(self.model, self.images, self.labels, method, ids=self.ids, progress=True, **options).cpu()
+            return save(halved(maps) if self.data.half_precision_maps else {"maps": maps})
+
+        content, _ = cached("maps", key, compute)
+        return restored(load(content)).to(self.images.device)
+
+
+def halved(maps: Float32[Tensor, "n 3 h w"]) -> dict[str, Tensor]:
+    """Maps in half precision with a scale for each image, so that its largest value is half precision's 32768.
+
+    Values keep a relative precision of 2^-11 down to 2e-9 of the largest; the absolute error below that is 2^-40 of it.
+    """
+    scale = maps.abs().flatten(1).amax(1).clamp_min(torch.finfo(torch.float32).tiny) / 32768
+    return {"maps": (maps / scale.view(-1, 1, 1, 1)).half(), "scale": scale}
+
+
+def restored(stored: dict[str, Tensor]) -> Float32[Tensor, "n 3 h w"]:
+    """What was stored whole or by ``halved``."""
+    return stored["maps"].float() * stored["scale"].view(-1, 1, 1, 1) if "scale" in stored else stored["maps"]
 
 
 @dataclass
@@ -143,8 +170,16 @@ class Run:
     untrained: tuple[str, ...]  # models that the profile plans and the registry does not have yet
     options: dict[str, Any]
     overrides: dict[str, Any] = field(default_factory=dict)  # of the options and the seed: what the notebook was given
+    own_models: bool = False  # named by the user, not by the profile
+    as_planned: bool = True  # nothing overridden, neither images nor models: these records may stand for the profile
     steps: list[dict[str, Any]] = field(default_factory=list)
     records: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def data(self) -> EvaluationSet:
+        """The images that the profile measures on; with own models, those that all of these classify correctly."""
+        judges = self.models if self.own_models else self.profile.common
+        return evaluation_set(self.profile.dataset, judges, self.profile.skip_unreadable)
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -158,26 +193,37 @@ class Run:
     @property
     def reference(self) -> dict[str, pd.DataFrame]:
         """The committed records of this chapter, by table; without those of other settings than the notebook was given."""
-        return load_reference(self.chapter, self.overrides)
+        tables = load_reference(self.chapter, self.overrides)
+        same = {name: table[table.checkpoint.map(dataset_of) == self.data.name] for name, table in tables.items()}
+        return {name: table.reset_index(drop=True) for name, table in same.items() if len(table)}
 
-    def subject(self, checkpoint: str, n_images: int | None = None, own: bool = False) -> Subject:
+    def subject(self, checkpoint: str, n_images: int | None = None, own: bool | Sequence[str] = False) -> Subject:
         """The model on those of the first ``n_images`` of the common subset that it classifies correctly.
 
-        ``own``: instead on the first ``n_images`` that this model alone classifies correctly, in an order of all test
-        images that is drawn once (seed 0).
+        ``own``: instead on the first ``n_images`` that this model alone, or all those named, classify correctly, in an
+        order of all test images that is drawn once (seed 0).
         """
-        images, labels = _test_images(str(self.device))
+        data, count = self.data, self.n_images if n_images is None else n_images
+        order = data.shuffled() if own else data.common(count, self.device)
+        model = data.model(checkpoint, self.device)
+        judges = {checkpoint: model} if isinstance(own, bool) else {name: data.model(name, self.device) for name in own}
+        kept: list[int] = []
+        for start in range(0, len(order), data.at_once):
+            part = list(order[start : start + data.at_once])
+            for name, judge in judges.items():
+                part = data.correct(name, judge, part, self.device)
+            kept = (kept + part)[:count]
+            if len(kept) == count:
+                break
+        return Subject(checkpoint, model, *data.load(kept, self.device), kept, data)
+
+    def test_images(self, checkpoint: str, n_images: int | None = None) -> Subject:
+        """The model on the first ``n_images`` of the test set, whether or not it classifies them correctly."""
         count = self.n_images if n_images is None else n_images
-        order = np.random.default_rng(0).permutation(len(labels)) if own else correct_subset(count)
-        ids = torch.as_tensor(order, device=self.device)
-        model = load_checkpoint(checkpoint, self.device)
-        kept = ids[:0]
-        with torch.inference_mode():
-            for part in ids.split(500):
-                kept = torch.cat([kept, part[model(images[part]).argmax(1) == labels[part]]])[:count]
-                if len(kept) == count:
-                    break
-        return Subject(checkpoint, model, images[kept], labels[kept], kept.tolist())
+        if count > len(ids := self.data.everything()):
+            raise ValueError(f"n_images must be at most {len(ids)}, the size of the test set; got {count}")
+        model, first = self.data.model(checkpoint, self.device), list(ids[:count])
+        return Subject(checkpoint, model, *self.data.load(first, self.device), first, self.data)
 
     def measure(
         self,
@@ -187,14 +233,15 @@ class Run:
         n_images: int | None = None,
         models: tuple[str, ...] | None = None,
         name: str | None = None,
-        own: bool = False,
+        own: bool | Sequence[str] = False,
         **parameters: Any,
     ) -> pd.DataFrame:
         """``function(subject, **parameters)`` for every model: one row per model, condition and image.
 
         ``function`` returns columns of one value an image. ``conditions`` maps a label, kept in the column ``condition``,
         to further parameters. ``own``: as for ``subject``. Each model's and condition's table is cached by itself, so a killed run goes on. The
-        whole is the run's record ``name`` (default: the function's) and is written beside the executed notebook.
+        whole is the run's record ``name`` (default: the function's), written beside the executed notebooks as ``record``
+        says.
         """
         frames = []
         for checkpoint in self.models if models is None else models:
@@ -202,10 +249,16 @@ class Run:
             for condition, further in (conditions or {"": {}}).items():
                 table = measure(function, subject, self, **parameters, **further)
                 frames.append(table.assign(condition=condition) if conditions else table)
-        table = pd.concat(frames, ignore_index=True)
-        name = name or function.__name__
+        return self.record(name or function.__name__, pd.concat(frames, ignore_index=True))
+
+    def record(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Keep a table as the run's record ``name``, in records/PROFILE/CHAPTER/ beside the executed notebooks.
+
+        A run with own parameters writes to records/own/CHAPTER/, so that it never passes for the profile's.
+        """
         self.records[name] = table
-        with atomic_path(EXECUTED / "records" / self.profile.name / self.chapter / f"{name}.parquet") as temporary:
+        folder = self.profile.name if self.as_planned else "own"
+        with atomic_path(EXECUTED / "records" / folder / self.chapter / f"{name}.parquet") as temporary:
             table.to_parquet(temporary, index=False)
         return table
 
@@ -225,6 +278,8 @@ def open_run(
     ``ProfileError`` for an unknown profile, ``ValueError`` for an unknown model, device or number of images.
     """
     values = load_profile(profile)
+    if chapter not in values.chapters:
+        raise ProfileError(f"profile {profile!r} has no chapter {chapter}; it has: {', '.join(values.chapters)}")
     own: Chapter = values.chapters[chapter]
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"unknown device {device!r}; known: auto, cpu, cuda")
@@ -249,19 +304,34 @@ def open_run(
         untrained=tuple(name for name in planned if name not in REGISTRY),
         options=own.options | given,
         overrides=given if seed is None else given | {"seed": seed},
+        own_models=models is not None,
+        as_planned=not given and n_images is None and seed is None and models is None,
     )
-
-
-@cache
-def _test_images(device: str) -> tuple[Tensor, Tensor]:
-    images, labels = load_cifar10("test")
-    return images.to(device), labels.to(device)
 
 
 def measure(
     function: Callable[..., dict[str, Any]], subject: Subject, run: Run | None = None, **parameters: Any
 ) -> pd.DataFrame:
-    """The per-image record of ``function(subject, **parameters)``, cached; adds checkpoint and image id."""
+    """The per-image record of ``function(subject, **parameters)``, cached; adds checkpoint and image id.
+
+    A function that leaves images out returns the ids of those it kept as the column ``image_id``. Each of the subject's
+    pieces is cached by itself: on ImageNet a killed run goes on there, and a bar counts the images.
+    """
+    pieces, found = subject.pieces(), []
+    description = f"{function.__name__} of {named(subject.checkpoint)}"
+    with tqdm(total=len(subject.ids), desc=description, unit="image", disable=len(pieces) == 1) as bar:
+        for piece in pieces:
+            found.append(_measure(function, piece, parameters))
+            bar.update(len(piece.ids))
+    if run is not None:
+        facts = {"seconds": sum(f["seconds"] for _, f in found), "cached": all(f["cached"] for _, f in found)}
+        run.steps.append({"step": function.__name__, "checkpoint": subject.checkpoint, "n": len(subject.ids)} | facts)
+    return pd.concat([table for table, _ in found], ignore_index=True) if len(found) > 1 else found[0][0]
+
+
+def _measure(
+    function: Callable[..., dict[str, Any]], subject: Subject, parameters: dict[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     module = function.__module__.rpartition(".")[2]
     key = subject.key | {"function": function.__name__, "parameters": parameters, "code": code_hash(module)}
     key["others"] = {name: REGISTRY[name].sha256 for name in sorted(_words(parameters)) if name in REGISTRY}
@@ -274,9 +344,7 @@ def measure(
         return buffer.getvalue()
 
     content, facts = cached(function.__name__, key, compute)
-    if run is not None:
-        run.steps.append({"step": function.__name__, "checkpoint": subject.checkpoint, "n": len(subject.ids)} | facts)
-    return pd.read_parquet(BytesIO(content))
+    return pd.read_parquet(BytesIO(content)), facts
 
 
 def _words(value: Any) -> set[str]:
@@ -315,10 +383,24 @@ def load_reference(chapter: str, overrides: dict[str, Any] | None = None) -> dic
     return tables
 
 
+def load_run(profile: str) -> dict[str, dict[str, pd.DataFrame]]:
+    """The records that ``profile``'s last executed chapters wrote, by chapter and table."""
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    for file in sorted((EXECUTED / "records" / profile).glob("*/*.parquet")):
+        found.setdefault(file.parent.name, {})[file.stem] = pd.read_parquet(file)
+    return found
+
+
+def load_whole_reference() -> dict[str, dict[str, pd.DataFrame]]:
+    """All committed records of the reference run, by chapter and table; as ``load_reference``."""
+    manifest = yaml.safe_load(MANIFEST.read_text("utf-8")) if MANIFEST.exists() else {}
+    return {chapter: load_reference(chapter) for chapter in manifest}
+
+
 def save_reference(profile: str) -> None:
     """Make the records that ``profile`` wrote beside the executed notebooks the committed reference of their chapters."""
     manifest: dict[str, Any] = yaml.safe_load(MANIFEST.read_text("utf-8")) if MANIFEST.exists() else {}
-    values = load_profile(profile)
+    values, code = load_profile(profile), commit()  # before the first file changes
     for file in sorted((EXECUTED / "records" / profile).glob("*/*.parquet")):
         chapter = file.parent.name
         table = pd.read_parquet(file)
@@ -331,13 +413,14 @@ def save_reference(profile: str) -> None:
             "settings": values.chapters[chapter].options | {"seed": values.seed},
             "rows": len(table),
             "checkpoints": {name: REGISTRY[name].sha256 for name in sorted(table.checkpoint.unique())},
-            "commit": _commit(),
+            "commit": code,
         }
     with atomic_path(MANIFEST) as temporary:
         temporary.write_text(yaml.safe_dump(manifest, sort_keys=True), "utf-8")
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit that is checked out, marked if files differ from it."""
     found = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -358,10 +441,26 @@ def published_values(**where: Any) -> pd.DataFrame:
 SHIPPED = {"resnet18": "resnet18w16", "densenet": "densenetbc40"}  # the paper's network -> the one that ships
 
 
-def checkpoint_of(architecture: str, training: str, epsilon_255: int | str, seed: int = 0) -> str:
-    """The name of our checkpoint for the paper's network and training; it need not exist."""
+def checkpoint_of(
+    architecture: str, training: str, epsilon_255: int | str, seed: int = 0, dataset: str = "cifar10"
+) -> str:
+    """The name of our checkpoint for the paper's network and training, or of the public one on ImageNet; it need not exist."""
     kind = training if training == "standard" else f"{training}{epsilon_255}"
+    if dataset == "imagenet":
+        return f"imagenet-{architecture}-{kind}-{'torchvision' if kind == 'standard' else 'public'}"
     return f"cifar10-{SHIPPED[architecture]}-{kind}-s{seed}"
+
+
+def dataset_of(checkpoint: str) -> str:
+    """The data set in a checkpoint's name: cifar10 or imagenet."""
+    return checkpoint.split("-")[0]
+
+
+def network_of(checkpoint: str) -> str:
+    """The paper's name of the network in a checkpoint's name: resnet18, densenet, resnet50, ..."""
+    ours = {shipped: paper for paper, shipped in SHIPPED.items()}
+    network = checkpoint.split("-")[1]
+    return ours.get(network, network)
 
 
 def training_of(checkpoint: str) -> str:
@@ -384,40 +483,69 @@ class Cell:
     where: dict[str, Any] = field(default_factory=dict)
     spread: float | None = None  # the paper's +-
     baseline: tuple[str, float] | None = None
-    dataset: str = "cifar10"  # of the published value; where it is another, only the direction can be compared
+    dataset: str = "cifar10"  # of the published value
+    network: str | None = None  # of the published value, where it, or the setting, may be another than ours
 
     @property
     def tolerance(self) -> float:
         return 0.03 if "gini" in self.column else 0.05
 
+    @property
+    def same_setting(self) -> bool:
+        """Whether the published value is of our data set and network; else only its direction can be compared."""
+        return self.dataset == dataset_of(self.checkpoint) and self.network in (None, network_of(self.checkpoint))
 
-def table1_cells(column: str) -> list[Cell]:
-    """The CIFAR-10 cells of the paper's Table 1 whose metric ``column`` measures; ResNet-18 first, in order of epsilon."""
+
+DEFAULT_MODELS = ("cifar10-resnet18w16-standard-s0",)
+NETWORKS = {
+    "resnet18": "ResNet-18",
+    "densenet": "DenseNet",
+    "resnet50": "ResNet-50",
+    "wide_resnet50_2": "Wide ResNet-50-2",
+}
+
+
+def table1_cells(column: str, models: Sequence[str] = DEFAULT_MODELS) -> list[Cell]:
+    """The cells of the paper's Table 1 whose metric ``column`` measures, on the data set of ``models``.
+
+    The network of the first of the models comes first, each in the order of epsilon.
+    """
     metric = "global_gini" if column.startswith("global") else "regional_gini"
-    rows = _published_rows(table="table1", dataset="cifar10", metric=metric)
+    dataset, network = dataset_of(models[0]), network_of(models[0])
+    rows = _published_rows(table="table1", dataset=dataset, metric=metric)
+    rows.sort(key=lambda row: row["architecture"] != network)
     standard = {row["architecture"]: float(row["value"]) for row in rows if row["training"] == "standard"}
-    names = {"resnet18": "ResNet-18", "densenet": "DenseNet"}
     return [
         Cell(
             id=row["id"],
-            label=f"{names[row['architecture']]}, "
+            label=f"{NETWORKS[row['architecture']]}, "
             + ("standard" if row["training"] == "standard" else f"ℓ∞ {row['epsilon_255']}/255"),
             paper=float(row["value"]),
             spread=float(row["sd"]),
-            checkpoint=checkpoint_of(row["architecture"], row["training"], row["epsilon_255"]),
+            checkpoint=checkpoint_of(row["architecture"], row["training"], row["epsilon_255"], dataset=dataset),
             column=column,
             baseline=None
             if row["training"] == "standard"
-            else (checkpoint_of(row["architecture"], "standard", 0), standard[row["architecture"]]),
+            else (checkpoint_of(row["architecture"], "standard", 0, dataset=dataset), standard[row["architecture"]]),
+            dataset=dataset,
         )
         for row in rows
     ]
 
 
+def _carried_over(models: Sequence[str], training: str, epsilon_255: int | str) -> str:
+    """The checkpoint that stands for the paper's ImageNet ResNet-50: of the first model's network, on its data set."""
+    network = network_of(models[0]) if dataset_of(models[0]) == "imagenet" else "resnet18"
+    return checkpoint_of(network, training, epsilon_255, dataset=dataset_of(models[0]))
+
+
 def named(checkpoint: str) -> str:
-    """The title of a checkpoint; one that is not registered yet is called by its training."""
+    """The title of a checkpoint: registered, or from its settings; one without either is called by its training."""
     if checkpoint in REGISTRY:
         return REGISTRY[checkpoint].title
+    settings = CHECKPOINTS / f"{checkpoint}.yaml"
+    if settings.exists():
+        return str(yaml.safe_load(settings.read_text("utf-8"))["title"])
     training, _, variant = training_of(checkpoint).partition("_")
     name = training if training == "standard" else f"ℓ∞ {training.removeprefix('linf')}/255"
     return f"{name}, {variant}" if variant else name
@@ -449,9 +577,10 @@ def a10_cells() -> list[Cell]:
     ]
 
 
-def table2_cells(budgets: dict[str, tuple[int, int]]) -> list[Cell]:
-    """Table 2 (ImageNet, ResNet-50) carried over to the CIFAR-10 ladder: only its directions can be compared.
+def table2_cells(budgets: dict[str, tuple[int, int]], models: Sequence[str] = DEFAULT_MODELS) -> list[Cell]:
+    """Table 2 (ImageNet, ResNet-50); on CIFAR-10 carried over to the ladder, where only its directions can be compared.
 
+    ``models``: their data set and network are meant.
     ``budgets``: the paper's budget, such as "N=5 R=10" -> our (N, R). Paper's budgets that are not named are left out.
     """
     rows = [
@@ -461,7 +590,7 @@ def table2_cells(budgets: dict[str, tuple[int, int]]) -> list[Cell]:
     standard = {row["setting"]: row["rate"] for row in rows if row["training"] == "standard"}
     cells = []
     for row in (row for row in rows if row["budget"] in budgets):
-        checkpoint = checkpoint_of("resnet18", row["training"], row["epsilon_255"])
+        checkpoint = _carried_over(models, row["training"], row["epsilon_255"])
         count, radius = budgets[row["budget"]]
         condition = f"N={count} R={radius} {row['color']}"
         cells.append(
@@ -474,8 +603,9 @@ def table2_cells(budgets: dict[str, tuple[int, int]]) -> list[Cell]:
                 where={"condition": condition},
                 baseline=None
                 if row["training"] == "standard"
-                else (checkpoint_of("resnet18", "standard", 0), standard[row["setting"]]),
+                else (_carried_over(models, "standard", 0), standard[row["setting"]]),
                 dataset=row["dataset"],
+                network=row["architecture"],
             )
         )
     return cells
@@ -493,7 +623,7 @@ def noise_cells(budget: int, standard: str, robust: Sequence[str]) -> list[Cell]
     cells = []
     for condition, source in _NOISE_SOURCES.items():
         rows = {row["training"]: row for row in _published_rows(**source)}
-        for checkpoint in (standard, *robust):
+        for checkpoint in (standard, *(name for name in robust if dataset_of(name) == dataset_of(standard))):
             row = rows["standard" if checkpoint == standard else "linf"]
             cells.append(
                 Cell(
@@ -505,8 +635,44 @@ def noise_cells(budget: int, standard: str, robust: Sequence[str]) -> list[Cell]
                     where={"condition": condition},
                     baseline=None if checkpoint == standard else (standard, rows["standard"]["rate"]),
                     dataset=row["dataset"],
+                    network=row["architecture"] if "largest" not in row["setting"] else "another budget",
                 )
             )
+    return cells
+
+
+def table3_cells(budget: int, patches: tuple[int, int], models: Sequence[str] = DEFAULT_MODELS) -> list[Cell]:
+    """Table 3 (ImageNet, ResNet-50, standard and 8/255); on CIFAR-10 only its directions can be compared.
+
+    ``models``: their data set and network are meant.
+    Conditions are the method's title, for the Gini index; with ", type I" or ", type II" for noise on ``budget``
+    subpixels; with ", N=5 R=2 black" and so on for occlusion, where ``patches`` is our (N, R).
+    """
+    cells = []
+    for row in _published_rows(table="table3"):
+        title, setting = METHOD_TITLES[row["attribution"]], row["setting"]
+        gini = row["metric"] == "global_gini"
+        if row["metric"] == "occlusion_error":
+            setting = f"N={patches[0]} R={patches[1]} {setting.rpartition(' ')[2]}"
+        column = {"global_gini": "global_gini", "noise_error": f"failure_{budget}", "occlusion_error": "fooled"}
+        same = {key: row[key] for key in ("table", "attribution", "metric", "setting")}
+        (standard,) = _published_rows(**same, training="standard")
+        condition = title if gini else f"{title}, {setting}"
+        checkpoint, unperturbed = (_carried_over(models, r["training"], r["epsilon_255"]) for r in (row, standard))
+        value = "value" if gini else "rate"
+        cells.append(
+            Cell(
+                id=row["id"],
+                label=f"{condition}, {named(checkpoint)}",
+                paper=float(row[value]),
+                checkpoint=checkpoint,
+                column=column[row["metric"]],
+                where={"condition": condition},
+                baseline=None if checkpoint == unperturbed else (unperturbed, float(standard[value])),
+                dataset=row["dataset"],
+                network=row["architecture"],
+            )
+        )
     return cells
 
 
@@ -544,9 +710,9 @@ def _column(records: pd.DataFrame, cell: Cell, checkpoint: str) -> pd.Series:
     chosen = records[records.checkpoint == checkpoint]
     for column, value in cell.where.items():
         chosen = chosen[chosen[column] == value] if column in chosen else chosen[:0]
-    return (
-        chosen.set_index("image_id")[cell.column] if len(chosen) and cell.column in chosen else pd.Series(dtype=float)
-    )
+    if not len(chosen) or cell.column not in chosen:
+        return pd.Series(dtype=float)
+    return chosen.set_index("image_id")[cell.column].infer_objects()  # stacking makes objects of truth values
 
 
 def _estimate(values: pd.Series, resamples: int, seed: int) -> Estimate | None:
@@ -573,21 +739,44 @@ def _test(records: pd.DataFrame, cell: Cell, resamples: int, seed: int) -> Paire
 def _verdict(cell: Cell, ours: Estimate | None, test: PairedTest | None, p: float | None) -> Verdict:
     if ours is None:
         return "not measured here"
-    if (
-        cell.dataset == "cifar10"
-        and ours.low <= cell.paper + cell.tolerance
-        and ours.high >= cell.paper - cell.tolerance
-    ):
+    if cell.same_setting and ours.low <= cell.paper + cell.tolerance and ours.high >= cell.paper - cell.tolerance:
         return "reproduced"
     return direction(test, p, cell.paper - cell.baseline[1] if cell.baseline else None)
 
 
-def direction(test: PairedTest | None, p: float | None, expected: float | None) -> Verdict:
+def direction(test: Difference | None, p: float | None, expected: float | None) -> Verdict:
     """The verdict on a difference whose sign the paper states."""
     if test is None or p is None or p >= 0.05 or expected is None:
         return "not reproduced"
     same = np.sign(test.difference) == np.sign(expected)
     return "same direction" if same else "contradicted"
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """Cells of the paper whose values we measure, compared and adjusted together as in their chapter."""
+
+    chapter: str
+    records: tuple[str, ...]  # tables of the chapter that hold them
+    cells: list[Cell]
+
+    def compared(self, tables: dict[str, pd.DataFrame], resamples: int) -> list[Compared]:
+        """The cells beside the chapter's records, as its own page has them."""
+        only = self.records[0]
+        records = tables.get(only) if len(self.records) == 1 else stacked(tables, self.records)
+        return compare(self.cells, records, resamples=resamples)
+
+
+def published_tables() -> list[PublishedTable]:
+    """Published cells that a chapter measures on the paper's own data set, table by table.
+
+    A chapter that compares its values with published ones adds its cells here: the scoreboard takes them from this list.
+    """
+    return [
+        PublishedTable("01_inequality_test", ("inequality",), table1_cells("global_gini")),
+        PublishedTable("01_inequality_test", ("inequality",), table1_cells("regional_gini_sum_of_absolute")),
+        PublishedTable("03_occlusion_attack", ("pair", "ladder"), a10_cells()),
+    ]
 
 
 # --- contrasts: comparisons that the paper does not make -------------------------------------------------------
@@ -599,12 +788,15 @@ Term = tuple[str, str, str]  # checkpoint, condition, column
 class Contrast:
     """A difference between measured means on the same images.
 
-    ``terms``: two, for a - b, or four, for (a - b) - (c - d). ``expected``: the sign that the paper's claim implies.
+    ``terms``: two, for a - b, or four, for (a - b) - (c - d), or any number with as many ``weights``. ``margin`` is
+    subtracted: "less than 0.03 above" is a - b - 0.03 with ``expected`` -1, the sign that the paper's claim implies.
     """
 
     label: str
     terms: tuple[Term, ...]
     expected: int | None = None
+    weights: tuple[float, ...] | None = None
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -659,7 +851,10 @@ def contrasted(
     """
     records = pd.DataFrame({"checkpoint": [], "condition": []}) if records is None else records
     values = [_shared(contrast, records) for contrast in contrasts]
-    tests = [_test_terms(columns, resamples, seed) if columns else None for columns in values]
+    tests = [
+        _test_terms(contrast, columns, resamples, seed) if columns else None
+        for contrast, columns in zip(contrasts, values, strict=True)
+    ]
     adjusted = iter(holm([test.p for test in tests if test]))
     found = []
     for contrast, columns, test in zip(contrasts, values, tests, strict=True):
@@ -668,6 +863,38 @@ def contrasted(
         verdict = direction(test, p, contrast.expected) if test else "not measured here"
         found.append(Contrasted(contrast, terms, test, p, verdict))
     return found
+
+
+def ratios(
+    contrasts: Sequence[Contrast], records: pd.DataFrame | None, *, resamples: int = 9999
+) -> dict[str, Estimate]:
+    """(a / b) / (c / d) of each measured contrast of four terms, by label; one with a mean of 0 is left out."""
+    found = {}
+    for contrast in contrasts:
+        columns = _shared(contrast, records) if records is not None and len(contrast.terms) == 4 else []
+        values = [column.to_numpy(float) for column in columns]
+        if values and all(value.mean() > 0 for value in values):
+            a, b, c, d = values
+            found[contrast.label] = ratio_of_ratios(a, b, c, d, resamples=resamples)
+    return found
+
+
+def paired(
+    contrast: Contrast, records: pd.DataFrame, *, resamples: int = 9999, seed: int = 0
+) -> tuple[PairedTest, tuple[float, ...]] | None:
+    """One contrast's test, its p-value not adjusted, and the means of its terms; ``None`` where it was not measured."""
+    columns = _shared(contrast, records)
+    if not columns:
+        return None
+    return _test_terms(contrast, columns, resamples, seed), tuple(float(column.mean()) for column in columns)
+
+
+def by_class(records: pd.DataFrame, checkpoint: str, column: str) -> dict[str, np.ndarray]:
+    """A column's values for each class of which there are at least two images, in the order of the labels; needs ``label``."""
+    rows = records[records.checkpoint == checkpoint]
+    names = classes_of(dataset_of(checkpoint))
+    classes = {name: rows[column][rows.label == label].to_numpy() for label, name in enumerate(names)}
+    return {name: values for name, values in classes.items() if len(values) > 1}
 
 
 def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:
@@ -682,13 +909,14 @@ def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:
     return [both.iloc[:, i] for i in range(len(columns))] if len(both) > 1 else []
 
 
-def _test_terms(columns: list[pd.Series], resamples: int, seed: int) -> PairedTest:
+def _test_terms(contrast: Contrast, columns: list[pd.Series], resamples: int, seed: int) -> PairedTest:
     values = [column.to_numpy() for column in columns]
-    if len(values) == 2 and all(value.dtype == bool for value in values):
+    plain = contrast.weights is None and contrast.margin == 0
+    if plain and len(values) == 2 and all(value.dtype == bool for value in values):
         return mcnemar(values[0], values[1], resamples=resamples, seed=seed)
-    first, second, *rest = (value.astype(float) for value in values)
-    later = rest[0] - rest[1] if rest else np.zeros_like(first)
-    return paired_difference(first - second, later, resamples=resamples, seed=seed)
+    weights = contrast.weights or (1, -1, -1, 1)[: len(values)]
+    total = np.sum([weight * value.astype(float) for weight, value in zip(weights, values, strict=True)], axis=0)
+    return paired_difference(total, np.full(len(total), contrast.margin), resamples=resamples, seed=seed)
 
 
 def stacked(tables: dict[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFrame | None:
@@ -738,11 +966,11 @@ def provenance(run: Run) -> str:
     """HTML footer: what was computed, from which files, on what, and how long it took."""
     rows = [
         ("chapter", run.chapter),
-        ("commit", _commit()),
+        ("commit", commit()),
         ("profile", f"{run.profile.name}, {run.n_images} images asked for, seed {run.seed}"),
         ("options", json.dumps(run.options, sort_keys=True)),
         ("device", f"{run.device} ({torch.get_num_threads()} threads), torch {torch.__version__}"),
-        ("data", f"CIFAR-10 test images, SHA-256 {CIFAR10_DIGESTS['test_images'][:16]}…"),
+        ("data", run.data.provenance()),
     ]
     rows += [("checkpoint", f"{name}, SHA-256 {REGISTRY[name].sha256[:16]}…") for name in run.models]
     rows += [("not trained yet", name) for name in run.untrained]
@@ -754,4 +982,11 @@ def provenance(run: Run) -> str:
         for s in run.steps
     ]
     body = "".join(f"<tr><th scope='row'>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>" for a, b in rows)
-    return f"<details class='provenance'><summary>Provenance of every number on this page</summary><table>{body}</table></details>"
+    cached = sum(step["seconds"] for step in run.steps if step["cached"])
+    threads = torch.get_num_threads()
+    device = "a GPU" if run.device.type == "cuda" else f"{threads} CPU thread{'s' if threads > 1 else ''}"
+    facts = f"data-profile='{run.profile.name}' data-device='{device}' data-cached-seconds='{cached:.1f}'"
+    return (
+        f"<details class='provenance' {facts}><summary>Provenance of every number on this page</summary>"
+        f"<table>{body}</table></details>"
+    )

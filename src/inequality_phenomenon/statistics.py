@@ -1,7 +1,10 @@
 """Intervals and paired tests: thin, named uses of SciPy and statsmodels."""
 
+import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +13,12 @@ from scipy import stats
 from statsmodels.discrete.discrete_model import Logit
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, test_proportions_2indep
+
+EXACT = 100_000  # splits of classes up to which all of them are tried
 
 Values = Float[np.ndarray, " n"]
+Classes = Mapping[str, Values]  # the values of each class's images
 
 
 @dataclass(frozen=True)
@@ -26,22 +32,32 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class PairedTest:
-    """A difference a - b on the same images, its 95 % interval and a two-sided p-value."""
+class Difference:
+    """A difference, its 95 % interval, a two-sided p-value and the number of images behind it.
+
+    ``at_floor``: no resample was as extreme, so *p* is the smallest that their number allows: an upper bound.
+    """
 
     difference: float
     low: float
     high: float
     p: float
     n: int
+    at_floor: bool = False
 
 
-def wilson(successes: int, n: int) -> Estimate:
+@dataclass(frozen=True)
+class PairedTest(Difference):
+    """A difference a - b on the same images."""
+
+
+def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Estimate:
     """Rate with Wilson's score interval (Wilson 1927). ``ValueError`` where ``n`` is 0 or ``successes`` exceeds it."""
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} successes out of {n} is not a rate")
-    low, high = proportion_confint(successes, n, method="wilson")
-    return Estimate(successes / n, float(low), float(high), n)
+    low, high = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
+    # In theory the interval of none begins at 0 and that of all ends at 1; rounding may move either.
+    return Estimate(successes / n, float(low) if successes else 0.0, float(high) if successes < n else 1.0, n)
 
 
 def bootstrap_mean(values: Values, *, resamples: int = 9999, seed: int = 0) -> Estimate:
@@ -69,9 +85,8 @@ def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int 
     for start in range(0, resamples, 1000):  # all at once would need resamples * n numbers
         signs = rng.choice([-1.0, 1.0], size=(min(1000, resamples - start), len(difference)))
         extreme += int(np.sum(np.abs(signs @ difference) / len(difference) >= abs(interval.value) - rounding))
-    return PairedTest(
-        interval.value, interval.low, interval.high, float(extreme + 1) / (resamples + 1), len(difference)
-    )
+    p = float(extreme + 1) / (resamples + 1)
+    return PairedTest(interval.value, interval.low, interval.high, p, len(difference), at_floor=extreme == 0)
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray, *, resamples: int = 9999, seed: int = 0) -> PairedTest:
@@ -82,6 +97,101 @@ def mcnemar(a: np.ndarray, b: np.ndarray, *, resamples: int = 9999, seed: int = 
     table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
     interval = bootstrap_mean(a.astype(float) - b, resamples=resamples, seed=seed)
     return PairedTest(interval.value, interval.low, interval.high, float(_mcnemar(table, exact=True).pvalue), len(a))
+
+
+def rate_difference(a: np.ndarray, b: np.ndarray) -> Difference:
+    """Rate of one set of images minus that of another, none paired: Newcombe's interval (1998, method 10), score test."""
+    counts = (int(np.sum(a)), len(a), int(np.sum(b)), len(b))
+    if not (len(a) and len(b)):
+        raise ValueError(f"two sets of outcomes are needed, got {len(a)} and {len(b)}")
+    low, high = confint_proportions_2indep(*counts, method="newcomb")
+    p = test_proportions_2indep(*counts, method="score").pvalue
+    return Difference(float(np.mean(a) - np.mean(b)), float(low), float(high), float(p), len(a) + len(b))
+
+
+def ratio_of_ratios(a: Values, b: Values, c: Values, d: Values, *, resamples: int = 9999, seed: int = 0) -> Estimate:
+    """(mean a / mean b) / (mean c / mean d) on the same images, with a percentile bootstrap interval over images.
+
+    ``ValueError`` where a mean is 0: there is no ratio.
+    """
+    values = [_checked(np.asarray(part, float)) for part in (a, b, c, d)]
+    if any(part.mean() == 0 for part in values):
+        raise ValueError("a mean of 0 has no ratio")
+
+    def ratio(*parts: np.ndarray, axis: int = -1) -> Any:
+        with np.errstate(divide="ignore", invalid="ignore"):  # a resample may have none
+            first, second, third, fourth = (part.mean(axis) for part in parts)
+            return first / second / (third / fourth)
+
+    found = stats.bootstrap(
+        values, ratio, n_resamples=resamples, batch=500, paired=True, vectorized=True, method="percentile",
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    low, high = map(float, found.confidence_interval)
+    return Estimate(float(ratio(*values)), low, high, len(values[0]))
+
+
+def bootstrap_classes(
+    classes: Classes, *, resamples: int = 9999, seed: int = 0
+) -> Float[np.ndarray, "classes resamples"]:
+    """Resampled means of each class; images are drawn within their class. The draws depend on seed and sizes alone."""
+    rng = np.random.default_rng(seed)
+    checked = [_checked(values) for values in classes.values()]
+    return np.array([values[rng.integers(len(values), size=(resamples, len(values)))].mean(1) for values in checked])
+
+
+def class_ranks(classes: Classes, *, resamples: int = 9999, seed: int = 0) -> dict[str, Estimate]:
+    """Rank of each class by its mean, 1 for the largest, with the 95 % interval of the resampled ranks."""
+    ranks = stats.rankdata([-np.mean(values) for values in classes.values()])
+    resampled = stats.rankdata(-bootstrap_classes(classes, resamples=resamples, seed=seed), axis=0)
+    low, high = np.percentile(resampled, [2.5, 97.5], axis=1)
+    return {
+        name: Estimate(float(ranks[i]), float(low[i]), float(high[i]), len(values))
+        for i, (name, values) in enumerate(classes.items())
+    }
+
+
+def class_difference(above: Classes, below: Classes, *, resamples: int = 9999, seed: int = 0) -> Difference:
+    """Mean of the class means of one group of classes minus that of another.
+
+    The interval is a bootstrap over images within each class: it is about these classes. *p* is two-sided, from the
+    permutation test of the class means, exact up to ``EXACT`` splits: it asks how many other splits would do as well.
+    """
+    resampled = bootstrap_classes({**above, **below}, resamples=resamples, seed=seed)
+    low, high = np.percentile(resampled[: len(above)].mean(0) - resampled[len(above) :].mean(0), [2.5, 97.5])
+    means = [[np.mean(values) for values in group.values()] for group in (above, below)]
+    few = math.comb(len(above) + len(below), len(above)) <= EXACT
+    found = stats.permutation_test(
+        means,
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        n_resamples=np.inf if few else resamples,
+        vectorized=True,
+        random_state=np.random.default_rng(seed),
+    )
+    n = sum(len(values) for values in (*above.values(), *below.values()))
+    return Difference(float(found.statistic), float(low), float(high), float(found.pvalue), n)
+
+
+def rank_agreement(first: Classes, second: Classes, *, resamples: int = 9999, seed: int = 0) -> Difference:
+    """Spearman's correlation of two columns' class means: its difference from 0, which is no agreement.
+
+    Both columns hold the same classes and images. Interval: bootstrap over images within each class, both columns
+    together. *p* is two-sided, from permutations of the classes.
+    """
+    resampled = [bootstrap_classes(column, resamples=resamples, seed=seed) for column in (first, second)]
+    low, high = np.percentile(_rank_correlations(*resampled), [2.5, 97.5])
+    means = [np.array([[np.mean(values)] for values in column.values()]) for column in (first, second)]
+    found = float(_rank_correlations(*means)[0])
+    shuffled = np.random.default_rng(seed).permuted(np.repeat(means[0], resamples, axis=1), axis=0)
+    extreme = int(np.sum(np.abs(_rank_correlations(shuffled, means[1])) >= abs(found) - 1e-12))
+    n = sum(map(len, first.values()))
+    return Difference(found, float(low), float(high), (extreme + 1) / (resamples + 1), n, at_floor=extreme == 0)
+
+
+def _rank_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of each column of ``a`` with that of ``b``."""
+    first, second = (stats.zscore(stats.rankdata(values, axis=0), axis=0) for values in (a, b))
+    return (first * second).mean(0)
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -11,15 +11,15 @@ import typing
 from typing import Any
 
 from click import ClickException
-from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
 from nbformat import NotebookNode
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.models import Parameter
 from papermill.translators import PythonTranslator, papermill_translators
 from papermill.utils import find_first_tagged_cell_index
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from traitlets import default
+
+from .kernels import OwnInterpreter
 
 
 class ParameterError(ClickException, ValueError):
@@ -43,16 +43,6 @@ class AnnotatedParameters(PythonTranslator):
             for statement in ast.parse(source).body
             if isinstance(statement, ast.AnnAssign) and statement.value
         ]
-
-
-class OwnInterpreter(AsyncKernelManager):
-    """Starts the Python that runs papermill, whatever kernels named python3 the user has installed elsewhere."""
-
-    transport_encryption = "auto"  # without it the kernel warns of an open local port
-
-    @default("kernel_spec_manager")
-    def _without_installed_kernels(self) -> KernelSpecManager:
-        return KernelSpecManager(parent=self, kernel_dirs=[])
 
 
 class StrictEngine(NBClientEngine):

@@ -6,6 +6,7 @@ undisturbed run on the same device.
 """
 
 import csv
+import hashlib
 import json
 import math
 import platform
@@ -34,13 +35,17 @@ from .models import (
     build,
     fold_batch_norm,
     half_precision,
+    load_checkpoint,
     register,
     save_checkpoint,
 )
 from .paths import CHECKPOINTS, TRAINING
 from .robustness import Threat, ascend, correct, input_gradient, parse_fraction, random_start, robust_correct
+from .sparsity import keep_zeros, prune_filters, prune_weights
 
 HELD_OUT = 500  # training images never trained on: the only images that may influence a choice
+
+CHECK_EVERY = 50  # steps between two looks at the held-out images while a ``stop_at`` waits to be reached
 
 LEARNED = 0.15  # held-out PGD accuracy that is clearly above chance: below it there is nothing to collapse from
 
@@ -66,6 +71,12 @@ class TrainingSettings(BaseModel):
     attack: Literal["none", "nfgsm", "pgd"] = "none"
     attack_steps: PositiveInt = 1
     cutout: int = 0  # side of the square hole, 0 for none
+    teacher: str | None = None  # registered checkpoint whose input gradients the model imitates (IGD)
+    distillation: float = Field(default=0.0, ge=0)  # weight of one minus the cosine of the two input gradients
+    start_from: str | None = None  # registered checkpoint that gives the initial weights
+    pruning: Literal["none", "weights", "filters"] = "none"  # of the initial weights; what is removed stays removed
+    pruned: float = Field(default=0.0, ge=0, lt=1)  # fraction of the weights, or of each layer's filters
+    stop_at: float | None = None  # held-out clean accuracy at which training ends, looked at every CHECK_EVERY steps
     epochs: PositiveInt = 16
     batch_size: PositiveInt = 128
     peak_rate: float = 0.2  # highest that trained stably at batch 128 with Nesterov momentum
@@ -87,6 +98,12 @@ class TrainingSettings(BaseModel):
             raise ValueError(f"norm {self.norm} goes with attack {' or '.join(fitting)}, not {self.attack}")
         if (self.epsilon > 0) != (self.norm != "none"):
             raise ValueError(f"norm {self.norm} does not go with epsilon {self.epsilon:g}")
+        if (self.teacher is None) != (self.distillation == 0):
+            raise ValueError("a teacher and a distillation above 0 go together")
+        if (self.pruning == "none") != (self.pruned == 0):
+            raise ValueError(f"pruning {self.pruning} does not go with pruned {self.pruned:g}")
+        if self.pruning != "none" and self.start_from is None:
+            raise ValueError("pruning needs start_from: a trained model to prune")
         return self
 
     @property
@@ -202,6 +219,7 @@ class State:
     average: AveragedModel
     optimizer: torch.optim.SGD
     epoch: int = 0
+    stopped: bool = False  # ``stop_at`` was reached
     seconds: float = 0.0
     log: list[dict[str, float]] = field(default_factory=list)
 
@@ -226,9 +244,20 @@ class State:
                 self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momenta[name])
 
 
-def _fresh_state(settings: TrainingSettings, device: torch.device) -> State:
+def _initial_model(settings: TrainingSettings) -> Classifier:
     model = build(settings.architecture, seed=settings.seed, **settings.arguments)
-    model = model.to(device).to(memory_format=torch.channels_last)
+    if settings.start_from:
+        start = load_checkpoint(settings.start_from)
+        if settings.pruning == "weights":
+            prune_weights(start, settings.pruned)
+        elif settings.pruning == "filters":
+            prune_filters(start, settings.pruned)
+        model.load_state_dict(start.state_dict())
+    return model
+
+
+def _fresh_state(settings: TrainingSettings, device: torch.device) -> State:
+    model = _initial_model(settings).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=settings.peak_rate,
@@ -245,27 +274,49 @@ def _recipe(settings: TrainingSettings) -> dict[str, Any]:
 
 
 def _save_state(state: State, settings: TrainingSettings, file: Path) -> None:
-    facts = {"epoch": state.epoch, "seconds": state.seconds, "log": state.log, "settings": _recipe(settings)}
+    facts = json.dumps(
+        {
+            "epoch": state.epoch,
+            "stopped": state.stopped,
+            "seconds": state.seconds,
+            "log": state.log,
+            "settings": _recipe(settings),
+        }
+    )
+    tensors = state.tensors()
     try:
         with atomic_path(file) as temporary:
-            save_file(state.tensors(), temporary, metadata={"facts": json.dumps(facts)})
+            save_file(tensors, temporary, metadata={"facts": facts, "sha256": _digest(facts, tensors)})
     except OSError as problem:
         raise TrainingError(
             f"could not save {file}: {problem}. Free some space and run again: epoch {state.epoch} is repeated"
         ) from None
 
 
+def _digest(facts: str, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of all that a state file holds."""
+    found = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
 def _restore_state(state: State, settings: TrainingSettings, file: Path) -> None:
     try:
         with safe_open(file, framework="pt") as stored:
-            facts = json.loads((stored.metadata() or {})["facts"])
+            metadata = stored.metadata() or {}
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
+        if _digest(metadata["facts"], tensors) != metadata["sha256"]:
+            raise ValueError("its content does not match its checksum")
+        facts = json.loads(metadata["facts"])
     except (SafetensorError, KeyError, ValueError) as problem:
         raise TrainingError(f"{file} is damaged ({problem}); delete it to start this training again") from None
     if facts["settings"] != _recipe(settings):
         raise TrainingError(f"{file} belongs to other settings; delete {file.parent} to start again")
     state.load(tensors)
-    state.epoch, state.seconds, state.log = facts["epoch"], facts["seconds"], facts["log"]
+    state.epoch, state.stopped = facts["epoch"], facts["stopped"]
+    state.seconds, state.log = facts["seconds"], facts["log"]
 
 
 def train(
@@ -291,7 +342,7 @@ def train(
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
-        while state.epoch < settings.epochs:
+        while state.epoch < settings.epochs and not state.stopped:
             _one_epoch(state, settings, data, held_out, file, progress)
             after_epoch(state)
     finally:
@@ -310,13 +361,15 @@ def _one_epoch(
     """Train, measure on the held-out images, refuse what went wrong, save."""
     device = data.labels.device
     started = time.perf_counter()
-    loss = _train_epoch(state, settings, data, device, progress)
+    loss = _train_epoch(state, settings, data, held_out, progress)
     if not math.isfinite(loss):
         raise TrainingError(
             f"the loss became {loss} in epoch {state.epoch + 1}; lower peak_rate. State kept: epoch {state.epoch}"
         )
     state.epoch += 1
-    if state.epoch == settings.epochs:
+    if state.stopped:  # too early for an average: the model is what was looked at
+        state.average.module.load_state_dict(state.model.state_dict())
+    elif state.epoch == settings.epochs:
         _estimate_batch_norm(state.average.module, settings, data, device)
     state.seconds += time.perf_counter() - started
     state.log.append(
@@ -337,10 +390,18 @@ def _autocast(settings: TrainingSettings, device: torch.device) -> torch.autocas
 
 
 def _train_epoch(
-    state: State, settings: TrainingSettings, data: TrainingImages, device: torch.device, progress: bool
+    state: State,
+    settings: TrainingSettings,
+    data: TrainingImages,
+    held_out: tuple[Tensor, ...],
+    progress: bool,
 ) -> float:
-    """One pass over the data; returns the mean training loss."""
+    """One pass over the data, or less where ``stop_at`` is reached; returns the mean training loss."""
+    device = data.labels.device
     generator = _generator(device, settings, state.epoch)
+    images_held_out, labels_held_out = held_out
+    restore_zeros = keep_zeros(state.model) if settings.pruning == "weights" else None
+    teacher = load_checkpoint(settings.teacher, device) if settings.teacher else None
     total = torch.zeros((), device=device)
     state.model.train()
     bar = tqdm(
@@ -356,14 +417,45 @@ def _train_epoch(
         with _autocast(settings, device):
             examples = craft(state.model, images, labels, settings, generator)
             logits = state.model(examples)
-        loss = F.cross_entropy(logits.float(), labels)
+            loss = F.cross_entropy(logits.float(), labels)
+            if teacher is not None:
+                loss = loss + settings.distillation * gradient_distance(state.model, teacher, images, labels)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()
+        if restore_zeros is not None:
+            restore_zeros()
         if fraction >= settings.average_from:
             state.average.update_parameters(state.model)
         total += loss.detach()
-    return (total / len(data)).item()
+        if settings.stop_at is not None and step % CHECK_EVERY == 0:
+            state.stopped = (
+                correct(state.model.eval(), images_held_out, labels_held_out).double().mean().item() >= settings.stop_at
+            )
+            state.model.train()
+            if state.stopped:
+                break
+    return (total / (step + 1)).item()
+
+
+def gradient_distance(model: nn.Module, teacher: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Input-gradient distillation: one minus the cosine of both models' input gradients, mean over the images.
+
+    The gradients are of the true class's logit at the clean images; the teacher's is a constant, the model's is taken in
+    eval mode and can be differentiated again. The loss of "Releasing Inequality Phenomenon in l_inf-norm Adversarial
+    Training via Input Gradient Distillation" (Chen et al. 2023), which adds it to the adversarial cross-entropy.
+    """
+
+    def gradient(of: nn.Module, create_graph: bool) -> Tensor:
+        inputs = images.detach().requires_grad_()
+        score = of(inputs).gather(1, labels[:, None]).sum()
+        return torch.autograd.grad(score, inputs, create_graph=create_graph)[0].flatten(1)
+
+    target = gradient(teacher, create_graph=False)
+    model.eval()
+    found = gradient(model, create_graph=True)
+    model.train()
+    return (1 - F.cosine_similarity(found.float(), target.float())).mean()
 
 
 def _estimate_batch_norm(
@@ -391,8 +483,8 @@ def _estimate_batch_norm(
 
 
 def _held_out_accuracy(state: State, settings: TrainingSettings, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Clean and PGD-10 accuracy on the held-out images; of the averaged model after the last epoch."""
-    done = state.epoch == settings.epochs
+    """Clean and PGD-10 accuracy on the held-out images; of the final model, averaged or stopped, at the end."""
+    done = state.stopped or state.epoch == settings.epochs
     model = (state.average.module if done else state.model).eval()
     found = {"clean": correct(fold_batch_norm(model), images, labels).double().mean().item()}
     if settings.threat:

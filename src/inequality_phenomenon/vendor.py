@@ -24,9 +24,8 @@ class Library:
     size: int
     wanted: str
 
-    @property
-    def folder(self) -> Path:
-        return VENDOR / self.package.split("/")[-1]
+    def folder(self, parent: Path = VENDOR) -> Path:
+        return parent / self.package.split("/")[-1]
 
 
 LIBRARIES = (
@@ -45,24 +44,24 @@ LIBRARIES = (
 )
 
 
-def fetch(library: Library) -> None:
-    """Put the wanted files of a library into its folder, all of them or none. Raises ``PackageError``."""
-    VENDOR.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=VENDOR, prefix=".fetching-") as name:
+def fetch(library: Library, parent: Path = VENDOR) -> None:
+    """Put the wanted files of a library into its folder in ``parent``, all of them or none. Raises ``PackageError``."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".fetching-") as name:
         work, unpacked = Path(name), Path(name) / "package"
         archive = pack(library.package, work, size=library.size, label=library.package)
         verify(archive, library.sha512)
         with tarfile.open(archive, "r:gz") as tar:
             wanted = [m for m in tar if re.fullmatch(f"package/({library.wanted})", m.name)]
             tar.extractall(work, wanted, filter="data")
-        shutil.move(unpacked, library.folder)
+        shutil.move(unpacked, library.folder(parent))
 
 
 def main() -> None:
     """Fetch what is missing; a failure is one warning, not an error."""
     try:
         for library in LIBRARIES:
-            if not library.folder.exists():
+            if not library.folder().exists():
                 fetch(library)
     except PackageError as problem:
         print(f"warning: formulas will not be drawn, {library.package} is missing: {problem}", file=sys.stderr)

@@ -43,8 +43,8 @@ def main(target: str, profile: str) -> None:
 
 
 def chapters() -> list[str]:
-    """Names of the notebooks that are chapters, in reading order."""
-    return sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.py"))
+    """Names of the notebooks that are chapters, in reading order; 00_* need a live kernel and are none."""
+    return sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.py") if not path.stem.startswith("00_"))
 
 
 def _snakemake(arguments: list[str], lock: int) -> int:

@@ -1,0 +1,158 @@
+"""Promise: AutoAttack is the standard ensemble, inside its budget, a function of its seed, and goes on after a kill."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pyautoattack import AutoAttack
+from test_robustness import exact_linf_survivors, linear_classifier
+from torch import Tensor, nn
+
+from inequality_phenomenon import accuracy, models, results
+from inequality_phenomenon.accuracy import auto_attack_evaluation, measure_attack, pgd_evaluation
+from inequality_phenomenon.models import REGISTRY, Accuracy, Classifier, RegistryEntry, save_checkpoint
+from inequality_phenomenon.profiles import Profile
+from inequality_phenomenon.results import Run
+from inequality_phenomenon.robustness import ENSEMBLE, AutoAttackOutcome, Threat, auto_attack, correct, robust_correct
+
+EPSILON = 1 / 255
+NAME = "cifar10-resnet18w16-linf8-s0"
+
+
+@pytest.fixture(scope="module")
+def batch(test_set: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return test_set[0][:40], test_set[1][:40]
+
+
+@pytest.fixture(scope="module")
+def outcome(batch: tuple[Tensor, Tensor]) -> AutoAttackOutcome:
+    torch.manual_seed(1)
+    return auto_attack(linear_classifier(10), *batch, Threat("linf", EPSILON), seed=0)
+
+
+def survivors(outcome: AutoAttackOutcome) -> Tensor:
+    return torch.tensor([name == "nothing" for name in outcome.fooled_by])
+
+
+# ---------------------------------------------------------------- what it finds
+
+
+def test_it_finds_the_exact_robust_accuracy_of_a_linear_classifier(batch, outcome: AutoAttackOutcome) -> None:
+    exact = exact_linf_survivors(linear_classifier(10), *batch, EPSILON)
+    assert 0 < exact.sum() < len(exact)
+    assert torch.equal(survivors(outcome), exact)
+
+
+def test_it_is_the_packages_own_standard_evaluation(batch, outcome: AutoAttackOutcome) -> None:
+    model, (images, labels) = linear_classifier(10), batch
+    right = correct(model, images, labels)
+    images, labels = images[right].contiguous(), labels[right]
+    ensemble = AutoAttack(model, norm="Linf", eps=EPSILON, seed=0, version="standard")
+    assert tuple(ensemble.attacks_to_run) == ENSEMBLE
+    _, predicted = ensemble.run_standard_evaluation(images, labels, batch_size=len(images))
+    assert torch.equal(predicted == labels, survivors(outcome)[right])
+
+
+def test_it_says_which_attack_was_first_and_how_far_it_went(batch, outcome: AutoAttackOutcome) -> None:
+    right = correct(linear_classifier(10), *batch)
+    assert [name != "clean" for name in outcome.fooled_by] == right.tolist()
+    assert set(outcome.fooled_by) <= {"clean", "nothing", *ENSEMBLE}
+    attacked = torch.tensor([name in ENSEMBLE for name in outcome.fooled_by])
+    assert attacked.any() and (outcome.distance[~attacked] == 0).all()
+    assert (outcome.distance[attacked] > 0).all()
+    assert (outcome.distance <= EPSILON * (1 + 1e-4)).all()
+
+
+def test_l2(batch) -> None:
+    images, labels = batch[0][:10], batch[1][:10]
+    threat = Threat("l2", 0.3)
+    found = auto_attack(linear_classifier(10), images, labels, threat)
+    assert 0 < found.distance.max() <= 0.3 * (1 + 1e-4)
+    pgd_left = robust_correct(linear_classifier(10), images, labels, threat)
+    assert not (survivors(found) & ~pgd_left).any()
+
+
+def test_images_in_channels_last_memory_are_taken(trained: Classifier, images: Tensor, labels: Tensor) -> None:
+    images = images[:6].to(memory_format=torch.channels_last)
+    found = auto_attack(trained, images, labels[:6], Threat("linf", 32 / 255))
+    assert set(found.fooled_by) <= {"clean", *ENSEMBLE}  # nothing survives so much
+
+
+def test_the_outcome_is_a_function_of_the_seed_and_touches_no_global_state(batch) -> None:
+    images, labels = batch[0][:6], batch[1][:6]
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    runs = [auto_attack(linear_classifier(10), images, labels, Threat("linf", 4 / 255), seed=s) for s in (0, 0)]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert runs[0].fooled_by == runs[1].fooled_by and torch.equal(runs[0].distance, runs[1].distance)
+
+
+def test_a_model_in_training_mode_is_refused(batch) -> None:
+    with pytest.raises(ValueError, match=r"training mode: call model\.eval\(\)"):
+        auto_attack(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), *batch, Threat("linf", EPSILON))
+
+
+# ---------------------------------------------------------------- as a measurement
+
+
+@pytest.fixture
+def run(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(results, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(results, "EXECUTED", tmp_path / "executed")
+    monkeypatch.setattr(accuracy, "PART", 5)
+    some = Accuracy(correct=1, n=2)
+    entry = RegistryEntry(
+        name=NAME, title="ℓ∞ 8/255", architecture="resnet18", arguments={"width": 4}, parameters=1, training={},
+        sha256=save_checkpoint(trained, tmp_path / f"{NAME}.safetensors"), test_clean=some,
+        test_robust={"linf 32/255": some, "linf 8/255": some}, training_seconds=1, machine="",
+    )  # fmt: skip
+    monkeypatch.setattr(REGISTRY, "_entries", {NAME: entry})
+    profile = Profile(name="test", n_images=12, bootstrap=199, chapters={})
+    return Run("test", profile, torch.device("cpu"), 12, 0, (NAME,), (), {})
+
+
+def test_every_model_is_measured_at_its_registered_threats(run: Run) -> None:
+    measure_attack(run, pgd_evaluation, "PGD-20", [NAME])
+    record = run.records["pgd_evaluation"]
+    assert list(record.groupby("condition", sort=False).size().items()) == [
+        ("PGD-20, linf 32/255", 12),
+        ("PGD-20, linf 8/255", 12),
+    ]
+    assert record.image_id.tolist() == [*range(12)] * 2
+    images, labels = run.test_images(NAME).images, run.test_images(NAME).labels
+    left = robust_correct(run.test_images(NAME).model, images, labels, Threat("linf", 8 / 255)).numpy()
+    assert (record[record.condition.str.endswith(" 8/255")].robust.to_numpy() == left).all()
+    assert not record.clean.all() and record.clean.any()  # accuracies are of all images, right or wrong
+
+
+def test_no_model_no_record(run: Run) -> None:
+    measure_attack(run, auto_attack_evaluation, "AutoAttack", [])
+    assert run.records == {}
+
+
+def test_more_images_than_the_test_set_has_are_refused(run: Run) -> None:
+    with pytest.raises(ValueError, match="at most 10000"):
+        run.test_images(NAME, 10_001)
+
+
+def test_a_killed_auto_attack_goes_on_with_the_part_that_it_was_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def killed_once(model, images, labels, threat, **options):
+        sizes.append(len(images))
+        if len(sizes) == 2:
+            raise KeyboardInterrupt
+        return auto_attack(model, images, labels, threat, **options)
+
+    monkeypatch.setattr(accuracy, "auto_attack", killed_once)
+    subject = run.test_images(NAME)
+    with pytest.raises(KeyboardInterrupt):
+        auto_attack_evaluation(subject, threat="linf 32/255")
+    resumed = auto_attack_evaluation(subject, threat="linf 32/255")
+    assert sizes == [5, 5, 5, 2]  # the first part is not attacked again
+    assert resumed["robust"].shape == resumed["distance"].shape == (12,)
+    assert (resumed["robust"] == (resumed["fooled_by"] == "nothing")).all()
+    again = auto_attack_evaluation(subject, threat="linf 32/255")
+    assert len(sizes) == 4 and all(np.array_equal(resumed[name], again[name]) for name in resumed)

@@ -1,0 +1,88 @@
+"""The promise: after running out of memory a measurement goes on with smaller batches, and its result is the same."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from inequality_phenomenon.batching import for_batches, is_out_of_memory, rows_for
+
+CPU = torch.device("cpu")
+
+# A network whose every layer needs 10 MB an image, in a process that may take 200 MB more than it has.
+LIMITED = """
+import re, resource
+import torch
+from torch import nn
+from inequality_phenomenon.attacks import occlude
+from inequality_phenomenon.attribution import attribute
+from inequality_phenomenon.models import Classifier, Normalise
+
+class Hungry(nn.Module):
+    def forward(self, x):
+        return (x.repeat(1, 200, 1, 1) * 2).relu().mean((2, 3)) + x.mean((1, 2, 3))[:, None]
+
+torch.set_num_threads(1)
+model = Classifier(Hungry(), Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))).eval()
+images = torch.rand(12, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+labels = torch.cat([model(image[None]).argmax(1) for image in images])
+calls = {
+    "steps": lambda batch: attribute(model, images, labels, steps=5, baseline="zero", batch=batch),
+    "gradient": lambda batch: attribute(model, images, labels, "gradient", batch=batch),
+    "occlusion": lambda batch: occlude(model, images, labels, images, 2, 2, batch=batch).fooled,
+}
+expected = {name: call(1) for name, call in calls.items()}
+used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000,) * 2)
+for name, call in calls.items():
+    print(name, torch.allclose(call(60), expected[name]))
+"""
+
+
+def test_parts_cover_everything_in_order_and_halve_after_running_out() -> None:
+    seen, asked = [], []
+
+    def work(part: slice, rows: int) -> None:
+        asked.append(rows)
+        if part.stop - part.start > 3:
+            torch.empty(2**62, dtype=torch.uint8)  # more than there is: the real error
+        seen.extend(range(part.start, part.stop))
+
+    assert for_batches(10, 16, work) == 2
+    assert seen == list(range(10)) and asked[:3] == [16, 8, 4] and set(asked[3:]) == {2}
+
+
+def test_rows_of_one_item_are_kept_together_until_they_do_not_fit() -> None:
+    parts = []
+    for_batches(7, 40, lambda part, rows: parts.append((part.start, part.stop, rows)), rows_per_item=20)
+    assert parts == [(0, 2, 40), (2, 4, 40), (4, 6, 40), (6, 7, 40)]
+    parts.clear()
+    for_batches(2, 8, lambda part, rows: parts.append((part.start, part.stop, rows)), rows_per_item=20)
+    assert parts == [(0, 1, 8), (1, 2, 8)]
+
+
+def test_one_row_that_does_not_fit_and_other_errors_end_it() -> None:
+    with pytest.raises(MemoryError, match="does not suffice for a single image"):
+        for_batches(3, 4, lambda part, rows: torch.empty(2**62, dtype=torch.uint8) and None)
+
+    def broken(part: slice, rows: int) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        for_batches(3, 4, broken)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+
+
+def test_small_images_keep_the_callers_number() -> None:
+    assert rows_for(CPU, 32 * 32, small=400) == 400 == rows_for(torch.device("cuda"), 224 * 224, small=400)
+    assert rows_for(CPU, 224 * 224, small=400) == rows_for(CPU, 224 * 224, small=128) == 8
+
+
+def test_the_result_does_not_depend_on_the_memory() -> None:
+    """In a process whose memory is limited, against one row at a time."""
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split("\n")[:3] == ["steps True", "gradient True", "occlusion True"]
+    for what in ("integrated_gradients", "gradient", "prediction"):
+        assert f"{what}: out of memory, going on with" in done.stderr

@@ -1,0 +1,184 @@
+"""Promise: an evaluation that may be an artefact is flagged: each flag by a case that really shows it, and by no other."""
+
+import math
+import re
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from test_robustness import linear_classifier
+from torch import Tensor, nn
+
+from inequality_phenomenon.models import Classifier
+from inequality_phenomenon.paths import BOOK
+from inequality_phenomenon.robustness import Threat, auto_attack, pgd, robust_correct
+from inequality_phenomenon.robustness_flags import FLAGS, check, evaluate
+
+THREAT = Threat("linf", 2 / 255)
+
+
+class Changed(nn.Module):
+    """A model behind a function of its input."""
+
+    def __init__(self, model: nn.Module, change) -> None:
+        super().__init__()
+        self.model, self.change = model, change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(self.change(x))
+
+
+def quantised(x: Tensor) -> Tensor:
+    return torch.round(x * 8) / 8
+
+
+def lattice(x: Tensor) -> Tensor:
+    """The identity on the values that an image file can hold, with a slope of random sign between them."""
+    return x + torch.sin(2 * math.pi * 255 * x) / 255
+
+
+@pytest.fixture
+def batch(test_set: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return test_set[0][:80], test_set[1][:80]
+
+
+def raised(evidence: dict) -> set[str]:
+    return {finding.flag.name for finding in check(evidence) if finding.raised}
+
+
+# ---------------------------------------------------------------- what an honest evaluation shows
+
+
+@pytest.mark.parametrize("threat", [THREAT, Threat("linf", 8 / 255), Threat("l2", 0.25)], ids=str)
+def test_an_honest_evaluation_raises_no_flag(trained: Classifier, batch, threat: Threat) -> None:
+    evidence = evaluate(trained, *batch, threat, steps=10)
+    assert raised(evidence) == set()
+    assert len(check(evidence)) == len(FLAGS) - 1  # the last one needs AutoAttack
+    assert 0 < evidence["robust"].mean() < evidence["clean"].mean()  # there was something to find
+
+
+def test_the_outcome_is_that_of_robust_correct(trained: Classifier, batch) -> None:
+    evidence = evaluate(trained, *batch, THREAT, steps=5, batch=30, seed=3)
+    expected = robust_correct(trained, *batch, THREAT, steps=5, batch=30, seed=3).numpy()
+    assert (evidence["robust"] != expected).sum() <= 1  # which folds the batch norms: rounding
+    assert all(values.shape == (80,) for values in evidence.values())
+
+
+def test_the_model_is_left_as_it_was(trained: Classifier, batch) -> None:
+    before = {name: values.clone() for name, values in trained.train().state_dict().items()}
+    evaluate(trained, *batch, THREAT, steps=1)
+    assert trained.training
+    assert all(torch.equal(values, before[name]) for name, values in trained.state_dict().items())
+
+
+# ---------------------------------------------------------------- one case a flag
+
+
+def test_a_model_in_training_mode(trained: Classifier, batch) -> None:
+    assert "Training mode" in raised(evaluate(trained.train(), *batch, THREAT, steps=2))
+
+
+def test_a_part_in_training_mode(trained: Classifier, batch) -> None:
+    model = nn.Sequential(nn.Dropout(0.0), trained).eval()
+    model[0].train()  # without any effect: only the mode tells
+    assert raised(evaluate(model, *batch, THREAT, steps=2)) == {"Training mode"}
+
+
+def test_probabilities(trained: Classifier, batch) -> None:
+    model = nn.Sequential(trained, nn.Softmax(dim=1)).eval()
+    assert raised(evaluate(model, *batch, THREAT, steps=10)) == {"Probabilities instead of logits"}
+
+
+def test_a_randomised_model(trained: Classifier, batch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    model = Changed(trained, lambda x: x + 0.02 * torch.randn(x.shape, generator=generator)).eval()
+    model.__deepcopy__ = lambda memo: model  # a generator cannot be copied
+    assert "Randomised model" in raised(evaluate(model, *batch, THREAT, steps=2))
+
+
+def test_a_model_that_optimises_its_input(trained: Classifier, batch) -> None:
+    def purified(x: Tensor) -> Tensor:
+        """One step towards the most confident prediction."""
+        with torch.enable_grad():
+            variable = x.detach().requires_grad_()
+            confidence = trained(variable).softmax(1).amax(1).sum()
+            return x + torch.autograd.grad(confidence, variable)[0].sign() / 255
+
+    assert raised(evaluate(Changed(trained, purified).eval(), *batch, THREAT, steps=5)) == {"Gradients at inference"}
+
+
+def test_a_model_without_gradients(trained: Classifier, batch) -> None:
+    threat = Threat("linf", 8 / 255)
+    evidence = evaluate(Changed(trained, quantised).eval(), *batch, threat, steps=5)
+    assert raised(evidence) == {"Zero gradients", "An unlimited attack fails"}
+    assert evidence["zero_gradient"].all()
+    honest = evaluate(trained, *batch, threat, steps=5)
+    assert evidence["robust"].mean() > honest["robust"].mean() + 0.1  # this is how large the artefact is
+
+
+def test_a_loss_that_is_not_a_number(trained: Classifier, batch) -> None:
+    model = Changed(trained, lambda x: torch.where(x.mean((1, 2, 3), keepdim=True) > 0.5, torch.nan, x)).eval()
+    assert "Zero gradients" in raised(evaluate(model, *batch, THREAT, steps=2))
+
+
+def test_a_rugged_loss_where_one_step_beats_many(batch) -> None:
+    evidence = evaluate(Changed(linear_classifier(10), lattice).eval(), *batch, THREAT)
+    assert raised(evidence) == {"One step beats many"}
+
+
+def test_steps_too_small_where_one_step_beats_many(trained: Classifier, batch) -> None:
+    timid = partial(pgd, step=THREAT.epsilon / 1000)
+    assert "One step beats many" in raised(evaluate(trained, *batch, THREAT, attack=timid, steps=5))
+
+
+@pytest.mark.parametrize("threat", [THREAT, Threat("l2", 0.25)], ids=str)
+def test_an_attack_beyond_its_budget(trained: Classifier, batch, threat: Threat) -> None:
+    def greedy(model, images, labels, threat, **options):
+        return pgd(model, images, labels, Threat(threat.norm, 1.01 * threat.epsilon), **options)
+
+    assert raised(evaluate(trained, *batch, threat, attack=greedy, steps=5)) == {"Budget exceeded"}
+
+
+def test_an_attack_beyond_the_range_of_pixels(trained: Classifier, batch) -> None:
+    def unclamped(model, images, labels, threat, **options):
+        return images + threat.epsilon * (pgd(model, images, labels, threat, **options) - images).sign()
+
+    assert "Budget exceeded" in raised(evaluate(trained, *batch, THREAT, attack=unclamped, steps=5))
+
+
+def test_square_finds_what_vanishing_gradients_hide(batch) -> None:
+    """A linear classifier behind a quantised input: nearly all that AutoAttack finds, Square finds."""
+    images, labels = batch[0][:20], batch[1][:20]
+    outcome = auto_attack(Changed(linear_classifier(10), quantised).eval(), images, labels, Threat("linf", 16 / 255))
+    assert raised({"fooled_by": np.array(outcome.fooled_by)}) == {"Black box beats gradients"}
+
+
+@pytest.mark.parametrize(("fooled", "flagged"), [(0, False), (1, False), (2, True)])
+def test_square_may_fool_one_image_of_500(fooled: int, flagged: bool) -> None:
+    evidence = {"fooled_by": np.array(["square"] * fooled + ["nothing"] * 200 + ["apgd-ce"] * (300 - fooled))}
+    assert raised(evidence) == ({"Black box beats gradients"} if flagged else set())
+
+
+def test_evidence_that_is_not_a_number_raises() -> None:
+    assert raised({"deviation": np.array([0.0, np.nan])}) == {"Randomised model"}
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_page_says_what_the_code_does() -> None:
+    text = (BOOK / "robustness_flags.md").read_text("utf-8")
+    sections = re.findall(
+        r"^## (.+)\n\n\*\*Raised if:\*\* (.+)\n\n\*\*What it means:\*\* (.+)\n\n\*\*What to do:\*\* .+\n", text, re.M
+    )
+    assert sections == [(flag.name, flag.raised_if, flag.means) for flag in FLAGS]
+    assert text.count("\n## ") == len(FLAGS)
+
+
+def test_the_example_of_the_page_runs(capsys) -> None:
+    (code,) = re.findall(r"```python\n(.+?)```", (BOOK / "robustness_flags.md").read_text("utf-8"), re.S)
+    exec(code.replace(":100", ":8"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(FLAGS) - 1
+    assert all(line.startswith(flag.name) for line, flag in zip(lines, FLAGS, strict=False))

@@ -1,0 +1,148 @@
+"""Promise: `inequality verify` notices a checkpoint that is not what was registered, too weak, or not honestly evaluated."""
+
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from inequality_phenomenon import models, verification
+from inequality_phenomenon.cli import main
+from inequality_phenomenon.models import LADDER, REGISTRY, Accuracy, Classifier, RegistryEntry, save_checkpoint
+from inequality_phenomenon.robustness import Threat, correct, robust_correct
+from inequality_phenomenon.verification import FLOORS, Floor, floor_of, folder_size, own_threat, verify
+
+FIRST, SECOND = "cifar10-resnet18w16-linf2-s0", "cifar10-resnet18w16-standard-s0"
+N = 80  # the intervals are wide: a wrong registered value has to be far off
+OWN, COMMON = "linf 2/255", "linf 8/255"
+
+
+def entry(name: str, file: Path, model: Classifier, counts: dict[str, int], **changes) -> RegistryEntry:
+    norm = "none" if "standard" in name else "linf"
+    facts = {
+        "name": name, "title": name, "architecture": "resnet18", "arguments": {"width": 4}, "parameters": 1,
+        "training": {"norm": norm, "epsilon": 0.0 if norm == "none" else 2 / 255}, "sha256": save_checkpoint(model, file),
+        "test_clean": Accuracy(correct=counts["clean"], n=N),
+        "test_robust": {t: Accuracy(correct=k, n=N) for t, k in counts.items() if t != "clean"},
+        "training_seconds": 1, "machine": "",
+    }  # fmt: skip
+    return RegistryEntry(**facts | changes)
+
+
+@pytest.fixture
+def counts(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> dict[str, int]:
+    """What the small model really reaches on the first images."""
+    images, labels = (part[:N] for part in test_set)
+    found = {threat: robust_correct(trained, images, labels, Threat.parse(threat)) for threat in (OWN, COMMON)}
+    return {name: int(left.sum()) for name, left in ({"clean": correct(trained, images, labels)} | found).items()}
+
+
+@pytest.fixture
+def registry(trained, counts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, RegistryEntry]:
+    """Two honestly registered small models whose floors they meet."""
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(verification, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(verification, "FLAG_IMAGES", 40)
+    monkeypatch.setattr(verification, "FLOORS", {"linf2": Floor(0.2, 0.1), "standard": Floor(0.2)})
+    entries = {name: entry(name, tmp_path / f"{name}.safetensors", trained, counts) for name in (FIRST, SECOND)}
+    monkeypatch.setattr(REGISTRY, "_entries", entries)
+    return entries
+
+
+def failures(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.endswith("FAILED")]
+
+
+def test_an_honest_checkpoint_passes(registry, capsys) -> None:
+    assert main(["verify", FIRST, "--images", str(N)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:-2]] == ["clean", "linf", "linf", "clean", "linf", "flags"]
+    assert all(line.endswith("ok") for line in [*lines[:-2], lines[-1]])
+    assert lines[-2] == "1 of 1 checkpoints verified"
+
+
+def test_a_registered_rate_that_is_not_reached(registry, counts, capsys) -> None:
+    better = Accuracy(correct=counts[OWN] + 40, n=N)
+    registry[FIRST] = registry[FIRST].model_copy(update={"test_robust": {OWN: better}})
+    assert main(["verify", FIRST, "--images", str(N)]) == 1
+    output = capsys.readouterr().out
+    assert len(failures(output)) == 1 and f"registered {better.rate:.2%}" in failures(output)[0]
+    assert f"0 of 1 checkpoints verified: not {FIRST}" in output
+
+
+@pytest.mark.parametrize("floor", [Floor(0.99, 0.1), Floor(0.2, 0.99)], ids=["clean", "robust"])
+def test_a_checkpoint_below_its_floor(registry, monkeypatch: pytest.MonkeyPatch, capsys, floor: Floor) -> None:
+    monkeypatch.setattr(verification, "FLOORS", {"linf2": floor})
+    assert main(["verify", FIRST, "--images", str(N)]) == 1
+    (failure,) = failures(capsys.readouterr().out)
+    assert "floor 99%" in failure and ("clean" in failure) == (floor.clean == 0.99)
+
+
+def test_an_evaluation_that_raises_a_flag(registry, test_set, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logits so large that the loss of a confident image rounds to zero: the weights of the last layer, times 10,000."""
+    name, (images, labels) = FIRST, (part[:60] for part in test_set)
+    model = models.load_checkpoint(name)
+    model.network[-1].weight.data *= 1e4
+    monkeypatch.setattr(verification, "load_checkpoint", lambda _: model)
+    *_, flags = verify(name, images, labels, progress=False)
+    assert not flags.passed and "Zero gradients (linf 2/255)" in flags.text
+
+
+def test_all_are_tried_although_one_is_altered(registry, tmp_path: Path, capsys) -> None:
+    file = tmp_path / f"{FIRST}.safetensors"
+    file.write_bytes(file.read_bytes() + b"x")
+    assert main(["verify", "--all", "--images", str(N)]) == 1
+    output = capsys.readouterr().out
+    assert "was altered" in failures(output)[0] and len(failures(output)) == 1
+    assert f"{SECOND}  flags" in output and f"1 of 2 checkpoints verified: not {FIRST}" in output
+
+
+def test_a_folder_that_is_too_large(registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "log.csv").write_bytes(bytes(5000))
+    assert folder_size() == sum(path.stat().st_size for path in tmp_path.iterdir() if path.is_file()) + 5000
+    monkeypatch.setattr(verification, "FOLDER_LIMIT", folder_size() - 1)
+    assert main(["verify", SECOND, "--images", str(N)]) == 1
+    assert failures(capsys.readouterr().out) == [f"checkpoints/ {folder_size() / 1e6:.1f} MB of 0 MB  FAILED"]
+
+
+@pytest.mark.parametrize("arguments", [["verify"], ["verify", "--all", FIRST]])
+def test_a_name_or_all(arguments: list[str], capsys) -> None:
+    assert main(arguments) == 1
+    assert "name a checkpoint or use --all; known: cifar10-" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- the shipped checkpoints
+
+
+@pytest.mark.parametrize("name", list(REGISTRY))
+def test_a_shipped_checkpoint_meets_its_floor(name: str) -> None:
+    floor, shipped = floor_of(name), REGISTRY[name]
+    if floor is None:
+        assert name not in LADDER
+        return
+    assert shipped.test_clean.rate >= floor.clean and shipped.test_clean.n == 10_000
+    if floor.robust is not None:
+        robust = shipped.test_robust[own_threat(shipped) or ""]
+        assert robust.rate >= floor.robust and robust.n == 10_000
+
+
+def test_the_ladder_and_every_seed_of_it_has_a_floor() -> None:
+    assert all(floor_of(name) for name in LADDER)
+    assert floor_of("cifar10-resnet18w16-linf8-s2") == FLOORS["linf8"]
+    assert floor_of("cifar10-resnet18w16-linf8_cutout-s0") is None
+    assert floor_of("cifar10-densenetbc40-linf8-s0") is None
+    assert [floor for floor in FLOORS.values() if floor.robust is None] == [FLOORS["standard"]]
+
+
+def test_intervals_are_wider_than_those_of_the_book() -> None:
+    """At 95 %, one of the two dozen intervals of `verify --all` would miss by chance in most runs."""
+    count, n = 400, 1000
+    text = verification._rate("clean", count, n, Accuracy(correct=4400, n=10_000))
+    assert text.passed and "[35." in text.text
+    assert not verification._rate("clean", count, n, Accuracy(correct=4600, n=10_000)).passed
+
+
+@pytest.mark.parametrize("n", [16, 80, 100, 300, 1000])
+def test_none_and_all_lie_in_their_own_intervals(n: int) -> None:
+    for count in (0, n):
+        assert verification._rate("robust", count, n, Accuracy(correct=count, n=n)).passed
