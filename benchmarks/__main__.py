@@ -3,7 +3,9 @@
 import sys
 from importlib import import_module
 
-NAMES = ("integrated_gradients", "occlusion", "training")
+from . import page
+
+NAMES = ("integrated_gradients", "occlusion", "training", "imagenet")
 
 
 def main(chosen: list[str]) -> None:
@@ -11,6 +13,7 @@ def main(chosen: list[str]) -> None:
         raise SystemExit(f"unknown benchmark {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")
     for name in chosen or NAMES:
         import_module(f"benchmarks.{name}").main()
+    page.write()
 
 
 if __name__ == "__main__":

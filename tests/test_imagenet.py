@@ -1,0 +1,322 @@
+"""The promise: any usual validation folder gives the same images and labels, and what is wrong with one is said by name."""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from miniature import CLASSES, name_of, picture, pictures, write_images
+from PIL import Image
+from scipy.io import savemat
+from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
+
+from inequality_phenomenon import models
+from inequality_phenomenon.datasets import DataError
+from inequality_phenomenon.evaluation import Cifar10, ImageNetSet, evaluation_set
+from inequality_phenomenon.imagenet import (
+    Selection,
+    candidate_ids,
+    class_names,
+    decode,
+    draw_candidates,
+    load_imagenet,
+    select_common,
+    wordnet_ids,
+)
+from inequality_phenomenon.paths import IMAGENET_CANDIDATES
+
+IDS = candidate_ids()[: len(CLASSES)]
+
+
+@pytest.fixture(scope="module")
+def by_class(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("imagenet") / "val"
+    write_images(folder, IDS)
+    return folder
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for image_id, content in zip(IDS, pictures(), strict=True):
+        (folder / name_of(image_id)).write_bytes(content)
+    return folder
+
+
+# the committed lists
+
+
+def test_the_committed_candidates_are_what_the_seed_draws() -> None:
+    committed = json.loads(IMAGENET_CANDIDATES.read_text())
+    assert committed == draw_candidates() and len(set(committed["ids"])) == 5000
+
+
+def test_classes_are_in_the_order_of_the_networks_logits() -> None:
+    assert len(wordnet_ids()) == len(class_names()) == 1000 and list(wordnet_ids()) == sorted(wordnet_ids())
+    for place, wordnet_id, name in (
+        (0, "n01440764", "tench"),
+        (207, "n02099601", "golden retriever"),
+        (999, "n15075141", "toilet tissue"),
+    ):
+        assert wordnet_ids()[place] == wordnet_id and class_names()[place] == name
+
+
+# decoding
+
+
+def test_pictures_of_every_kind_are_the_usual_evaluation_crop(by_class: Path) -> None:
+    images, labels = load_imagenet(by_class).load(IDS)
+    assert images.shape == (8, 3, 224, 224) and images.dtype == torch.float32 and labels.tolist() == list(CLASSES)
+    assert images.min() >= 0 and images.max() <= 1
+    usual = Compose([Resize(256), CenterCrop(224), PILToTensor()])
+    for image_id, label, own in zip(IDS, CLASSES, images, strict=True):
+        with Image.open(by_class / wordnet_ids()[label] / name_of(image_id)) as file:
+            assert torch.equal((own * 255).round().byte(), usual(file.convert("RGB")))
+    gray = images[1]
+    assert torch.equal(gray[0], gray[1]) and torch.equal(gray[0], gray[2])
+
+
+def test_cmyk_has_the_colours_of_its_rgb_original(by_class: Path, tmp_path: Path) -> None:
+    picture(2).save(tmp_path / "rgb.jpg", quality=92)
+    cmyk = by_class / wordnet_ids()[CLASSES[2]] / name_of(IDS[2])
+    with Image.open(cmyk) as file:
+        assert file.mode == "CMYK"
+    difference = decode(cmyk).astype(int) - decode(tmp_path / "rgb.jpg").astype(int)
+    assert np.abs(difference).mean() < 6
+
+
+def test_a_rotation_mark_is_ignored_unless_asked_for(by_class: Path, tmp_path: Path) -> None:
+    marked = by_class / wordnet_ids()[CLASSES[3]] / name_of(IDS[3])
+    picture(3).save(tmp_path / "plain.jpg", quality=92)
+    assert np.array_equal(decode(marked), decode(tmp_path / "plain.jpg"))
+    picture(3).transpose(Image.Transpose.ROTATE_270).save(tmp_path / "turned.jpg", quality=92)
+    turned = decode(marked, exif="apply").astype(int) - decode(tmp_path / "turned.jpg").astype(int)
+    assert np.abs(turned).mean() < 2 < np.abs(decode(marked).astype(int) - decode(tmp_path / "turned.jpg")).mean()
+
+
+def test_the_order_asked_for_is_the_order_given(by_class: Path) -> None:
+    data = load_imagenet(by_class)
+    images, labels = data.load(IDS)
+    backwards = data.load(IDS[::-1])
+    assert torch.equal(backwards[0], images.flip(0)) and torch.equal(backwards[1], labels.flip(0))
+
+
+# layouts
+
+
+def write_kaggle(folder: Path) -> None:
+    with (folder / "LOC_val_solution.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["ImageId", "PredictionString"])
+        for image_id, label in zip(IDS, CLASSES, strict=True):
+            boxes = f"{wordnet_ids()[label]} 10 20 30 40 {wordnet_ids()[label]} 1 2 3 4 "
+            writer.writerow([name_of(image_id).removesuffix(".JPEG"), boxes])
+
+
+def write_caffe(folder: Path) -> None:
+    lines = [f"{name_of(image_id)} {label}" for image_id, label in zip(IDS, CLASSES, strict=True)]
+    (folder / "val.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_devkit(folder: Path) -> None:
+    """The development kit counts the classes in an order of its own, from 1; its inner nodes are no classes."""
+    own_order = np.random.default_rng(1).permutation(1000)  # place in the kit -> class
+    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
+    synsets = np.zeros(1002, dtype=kind)
+    for place, label in enumerate(own_order):
+        synsets[place] = (place + 1, wordnet_ids()[label], "a word", 0)
+    synsets[1000], synsets[1001] = (1001, "n00001740", "entity", 3), (1002, "n00002137", "abstraction", 2)
+    savemat(folder / "meta.mat", {"synsets": synsets[:, None]})
+    place_of = {int(label): place for place, label in enumerate(own_order)}
+    lines = ["1"] * 50_000
+    for image_id, label in zip(IDS, CLASSES, strict=True):
+        lines[image_id] = str(place_of[label] + 1)
+    (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("write", [write_kaggle, write_caffe, write_devkit])
+@pytest.mark.parametrize("place", [".", "..", "ILSVRC2012_devkit_t12/data"])
+def test_a_flat_folder_gives_the_same_images_and_labels(by_class: Path, flat: Path, write, place: str) -> None:  # type: ignore[no-untyped-def]
+    (flat / place).mkdir(parents=True, exist_ok=True)
+    write(flat / place)
+    found = load_imagenet(flat)
+    assert found.layout.startswith("flat, labels from ")
+    images, labels = found.load(IDS)
+    expected = load_imagenet(by_class).load(IDS)
+    assert torch.equal(images, expected[0]) and torch.equal(labels, expected[1])
+
+
+# what is wrong with a folder
+
+
+def test_wrong_folders_are_said_by_name(by_class: Path, flat: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        load_imagenet(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=rf"is no ImageNet validation folder.*Is it {by_class}\?"):
+        load_imagenet(by_class.parent)
+    with pytest.raises(DataError, match=r"no ground truth in it or beside it: LOC_val_solution\.csv, val\.txt, or"):
+        load_imagenet(flat)
+    ten = tmp_path / "ten"
+    for number, name in enumerate(wordnet_ids()[:10]):
+        (ten / name).mkdir(parents=True)
+        (ten / name / name_of(number)).touch()
+    with pytest.raises(
+        DataError, match=r"990 of 1000 classes are missing in .*: n01530575, n01531178, .* and 985 more"
+    ):
+        load_imagenet(ten)
+    (ten / "n01440764" / name_of(3)).touch()
+    with pytest.raises(DataError, match=r"image 4 is there twice: .*n01440764.* and .*n01491361"):
+        load_imagenet(ten)
+    (ten / "n01440764" / name_of(3)).rename(ten / "n01440764" / "tench.jpg")
+    with pytest.raises(DataError, match=r"tench\.jpg is not named like ILSVRC2012_val_00000001\.JPEG"):
+        load_imagenet(ten)
+
+
+def test_one_missing_class_is_named(by_class: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "val"
+    shutil.copytree(by_class, copy)
+    shutil.rmtree(copy / "n02119789")
+    with pytest.raises(DataError, match=r"1 of 1000 classes are missing in .*: n02119789"):
+        load_imagenet(copy)
+    (copy / "n02119789").mkdir()  # there, and empty
+    with pytest.raises(DataError, match=r"1 of 1000 classes are missing in .*: n02119789"):
+        load_imagenet(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("val.txt", "", "val.txt has no label for 8 images: ILSVRC2012_val_"),
+        ("val.txt", "one 2\n", "val.txt is not the ground truth that its name promises"),
+        (
+            "val.txt",
+            "ILSVRC2012_val_00000001.JPEG 1000\n",
+            r"val\.txt is not the ground truth .*outside 0, \.\.\., 999",
+        ),
+        ("LOC_val_solution.csv", "a,b\nILSVRC2012_val_00000001,n99999999 1 2 3 4\n", "n99999999"),
+        ("ILSVRC2012_validation_ground_truth.txt", "1\n2\n", r"needs meta\.mat of the development kit beside it"),
+    ],
+)
+def test_a_broken_ground_truth_is_said_by_name(flat: Path, name: str, content: str, message: str) -> None:
+    (flat / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        load_imagenet(flat)
+
+
+def test_unreadable_images_are_named_counted_and_skipped_only_if_asked(flat: Path) -> None:
+    write_caffe(flat)
+    whole = (flat / name_of(IDS[0])).read_bytes()
+    (flat / name_of(IDS[0])).write_bytes(whole[: len(whole) // 2])
+    (flat / name_of(IDS[4])).write_bytes(b"no picture at all")
+    (flat / name_of(IDS[6])).write_bytes(b"")
+    data = load_imagenet(flat)
+    with pytest.raises(DataError) as caught:
+        data.load(IDS)
+    message = str(caught.value)
+    assert message.startswith("3 images cannot be read: ") and "set skip_unreadable to leave them out" in message
+    assert all(name_of(IDS[place]) in message for place in (0, 4, 6)) and name_of(IDS[1]) not in message
+    with pytest.warns(UserWarning, match="3 images cannot be read"):
+        images, labels = data.load(IDS, skip_unreadable=True)
+    assert len(images) == 5 and labels.tolist() == [CLASSES[place] for place in (1, 2, 3, 5, 7)]
+    (flat / name_of(IDS[1])).unlink()
+    with pytest.raises(DataError, match=f"1 images are not in {flat}: {name_of(IDS[1])}"):
+        load_imagenet(flat).load(IDS)
+
+
+# the subset
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    from miniature import write
+
+    return write(tmp_path_factory.mktemp("miniature"))
+
+
+@pytest.fixture
+def registered(setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """The miniature's registry and folders, for this process."""
+    for name, value in setup.environment(tmp_path / "data").items():
+        if name.startswith("INEQUALITY") and os.environ.get(name) != value:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(models.read_public_models, "__defaults__", (setup.root / "checkpoints" / "imagenet.yaml",))
+    models._public_models.cache_clear()
+    yield setup
+    models._public_models.cache_clear()
+
+
+NAMES = ("imagenet-resnet18-standard-torchvision", "imagenet-resnet18-linf8-public")
+
+
+def test_the_selection_is_right_recorded_and_not_made_twice(registered, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    data = load_imagenet(registered.images)
+    found = select_common(data, NAMES, 3)
+    assert tuple(found.ids) == registered.ids  # both networks classify all eight, and those beyond three came along
+    assert found.examined == 100 and len(found.missing) == 92 and found.correct == dict.fromkeys(NAMES, 8)
+    images, labels = data.load(found.ids)
+    for name in NAMES:
+        assert torch.equal(models.load_checkpoint(name)(images).argmax(1), labels)
+    (file,) = (tmp_path / "data" / "imagenet-subsets").glob("*.json")
+    assert Selection.model_validate_json(file.read_text()) == found
+    written = file.stat().st_mtime_ns
+    assert select_common(data, NAMES, 8) == found and file.stat().st_mtime_ns == written
+    with pytest.raises(DataError, match="of the 5000 candidates 8 could be read and 8 are classified correctly"):
+        select_common(data, NAMES, 9)
+    file.write_text("{")
+    with pytest.raises(DataError, match="is damaged: delete it"):
+        select_common(data, NAMES, 3)
+
+
+def test_labels_of_other_images_are_noticed(registered, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """With a published accuracy to compare with, and enough images."""
+    monkeypatch.setattr("inequality_phenomenon.imagenet._PLAUSIBLE_AFTER", 8)
+    for name in NAMES:
+        monkeypatch.setitem(models._public_models(), name, models.REGISTRY[name].model_copy(update={"top1": 90.0}))
+    data = load_imagenet(registered.images)
+    select_common(data, NAMES, 3)
+    shifted = {image_id: (label + 1) % 1000 for image_id, label in data.labels.items()}
+    wrong = type(data)(data.root, data.layout, data.files, shifted)
+    with pytest.raises(DataError, match=r"classifies 0 of 8 images correctly; published are 90\.0 %"):
+        select_common(wrong, NAMES, 3)
+
+
+def test_images_that_change_after_the_selection_are_noticed(registered, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    copy = tmp_path / "val"
+    shutil.copytree(registered.images, copy)
+    monkeypatch.setenv("INEQUALITY_IMAGENET", str(copy))
+    cpu = torch.device("cpu")
+    assert tuple(ImageNetSet(NAMES, False).common(8, cpu)) == registered.ids
+    changed = copy / wordnet_ids()[CLASSES[4]] / name_of(registered.ids[4])
+    changed.write_bytes(pictures()[0])
+    with pytest.raises(DataError, match=f"1 images have changed since .* the first is {changed}"):
+        ImageNetSet(NAMES, False).common(8, cpu)
+
+
+def test_an_unreadable_candidate_stops_the_selection_unless_the_profile_says_otherwise(  # type: ignore[no-untyped-def]
+    registered, tmp_path: Path, monkeypatch
+) -> None:
+    copy = tmp_path / "val"
+    shutil.copytree(registered.images, copy)
+    (copy / wordnet_ids()[CLASSES[2]] / name_of(registered.ids[2])).write_bytes(b"broken")
+    data = load_imagenet(copy)
+    with pytest.raises(DataError, match="1 images cannot be read"):
+        select_common(data, NAMES, 3)
+    found = select_common(data, NAMES, 3, skip_unreadable=True)
+    assert list(found.unreadable) == [registered.ids[2]] and len(found.ids) == 7
+    monkeypatch.setenv("INEQUALITY_IMAGENET", str(copy))
+    own = ImageNetSet(NAMES, True)
+    cpu = torch.device("cpu")
+    model = own.model(NAMES[0], cpu)
+    assert own.correct(NAMES[0], model, registered.ids, cpu) == found.ids
+
+
+def test_without_a_folder_the_message_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INEQUALITY_IMAGENET", raising=False)
+    with pytest.raises(DataError, match="set INEQUALITY_IMAGENET to your validation folder"):
+        _ = ImageNetSet(NAMES, False).data
+    assert isinstance(evaluation_set("cifar10"), Cifar10)
