@@ -1,0 +1,70 @@
+"""What the assignments import: comparison with tolerance, follow-through marks, and answers that are switched off."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, NoReturn
+
+import numpy as np
+
+
+def close(found: Any, expected: Any, tolerance: float = 1e-6) -> bool:
+    """Same shape, finite, and |found - expected| <= tolerance (1 + |expected|) everywhere; tensors, arrays or numbers."""
+    found, expected = _array(found), _array(expected)
+    if found.shape != expected.shape or not np.isfinite(found).all():
+        return False
+    return bool((np.abs(found - expected) <= tolerance * (1 + np.abs(expected))).all())
+
+
+def _array(values: Any) -> np.ndarray:
+    is_tensor = hasattr(values, "detach")  # asked so, because importing torch takes seconds
+    return np.asarray(values.detach().cpu() if is_tensor else values, float)
+
+
+def follow_through(check: Callable[[], None], namespace: dict[str, Any], right: dict[str, Any]) -> None:
+    """Run ``check``; if it fails, run it again with right answers in place of the student's earlier functions.
+
+    So an error is paid for once, in its own question, while an answer may still rely on an earlier function that does more
+    than was asked. ``namespace``: the notebook's ``globals()``; ``right``: name -> function, which the hidden tests fill.
+    """
+    try:
+        check()
+    except Exception:
+        if not right:
+            raise
+        before = {name: namespace[name] for name in right if name in namespace}
+        namespace.update(right)
+        try:
+            check()
+        finally:
+            namespace.update(before)
+
+
+def by_hand(*modules: str) -> None:
+    """Switch off what an assignment asks to be written by hand, in this process.
+
+    Public functions of this package's ``modules`` then raise ``NotImplementedError``; any other name is a package that can no
+    longer be imported. It keeps honest students from a short cut; the source remains for everybody to read.
+    """
+    for name in modules:
+        if find_spec(f"{__package__}.{name}") is None:
+            _forbid_import(name)
+            continue
+        module = importlib.import_module(f"{__package__}.{name}")
+        for key, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not key.startswith("_"):
+                setattr(module, key, _switched_off(key))
+
+
+def _switched_off(name: str) -> Callable[..., NoReturn]:
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError(f"{name} is switched off in this assignment: write it by hand")
+
+    return refuse
+
+
+def _forbid_import(package: str) -> None:
+    for name in [package, *(loaded for loaded in sys.modules if loaded.startswith(f"{package}."))]:
+        sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say that it cannot be imported

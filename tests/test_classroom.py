@@ -1,0 +1,447 @@
+"""The promise: right answers get all points, wrong ones lose exactly their own, and no submission harms the batch.
+
+One batch grades the made-up class of ``sample_class`` as `make grade` does. What the sandbox must withstand is tried on a tiny
+assignment that needs none of the libraries.
+"""
+
+import asyncio
+import copy
+import csv
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from nbgrader.api import Gradebook
+from sample_class import ATTACKS, DOUBT, MEASURING, WRONG, filled, hand_in, solutions
+
+from inequality_phenomenon import coursework
+from inequality_phenomenon.classroom import COLUMNS, Course, grade_id, main, release, template, with_answers
+from inequality_phenomenon.paths import ASSIGNMENTS, ROOT
+from inequality_phenomenon.sandbox import LOOK, Limits, execute, isolation
+
+NAMES = [MEASURING, ATTACKS, DOUBT]
+SAYS_NOTHING = {"with torch.no_grad():", "_table = pd.DataFrame("}  # lines that stand in what is shown, too
+Rows = list[dict[str, str]]
+
+
+def read_grades(course: Course) -> Rows:
+    with course.grades.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def of(table: Rows, student: str, assignment: str) -> Rows:
+    found = [row for row in table if (row["student"], row["assignment"]) == (student, assignment)]
+    assert found
+    return found
+
+
+# --- the real assignments --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    course = Course(tmp_path_factory.mktemp("course"))
+    assert main(["--course", str(course.folder), "release"]) == 0
+    return course
+
+
+@pytest.fixture(scope="module")
+def table(course: Course) -> Rows:
+    """The CSV of the made-up class, graded by one call of the command."""
+    handed_in = course.folder / "handed_in"
+    hand_in(course, handed_in)
+    (handed_in / "broken").mkdir()
+    (handed_in / "broken" / f"{MEASURING}.ipynb").write_text("this is no notebook")
+    assert main(["--course", str(course.folder), "grade", str(handed_in)]) == 0
+    return read_grades(course)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_student_version_holds_no_answer_and_no_hidden_test(course: Course, name: str) -> None:
+    secret: set[str] = set()
+    hidden = False
+    for line in (ASSIGNMENTS / f"{name}.py").read_text().splitlines():
+        if "### BEGIN" in line:
+            hidden = True
+        elif "### END" in line:
+            hidden = False
+        elif hidden:
+            secret.add(line.removeprefix("# ").strip())
+    folder = course.notebook("release", name).parent
+    assert [path.name for path in folder.iterdir()] == [f"{name}.ipynb"]
+    shown = nbformat.read(folder / f"{name}.ipynb", as_version=4)
+    lines = {line.strip() for cell in shown.cells for line in cell.source.splitlines()}
+    assert len(secret) > 30
+    assert {line for line in secret & lines if len(line) > 3} <= SAYS_NOTHING
+    assert "HIDDEN TESTS" not in str(shown) and "SOLUTION" not in str(shown)
+    assert not any(cell.get("outputs") for cell in shown.cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_assignments_are_worth_twenty_points(course: Course, name: str) -> None:
+    cells = nbformat.read(course.notebook("release", name), as_version=4).cells
+    assert sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in cells) == 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_question_has_a_row_for_every_student(table: Rows, name: str) -> None:
+    questions = [row["question"] for row in of(table, "reference", name)]
+    students = {row["student"] for row in table}
+    assert students == {*WRONG, "reference", "untouched", "second_way", "broken"}
+    assert all([row["question"] for row in of(table, student, name)] == questions for student in students)
+    assert tuple(table[0]) == COLUMNS
+
+
+@pytest.mark.parametrize("student", ["reference", "second_way"])
+@pytest.mark.parametrize("name", NAMES)
+def test_right_answers_get_full_marks(table: Rows, student: str, name: str) -> None:
+    for row in of(table, student, name):
+        if row["question"] == "judgement":
+            assert (row["points"], row["status"]) == ("", "to be graded by a person")
+        else:
+            assert row["points"] == row["max_points"], row
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_untouched_student_version_gets_nothing(table: Rows, name: str) -> None:
+    assert all(float(row["points"]) == 0 for row in of(table, "untouched", name))
+
+
+@pytest.mark.parametrize("student", WRONG)
+def test_a_wrong_answer_loses_exactly_its_own_points(table: Rows, student: str) -> None:
+    rows = [row for row in of(table, student, WRONG[student].assignment) if row["question"] != "judgement"]
+    lost = {row["question"] for row in rows if float(row["points"]) == 0}
+    kept = {row["question"] for row in rows if row["points"] == row["max_points"]}
+    assert lost == WRONG[student].lost, [(row["question"], row["note"]) for row in rows]
+    assert kept == {row["question"] for row in rows} - lost
+    assert all(row["note"] for row in rows if row["question"] in lost)
+
+
+def test_the_table_says_why_points_are_missing(table: Rows) -> None:
+    notes = {(row["student"], row["question"]): row["note"] for row in table if row["note"]}
+    assert notes["endless_loop", "closed-even"].startswith("TimeLimit: no end within 60 s")
+    assert "switched off in this assignment: write it by hand" in notes["from_the_library", "gini"]
+    assert "a failing check went unnoticed" in notes["disarmed_assert", "gini"]
+    assert "the process ended" in notes["leaves_early", "hides"]
+    assert "not a notebook" in notes["broken", "gini"]
+    assert {row["status"] for row in of(table, "broken", ATTACKS)} == {"not submitted"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cells_that_only_show_something_run_too(course: Course, name: str) -> None:
+    """The grader skips them, and students do not."""
+    answers = solutions(name) | ({"rerun": WRONG["copied_records"].answers["rerun"]} if name == DOUBT else {})
+    notebook = filled(nbformat.read(course.notebook("release", name), as_version=4), answers)
+    notebook.cells = [cell for cell in notebook.cells if not cell.metadata.get("nbgrader", {}).get("points")]
+    shown = [cell for cell in notebook.cells if LOOK in cell.metadata.get("tags", [])]
+    for cell in shown:
+        cell.metadata["tags"] = ["slow"]
+    assert asyncio.run(execute(notebook, Limits())) is None
+    assert not [out for cell in notebook.cells for out in cell.get("outputs", []) if out.output_type == "error"]
+    assert any(cell.outputs for cell in shown)
+
+
+def test_a_notebook_that_someone_works_on_is_never_overwritten(course: Course) -> None:
+    file = course.folder / "work" / f"{MEASURING}.ipynb"
+    assert file.read_bytes() == course.notebook("release", MEASURING).read_bytes()
+    file.write_text("hours of work")
+    assert main(["--course", str(course.folder), "release"]) == 0
+    assert file.read_text() == "hours of work"
+
+
+def test_answers_agree_with_the_library() -> None:
+    """The hidden tests bring their own right answers; here is that these are the library's."""
+    import torch
+
+    from inequality_phenomenon import gini
+
+    cells = jupytext.read(ASSIGNMENTS / f"{MEASURING}.py", fmt="py:percent").cells
+    source = next(cell.source for cell in cells if grade_id(cell) == "gini")
+    names: dict = {"RIGHT": {}}
+    exec("import numpy as np\n" + source.partition("### END HIDDEN TESTS")[0], names)
+    values = torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert names["RIGHT"]["gini"](values) == pytest.approx(float(gini(values)), abs=1e-12)
+
+
+# --- a tiny assignment: what a submission may not do ------------------------------------------------------------
+
+HEADER = '# %% nbgrader={{"grade": {}, "grade_id": "{}", "locked": {}, {}"schema_version": 3, "solution": {}, "task": false}}\n'
+QUESTIONS = ("one", "two", "three")
+
+
+def tiny_source() -> str:
+    cells = [HEADER.format("false", "setup", "true", "", "false") + "answers = {}"]
+    for name in QUESTIONS:
+        cells.append(
+            HEADER.format("false", f"{name}-answer", "false", "", "true")
+            + f"### BEGIN SOLUTION\nanswers['{name}'] = 1\n### END SOLUTION"
+        )
+        cells.append(HEADER.format("true", name, "true", '"points": 2, ', "false") + f"assert answers['{name}'] == 1")
+    written = HEADER.format("true", "essay", "false", '"points": 3, ', "true").replace("# %%", "# %% [markdown]")
+    return "\n\n".join([*cells, written + "# model answer"]) + "\n"
+
+
+@pytest.fixture(scope="module")
+def _tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once: a new gradebook takes nbgrader seconds."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "sources").mkdir()
+    (folder / "sources" / "tiny.py").write_text(tiny_source())
+    release(Course(folder / "course", folder / "sources"))
+    return folder
+
+
+@pytest.fixture
+def tiny(_tiny: Path, tmp_path: Path) -> Course:
+    shutil.copytree(_tiny, tmp_path / "tiny")
+    return Course(tmp_path / "tiny" / "course", tmp_path / "tiny" / "sources")
+
+
+@pytest.fixture
+def grade_tiny(tiny: Course, monkeypatch: pytest.MonkeyPatch):
+    """Grade students' answers to the three questions: {student: {question: code}}; what is missing is answered rightly."""
+    monkeypatch.setattr("inequality_phenomenon.classroom.Course", lambda folder: Course(folder, tiny.sources))
+
+    def run(answers: dict[str, dict[str, str]], *options: str) -> Rows:
+        handed_out = nbformat.read(tiny.notebook("release", "tiny"), as_version=4)
+        for student, given in answers.items():
+            notebook = copy.deepcopy(handed_out)
+            for cell in notebook.cells:
+                question = str(grade_id(cell)).removesuffix("-answer")
+                if str(grade_id(cell)).endswith("-answer"):
+                    cell.source = given.get(question, f"answers['{question}'] = 1")
+                elif question == "essay":
+                    cell.source = given.get(question, "my opinion")
+            file = tiny.folder / "handed_in" / student / "tiny.ipynb"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            nbformat.write(notebook, file)
+        assert main(["--course", str(tiny.folder), "grade", str(tiny.folder / "handed_in"), *options]) == 0
+        return read_grades(tiny)
+
+    return run
+
+
+def points(table: Rows, student: str) -> list[str]:
+    return [row["points"] for row in of(table, student, "tiny") if row["question"] != "essay"]
+
+
+def test_each_submission_stays_within_its_limits(grade_tiny) -> None:
+    table = grade_tiny(
+        {
+            "loops": {"two": "while True: pass"},
+            "prints": {"two": "while True: print('x' * 1000)"},
+            "eats": {"two": "hoard = bytearray(3 * 2**30)\nanswers['two'] = 1"},
+            "ignores_interrupts": {
+                "two": "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
+            },
+            "is_right": {},
+        },
+        *("--cell-seconds", "6", "--memory", "2"),
+    )
+    for student in ("loops", "prints", "eats"):
+        assert points(table, student) == ["2.0", "0.0", "2.0"], student
+    assert points(table, "ignores_interrupts") == ["2.0", "0.0", "0.0"]  # nothing after it can be executed
+    assert points(table, "is_right") == ["2.0", "2.0", "2.0"]
+
+
+def test_a_notebook_ends_when_its_time_is_up(grade_tiny) -> None:
+    table = grade_tiny({"sleeps": {"two": "import time\ntime.sleep(600)"}}, "--notebook-seconds", "10")
+    last = next(row for row in table if row["question"] == "three")
+    assert last["points"] == "0.0" and "the notebook's 10 s were up" in last["note"]
+
+
+def test_what_is_printed_without_end_is_not_kept(grade_tiny, tiny: Course) -> None:
+    grade_tiny({"prints": {"two": "for _ in range(10**5): print('x' * 100)\nanswers['two'] = 1"}})
+    assert tiny.notebook("autograded", "tiny", "prints").stat().st_size < 200_000
+
+
+def test_a_submission_has_no_network_where_the_system_allows_it(grade_tiny, capsys: pytest.CaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        call = (
+            f"import socket\nsocket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 5)\nanswers['one'] = 1"
+        )
+        table = grade_tiny({"calls": {"one": call}})
+    warned = "cannot take the network away" in capsys.readouterr().err
+    assert points(table, "calls") == ["0.0" if isolation() else "2.0", "2.0", "2.0"]
+    assert warned == (not isolation())
+
+
+def test_without_the_means_of_isolation_a_warning_is_printed(grade_tiny, monkeypatch, capsys) -> None:
+    isolation.cache_clear()
+    monkeypatch.setenv("PATH", "")
+    try:
+        table = grade_tiny({"is_right": {}})
+    finally:
+        isolation.cache_clear()
+    assert "warning: this system cannot take the network away" in capsys.readouterr().err
+    assert points(table, "is_right") == ["2.0", "2.0", "2.0"]
+
+
+def test_a_submission_learns_no_secret_and_leaves_nothing_running(grade_tiny, tiny: Course, monkeypatch) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "hidden")
+    spy = "import os\nassert 'SECRET_TOKEN' not in os.environ and 'sandbox-' in os.environ['HOME']\nanswers['one'] = 1"
+    stay = "import subprocess\nsubprocess.Popen(['sleep', '4242'], start_new_session=True)\nanswers['two'] = 1"
+    table = grade_tiny({"spies": {"one": spy, "two": stay}})
+    assert points(table, "spies") == ["2.0", "2.0", "2.0"]
+    left = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", "4242"]]
+    for process in left:
+        process.kill()
+    assert not left or not isolation()
+
+
+def test_nothing_is_left_running_when_the_grader_is_killed(tiny: Course) -> None:
+    handed_in = tiny.folder / "handed_in" / "waits"
+    handed_in.mkdir(parents=True)
+    waiting = nbformat.read(tiny.notebook("release", "tiny"), as_version=4)
+    started = tiny.folder / "started"
+    waiting.cells[1].source = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)"
+    nbformat.write(waiting, handed_in / "tiny.ipynb")
+    script = (
+        "import asyncio, sys; from pathlib import Path; from inequality_phenomenon import classroom as c;"
+        f"course = c.Course(Path({str(tiny.folder)!r}), Path({str(tiny.sources)!r}));"
+        f"asyncio.run(c.grade(course, c.collect(course, course.folder / 'handed_in'), c.Limits(), 1))"
+    )
+    grader = subprocess.Popen([sys.executable, "-c", script])
+    while not started.exists():
+        assert grader.poll() is None
+        time.sleep(0.1)
+    running = psutil.Process(grader.pid).children(recursive=True)
+    assert running
+    grader.kill()
+    grader.wait()
+    assert not psutil.wait_procs(running, timeout=60)[1]
+
+
+def test_a_second_run_executes_only_what_changed(grade_tiny, tiny: Course, capsys: pytest.CaptureFixture) -> None:
+    grade_tiny({"a": {}, "b": {"one": "answers['one'] = 2"}})
+    assert "2 notebooks graded" in capsys.readouterr().out
+    with Gradebook(tiny.database) as gradebook:
+        essay = gradebook.find_grade("essay", "tiny", "tiny", "a")
+        essay.manual_score, essay.needs_manual_grade = 2.5, False
+        gradebook.db.commit()
+    table = grade_tiny({"b": {}})
+    assert "1 notebooks graded" in (printed := capsys.readouterr().out) and "1 had been graded before" in printed
+    assert points(table, "b") == ["2.0", "2.0", "2.0"]
+    assert [(row["points"], row["status"]) for row in of(table, "a", "tiny") if row["question"] == "essay"] == [
+        ("2.5", "graded by a person")
+    ]
+
+
+def test_a_broken_set_up_is_reported_as_the_graders_fault(grade_tiny, tiny: Course, capsys) -> None:
+    (tiny.sources / "tiny.py").write_text(tiny_source().replace("answers = {}", "answers = missing"))
+    with pytest.raises(AssertionError):
+        grade_tiny({"a": {}})
+    assert "set-up cell failed" in capsys.readouterr().err
+    assert {row["status"] for row in read_grades(tiny) if row["question"] != "essay"} == {"set-up failed"}
+
+
+def test_new_questions_after_grading_need_a_new_course(grade_tiny, tiny: Course, capsys) -> None:
+    grade_tiny({"a": {}})
+    (tiny.sources / "tiny.py").write_text(tiny_source().replace('"three', '"fourth'))
+    assert main(["--course", str(tiny.folder), "release"]) == 1
+    assert "start another course folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", ["empty", "missing"])
+def test_no_submissions_is_one_message(
+    tiny: Course, tmp_path: Path, capsys: pytest.CaptureFixture, folder: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["--course", str(tmp_path / "new"), "grade", str(tmp_path / folder)]) == 1
+    message = capsys.readouterr().err
+    assert folder in message and "Traceback" not in message
+
+
+# --- putting answers into the instructor's notebook -------------------------------------------------------------
+
+
+def test_our_cells_are_what_they_were_and_added_cells_keep_their_place(tiny: Course) -> None:
+    ours = template(tiny, "tiny")
+    setup, first, test, second = copy.deepcopy(ours.cells[:4])
+    setup.source, test.source, first.source, second.source = "changed", "changed", "one()", "two()"
+    handed_in = [new_code_cell("top()"), second, setup, test, new_code_cell("own()"), first]
+    found = with_answers(ours, new_notebook(cells=handed_in))
+    assert [cell.source for cell in found.cells][:6] == [
+        "top()", ours.cells[0].source, "one()", ours.cells[2].source, "own()", "two()",
+    ]  # fmt: skip
+    assert found.cells[6:] == ours.cells[4:]
+
+
+def test_the_last_copy_of_an_answer_counts_and_the_others_are_executed_before_it(tiny: Course) -> None:
+    setup, first = copy.deepcopy(template(tiny, "tiny").cells[:2])
+    draft = copy.deepcopy(first)
+    draft["id"] = "another"
+    draft.source, first.source = "draft()", "one()"
+    found = with_answers(template(tiny, "tiny"), new_notebook(cells=[setup, draft, first]))
+    assert [(cell.source, grade_id(cell)) for cell in found.cells][1:3] == [("draft()", ""), ("one()", "one-answer")]
+
+
+def test_an_empty_notebook_becomes_the_empty_assignment(tiny: Course) -> None:
+    found = with_answers(template(tiny, "tiny"), new_notebook())
+    assert [cell.source for cell in found.cells] == [cell.source for cell in template(tiny, "tiny").cells]
+
+
+# --- what the assignments import --------------------------------------------------------------------------------
+
+
+def test_close_compares_shapes_and_values() -> None:
+    import torch
+
+    assert coursework.close(torch.ones(2, requires_grad=True), [1, 1])
+    assert not coursework.close([1, 1], 1)
+    assert not coursework.close(float("nan"), float("nan"))
+    assert not coursework.close(1.001, 1) and coursework.close(1.001, 1, tolerance=1e-2)
+
+
+def test_follow_through_uses_right_answers_only_where_the_own_ones_fail() -> None:
+    namespace = {"helper": lambda: "wrong"}
+    tried: list[str] = []
+
+    def check() -> None:
+        tried.append(namespace["helper"]())
+        assert tried[-1] == "right"
+
+    coursework.follow_through(check, namespace, {"helper": lambda: "right"})
+    assert tried == ["wrong", "right"] and namespace["helper"]() == "wrong"
+    with pytest.raises(AssertionError):
+        coursework.follow_through(check, namespace, {})
+
+
+def test_by_hand_switches_functions_and_packages_off() -> None:
+    script = (
+        "from inequality_phenomenon.coursework import by_hand; by_hand('inequality', 'captum')\n"
+        "import inequality_phenomenon as library\n"
+        "for name in ('gini', 'lorenz_curve'):\n"
+        "    try: getattr(library, name)([1.0])\n"
+        "    except NotImplementedError as problem: print(problem)\n"
+        "try: import captum.attr\n"
+        "except ImportError: print('no captum')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "gini is switched off in this assignment: write it by hand",
+        "lorenz_curve is switched off in this assignment: write it by hand",
+        "no captum",
+    ], done.stderr
+
+
+# --- the commands -----------------------------------------------------------------------------------------------
+
+
+def recipe(*arguments: str) -> str:
+    return subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_make_grades_a_folder_or_the_made_up_class() -> None:
+    assert 'classroom --course "classroom" release' in recipe("assignments")
+    assert 'classroom --course "spring" grade "homework"' in recipe("grade", "SUBMISSIONS=homework", "COURSE=spring")
+    made_up = recipe("grade")
+    assert "tests/sample_class.py _build/sample_class" in made_up and '"classroom"' not in made_up
