@@ -2,11 +2,15 @@
 PYTHON = python3
 PROFILE = laptop
 PORT = 8000
+# A class: the course folder, and what was handed in, a folder for each student.
+COURSE = classroom
+SUBMISSIONS =
+SAMPLE = _build/sample_class
 
 BIN = .venv/bin
 CHECKPOINTS = $(if $(ALL),$(sort $(basename $(notdir $(wildcard checkpoints/cifar10-*.yaml)))),$(NAME))
 
-.PHONY: help setup book test train bench serve reference data clean
+.PHONY: help setup book lab pdf site test train assignments grade bench serve reference data clean
 .DEFAULT_GOAL = help
 
 help: ## List the targets
@@ -18,6 +22,16 @@ setup:
 book: setup ## Execute the chapters that changed and build the book (PROFILE=laptop, smoke, full, ...)
 	@$(BIN)/python -m inequality_phenomenon.workflow book --profile $(PROFILE)
 
+lab: setup ## Open the notebooks in JupyterLab, where the scripts are notebooks; 00_playground is for trying things
+	@$(BIN)/jupytext-config --settings-file .venv/etc/jupyter/labconfig/default_setting_overrides.json set-default-viewer python
+	@$(BIN)/jupyter lab notebooks
+
+pdf: book ## Build the book and print it into one PDF (needs a Chromium, and says what to do without)
+	@$(BIN)/python -m inequality_phenomenon.printing
+
+site: book ## Build the book and put all that is published into _build/site
+	@$(BIN)/python -m inequality_phenomenon.publishing
+
 test: setup ## Linters, types, spelling and all tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -28,6 +42,17 @@ test: setup ## Linters, types, spelling and all tests
 train: setup ## Train a checkpoint: NAME=cifar10-resnet18w16-linf8-s0, or ALL=1; goes on where it was stopped
 	@test -n "$(CHECKPOINTS)" || { echo "make train NAME=... or ALL=1; NAME is a file in checkpoints/ without .yaml"; exit 2; }
 	@for name in $(CHECKPOINTS); do $(BIN)/inequality train $$name || exit; done
+
+assignments: setup ## Fetch the data and make the student notebooks, in COURSE=classroom
+	@$(BIN)/python -m inequality_phenomenon.classroom --course "$(COURSE)" release
+
+grade: setup ## Grade SUBMISSIONS=folder into grades.csv of COURSE=classroom; without SUBMISSIONS, a made-up class
+ifdef SUBMISSIONS
+	@$(BIN)/python -m inequality_phenomenon.classroom --course "$(COURSE)" grade "$(SUBMISSIONS)"
+else
+	@$(BIN)/python tests/sample_class.py $(SAMPLE)
+	@$(BIN)/python -m inequality_phenomenon.classroom --course $(SAMPLE) grade $(SAMPLE)/handed_in
+endif
 
 bench: setup ## Speed against the alternatives, as ratios measured now
 	@$(BIN)/python -m benchmarks

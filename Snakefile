@@ -1,7 +1,7 @@
 # The arrows: data -> executed chapters -> book. `make book` runs them; any Snakemake option or executor works as well.
 from pathlib import Path
 
-CHAPTERS = sorted(path.stem for path in Path("notebooks").glob("[0-9]*.py"))
+CHAPTERS = sorted(path.stem for path in Path("notebooks").glob("[0-9]*.py") if not path.stem.startswith("00_"))
 PROFILE = config.get("profile", "laptop")
 
 
@@ -43,7 +43,7 @@ rule execute:
         "notebooks/{nb}.py",
         f"profiles/{PROFILE}.yaml",
         "checkpoints/registry.yaml",
-        files("src/inequality_phenomenon/*.py", "results/**/*"),
+        files("src/inequality_phenomenon/**/*.py", "results/**/*"),
         data=ancient(".cache/cifar10.fetched"),
     output:
         "book/_executed/{nb}.ipynb",
@@ -54,9 +54,25 @@ rule execute:
         "python -m inequality_phenomenon.execution {wildcards.nb} {output} -p profile {params.profile}"
 
 
+# Reads the records that the chapters wrote, so it comes after all of them.
+rule scoreboard:
+    input:
+        rules.chapters.input,
+        files("src/inequality_phenomenon/**/*.py", "results/**/*"),
+    output:
+        "book/_generated/scoreboard.md",
+        "book/_generated/scoreboard_claims.csv",
+        "book/_generated/scoreboard_values.csv",
+    params:
+        profile=PROFILE,
+    shell:
+        "inequality scoreboard --profile {params.profile}"
+
+
 rule build:
     input:
         rules.chapters.input,
+        rules.scoreboard.output,
         files("_config.yml", "_toc.yml", "book/*", "book/static/**/*"),
     output:
         "_build/html/index.html",

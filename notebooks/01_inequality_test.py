@@ -46,7 +46,6 @@ import torch
 from IPython.display import HTML
 
 from inequality_phenomenon import figures, gini, lorenz_curve, top_share
-from inequality_phenomenon.datasets import CIFAR10_CLASSES
 from inequality_phenomenon.measurements import inequality
 from inequality_phenomenon.results import compare, open_run, provenance, table1_cells
 from inequality_phenomenon.statistics import bootstrap_mean
@@ -98,7 +97,7 @@ records.groupby("checkpoint", sort=False)[["global_gini", "regional_gini_sum_of_
 # [fixed in advance](../index.md).
 
 # %%
-cells = table1_cells("global_gini")
+cells = table1_cells("global_gini", run.models)
 resamples = run.profile.bootstrap
 reference = compare(cells, run.reference.get("inequality"), resamples=resamples)
 this_run = compare(cells, records, resamples=resamples)
@@ -106,7 +105,7 @@ figures.comparison_table(
     reference,
     this_run,
     name="1-global",
-    caption="Table 1, CIFAR-10, global Gini index of |attribution|. The paper's ± is printed as published.",
+    caption=f"Table 1, {run.data.title}: global Gini index of |attribution|. The paper's ± is printed as published.",
 )
 
 # %%
@@ -118,13 +117,13 @@ figures.gini_by_epsilon(this_run[resnet], reference[resnet], name="global-gini",
 # sums of absolute values; the figure below shows all five readings.
 
 # %%
-regional_cells = table1_cells("regional_gini_sum_of_absolute")
+regional_cells = table1_cells("regional_gini_sum_of_absolute", run.models)
 figures.comparison_table(
     compare(regional_cells, run.reference.get("inequality"), resamples=resamples),
     compare(regional_cells, records, resamples=resamples),
     name="1-regional",
-    caption=f"Table 1, CIFAR-10, regional Gini index: {run.options['region']}×{run.options['region']} blocks of |attribution|, "
-    "summed over the channels. The paper's blocks are 4×4.",
+    caption=f"Table 1, {run.data.title}: regional Gini index, {run.options['region']}×{run.options['region']} blocks of |attribution|, "
+    f"summed over the channels. The paper's blocks are {run.data.region}×{run.data.region}.",
 )
 
 # %%
@@ -149,11 +148,12 @@ curves = {name: lorenz_curve(found.abs().flatten(1)).mean(0).cpu().numpy() for n
 figures.lorenz_curves(curves, name="lorenz")
 
 # %%
-counts = np.unique([*np.geomspace(1, 3072, 60).astype(int), 154])  # 154: 5 %
+total = run.data.subpixels
+counts = np.unique([*np.geomspace(1, total, 60).astype(int), round(0.05 * total)])
 shares = {
     name: top_share(found.abs().flatten(1), counts.tolist()).mean(0).cpu().numpy() for name, found in maps.items()
 }
-figures.top_share_curves(shares, counts, 3072, name="top-share")
+figures.top_share_curves(shares, counts, total, name="top-share")
 
 # %% [markdown]
 # ## What the maps look like
@@ -164,7 +164,7 @@ figures.top_share_curves(shares, counts, 3072, name="top-share")
 # %%
 first = next(iter(subjects.values()))
 common = sorted(set.intersection(*(set(subject.ids) for subject in subjects.values())), key=first.ids.index)
-labels = {image_id: CIFAR10_CLASSES[int(first.labels[first.ids.index(image_id)])] for image_id in common}
+labels = {image_id: run.data.classes[int(first.labels[first.ids.index(image_id)])] for image_id in common}
 chosen = [next(i for i in common if labels[i] == name) for name in list(dict.fromkeys(labels.values()))[:3]]
 figures.attribution_grid(
     torch.stack([first.images[first.ids.index(i)] for i in chosen]),

@@ -126,7 +126,7 @@ records.groupby(["condition", "checkpoint"], sort=False)[["fooled", "forwards"]]
 budgets = {f"N={count} R={radius}": {"max_count": count, "max_radius": radius} for count, radius in (small, large)}
 areas = run.measure(occluded_area, budgets, models=run.pair, seed=run.seed)
 resamples = run.profile.bootstrap
-figures.area_note(run.reference.get("occluded_area"), areas, resamples=resamples)
+figures.area_note(run.reference.get("occluded_area"), areas, resamples=resamples, total=run.data.pixels)
 
 # %% [markdown]
 # Now the controls, at the primary budget.
@@ -153,7 +153,7 @@ control_records = run.measure(occlusion, controls, models=run.pair, name="contro
 
 # %%
 mean_area = round(areas[areas.condition == largest.rpartition(" ")[0]].area.mean())
-sizes = {f"{area} pixels": {"area": area, "radius": 2} for area in run.options["areas"]}
+sizes = {f"{area} pixels": {"area": area, "radius": run.data.region // 2} for area in run.options["areas"]}
 sizes[f"{largest}, equal area"] = {"area": mean_area, "radius": large[1]}
 places = {"important places": "regional", "random places": "random"}
 fixed = {
@@ -169,7 +169,7 @@ area_records = run.measure(area_occlusion, fixed, models=run.pair, color=color, 
 # The paper's values here are from ImageNet and ResNet-50, at $N = 5$, $R = 10$: only the direction can be compared.
 
 # %%
-cells = [cell for cell in table2_cells({"N=5 R=10": small}) if cell.checkpoint in run.pair]
+cells = [cell for cell in table2_cells({"N=5 R=10": small}, run.models) if cell.checkpoint in run.pair]
 primary_reference = compare(cells, committed, resamples=resamples)
 primary_this_run = compare(cells, records, resamples=resamples)
 figures.comparison_table(
@@ -198,12 +198,12 @@ figures.comparison_table(
 # The ladder under all colours and both budgets. The paper's values are again ImageNet's.
 
 # %%
-cells = table2_cells({"N=5 R=10": small, "N=10 R=20": large})
+cells = table2_cells({"N=5 R=10": small, "N=10 R=20": large}, run.models)
 figures.comparison_table(
     compare(cells, committed, resamples=resamples),
     compare(cells, records, resamples=resamples),
     name="3-table2",
-    caption="Table 2 in its CIFAR-10 form. McNemar's test against the standard model, adjusted over this table.",
+    caption=f"Table 2 on {run.data.title}. McNemar's test against the standard model, adjusted over this table.",
 )
 
 # %% [markdown]
@@ -221,7 +221,8 @@ figures.contrast_table(
     controls_reference,
     controls_this_run,
     name="3-controls",
-    caption="Images fooled, the ℓ∞ model minus the standard one, under the attack and each of its variants.",
+    caption="Images fooled, the ℓ∞ model minus the standard one, under the attack and each of its variants; "
+    f"{primary} unless the row says otherwise.",
 )
 
 # %%
@@ -244,7 +245,7 @@ figures.own_images_note(run.reference.get("own_images"), own_records, everything
 located = run.measure(
     occlusion, {largest: attack[largest]}, models=run.pair, locate=True, name="first_success", seed=run.seed
 )
-figures.first_success_figure(located, name="first-success")
+figures.first_success_figure(located, name="first-success", total=run.data.pixels)
 
 # %% [markdown]
 # ## Figures 1 and 4, drawn again
@@ -302,6 +303,7 @@ figures.occlusion_findings(
     figures.best(published_this_run, published_reference),
     figures.best(controls_this_run, controls_reference),
     robust=robust,
+    placebos=[label for label in labels if "random" in label or label in ("lowest attribution", "image centre")],
 )
 
 # %%

@@ -1,5 +1,6 @@
 """What many tests need: real CIFAR-10 images, and a small model that is really trained on them in a few seconds."""
 
+import json
 import os
 from pathlib import Path
 
@@ -8,9 +9,15 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from inequality_phenomenon import datasets, models, results
 from inequality_phenomenon.datasets import load_cifar10
-from inequality_phenomenon.models import Classifier, build
+from inequality_phenomenon.models import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
+from inequality_phenomenon.profiles import Profile
+from inequality_phenomenon.results import Run
+from inequality_phenomenon.robustness import correct
 from inequality_phenomenon.training import TrainingSettings, train
+
+STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 torch.set_num_threads(1)
@@ -67,3 +74,34 @@ def data_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("INEQUALITY_DATA", str(folder))
     return folder
+
+
+def register(name: str, model: Classifier, folder: Path) -> RegistryEntry:
+    """Save a width-4 network as one of the two and give its entry; nothing about it was measured."""
+    file = folder / f"{name}.safetensors"
+    some = Accuracy(correct=1, n=2)
+    title = {STANDARD: "standard", ROBUST: "ℓ∞ 8/255"}[name]
+    return RegistryEntry(
+        name=name, title=title, architecture="resnet18", arguments={"width": 4}, parameters=1, training={},
+        sha256=save_checkpoint(model, file), test_clean=some, test_robust={"linf 8/255": some}, training_seconds=1, machine="",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def run(trained: Classifier, test_set: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Two registered models, the trained one and a copy with noisy weights, and their common subset of 20 images."""
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(results, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(results, "EXECUTED", tmp_path / "executed")
+    monkeypatch.setattr(datasets, "COMMON_SUBSET", tmp_path / "subset.json")
+    entries = {STANDARD: register(STANDARD, trained, tmp_path)}
+    first = correct(trained, *(part[:300] for part in test_set))
+    generator = torch.Generator().manual_seed(0)
+    for weights in trained.parameters():
+        weights.mul_(1 + 0.1 * torch.randn(weights.shape, generator=generator))
+    entries[ROBUST] = register(ROBUST, trained, tmp_path)
+    both = first & correct(trained, *(part[:300] for part in test_set))
+    (tmp_path / "subset.json").write_text(json.dumps({"ids": both.nonzero().flatten()[:20].tolist()}))
+    monkeypatch.setattr(REGISTRY, "_entries", entries)
+    profile = Profile(name="test", n_images=20, bootstrap=199, chapters={})
+    return Run("test", profile, torch.device("cpu"), 20, 0, (STANDARD, ROBUST), (), {})

@@ -6,16 +6,23 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import torch
+from browser import axe_script, open_chromium, visit
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
+from inequality_phenomenon import gini
 from inequality_phenomenon.datasets import load_cifar10
-from inequality_phenomenon.paths import NOTEBOOKS, ROOT
+from inequality_phenomenon.paths import ROOT
 from inequality_phenomenon.profiles import load_profile
+from inequality_phenomenon.workflow import chapters
 
-CHAPTERS = sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.py"))
+CHAPTERS = chapters()
 
 
 class Page(HTMLParser):
@@ -110,6 +117,124 @@ def test_every_link_inside_the_book_leads_somewhere(book, pages):
 def test_no_page_loads_anything_from_another_host(pages):
     for path, page in pages.items():
         assert not [s for s in page.sources if urlsplit(s).scheme not in ("", "data") or urlsplit(s).netloc], path
+
+
+def test_no_page_is_too_large(pages):
+    sizes = {path.name: path.stat().st_size for path in pages}
+    assert not {name: size for name, size in sizes.items() if size > 3e6}
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_says_how_long_it_runs_and_offers_its_sources(book, pages, chapter):
+    path, page = next((path, page) for path, page in pages.items() if path.stem == chapter)
+    assert re.search(
+        r"Runs in (less than a minute|about \d+ minutes?) with the smoke profile on (a GPU|\d+ CPU threads?)", page.text
+    )
+    offered = [link for link in page.links if Path(link).stem == chapter and Path(link).suffix in (".ipynb", ".py")]
+    assert {Path(link).suffix for link in offered} == {".ipynb", ".py"}
+    script = next(link for link in offered if link.endswith(".py"))
+    assert (path.parent / script).read_text() == (ROOT / "notebooks" / f"{chapter}.py").read_text()
+
+
+def test_without_a_repository_there_are_no_launch_links(pages):
+    assert not [link for page in pages.values() for link in page.links if "mybinder" in link or "colab" in link]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    chromium = open_chromium()
+    yield chromium
+    chromium.quit()
+
+
+@pytest.fixture(scope="module")
+def visits(chromium, pages):
+    """Every page, opened from its file."""
+    script = axe_script()
+    return {path.name: visit(chromium, path, script) for path in pages}
+
+
+@pytest.mark.parametrize("finding", ["errors", "formula_errors", "violations", "too_wide"])
+def test_a_browser_finds_nothing_wrong(visits, finding):
+    found = {name: getattr(seen, finding) for name, seen in visits.items()}
+    assert not {name: problems for name, problems in found.items() if problems}
+
+
+def test_the_pages_ask_for_nothing_but_their_own_files(visits, book):
+    own = (book / "_build" / "html").as_uri()
+    asked = {address for seen in visits.values() for address in seen.requests}
+    assert any("tex-chtml.js" in address for address in asked)
+    assert not {address for address in asked if not address.startswith((own, "data:", "blob:"))}
+
+
+def test_the_search_finds_the_gini_index(chromium, book):
+    chromium.get((book / "_build" / "html" / "search.html").as_uri() + "?q=Gini")
+    found = WebDriverWait(chromium, 30).until(lambda c: c.find_elements("css selector", "#search-results li a"))
+    assert any("01_inequality_test" in link.get_attribute("href") for link in found)
+
+
+def test_a_slider_moves_by_keyboard_and_changes_picture_and_numbers(chromium, pages):
+    page = next(path for path in pages if path.stem == "14_gallery")
+    chromium.get(page.as_uri())
+    figure = chromium.find_element("id", "fig-gallery-maps")
+    slider = figure.find_element("css selector", "input[name=model]")
+
+    def state() -> tuple[str, list[str]]:
+        pictures = [image.get_attribute("src") for image in figure.find_elements("tag name", "img")]
+        shown = [image.is_displayed() for image in figure.find_elements("tag name", "img")]
+        return figure.text, [source for source, seen in zip(pictures, shown, strict=True) if seen]
+
+    last = state()
+    slider.send_keys(Keys.HOME)
+    first = state()
+    assert slider.get_attribute("aria-valuetext") in first[0] and slider.get_attribute("value") == "0"
+    assert len(first[1]) == len(last[1]) == 3 and first[1][1:] != last[1][1:] and first[0] != last[0]
+    slider.send_keys(Keys.END)
+    assert state() == last
+
+
+@pytest.mark.parametrize("values", [[0, 0, 0, 50, 50], [0, 0, 0, 0.1, 100], [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]])
+def test_the_playground_computes_equation_4(chromium, pages, values):
+    chromium.get(next(path for path in pages if path.name == "method.html").as_uri())
+    ours = float(gini(torch.tensor(values, dtype=torch.float64)))
+    assert chromium.execute_script("return gini(arguments[0])", values) == pytest.approx(ours, abs=1e-12)
+    corners = chromium.execute_script("return lorenz(arguments[0])", values)
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(corners))
+    assert 1 - 2 * area == pytest.approx(ours, abs=1e-12)
+
+
+def test_the_playground_follows_keys_and_the_pointer(chromium, pages):
+    chromium.get(next(path for path in pages if path.name == "method.html").as_uri())
+    root = chromium.find_element("id", "gini-playground")
+    result = root.find_element("class name", "gini-result")
+    assert "Gini index 0.3000" in result.text
+    root.find_element("xpath", ".//button[text()='all equal']").click()
+    assert "Gini index 0.0000 of 10 values. The largest one holds 10.0 %" in result.text
+    bars = root.find_elements("css selector", "[role=slider]")
+    bars[0].send_keys(Keys.END)
+    assert bars[0].get_attribute("aria-valuenow") == "100"
+    ours = float(gini(torch.tensor([100.0] + 9 * [50.0])))
+    assert f"Gini index {ours:.4f}" in result.text
+    chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", root)
+    width, height = (bars[9].rect[side] for side in ("width", "height"))
+    ActionChains(chromium).move_to_element_with_offset(bars[9], 0, round(height / 4)).click().perform()
+    assert width > 5 and abs(int(bars[9].get_attribute("aria-valuenow")) - 25) <= 2
+    for bar in bars:
+        bar.send_keys(Keys.HOME)
+    assert result.text == "The Gini index of zeros is not defined."
+
+
+def test_without_scripts_a_slider_shows_its_first_state_and_all_numbers(chromium, pages):
+    chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        chromium.get(next(path for path in pages if path.stem == "14_gallery").as_uri())
+        figure = chromium.find_element("id", "fig-gallery-maps")
+        assert not figure.find_element("class name", "slider-controls").is_displayed()
+        assert [image.is_displayed() for image in figure.find_elements("tag name", "img")].count(True) == 3
+        figure.find_element("tag name", "summary").click()
+        assert len(figure.find_elements("css selector", "tbody tr")) > 3
+    finally:
+        chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
 def test_a_second_run_executes_nothing_again(book):

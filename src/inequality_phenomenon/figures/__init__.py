@@ -3,6 +3,7 @@
 import html
 import re
 from base64 import b64encode
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
@@ -18,22 +19,26 @@ from jaxtyping import Float
 from matplotlib.figure import Figure as MatplotlibFigure
 from torch import Tensor
 
-from .attacks import CLOSE
-from .datasets import common_subset
-from .measurements import Example
-from .models import REGISTRY
-from .results import (
+from ..attacks import CLOSE
+from ..galleries import clipped
+from ..measurements import Example
+from ..models import REGISTRY
+from ..results import (
+    NETWORKS,
+    Cell,
     Compared,
     Contrasted,
     Run,
     compare,
+    dataset_of,
     direction,
     load_reference,
     named,
+    network_of,
     published_values,
     table1_cells,
 )
-from .statistics import Estimate, PairedTest, bootstrap_mean, wilson
+from ..statistics import Difference, Estimate, bootstrap_mean, rate_difference, wilson
 
 plt.rcParams |= {
     "font.size": 11,
@@ -115,15 +120,19 @@ def _saved(figure: MatplotlibFigure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def table(frame: pd.DataFrame, *, name: str, caption: str) -> Shown:
-    """A table with caption and row headers; cells are text that may hold HTML made by this module."""
-    head = "".join(f"<th scope='col'>{column}</th>" for column in frame.columns)
+def table(frame: pd.DataFrame, *, name: str, caption: str, row_classes: Sequence[str] | None = None) -> Shown:
+    """A table with caption and row headers; cells are text that may hold HTML made by this module.
+
+    ``row_classes``: a class attribute for each row, for the style sheet.
+    """
+    head = "".join(f"<th scope='col'>{column}</th>" if column else "<td></td>" for column in frame.columns)
+    opening = [f"<tr class='{classes}'>" for classes in row_classes] if row_classes else ["<tr>"] * len(frame)
     rows = [
-        "<tr>"
-        + "".join(f"<th scope='row'>{v}</th>" if i == 0 else f"<td>{v}</td>" for i, v in enumerate(row))
-        + "</tr>"
-        for row in frame.itertuples(index=False)
+        start + "".join(f"<th scope='row'>{v}</th>" if i == 0 else f"<td>{v}</td>" for i, v in enumerate(row)) + "</tr>"
+        for start, row in zip(opening, frame.itertuples(index=False), strict=True)
     ]
+    if any("class='significant'" in row for row in rows):
+        caption += " An asterisk marks p below 0.05 after Holm's adjustment."
     body = (
         f"<div class='table-scroll' tabindex='0' role='region' aria-label='Table: {name.replace('-', ' ')}'>"
         f"<table id='tab-{name}' class='measured'><caption>{caption}</caption>"
@@ -145,16 +154,32 @@ def number(value: float, percent: bool = False) -> str:
     return f"{100 * value:.1f} %" if percent else f"{value:.3f}"
 
 
-def p_text(p: float | None) -> str:
-    return "" if p is None else f"p < {0.001}" if p < 0.001 else f"p = {p:.3f}"
+def p_text(item: Compared | Contrasted) -> str:
+    """The adjusted p-value; "≤" where the number of resamples allows no smaller one."""
+    p = item.adjusted_p
+    if p is None or item.difference is None:
+        return ""
+    return _p(p, item.difference.at_floor)
 
 
-def difference_text(test: PairedTest | None, adjusted_p: float | None, percent: bool = False) -> str:
+def marked_p(item: Compared | Contrasted) -> str:
+    """For a table: the same, marked where it is below 0.05; ``table`` explains the mark in the caption."""
+    if item.adjusted_p is None or item.adjusted_p >= 0.05:
+        return p_text(item)
+    return f"<b class='significant'>{p_text(item)} *</b>"
+
+
+def _p(p: float, bound: bool = False) -> str:
+    return "p < 0.001" if p < 0.001 else f"p {'≤' if bound else '='} {p:.3f}"
+
+
+def difference_text(item: Compared, percent: bool = False) -> str:
+    test = item.difference
     if test is None:
         return "—"
     scale, digits, unit = (100, 1, " points") if percent else (1, 3, "")
     value, low, high = (f"{scale * v:+.{digits}f}" for v in (test.difference, test.low, test.high))
-    return f"{value}{unit} <small>[{low}, {high}]<br>{p_text(adjusted_p)}</small>"
+    return f"{value}{unit} <small>[{low}, {high}]<br>{marked_p(item)}</small>"
 
 
 def verdict_badge(verdict: str) -> str:
@@ -162,19 +187,28 @@ def verdict_badge(verdict: str) -> str:
 
 
 def _verdict_cell(item: Compared) -> str:
-    """No verdict on a value of another data set that has no direction either."""
-    if item.cell.dataset != "cifar10" and item.cell.baseline is None:
+    """No verdict on a value of another data set or network that has no direction either."""
+    if not item.cell.same_setting and item.cell.baseline is None:
         return "—"
     return verdict_badge(item.verdict)
 
 
-def _verdicts(committed: str, live: str, reference: object, this_run: object) -> str:
+def both_verdicts(committed: str, live: str, reference: object, this_run: object) -> str:
     """One verdict where both runs agree or only one measured; else both, named."""
     if committed == live or not reference:
         return live
     if not this_run:
         return f"{committed} <small>(reference)</small>"
     return f"{committed} <small>(reference)</small><br>{live} <small>(this run)</small>"
+
+
+def _other_setting(cell: Cell) -> str:
+    """Where a published value is from, if not from our data set and network."""
+    return (
+        "ImageNet"
+        if dataset_of(cell.checkpoint) != cell.dataset
+        else NETWORKS.get(str(cell.network), str(cell.network))
+    )
 
 
 def comparison_table(reference: list[Compared], this_run: list[Compared], *, name: str, caption: str) -> Shown:
@@ -194,12 +228,12 @@ def comparison_table(reference: list[Compared], this_run: list[Compared], *, nam
                 "": cell.label,
                 "Paper": published
                 + (f" <small>± {cell.spread:.2f}</small>" if cell.spread else "")
-                + (" <small>ImageNet</small>" if cell.dataset == "imagenet" else ""),
+                + ("" if cell.same_setting else f" <small>{_other_setting(cell)}</small>"),
                 "Reference": text_of(committed.ours, percent),
                 "This run": text_of(live.ours, percent),
-                "Minus standard": difference_text(shown.difference, shown.adjusted_p, percent)
+                "Minus standard": difference_text(shown, percent)
                 + (" <small>(reference)</small>" if shown.difference and shown is committed else ""),
-                "Verdict": _verdicts(_verdict_cell(committed), _verdict_cell(live), committed.ours, live.ours),
+                "Verdict": both_verdicts(_verdict_cell(committed), _verdict_cell(live), committed.ours, live.ours),
             }
         )
     frame = pd.DataFrame(rows)
@@ -257,12 +291,6 @@ def gini_by_epsilon(this_run: list[Compared], reference: list[Compared], *, name
     return show(figure, name=name, caption=caption, alt=f"Dot plot of {title} by model. {words}.")
 
 
-def clipped(maps: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Maps clipped at three standard deviations of their own values: the usual post-processing (paper, A.2)."""
-    bound = 3 * maps.flatten(1).std(1).view(-1, 1, 1, 1)
-    return maps.clamp(-bound, bound)
-
-
 def attribution_grid(
     images: Float[Tensor, "n 3 h w"], maps: dict[str, Float[Tensor, "n 3 h w"]], labels: list[str], *, name: str
 ) -> Shown:
@@ -288,7 +316,7 @@ def attribution_grid(
         "Upper rows: the maps as they are. Lower rows: clipped at three standard deviations, as figures in this field usually are; "
         "clipping hides how far the largest values stand out."
     )
-    alt = f"Grid of {len(images)} CIFAR-10 images ({', '.join(labels)}) and their attribution maps for: {names}; each shown as it is and clipped."
+    alt = f"Grid of {len(images)} images ({', '.join(labels)}) and their attribution maps for: {names}; each shown as it is and clipped."
     return show(figure, name=name, caption=caption, alt=alt, vector=False)
 
 
@@ -350,7 +378,10 @@ def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> 
             capsize=3,
             label=title_of(checkpoint),
         )
-    paper = published_values(table="table1", dataset="cifar10", architecture="resnet18", metric="regional_gini")
+    first = next(iter(estimates))
+    paper = published_values(
+        table="table1", dataset=dataset_of(first), architecture=network_of(first), metric="regional_gini"
+    )
     published = paper.value.astype(float)
     axes.axvspan(published.min(), published.max(), color="#999999", alpha=0.25, label="the paper's regional column")
     axes.set_yticks(
@@ -359,7 +390,9 @@ def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> 
     axes.invert_yaxis()
     axes.set_xlabel("Gini index")
     figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=3)
-    cells = {cell.checkpoint: cell.paper for cell in table1_cells("regional_gini") if cell.checkpoint in estimates}
+    cells = {
+        cell.checkpoint: cell.paper for cell in table1_cells("regional_gini", [first]) if cell.checkpoint in estimates
+    }
     met = {
         reading.replace("regional_gini_", "").replace("_", " "): sum(
             abs(estimates[checkpoint][reading].value - value) <= 0.03 for checkpoint, value in cells.items()
@@ -423,17 +456,13 @@ def models_note(run: Run) -> Shown:
     if run.untrained:
         missing = ", ".join(named(name) for name in run.untrained)
         sentences.append(f"Planned, but not trained yet: {missing}. What needs it is marked as not measured.")
-    deciding = ", ".join(named(name) for name in common_subset()["correct_under"])
-    sentences.append(
-        f"Images: the first {run.n_images} of the common subset, drawn once from the {common_subset()['candidates']} test images "
-        f"that these networks all classify correctly: {deciding}."
-    )
+    sentences.append(run.data.common_note(run.n_images, run.device, named))
     return listed(sentences)
 
 
-def points(test: PairedTest, unit: str = "points") -> str:
-    """A difference with its interval: percentage points of rates, or another unit."""
-    scale, digits = (100, 1) if unit == "points" else (1, 2)
+def points(test: Difference, unit: str = "points") -> str:
+    """A difference with its interval: percentage points of rates, "Gini" for the index, or another unit."""
+    scale, digits = {"points": (100, 1), "Gini": (1, 3)}.get(unit, (1, 2))
     value, low, high = (f"{scale * v:+.{digits}f}" for v in (test.difference, test.low, test.high))
     return f"{value} {unit} [{low}, {high}]"
 
@@ -455,21 +484,34 @@ def contrast_table(
         }
         if live.contrast.expected is not None:
             verdicts = verdict_badge(committed.verdict), verdict_badge(live.verdict)
-            row["Verdict"] = _verdicts(*verdicts, committed.difference, live.difference)
+            row["Verdict"] = both_verdicts(*verdicts, committed.difference, live.difference)
         rows.append(row)
-    return table(pd.DataFrame(rows).fillna("—"), name=name, caption=caption)
+    if not rows:  # no model to compare
+        return listed([f"{caption} Not measured here: no model for it is trained yet."])
+    frame = pd.DataFrame(rows).fillna("—")
+    if not any(item.difference for item in reference):
+        frame = frame.drop(columns="Reference")
+        caption += " There is no reference run of these values yet."
+    return table(frame, name=name, caption=caption)
 
 
 def _contrast_cell(item: Contrasted, unit: str) -> str:
     if item.difference is None:
         return text_of(None)
     value, _, interval = points(item.difference, unit).partition(" [")
-    means = [f"{100 * e.value:.1f} %" if unit == "points" else f"{e.value:.2f}" for e in item.terms]
+    digits = 3 if unit == "Gini" else 2
+    means = [f"{100 * e.value:.1f} %" if unit == "points" else f"{e.value:.{digits}f}" for e in item.terms]
     sums = " − ".join(means) if len(means) == 2 else f"({means[0]} − {means[1]}) − ({means[2]} − {means[3]})"
-    return (
-        f"<strong>{value}</strong> <small>[{interval}<br>{p_text(item.adjusted_p)}, n = {item.difference.n}"
-        f"<br>{sums}</small>"
-    )
+    if item.contrast.weights:
+        sums = _weighted(item.contrast.weights, means)
+    return f"<strong>{value}</strong> <small>[{interval}<br>{marked_p(item)}, n = {item.difference.n}<br>{sums}</small>"
+
+
+def _weighted(weights: Sequence[float], means: Sequence[str]) -> str:
+    """A sum in words, such as "20.0 % − 0.5 × 60.0 %"."""
+    factors = ["" if abs(weight) == 1 else f"{abs(weight):g} × " for weight in weights]
+    signs = ["" if i == 0 and weight > 0 else "− " if weight < 0 else "+ " for i, weight in enumerate(weights)]
+    return " ".join(f"{sign}{factor}{mean}" for sign, factor, mean in zip(signs, factors, means, strict=True))
 
 
 def best(this_run: list[Any], reference: list[Any]) -> list[tuple[Any, str]]:
@@ -487,6 +529,25 @@ def _decided(item: Compared | Contrasted, more: str, less: str, open_: str) -> s
     if item.difference is None or item.adjusted_p is None or item.adjusted_p >= 0.05:
         return open_
     return more if item.difference.difference > 0 else less
+
+
+def _tallies(controls: list[tuple[Contrasted, str]], placebos: Collection[str], robust: str) -> list[str]:
+    """The attack's variants and the placebos, counted apart; each placebo also by itself."""
+    known = [item for item, _ in controls if item.difference]
+    variants = [item for item in known if item.contrast.label not in placebos]
+    others = [(item, source) for item, source in controls if item.difference and item.contrast.label in placebos]
+    sentences = [f"The attack and its variants, {named(robust)}: {_tally(variants)}."] if variants else []
+    if others:
+        sentences.append(
+            f"Placebos, places that the attack would not choose, {named(robust)}: {_tally([item for item, _ in others])}. "
+            + "; ".join(
+                f"{item.contrast.label}{source}: {points(item.difference)}, {p_text(item)}"
+                for item, source in others
+                if item.difference
+            )
+            + "."
+        )
+    return sentences
 
 
 def _tally(items: list[Contrasted]) -> str:
@@ -532,7 +593,7 @@ def _compared_sentence(item: Compared, source: str) -> str:
     verb = "are fooled" if item.cell.column == "fooled" else "fail"
     return (
         f"<strong>{item.cell.label}</strong>{source}: {number(item.ours.value, True)} {verb}, of the standard model "
-        f"{number(base, True)}: {points(item.difference)}, {p_text(item.adjusted_p)}, n = {item.difference.n}. The paper's "
+        f"{number(base, True)}: {points(item.difference)}, {p_text(item)}, n = {item.difference.n}. The paper's "
         f"difference{where} is {paper:+.1f} points. Verdict: {verdict_badge(item.verdict)}"
     )
 
@@ -575,7 +636,7 @@ def noise_pictures(pictures: dict[str, Float[Tensor, "n 3 h w"]], *, name: str, 
         for row in range(count):
             axes[row, column].imshow(images[row].clamp(0, 1).permute(1, 2, 0).cpu().numpy())
             axes[row, column].set_axis_off()
-    alt = f"Grid of {count} CIFAR-10 images in {len(pictures)} versions each: {', '.join(pictures)}."
+    alt = f"Grid of {count} images in {len(pictures)} versions each: {', '.join(pictures)}."
     return show(figure, name=name, caption=caption, alt=alt, vector=False)
 
 
@@ -607,8 +668,12 @@ def noise_findings(
     *,
     robust: str,
     second: str,
+    placebos: Collection[str],
 ) -> Shown:
-    """The chapter's conclusion in sentences made from the numbers. ``second``: the model trained without N-FGSM."""
+    """The chapter's conclusion in sentences made from the numbers.
+
+    ``second``: the model trained without N-FGSM; ``placebos``: the controls whose places the attack would not choose.
+    """
     first = [(i, s) for i, s in primary if i.cell.checkpoint == robust]
     again = [(i, s) for i, s in primary if i.cell.checkpoint == second]
     sentences = [_claim(first, f"{named(robust)} against standard, {len(first)} kinds of noise")]
@@ -620,17 +685,14 @@ def noise_findings(
             f"{named(robust)} in {same} of {len(again)} kinds."
         )
         sentences += [_compared_sentence(*item) for item in again]
-    else:
+    elif dataset_of(second) == dataset_of(robust):
         state = "not measured here" if second in REGISTRY else "not trained yet"
         sentences.append(
             f"{named(second)}: {state}. Until it is measured, an effect of adversarial training cannot be told from "
             "an effect of the uniform noise that N-FGSM trains with."
         )
     sentences += [_where_sentence(*item) for item in where]
-    known = [item for item, _ in controls if item.difference]
-    if known:
-        sentences.append(f"The attack and its controls, {named(robust)}: {_tally(known)}.")
-    return listed(sentences)
+    return listed(sentences + _tallies(controls, placebos, robust))
 
 
 def _where_sentence(item: Contrasted, source: str) -> str:
@@ -649,7 +711,7 @@ def _where_sentence(item: Contrasted, source: str) -> str:
             item, "the choice of places adds more harm to the ℓ∞ model", "the choice of places adds less harm to the ℓ∞ model",
             "no difference between the models in what the choice of places adds is shown",
         )  # fmt: skip
-    p = p_text(item.adjusted_p)
+    p = p_text(item)
     return f"<strong>{item.contrast.label}</strong>{source}: {word} ({points(item.difference)}, {p}, n = {item.difference.n})."
 
 
@@ -830,13 +892,28 @@ def own_images_note(
         rows = pd.DataFrame() if records is None else records[records.condition == condition]
         if not len(rows):
             continue
-        found = {title_of(c): wilson(int(r.fooled.sum()), len(r)) for c, r in _by_model(rows)}
+        outcomes = {c: r.fooled.to_numpy(bool) for c, r in _by_model(rows)}
+        found = {title_of(c): wilson(int(fooled.sum()), len(fooled)) for c, fooled in outcomes.items()}
         words = "; ".join(
             f"{model} {number(e.value, True)} [{number(e.low, True)}, {number(e.high, True)}], n = {e.n}"
             for model, e in found.items()
         )
+        if run.startswith("Own") and len(outcomes) == 2:
+            first, second = outcomes
+            gap = rate_difference(outcomes[second], outcomes[first])
+            words += f"; {title_of(second)} minus {title_of(first)}: {points(gap)}, {_p(gap.p)}, not paired"
         sentences.append(f"{run}, {condition}: {words}.")
     return listed(sentences)
+
+
+def ratios_note(reference: dict[str, Estimate], this_run: dict[str, Estimate]) -> Shown:
+    """The differences of differences as ratios of ratios: above 1, choosing the places multiplies the l_inf model's rate more."""
+    sentences = [
+        f"{run}, {label}: the ratio of the two ratios is {e.value:.2f} [{e.low:.2f}, {e.high:.2f}], n = {e.n}."
+        for run, found in (("Reference run", reference), ("This run", this_run))
+        for label, e in found.items()
+    ]
+    return listed(sentences or ["Ratios of ratios: not measured here."])
 
 
 def occlusion_findings(
@@ -845,18 +922,19 @@ def occlusion_findings(
     controls: list[tuple[Contrasted, str]],
     *,
     robust: str,
+    placebos: Collection[str],
 ) -> Shown:
-    """What the tables of the chapter say about the claim, in sentences made from the numbers."""
+    """What the tables of the chapter say about the claim, in sentences made from the numbers.
+
+    ``placebos``: the controls whose places the attack would not choose.
+    """
     primary = [(i, s) for i, s in primary if i.cell.baseline]
     sentences = [_claim(primary, f"{named(robust)} against standard, primary budget, {len(primary)} colours")]
     sentences += [_compared_sentence(*item) for item in primary]
     claimed = [(i, s) for i, s in published if i.cell.baseline]
     sentences.append(_claim(claimed, f"appendix A.10, {len(claimed)} colours"))
     sentences += [_compared_sentence(*item) for item in claimed]
-    known = [item for item, _ in controls if item.difference]
-    if known:
-        sentences.append(f"The attack and its controls, {named(robust)}: {_tally(known)}.")
-    return listed(sentences)
+    return listed(sentences + _tallies(controls, placebos, robust))
 
 
 def mechanism_findings(
@@ -883,7 +961,7 @@ def mechanism_findings(
     ]
     sentences = [
         f"<strong>The difference.</strong> At the primary budget {named(robust)} {state} than the standard model{source}: "
-        f"{points(item.difference)}, {p_text(item.adjusted_p)}, n = {item.difference.n}.",
+        f"{points(item.difference)}, {p_text(item)}, n = {item.difference.n}.",
         _mechanism("Where", where, "what the map adds over random places"),
         _mechanism("How large", others["size"], "pixels that the largest mask hides", "pixels"),
         _mechanism("How large, at the large budget", others["larger"], "pixels that the largest mask hides", "pixels"),
@@ -937,7 +1015,7 @@ def _mechanism(title: str, found: tuple[Contrasted, str], what: str, unit: str =
     word = _decided(item, "larger for the ℓ∞ model", "smaller for the ℓ∞ model", "no difference is shown")
     if item.difference.low == item.difference.high == 0:
         word = "the same for all images"
-    numbers = f"{points(item.difference, unit)}, {p_text(item.adjusted_p)}, n = {item.difference.n}"
+    numbers = f"{points(item.difference, unit)}, {p_text(item)}, n = {item.difference.n}"
     return f"<strong>{title}.</strong> {what.capitalize()}, ℓ∞ model minus standard{source}: {numbers}: {word}."
 
 

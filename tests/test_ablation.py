@@ -1,0 +1,273 @@
+"""The promise: chapter 04 attributes with the settings that it names, tests the paper's own comparisons, and calls a map
+faithful only if its order does more to the network than a random one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROBUST, STANDARD
+from scipy.stats import binomtest
+from torch import Tensor, nn
+
+from inequality_phenomenon import figures
+from inequality_phenomenon.ablation import (
+    PAPER_SETTINGS,
+    SHARES,
+    VARIANTS,
+    chosen_variants,
+    completeness,
+    deletion_insertion,
+    faithfulness_contrasts,
+    method_contrasts,
+    noise_conditions,
+    patch_conditions,
+    published_leaders,
+)
+from inequality_phenomenon.attacks import noise_outcomes, occlude
+from inequality_phenomenon.attribution import attribute, resolve_options
+from inequality_phenomenon.figures import ablation
+from inequality_phenomenon.inequality import global_gini
+from inequality_phenomenon.measurements import inequality, noise, occlusion
+from inequality_phenomenon.models import Classifier
+from inequality_phenomenon.paths import PUBLISHED_VALUES
+from inequality_phenomenon.results import Run, Subject, compare, contrasted, table3_cells
+
+
+@dataclass
+class Given(Subject):
+    """A subject whose maps are given."""
+
+    given: Tensor | None = None
+
+    def maps(self, method: str = "integrated_gradients", **options: Any) -> Tensor:
+        assert self.given is not None
+        return self.given
+
+
+@pytest.fixture
+def linear(images: Tensor) -> Given:
+    """One class has a linear logit, all others 0; the maps are the exact contributions against the mean colour."""
+    layer = nn.Linear(3072, 10, bias=False)
+    layer.weight.data.zero_()
+    layer.weight.data[3] = 0.02 * torch.randn(3072, generator=torch.Generator().manual_seed(0))
+    model = Classifier(nn.Sequential(nn.Flatten(), layer)).eval().requires_grad_(False)
+    exact = model.normalise(images) * layer.weight[3].view(3, 32, 32)
+    return Given("linear", model, images, torch.full((len(images),), 3), list(range(len(images))), given=exact)
+
+
+# exactness
+
+
+def test_the_completeness_error_falls_with_the_steps(run: Run) -> None:
+    subject = run.subject(STANDARD)
+    errors = [completeness(subject, steps=steps)["completeness_error"].mean() for steps in (2, 10, 50)]
+    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.3 * errors[0]
+
+
+@pytest.mark.parametrize("options", [{"baseline": "black"}, {"baseline": "zero", "space": "pixel"}])
+def test_completeness_compares_with_the_change_of_the_logit(run: Run, options: dict[str, str]) -> None:
+    subject = run.subject(ROBUST)
+    found = completeness(subject, steps=3, **options)
+    logits = [subject.model(inputs) for inputs in (subject.images, torch.zeros_like(subject.images))]
+    change = (logits[0] - logits[1]).gather(1, subject.labels[:, None])[:, 0]
+    total = subject.maps(steps=3, **options).sum((1, 2, 3))
+    assert np.allclose(found["change"], change, atol=1e-4)
+    assert np.allclose(found["completeness_error"], (total - change).abs(), atol=1e-3)
+
+
+# faithfulness
+
+
+def test_no_order_deletes_faster_than_the_exact_contributions(linear: Given) -> None:
+    """For a linear logit the largest contributions are the best subpixels to delete, or insert, at every share."""
+    best, random = (deletion_insertion(linear, order=order) for order in ("top", "random"))
+    for share in SHARES:
+        assert (best[f"deletion_{share}"] < random[f"deletion_{share}"]).all()
+        assert (best[f"insertion_{share}"] > random[f"insertion_{share}"]).all()
+    assert (best["deletion_area"] < random["deletion_area"] / 2).all()
+    assert (best["insertion_area"] > random["insertion_area"] + 0.1).all()
+
+
+def test_the_wrong_order_is_worse_than_a_random_one(linear: Given) -> None:
+    random = deletion_insertion(linear, order="random")
+    assert linear.given is not None
+    linear.given = -linear.given
+    assert (deletion_insertion(linear)["deletion_area"] > random["deletion_area"]).all()
+
+
+@pytest.mark.parametrize("fill", ["mean", "black", "blur"])
+def test_curves_begin_and_end_at_the_image_and_the_fill(run: Run, fill: str) -> None:
+    subject = run.subject(STANDARD)
+    found = deletion_insertion(subject, fill=fill)
+    clean = subject.model(subject.images).softmax(1).gather(1, subject.labels[:, None])[:, 0].numpy()
+    assert np.allclose(found["deletion_0"], clean, atol=1e-4) and np.allclose(found["insertion_100"], clean, atol=1e-4)
+    assert np.allclose(found["deletion_100"], found["insertion_0"])
+    blank = {"mean": subject.model.normalise.mean.expand(1, 3, 32, 32), "black": torch.zeros(1, 3, 32, 32)}
+    if fill in blank:
+        expected = subject.model(blank[fill]).softmax(1)[0, subject.labels]
+        assert np.allclose(found["deletion_100"], expected, atol=1e-4)
+
+
+def test_a_share_deletes_exactly_the_largest_signed_values(linear: Given) -> None:
+    found = deletion_insertion(linear, shares=(10,))
+    assert linear.given is not None
+    exact = linear.given.flatten(1)
+    rest = exact.sum(1) - exact.topk(307).values.sum(1)
+    expected = rest.exp() / (rest.exp() + 9)
+    assert np.allclose(found["deletion_10"], expected, atol=1e-4)
+
+
+def test_an_unknown_order_or_fill_is_refused(linear: Given) -> None:
+    with pytest.raises(ValueError, match="unknown order 'lowest'; known: top, random"):
+        deletion_insertion(linear, order="lowest")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown baseline 'white'"):
+        deletion_insertion(linear, fill="white")  # type: ignore[arg-type]
+
+
+# settings
+
+
+def test_every_variant_is_a_valid_setting() -> None:
+    for options in (PAPER_SETTINGS | VARIANTS).values():
+        resolve_options(**{"method": "integrated_gradients"} | options)
+    with pytest.raises(ValueError, match="unknown variant 'Saliency'; known: Gradient; SmoothGrad squared"):
+        chosen_variants(["Gradient", "Saliency"])
+
+
+def test_attribution_reaches_the_attacks(run: Run) -> None:
+    subject = run.subject(STANDARD)
+    maps = attribute(subject.model, subject.images, subject.labels, "gradient", ids=subject.ids)
+    arguments = (subject.model, subject.images, subject.labels, maps)
+    fooled = noise_outcomes(*arguments, (200,), "type_2", 0, draws=2, ids=subject.ids).fooled
+    found = noise(subject, kind="type_2", budgets=(200,), draws=2, attribution={"method": "gradient"})
+    assert np.allclose(found["failure_200"], fooled[:, 0].double().mean(1))
+    hit = occlude(*arguments, 5, 2, "black", ids=subject.ids)
+    own = occlusion(subject, attribution={"method": "gradient"}, max_count=5, max_radius=2)
+    assert (own["fooled"] == hit.fooled.numpy()).all()
+    assert (own["fooled"] != occlusion(subject, max_count=5, max_radius=2)["fooled"]).any()
+
+
+def test_squares_are_more_unequal(run: Run) -> None:
+    """The exercise: the index of squares is never below that of the values."""
+    maps = run.subject(STANDARD).maps()
+    assert (global_gini(maps.square()) > global_gini(maps)).all()
+
+
+# Table 3
+
+
+def test_table_3_is_carried_over_cell_by_cell() -> None:
+    cells = table3_cells(102, (5, 2))
+    published = pd.read_csv(PUBLISHED_VALUES)
+    assert {cell.id for cell in cells} == set(published[published.table == "table3"].id) and len(cells) == 48
+    measured = {*PAPER_SETTINGS, *noise_conditions(PAPER_SETTINGS)}
+    measured |= set(patch_conditions(PAPER_SETTINGS, (5, 2), ["black", "gray", "white"]))
+    assert {cell.where["condition"] for cell in cells} == measured
+    found = {(cell.where["condition"], cell.checkpoint): cell for cell in cells}
+    assert found["SmoothGrad", ROBUST].paper == 0.98 and found["SmoothGrad", ROBUST].baseline == (STANDARD, 0.75)
+    assert found["GradientShap, type II", STANDARD].paper == pytest.approx(0.547)
+    assert found["Input X Gradient, N=5 R=2 white", ROBUST].paper == pytest.approx(0.632)
+    assert all(cell.baseline is None or cell.paper > cell.baseline[1] for cell in cells)
+
+
+def test_stacked_records_of_table_3_keep_their_tests(run: Run) -> None:
+    """Gini indices are tested by sign flips, images fooled by McNemar's test, though they stand in one table."""
+    settings = {"Input X Gradient": PAPER_SETTINGS["Input X Gradient"]}
+    run.measure(inequality, settings)
+    run.measure(occlusion, patch_conditions(settings, (5, 2), ["black"]))
+    table = pd.concat([run.records["inequality"], run.records["occlusion"]], ignore_index=True)
+    found = {c.cell.id: c for c in compare(table3_cells(102, (5, 2)), table, resamples=199) if c.ours and c.difference}
+    assert set(found) == {"table3.087", "table3.090"}
+    fooled = run.records["occlusion"].pivot(index="image_id", columns="checkpoint", values="fooled")
+    only = [(fooled[a] & ~fooled[b]).sum() for a, b in ((ROBUST, STANDARD), (STANDARD, ROBUST))]
+    expected = binomtest(int(only[0]), int(sum(only))).pvalue if sum(only) else 1.0
+    assert found["table3.090"].difference.p == pytest.approx(expected)
+
+
+def test_the_papers_own_table_names_its_leaders() -> None:
+    found = published_leaders().set_index(["model", "measure"])
+    assert len(found) == 12
+    assert found.loc[("standard", "Gini index"), "leader"] == "SmoothGrad"
+    assert found.loc[("standard", "type II"), "leader"] == "Integrated Gradients"  # 55.5 against 45.0
+    assert found.loc[("standard", "N=5 R=10 black"), "leader"] == "SmoothGrad"  # 32.3 against 31.6
+    assert (found.leader == found.named).sum() == 7
+    assert "in 7 of 12 columns" in ablation.leaders_table(published_leaders(), name="x").text
+
+
+# what the page says
+
+
+def outcomes(standard: np.ndarray, robust: np.ndarray, condition: str, column: str) -> pd.DataFrame:
+    n = len(standard)
+    return pd.DataFrame(
+        {
+            "checkpoint": [STANDARD] * n + [ROBUST] * n,
+            "image_id": [*range(n), *range(n)],
+            "condition": condition,
+            column: np.concatenate([standard, robust]),
+        }
+    )
+
+
+def test_contrasts_have_the_sign_of_the_statement() -> None:
+    rng = np.random.default_rng(0)
+    low, high = rng.normal(0.2, 0.01, 50), rng.normal(0.4, 0.01, 50)
+    areas = [outcomes(low, low, "A", "deletion_area"), outcomes(high, high, "random order", "deletion_area")]
+    failures = [outcomes(high, low, "A, type I", "failure"), outcomes(low, high, "C, type I", "failure")]
+    table = pd.concat([*areas, *failures])
+    rows = faithfulness_contrasts(["A"], {STANDARD: "standard", ROBUST: "robust"})
+    assert [row.label for row in rows][:2] == ["deletion: A, standard", "deletion: A, robust"]
+    found = contrasted(rows[:2], table, resamples=199)
+    assert {item.verdict for item in found} == {"same direction"}
+    stronger = method_contrasts("A", ["C"], {STANDARD: "standard", ROBUST: "robust"}, {", type I": "failure"})
+    assert [row.label for row in stronger] == ["type I: A − C, standard", "type I: A − C, robust"]
+    assert [item.verdict for item in contrasted(stronger, table, resamples=199)] == ["same direction", "contradicted"]
+
+
+def test_findings_count_every_sign() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.6, 0.01, 50), rng.normal(0.7, 0.01, 50)
+    cells = [cell for cell in table3_cells(102, (5, 2)) if cell.column == "global_gini"]
+    tables = [outcomes(a, b, method, "global_gini") for method in list(PAPER_SETTINGS)[:3]]
+    tables.append(outcomes(b, a, list(PAPER_SETTINGS)[3], "global_gini"))
+    table = pd.concat(tables)
+    primary = figures.best(compare(cells, table, resamples=199), compare(cells, None))
+    contrasts = method_contrasts("GradientShap", ["Input X Gradient"], {STANDARD: "standard"}, {"": "global_gini"})
+    none = [(item, "") for item in contrasted(contrasts, None)]
+    same = [(item, "") for item in contrasted(contrasts, table, resamples=199)]
+    text = ablation.ablation_findings(primary, {"It is so": same}, none, none, none).text
+    assert "of 4, confirmed in 3, contradicted in 1, undecided in 0" in text
+    assert "It is so. Of 1 comparisons, confirmed are 0, contradicted 0, undecided 1" in text
+    assert text.count("Not measured here.") == 3
+
+
+def test_figures_and_tables_of_real_records(run: Run) -> None:
+    settings = {name: PAPER_SETTINGS[name] for name in ("Input X Gradient", "Integrated Gradients")}
+    records = run.measure(inequality, settings)
+    panels = {"global Gini index": ("", "global_gini", "index")}
+    shown = ablation.methods_figure(records, list(settings), panels, name="x", resamples=199)
+    means = records.groupby(["condition", "checkpoint"]).global_gini.mean()
+    for name in settings:
+        assert f"{name}, ℓ∞ 8/255: {means[name, ROBUST]:.3f}" in shown.alt
+    higher = sum(means[name, ROBUST] > means[name, STANDARD] for name in settings)
+    assert f"the higher one in {higher} of 2 pairs" in shown.text
+    orders = {name: {"attribution": options} for name, options in settings.items()}
+    curves = run.measure(deletion_insertion, orders | {"random order": {"order": "random"}})
+    shown = ablation.faithfulness_figure(curves, [*settings, "random order"], [0, *SHARES, 100], name="x")
+    assert "deletion, random order: area" in shown.alt and "Best area: standard, deletion:" in shown.text
+    grid = {f"black, {steps} steps": {"baseline": "black", "steps": steps} for steps in (2, 8)}
+    run.measure(completeness, grid)
+    run.measure(inequality, grid, name="grid")
+    text = ablation.completeness_table({}, run.records, name="x", resamples=199).text
+    assert "black, 2 steps" in text and "not measured here" in text and "n = 20" in text
+    assert "black" in ablation.completeness_note(run.records).text
+
+
+def test_maps_are_drawn_for_every_method(run: Run) -> None:
+    subject = run.subject(STANDARD)
+    maps = {STANDARD: {"Gradient": subject.maps("gradient")[:2], "Input X Gradient": subject.maps("gradient")[:2]}}
+    shown = ablation.maps_by_method(subject.images[:2], maps, ["cat", "ship"], name="x")
+    assert "Grid of 2 CIFAR-10 images (cat, ship)" in shown.alt and shown.png

@@ -1,0 +1,375 @@
+"""The promise: chapter 12 sets the text beside the scripts one choice at a time, and says of the published numbers only
+what can be recomputed from them."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROBUST, STANDARD
+from torch import Tensor
+
+from inequality_phenomenon import results
+from inequality_phenomenon.attacks import mask_areas, occlude, patch_centres, patch_mask
+from inequality_phenomenon.attribution import baseline_of, resolve_options
+from inequality_phenomenon.audit import (
+    INDICES,
+    NOISE,
+    OTHER_METHODS,
+    PATCHES,
+    POSITIVE_PRODUCT_OF_NORMALS,
+    PRODUCT_OF_NORMALS,
+    Choice,
+    algorithm_cells,
+    checks,
+    choices,
+    compared_readings,
+    contrasted_choices,
+    first_successes,
+    most_hidden,
+    positive_part,
+    product_null,
+    script_sets,
+    table1_relation,
+)
+from inequality_phenomenon.figures import audit
+from inequality_phenomenon.inequality import REDUCES, gini, global_gini, regional_gini
+from inequality_phenomenon.measurements import inequality, noise
+from inequality_phenomenon.models import REGISTRY
+from inequality_phenomenon.paths import PUBLISHED_VALUES
+from inequality_phenomenon.results import Run, Subject, compare, table1_cells
+from inequality_phenomenon.statistics import holm
+
+
+@dataclass
+class Given(Subject):
+    """A subject whose maps are given."""
+
+    given: Tensor | None = None
+
+    def maps(self, method: str = "integrated_gradients", **options: Any) -> Tensor:
+        assert self.given is not None
+        return self.given
+
+
+def given(run: Run, maps: Tensor) -> Given:
+    subject = run.subject(STANDARD)
+    n = len(maps)
+    return Given(STANDARD, subject.model, subject.images[:n], subject.labels[:n], subject.ids[:n], given=maps)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+# the relation between the two columns
+
+
+def test_the_identity_holds_for_any_map_and_the_half_rule_for_symmetric_ones(run: Run) -> None:
+    skewed = normal(6, 3, 32, 32).exp() - 0.3 * normal(6, 3, 32, 32, seed=1).exp()
+    found = positive_part(given(run, skewed))
+    assert np.allclose(found["identity"], found["positive"], atol=1e-12)
+    assert np.abs(found["half_rule"] - found["positive"]).max() > 0.01
+    half = normal(6, 3, 16, 32)
+    found = positive_part(given(run, torch.cat([half, -half], dim=2)))
+    assert np.allclose(found["half_rule"], found["positive"], atol=1e-12) and (found["share"] == 0.5).all()
+    assert np.allclose(found["among_positive"], found["absolute"], atol=1e-12)
+
+
+def test_columns_of_the_relation_are_the_indices_that_they_name(run: Run) -> None:
+    subject = run.subject(STANDARD)
+    maps, found = subject.maps(), positive_part(subject)
+    assert np.allclose(found["absolute"], global_gini(maps)) and np.allclose(
+        found["share"], inequality(subject)["positive_fraction"]
+    )
+    assert np.allclose(found["positive"], regional_gini(maps, 4, "no_blocks_positive"))
+
+
+def test_the_top_holds_everything_only_if_the_index_counts_heads(run: Run) -> None:
+    equal = torch.zeros(2, 3, 32, 32)
+    equal[:, :, :8] = 1  # a quarter of the subpixels share everything: the index is 3/4
+    assert np.allclose(positive_part(given(run, equal))["held_by_top"], 1)
+    assert (positive_part(given(run, normal(2, 3, 32, 32)))["held_by_top"] < 0.9).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_block_sums_never_exceed_the_index_of_the_map(seed: int) -> None:
+    maps = normal(4, 3, 32, 32, seed=seed) ** (1 + 2 * (seed % 3))
+    for region in (1, 2, 4, 8, 16):
+        assert (regional_gini(maps, region, "sum_of_absolute") <= global_gini(maps) + 1e-12).all()
+    repeated = maps.abs().reshape(4, 3, 8, 4, 8, 4).sum((1, 3, 5)).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    assert torch.allclose(gini(repeated.flatten(1)), regional_gini(maps, 4))  # each pixel given its block's sum
+
+
+def test_the_published_table_follows_the_half_rule() -> None:
+    found = table1_relation()
+    assert len(found) == 25 and (found.published_regional > found.published_global).all()
+    assert found.residual.abs().mean() == pytest.approx(0.0156)
+    standard = found[found.training == "standard"].set_index(["dataset", "architecture"]).residual
+    assert standard.drop(("imagenet", "resnet50")).abs().max() <= 0.0051
+    assert standard["imagenet", "resnet50"] == pytest.approx(0.03)
+
+
+# what chance gives
+
+
+def test_products_of_normal_numbers_have_the_theoretical_indices() -> None:
+    product = (normal(1, 400_000) * normal(1, 400_000, seed=1)).double()
+    assert float(gini(product.abs())) == pytest.approx(PRODUCT_OF_NORMALS, abs=0.003)
+    assert float(gini(product.clamp_min(0))) == pytest.approx(POSITIVE_PRODUCT_OF_NORMALS, abs=0.003)
+    assert pytest.approx(0.5708, abs=1e-4) == PRODUCT_OF_NORMALS
+    assert pytest.approx((1 + PRODUCT_OF_NORMALS) / 2) == POSITIVE_PRODUCT_OF_NORMALS
+
+
+def steps_of(subject: Subject) -> Tensor:
+    start = baseline_of(subject.model, subject.images, subject.ids, resolve_options("integrated_gradients"))
+    return subject.model.normalise(subject.images) - start
+
+
+def test_maps_that_are_such_products_are_not_told_from_the_null(run: Run) -> None:
+    subject = run.subject(STANDARD)
+    found = product_null(given(run, steps_of(subject) * (0.3 + normal(20, 3, 32, 32))))
+    for kind in ("measured", "measured_positive"):
+        assert found[kind].mean() == pytest.approx(found[kind.replace("measured", "normal")].mean(), abs=0.01)
+        assert found[kind].mean() == pytest.approx(found[kind.replace("measured", "shuffled")].mean(), abs=0.01)
+
+
+def test_the_null_sees_heavy_tails_and_dependence_apart(run: Run) -> None:
+    subject = run.subject(STANDARD)
+    step = steps_of(subject)
+    heavy = product_null(given(run, step * normal(20, 3, 32, 32) ** 3))
+    assert (heavy["shuffled"] > heavy["normal"] + 0.1).all()
+    assert heavy["measured"].mean() == pytest.approx(heavy["shuffled"].mean(), abs=0.02)
+    linked = product_null(given(run, step * step * normal(20, 3, 32, 32)))
+    assert (linked["measured"] > linked["shuffled"] + 0.02).all()
+
+
+def test_the_null_keeps_means_and_spreads(run: Run) -> None:
+    """Where the gradient is constant, its null is too: the products are the normal null of the step alone."""
+    step = steps_of(run.subject(STANDARD))
+    found = product_null(given(run, 2.5 * step))
+    assert np.allclose(found["measured"], global_gini(step), atol=1e-5)
+    assert np.allclose(found["shuffled"], found["measured"], atol=1e-5)
+
+
+def test_a_subpixel_at_its_baseline_has_no_null(run: Run) -> None:
+    subject = run.subject(STANDARD)
+    subject.images[0, 0, 0, 0] = 0
+    with pytest.raises(ValueError, match="a subpixel equals its baseline"):
+        product_null(subject, baseline="zero", space="pixel")
+
+
+# Algorithm 1
+
+
+def test_all_masks_find_what_the_search_finds(run: Run) -> None:
+    subject = run.subject(STANDARD)
+    for options in ({}, {"color": "minimum", "positions": "top_pixels"}, {"color": "white"}):
+        found = first_successes(subject, max_count=3, max_radius=4, **options)
+        arguments = (subject.model, subject.images, subject.labels, subject.maps(), 3, 4)
+        hit = occlude(*arguments, ids=subject.ids, locate=True, **{"color": "black"} | options)
+        assert (found["fooled"] == hit.fooled.numpy()).all() and found["fooled"].any()
+        assert (found["area_count_outer"] == torch.where(hit.fooled, hit.area, 0).numpy()).all()
+        single = occlude(*arguments, ids=subject.ids, search="single", **{"color": "black"} | options)
+        assert (found["fooled_largest"] == single.fooled.numpy()).all()
+
+
+def test_the_readings_of_algorithm_1_by_plain_loops(run: Run) -> None:
+    subject = run.subject(ROBUST)
+    found = first_successes(subject, max_count=4, max_radius=4)
+    maps = subject.maps()
+    centres, areas = patch_centres(maps, 4), mask_areas(maps, 4, 4)
+    for i in range(8):
+        fooled = {}
+        for n, r in itertools.product(range(1, 5), range(1, 5)):
+            mask = patch_mask(centres[[i], :n], r, 32, 32)
+            image = torch.where(mask, torch.zeros(1, 3, 1, 1), subject.images[[i]])
+            fooled[n, r] = bool(subject.model(image).argmax() != subject.labels[i])
+        assert found["fooled"][i] == found["fooled_radius_outer"][i] == any(fooled.values())
+        last = None
+        for n in range(1, 5):  # the printed loops: break leaves the inner one only
+            for r in range(1, 5):
+                last = fooled[n, r]
+                if last:
+                    break
+        assert found["fooled_as_printed"][i] == last
+        assert found["fooled_side_r"][i] == any(fooled[n, r] for n, r in fooled if r <= 2)
+        first = next(((n, r) for r in range(1, 5) for n in range(1, 5) if fooled[n, r]), None)
+        assert found["area_radius_outer"][i] == (areas[i, first[0] - 1, first[1] - 1] if first else 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [((10, 4), 624), ((10, 4, 32, 1), 640), ((5, 2), 80), ((10, 20, 224, 16), 16000)]
+)
+def test_the_most_that_a_budget_can_hide(arguments: tuple[int, ...], expected: int) -> None:
+    assert most_hidden(*arguments) == expected
+
+
+@pytest.mark.parametrize(("count", "radius", "region"), [(2, 2, 4), (3, 3, 2), (2, 3, 1), (3, 4, 4)])
+def test_the_most_that_a_budget_can_hide_by_trying_all(count: int, radius: int, region: int) -> None:
+    places = list(itertools.product(range(region // 2, 8, region), repeat=2))
+    sets = torch.tensor(list(itertools.combinations(places, count)))
+    tried = patch_mask(sets, radius, 8, 8).flatten(1).sum(1).max()
+    assert most_hidden(count, radius, 8, region) == tried
+
+
+# one choice at a time
+
+
+def test_every_choice_has_its_records(run: Run) -> None:
+    """Conditions and columns exist, and a condition changes what it says: the two sides are never the same numbers."""
+    few = {"n_images": 3}
+    methods = {label: options | {"steps": 4, "samples": 4} for label, options in OTHER_METHODS.items()}
+    small = {"max_count": 5, "max_radius": 2}
+    tables = [
+        run.measure(inequality, INDICES | methods, **few),
+        run.measure(noise, {label: {"draws": 2} | options for label, options in NOISE.items()}, budgets=(102,), **few),
+        run.measure(first_successes, {label: small | options for label, options in PATCHES.items()}, **few),
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    for rows in choices(102).values():
+        found = contrasted_choices(rows, run.pair, table, resamples=99)
+        assert len(found) == 4 * len(rows) and all(item.difference for item in found)
+        for i, choice in enumerate(rows):
+            assert choice.text != choice.scripts
+            if choice.text[1].startswith(("global", "regional")):
+                assert all(item.difference.difference != 0 for item in found[4 * i : 4 * i + 2]), choice
+    text = audit.differences_table(choices(102), name="x").text
+    assert "a square of side 2r" in text and "k + 1" in text and text.count("50 steps from the mean colour") == 1
+
+
+def outcomes(standard: np.ndarray, robust: np.ndarray, condition: str, column: str) -> pd.DataFrame:
+    n = len(standard)
+    return pd.DataFrame(
+        {
+            "checkpoint": [STANDARD] * n + [ROBUST] * n,
+            "image_id": [*range(n), *range(n)],
+            "condition": condition,
+            column: np.concatenate([standard, robust]),
+        }
+    )
+
+
+def test_a_choice_that_turns_the_gap_is_counted() -> None:
+    low, high = np.arange(100) < 10, np.arange(100) < 60
+    table = pd.concat([outcomes(low, high, "before", "fooled"), outcomes(high, low, "after", "fooled")])
+    rows = [
+        Choice("turned", "text", "scripts", ("before", "fooled"), ("after", "fooled")),
+        Choice("same", "text", "scripts", ("before", "fooled"), ("before", "fooled")),
+    ]
+    found = contrasted_choices(rows, (STANDARD, ROBUST), table, resamples=199)
+    assert found[2] is found[6] is found[7]  # one test, not three, for the same two numbers
+    adjusted = {item.contrast.terms: item for item in found}.values()
+    assert holm([item.difference.p for item in adjusted]) == pytest.approx([item.adjusted_p for item in adjusted])
+    assert [item.verdict for item in found[2:4]] == ["same direction", "contradicted"]
+    assert [item.difference.difference for item in found[:2]] == pytest.approx([0.5, -0.5])
+    text = audit.changes_note({"Table 2": (rows, found)}).text
+    assert "Of 2 changes, 1 move the number" in text
+    assert "changes in 1: turned (scripts): same direction → contradicted." in text
+    none = contrasted_choices(rows, (STANDARD, ROBUST), None, resamples=199)
+    shown = audit.ledger_table(rows, none, found, name="x", caption="c").text
+    assert "10.0 % → <strong>60.0 %" in shown and "no image changes" in shown and "reference" not in shown
+    assert "Not measured here" in audit.ledger_table(rows, none, none, name="x", caption="c").text
+    assert "Not measured here" in audit.changes_note({"Table 2": (rows, none)}).text
+
+
+def test_sets_of_images_are_those_that_all_named_networks_get_right(run: Run) -> None:
+    run.options = {"sets": ["pair", "occlusion"]}
+    assert script_sets(run) == {"two networks": (STANDARD, ROBUST)}  # the ladder is not registered here
+    subject = run.subject(ROBUST, 30, own=(STANDARD, ROBUST))
+    other = run.subject(STANDARD, 30, own=(STANDARD, ROBUST))
+    assert subject.ids == other.ids and len(set(subject.ids)) == 30
+    for name in (STANDARD, ROBUST):
+        found = run.subject(name, 30, own=(STANDARD, ROBUST))
+        assert (found.model(found.images).argmax(1) == found.labels).all()
+    alone = run.subject(STANDARD, 30, own=True)
+    assert [i for i in alone.ids if i in set(subject.ids)] == subject.ids[: len(set(alone.ids) & set(subject.ids))]
+    run.options = {"sets": ["all"]}
+    with pytest.raises(ValueError, match="unknown set of images all; known: pair, occlusion"):
+        script_sets(run)
+
+
+# the published numbers
+
+
+def test_statements_about_the_published_numbers_hold() -> None:
+    found = checks()
+    assert len(found) == 8 and found.holds.all()
+    assert "25 of 25 cells" in set(found.numbers)
+    text = audit.checks_table(found, name="x").text
+    assert text.count("yes") == 8
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "word"),
+    [
+        ("section4.3.131", "60.0", "Random noise"),
+        ("table2.080", "99", "same round number"),
+        ("table2.066", "45", "abstract"),
+        ("table1.011", "0.5", "exceeds the global one"),
+        ("table1.016", "0.82", "to rounding"),
+    ],
+)
+def test_a_statement_fails_with_another_published_number(
+    cell: str, value: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pd.read_csv(PUBLISHED_VALUES, keep_default_na=False)
+    assert (table.id == cell).sum() == 1
+    table.loc[table.id == cell, "value"] = value
+    table.to_csv(tmp_path / "published.csv", index=False)
+    monkeypatch.setattr(results, "PUBLISHED_VALUES", tmp_path / "published.csv")
+    found = checks()
+    assert not found[found.statement.str.contains(word)].holds.any()
+
+
+def test_a_reading_with_the_published_values_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(REGISTRY, "_entries", {})
+    cells = [c for c in table1_cells("regional_gini_sum_of_absolute") if c.label.startswith("ResNet-18")]
+    rng, tables = np.random.default_rng(0), []
+    for cell in cells:
+        columns = {f"regional_gini_{reduce}": rng.normal(0.3, 0.01, 40) for reduce in REDUCES}
+        columns["regional_gini_positive_of_sum"] = rng.normal(cell.paper, 0.01, 40)
+        tables.append(
+            pd.DataFrame({"checkpoint": cell.checkpoint, "image_id": range(40), "condition": "text"} | columns)
+        )
+    found = compared_readings(pd.concat(tables), ["text", "scripts"], resamples=199)
+    assert len(found) == 10 and audit.closeness(found["positive_of_sum", "text"])[0] == 5
+    assert audit.closeness(found["sum_of_absolute", "text"])[::2] == (0, 5)
+    assert math.isnan(audit.closeness(found["positive_of_sum", "scripts"])[1])
+    empty = compared_readings(None, ["text", "scripts"], resamples=199)
+    text = audit.readings_table(empty, found, name="x").text
+    assert "5 of 5" in text and "reference" not in text
+    findings = audit.audit_findings(found, table1_relation(), [], None).text
+    assert "Of 5 combinations of a reading and maps, positive of sum on the maps of the text comes closest" in findings
+
+
+def test_readings_of_algorithm_1_stand_beside_the_black_cells_of_a10() -> None:
+    cells = algorithm_cells({"any": ("large", "fooled"), "printed": ("large", "fooled_as_printed")})
+    assert [cell.paper for cell in cells] == pytest.approx([0.346, 0.604] * 2)
+    assert len({cell.id for cell in cells}) == 4 and cells[3].column == "fooled_as_printed"
+    low, high = np.arange(100) < 35, np.arange(100) < 60
+    table = outcomes(low, high, "large", "fooled").assign(fooled_as_printed=False)
+    found = compare(cells, table, resamples=199)
+    assert [item.verdict for item in found] == ["reproduced", "reproduced", "not reproduced", "not reproduced"]
+
+
+def test_figures_of_real_records(run: Run) -> None:
+    indices = run.measure(inequality, {"text": {}, "scripts": {"preset": "released", "steps": 3}})
+    on_text = indices[indices.condition == "text"]
+    parts, null = run.measure(positive_part), run.measure(product_null)
+    shown = audit.relation_figure(table1_relation(), parts, on_text, name="x")
+    assert "mean absolute error of 0.016 over 25 cells" in shown.text
+    assert f"global {parts[parts.checkpoint == ROBUST].absolute.mean():.3f}" in shown.alt
+    assert "exceed the map's own index on 0 of 40 maps" in audit.relation_note(parts, on_text, resamples=199).text
+    assert "0.571 and 0.785" in audit.null_figure(null, name="x", resamples=199).text
+    gap = null[null.checkpoint == ROBUST].measured.mean() - null[null.checkpoint == STANDARD].measured.mean()
+    assert f"is {gap:+.3f}." in audit.null_note(null).text
+    assert "Published ±" in audit.spread_table(table1_relation(), indices, name="x").text
+    grid = run.measure(first_successes, {"small": {"max_count": 2, "max_radius": 2}})
+    assert "changes the outcome of 0 of 20 images" in audit.loops_note(grid, ["small"]).text
+    assert "60.9 %" in audit.area_table({"N=10 R=4": (624, 1024)}, name="x").text

@@ -1,0 +1,195 @@
+"""The promise: every claim is data with a decision, verdicts follow the fixed rules, and a reason stands where there is none."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROBUST, STANDARD
+
+from inequality_phenomenon import claims as module
+from inequality_phenomenon.claims import Claim, ClassTest, PairedTest, combined, examine, judge, load_claims
+from inequality_phenomenon.models import REGISTRY
+from inequality_phenomenon.paths import CHECKPOINTS, CLAIMS
+from inequality_phenomenon.results import load_whole_reference
+
+RAW = yaml.safe_load(CLAIMS.read_text("utf-8"))
+ALL = load_claims()
+
+
+# the file
+
+
+def test_the_claims_cover_the_papers_sections() -> None:
+    sections = " ".join(claim.section for claim in ALL)
+    for section in ("4.2", "4.3", "4.4", "4.5", "A.3", "A.4", "A.5", "A.6", "A.7", "A.9", "A.10"):
+        assert section in sections
+    assert len({claim.id for claim in ALL}) == len(ALL) >= 20
+    for claim in ALL:
+        assert claim.quote and claim.form and claim.title
+        labels = [test.label for test in claim.tests]
+        assert len(set(labels)) == len(labels), claim.id  # the scoreboard's rows are named by them
+
+
+@pytest.mark.parametrize("claim", ALL, ids=lambda claim: claim.id)
+def test_a_claim_names_networks_that_are_registered_or_planned(claim: Claim) -> None:
+    for test in claim.tests:
+        for name in getattr(test, "checkpoints", ()):
+            assert name in RAW["networks"].values()
+            assert name in REGISTRY or (CHECKPOINTS / f"{name}.yaml").exists(), name
+
+
+@pytest.mark.parametrize("claim", ALL, ids=lambda claim: claim.id)
+def test_a_claim_is_measurable_as_soon_as_its_chapter_has_a_reference(claim: Claim) -> None:
+    """Names of records, conditions and columns agree with what the chapter really writes."""
+    tables = load_whole_reference().get(claim.chapter)
+    if not tables:
+        return
+    for outcome in examine(claim.tests, tables, resamples=99):
+        names = getattr(outcome.test, "checkpoints", ())
+        measured = (
+            set(tables[outcome.test.record].checkpoint) if getattr(outcome.test, "record", "") in tables else set()
+        )
+        if outcome.found is None:
+            assert [name for name in names if name not in REGISTRY or name not in measured], outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda raw: raw["claims"][0].update(colour="red"), "claims.0.colour: Extra inputs are not permitted"),
+        (lambda raw: raw["claims"][0]["tests"][0].update(sign=1), "sign: Extra inputs are not permitted"),
+        (lambda raw: raw["claims"][0]["tests"][0].update(expected=0), "expected"),
+        (lambda raw: raw["claims"][0]["tests"][0].update(kind="magic"), "magic"),
+        (lambda raw: raw["claims"][0].pop("quote"), "claims.0.quote: Field required"),
+        (lambda raw: raw["claims"][0].update(tests=[]), "give tests, or say in untestable why there are none"),
+        (lambda raw: raw["claims"][0].update(untestable="because"), "give tests, or say in untestable"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(change, message: str) -> None:
+    raw = copy.deepcopy(RAW)
+    change(raw)
+    with pytest.raises(ValueError, match=r"claims\.yaml: ") as problem:
+        module._parsed(raw)
+    assert message in str(problem.value)
+
+
+# verdicts
+
+
+def records(standard: float, robust: float, n: int = 200, spread: float = 0.02) -> pd.DataFrame:
+    noise = np.random.default_rng(0).normal(0, spread, (2, n))
+    return pd.DataFrame(
+        {
+            "checkpoint": [STANDARD] * n + [ROBUST] * n,
+            "image_id": [*range(n), *range(n)],
+            "global_gini": np.concatenate([standard + noise[0], robust + noise[1]]),
+        }
+    )
+
+
+def paired(**more: object) -> PairedTest:
+    terms = ((ROBUST, "", "global_gini"), (STANDARD, "", "global_gini"))
+    return PairedTest.model_validate({"label": "x", "record": "r", "terms": terms, "expected": 1} | more)
+
+
+def claim(*tests: PairedTest, name: str = "c", chapter: str = "01_inequality_test") -> Claim:
+    words = {"id": name, "title": "t", "section": "1", "quote": "q", "data": "both", "form": "f", "chapter": chapter}
+    return Claim.model_validate(words | {"tests": [test.model_dump() for test in tests]})
+
+
+@pytest.mark.parametrize(
+    ("standard", "robust", "more", "verdict"),
+    [
+        (0.50, 0.60, {}, "same direction"),
+        (0.60, 0.50, {}, "contradicted"),
+        (0.60, 0.60, {}, "not reproduced"),
+        (0.60, 0.50, {"expected": -1}, "same direction"),
+        (0.58, 0.72, {"paper": 0.15}, "reproduced"),
+        (0.58, 0.64, {"paper": 0.15}, "same direction"),
+        (0.60, 0.60, {"paper": 0.01}, "not reproduced"),  # the size fits, but there is no direction
+        (0.61, 0.60, {"paper": 0.01}, "contradicted"),
+        (0.60, 0.61, {"margin": 0.03, "expected": -1}, "same direction"),  # less than 0.03 above
+        (0.60, 0.65, {"margin": 0.03, "expected": -1}, "contradicted"),
+        (0.60, 0.63, {"margin": 0.03, "expected": -1}, "not reproduced"),
+        (0.60, 0.20, {"weights": (1, -0.5), "expected": -1}, "same direction"),  # less than half
+        (0.60, 0.45, {"weights": (1, -0.5), "expected": -1}, "contradicted"),
+    ],
+)
+def test_the_verdict_on_a_test(standard: float, robust: float, more: dict, verdict: str) -> None:
+    (found,) = examine([paired(**more)], {"r": records(standard, robust)}, resamples=999)
+    assert found.verdict == verdict and found.reason == ""
+    assert found.means == pytest.approx((robust, standard), abs=0.01)
+
+
+def test_the_verdict_on_a_claim_needs_all_its_tests() -> None:
+    same, against, none, full = "same direction", "contradicted", "not reproduced", "reproduced"
+    assert combined([same, same]) == same and combined([full, full]) == full
+    assert combined([full, same]) == same
+    assert combined([against, against]) == against
+    assert combined([same, against]) == combined([same, none]) == combined([against, none]) == none
+    assert combined([same, "not measured here"]) == combined([]) == "not measured here"
+
+
+def test_tests_of_one_chapter_are_adjusted_together_and_others_are_not() -> None:
+    tables = {"r": records(0.5, 0.6)}
+    both = {"01_inequality_test": tables, "02_noise_attack": tables}
+    alone = judge([claim(paired())], both, resamples=499)[0].outcomes[0].adjusted_p
+    same = judge([claim(paired(), name="a"), claim(paired(), name="b")], both, resamples=499)
+    assert [item.outcomes[0].adjusted_p for item in same] == pytest.approx([2 * alone, 2 * alone])
+    apart = judge(
+        [claim(paired(), name="a"), claim(paired(), name="b", chapter="02_noise_attack")], both, resamples=499
+    )
+    assert [item.outcomes[0].adjusted_p for item in apart] == pytest.approx([alone, alone])
+
+
+def test_rates_are_compared_by_mcnemar_and_within_5_points() -> None:
+    table = records(0, 0, n=40).assign(condition="black", fooled=[False] * 40 + [True] * 30 + [False] * 10)
+    test = paired(terms=((ROBUST, "black", "fooled"), (STANDARD, "black", "fooled")), paper=0.70)
+    (found,) = examine([test], {"r": table}, resamples=99)
+    assert found.found.p == pytest.approx(2 * 0.5**30) and found.verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("test", "reason"),
+    [
+        (paired(record="other"), "there is no record “other” yet"),
+        (
+            paired(terms=((ROBUST, "black", "fooled"), (STANDARD, "black", "fooled"))),
+            "no fooled of ℓ∞ 8/255 under “black”",
+        ),
+        (paired(terms=((ROBUST, "", "x"), (STANDARD, "", "x"))), "the record has no x of ℓ∞ 8/255"),
+        (
+            paired(terms=((ROBUST, "", "global_gini"), ("cifar10-resnet18w16-never-s0", "", "global_gini"))),
+            "not trained yet: ",
+        ),
+    ],
+)
+def test_what_is_missing_is_named(test: PairedTest, reason: str) -> None:
+    (found,) = examine([test], {"r": records(0.5, 0.6)}, resamples=99)
+    assert found.found is None and found.verdict == "not measured here" and reason in found.reason
+    (judged,) = judge([claim(test)], {"01_inequality_test": {"r": records(0.5, 0.6)}}, resamples=99)
+    assert judged.verdict == "not measured here" and judged.reason == found.reason
+
+
+def test_a_claim_without_a_test_says_why() -> None:
+    background = next(claim for claim in ALL if claim.untestable)
+    (judged,) = judge([background], {})
+    assert judged.verdict == "not measured here" and judged.reason == background.untestable
+
+
+def test_the_worked_example_is_computed_not_copied() -> None:
+    (example,) = [claim for claim in ALL if claim.id == "l0"]
+    (judged,) = judge([example], {})
+    values = [outcome.found.value for outcome in judged.outcomes]
+    assert values == pytest.approx([0.4, 0.4, 0.6, (5 + 1 - 2 * (2 * 1 + 1000) / 1001) / 5])  # Equation 4 by hand
+    assert judged.verdict == "reproduced"
+    wrong = example.tests[2].model_copy(update={"paper": 0.7})
+    assert examine([wrong], {})[0].verdict == "not reproduced"
+
+
+def test_the_class_claims_use_the_papers_kinds() -> None:
+    (animals,) = [claim for claim in ALL if claim.id == "animals"]
+    (test,) = animals.tests
+    assert isinstance(test, ClassTest) and (len(test.above), len(test.below)) == (6, 4)

@@ -1,0 +1,147 @@
+"""The promise: classes are compared as the chapter says, and its examples follow the rule."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROBUST, STANDARD
+
+from inequality_phenomenon.claims import examine
+from inequality_phenomenon.classes import ANIMALS, OBJECTS, class_examples, class_inequality, class_tests
+from inequality_phenomenon.datasets import CIFAR10_CLASSES
+from inequality_phenomenon.figures.classes import (
+    class_dots,
+    class_findings,
+    class_table,
+    example_grid,
+    ranked,
+)
+from inequality_phenomenon.inequality import global_gini
+from inequality_phenomenon.results import Run, by_class
+from inequality_phenomenon.statistics import bootstrap_classes, class_difference, class_ranks, rank_agreement
+
+REGIONAL = "regional_gini_sum_of_absolute"
+
+
+def made_up(shift: float, n: int = 12, noise: float = 0.01) -> pd.DataFrame:
+    """Ten classes; animals ``shift`` above objects; the regional index follows the global one."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for checkpoint, label in itertools.product((STANDARD, ROBUST), range(10)):
+        level = 0.6 + 0.002 * label + (shift if CIFAR10_CLASSES[label] in ANIMALS else 0)
+        values = level + noise * rng.standard_normal(n)
+        ids = range(label * n, label * n + n)
+        frames.append(
+            pd.DataFrame({"checkpoint": checkpoint, "image_id": ids, "label": label, "global_gini": values,
+                          REGIONAL: values - 0.3})
+        )  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+# statistics
+
+
+def test_the_classes_are_those_of_cifar10() -> None:
+    assert sorted(ANIMALS + OBJECTS) == sorted(CIFAR10_CLASSES)
+
+
+def test_resampled_class_means_have_the_spread_of_a_mean() -> None:
+    rng = np.random.default_rng(1)
+    classes = {"a": rng.normal(0, 1, 400), "b": rng.normal(5, 2, 100)}
+    resampled = bootstrap_classes(classes, resamples=4000)
+    assert resampled.shape == (2, 4000)
+    for row, values in zip(resampled, classes.values(), strict=True):
+        assert row.mean() == pytest.approx(values.mean(), abs=0.02)
+        assert row.std() == pytest.approx(values.std() / len(values) ** 0.5, rel=0.06)
+
+
+def test_ranks_are_certain_where_classes_are_far_apart_and_not_where_they_are_alike() -> None:
+    rng = np.random.default_rng(2)
+    classes = {"low": rng.normal(0, 1, 50), "high": rng.normal(9, 1, 50), "also high": rng.normal(9, 1, 50)}
+    ranks = class_ranks(classes, resamples=999)
+    assert (ranks["low"].value, ranks["low"].low, ranks["low"].high) == (3, 3, 3)
+    assert {ranks["high"].value, ranks["also high"].value} == {1, 2}
+    assert (ranks["high"].low, ranks["high"].high) == (1, 2)
+
+
+def test_the_class_test_is_the_exact_permutation_test() -> None:
+    table = made_up(0.05)
+    groups = [
+        {n: v for n, v in by_class(table, ROBUST, "global_gini").items() if n in names} for names in (ANIMALS, OBJECTS)
+    ]
+    found = class_difference(*groups, resamples=999)
+    means = {n: v.mean() for group in groups for n, v in group.items()}
+    observed = np.mean([means[n] for n in ANIMALS]) - np.mean([means[n] for n in OBJECTS])
+    assert found.difference == pytest.approx(observed) and found.low < observed < found.high and found.n == 120
+    larger = sum(
+        np.mean([means[n] for n in split]) - np.mean([v for n, v in means.items() if n not in split])
+        >= observed - 1e-12
+        for split in itertools.combinations(means, 6)
+    )
+    assert larger == 1 and found.p == pytest.approx(2 / 210)
+
+
+def test_rank_agreement_sees_agreement_opposition_and_chance() -> None:
+    rng = np.random.default_rng(3)
+    first = {str(i): i + rng.normal(0, 0.1, 30) for i in range(8)}
+    same = rank_agreement(first, {n: 2 * v for n, v in first.items()}, resamples=999)
+    assert (same.difference, same.low, same.high) == pytest.approx((1, 1, 1)) and same.p < 0.01
+    opposite = rank_agreement(first, {n: -v for n, v in first.items()}, resamples=999)
+    assert opposite.difference == pytest.approx(-1)
+    chance = {str(i): place + rng.normal(0, 0.1, 30) for i, place in enumerate([3, 7, 0, 5, 2, 6, 1, 4])}
+    assert rank_agreement(first, chance, resamples=999).p > 0.2
+
+
+# the chapter
+
+
+@pytest.mark.parametrize(
+    ("shift", "verdict"), [(0.05, "same direction"), (-0.05, "contradicted"), (0.0, "not reproduced")]
+)
+def test_animals_and_objects_get_every_verdict(shift: float, verdict: str) -> None:
+    tables = {"class_inequality": made_up(shift)}
+    primary, secondary = class_tests(STANDARD, ROBUST)
+    animals, agreement = examine(primary, tables, resamples=999)
+    assert animals.verdict == verdict and agreement.verdict == "same direction"
+    assert len(secondary) == 4 and all(o.found for o in examine(secondary, tables, resamples=199))
+    text = class_findings(tables["class_inequality"], [STANDARD, ROBUST], [animals, agreement], resamples=199).text
+    assert verdict in text and "highest for" in text
+
+
+def test_a_class_without_images_is_named_and_nothing_is_shown_for_it() -> None:
+    table = made_up(0.05)
+    table = table[table.label != CIFAR10_CLASSES.index("cat")]
+    animals, _ = examine(class_tests(STANDARD, ROBUST)[0], {"class_inequality": table}, resamples=99)
+    assert animals.verdict == "not measured here" and animals.reason == "fewer than two images of cat"
+    assert "cat" not in class_table(None, table, ROBUST, "global_gini", name="t", resamples=99).html
+
+
+def test_tables_and_figures_are_in_the_order_of_the_means() -> None:
+    table = made_up(0.05)
+    order = list(ranked(table, ROBUST, "global_gini", 99))
+    means = table[table.checkpoint == ROBUST].groupby("label").global_gini.mean().sort_values(ascending=False)
+    assert order == [CIFAR10_CLASSES[label] for label in means.index]
+    shown = class_table(table, table, ROBUST, "global_gini", name="t", resamples=99).html
+    assert [shown.index(f"<th scope='row'>{name}</th>") for name in order] == sorted(
+        shown.index(f"<th scope='row'>{name}</th>") for name in order
+    )
+    figure = class_dots(table, [STANDARD, ROBUST], name="d", resamples=99)
+    assert f"highest for {order[0]}" in figure.text and f"lowest for {order[-1]}" in figure.text
+
+
+def test_the_record_is_that_of_the_maps_and_the_examples_follow_the_rule(run: Run) -> None:
+    subject = run.subject(ROBUST)
+    table = run.measure(class_inequality, seed=0)
+    rows = table[table.checkpoint == ROBUST]
+    assert np.allclose(rows.global_gini, global_gini(subject.maps(seed=0)))
+    assert rows.label.tolist() == subject.labels.tolist()
+    means = rows.groupby("label").global_gini.mean()
+    typical, highest, low_typical, lowest = class_examples(subject, table, "global_gini", seed=0)
+    assert (highest.value, lowest.value) == (rows.global_gini.max(), rows.global_gini.min())
+    for example, label in ((typical, means.idxmax()), (low_typical, means.idxmin())):
+        own = sorted(rows[rows.label == label].global_gini)
+        assert example.label == CIFAR10_CLASSES[label] and example.value == own[(len(own) - 1) // 2]
+    assert (highest.image == subject.images[subject.ids.index(highest.image_id)]).all()
+    shown = example_grid({"global_gini": [typical, highest, low_typical, lowest]}, ROBUST, name="g")
+    assert f"highest image: {highest.label}, {highest.value:.3f}" in shown.alt

@@ -1,0 +1,223 @@
+"""Promise: chapter 10 shows the registry, the measurements and what is missing as they are, and words every outcome."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from inequality_phenomenon import accuracy, models, verification
+from inequality_phenomenon.accuracy import attack_contrasts, findings, planned_models, training_log
+from inequality_phenomenon.figures import models as chapter
+from inequality_phenomenon.models import REGISTRY, Accuracy, RegistryEntry, build, save_checkpoint
+from inequality_phenomenon.paths import CHECKPOINTS, PROFILES
+from inequality_phenomenon.profiles import Profile, load_profile
+from inequality_phenomenon.results import Run, contrasted, stacked
+from inequality_phenomenon.robustness_flags import FLAGS
+from inequality_phenomenon.training import load_settings
+
+STANDARD, LINF8, SEEDED = (f"cifar10-resnet18w16-{end}" for end in ("standard-s0", "linf8-s0", "linf8-s1"))
+L2 = "cifar10-resnet18w16-l2_0.5-s0"
+N = 40
+
+
+def entry(name: str, folder: Path, clean: int, robust: dict[str, int]) -> RegistryEntry:
+    norm, epsilon = {"standard": ("none", 0.0), "linf8": ("linf", 8 / 255), "l2_0.5": ("l2", 0.5)}[name.split("-")[2]]
+    model = build("resnet18", width=4)
+    return RegistryEntry(
+        name=name, title={STANDARD: "standard", L2: "ℓ2 0.5"}.get(name, "ℓ∞ 8/255"), architecture="resnet18",
+        arguments={"width": 4}, parameters=12345, training={"norm": norm, "epsilon": epsilon, "cutout": 0, "seed": 0},
+        sha256=save_checkpoint(model, folder / f"{name}.safetensors"), test_clean=Accuracy(correct=clean, n=10_000),
+        test_robust={threat: Accuracy(correct=k, n=10_000) for threat, k in robust.items()}, training_seconds=90, machine="a <small> one",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, RegistryEntry]:
+    for module in (models, accuracy, verification, chapter):
+        monkeypatch.setattr(module, "CHECKPOINTS", tmp_path)
+    entries = {
+        L2: entry(L2, tmp_path, 8000, {"l2 0.5": 6000, "linf 8/255": 1500}),
+        LINF8: entry(LINF8, tmp_path, 7000, {"linf 8/255": 4200}),
+        SEEDED: entry(SEEDED, tmp_path, 6000, {"linf 8/255": 4300}),
+        STANDARD: entry(STANDARD, tmp_path, 9000, {"linf 8/255": 0}),
+    }
+    for name in entries:
+        log = pd.DataFrame({"epoch": [1, 2, 3], "loss": 1.0, "clean": [0.3, 0.6, 0.7]})
+        (log if name == STANDARD else log.assign(pgd10=[0.2, 0.4, 0.3])).to_csv(tmp_path / f"{name}.csv", index=False)
+    monkeypatch.setattr(REGISTRY, "_entries", entries)
+    return entries
+
+
+def evidence(name: str, threat: str, robust: int, **changes) -> pd.DataFrame:
+    """A record as ``pgd_evaluation`` makes them: ``robust`` of N images survive, 35 are right as they are."""
+    columns = {
+        "training_mode": False, "takes_gradients": False, "probabilities": False, "deviation": 0.0, "zero_gradient": False,
+        "one_step": np.arange(N) < robust + 2, "robust": np.arange(N) < robust, "clean": np.arange(N) < 35,
+        "relative_distance": 1.0, "outside": 0.0, "unlimited": False,
+    }  # fmt: skip
+    table = pd.DataFrame({"checkpoint": name, "image_id": range(N), "condition": f"PGD-20, {threat}"})
+    return table.assign(**columns | changes)
+
+
+def attacked(name: str, robust: int, square: int = 0, n: int = N) -> pd.DataFrame:
+    """A record as ``auto_attack_evaluation`` makes them."""
+    fooled = ["nothing"] * robust + ["square"] * square + ["apgd-ce"] * (35 - robust - square) + ["clean"] * (N - 35)
+    table = pd.DataFrame(
+        {"checkpoint": name, "image_id": range(N), "condition": "AutoAttack, linf 8/255", "fooled_by": fooled}
+    )
+    return table.assign(robust=table.fooled_by == "nothing", distance=0.0)[:n]
+
+
+@pytest.fixture
+def tables() -> dict[str, pd.DataFrame]:
+    pgd = [evidence(LINF8, "linf 8/255", 17), evidence(STANDARD, "linf 8/255", 0), evidence(L2, "l2 0.5", 24)]
+    return {"pgd_evaluation": pd.concat(pgd, ignore_index=True), "auto_attack_evaluation": attacked(LINF8, 12)}
+
+
+def text(shown) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", shown.html))
+
+
+def row_of(shown, start: str) -> str:
+    (row,) = [row for row in re.findall(r"<tr>.*?</tr>", shown.html) if re.sub(r"<[^>]+>", "", row).startswith(start)]
+    return re.sub(r"<[^>]+>", " ", row)
+
+
+# ---------------------------------------------------------------- tables and figures
+
+
+def test_the_accuracy_table_has_the_registry_and_this_run(registry, tables) -> None:
+    shown = chapter.accuracy_table(tables["pgd_evaluation"], name="t")
+    for value in ("70.0 %", "42.0 %", "87.5 %", "42.5 %", "n = 10000", f"n = {N}"):
+        assert value in row_of(shown, "ℓ∞ 8/25570.0 %")
+    assert row_of(shown, "ℓ∞ 8/255, seed 1").count("not measured here") == 3
+    assert row_of(shown, "standard").count("—") == 2  # it has no budget of its own
+    l2 = row_of(shown, "ℓ2 0.5")
+    assert "60.0 %" in l2 and "15.0 %" in l2 and l2.count("not measured here") == 2
+    assert "In 5 of 6 cells the reference value lies in this run's 95 % interval" in text(shown)
+
+
+def test_auto_attack_is_compared_with_pgd_on_the_same_images(registry, tables) -> None:
+    tables["auto_attack_evaluation"] = attacked(LINF8, 12, n=30)
+    rows = attack_contrasts([STANDARD, LINF8])
+    this_run = contrasted(rows, stacked(tables, ["pgd_evaluation", "auto_attack_evaluation"]), resamples=199)
+    none = contrasted(rows, None)
+    shown = chapter.auto_attack_table(none, this_run, tables["auto_attack_evaluation"], name="t")
+    found = row_of(shown, "ℓ∞ 8/255, attacked at ℓ∞ 8/255")
+    assert "40.0 %" in found and "-16.7 points" in found and "n = 30" in found and "40.0 % − 56.7 %" in found
+    assert "APGD-CE 18, APGD-T 0, FAB-T 0, Square 0" in found
+    assert row_of(shown, "standard, attacked").count("not measured here") == 3
+    words = text(chapter.model_findings(none, this_run, [{}, tables]))
+    assert "40.0 % [24.6, 57.7] under AutoAttack, 56.7 % under PGD-20 on the same 30 images" in words
+    assert "standard, ℓ∞ 8/255 : AutoAttack is not measured here" in words
+
+
+@pytest.mark.parametrize(
+    ("square", "outcome"), [(0, "0 raised"), (3, "1 raised: Black box beats gradients, ℓ∞ 8/255, AutoAttack")]
+)
+def test_flags_are_shown_where_they_are_raised(registry, tables, square: int, outcome: str) -> None:
+    tables["auto_attack_evaluation"] = attacked(LINF8, 12, square)
+    assert len(findings(tables)) == 3 * (len(FLAGS) - 1) + 1
+    shown = chapter.flags_table({}, tables, name="t")
+    last = row_of(shown, FLAGS[-1].name)
+    assert ("not raised" in last) == (square == 0) and "not measured here" in last
+    assert ("7.5 %" in last and "ℓ∞ 8/255 (AutoAttack, ℓ∞ 8/255)" in last) == (square > 0)
+    assert outcome in text(chapter.model_findings([], [], [{}, tables]))
+    assert ("Black box beats gradients (AutoAttack, ℓ∞ 8/255)" in text(chapter.model_cards(tables))) == (square > 0)
+
+
+def test_every_registered_model_has_a_card_with_its_facts(registry, tables) -> None:
+    html = chapter.model_cards(tables).html
+    cards = dict(re.findall(r"<details class='model-card' id='card-(.+?)'>(.*?)</details>", html))
+    assert list(cards) == [STANDARD, LINF8, L2, SEEDED]  # the ladder first
+    for name, card in cards.items():
+        plain = re.sub(r"<[^>]+>", "", card)
+        facts = registry[name]
+        for fact in (
+            name,
+            facts.sha256,
+            "12,345 parameters",
+            "a &lt;small&gt; one",
+            f"inequality verify {name}",
+            "2 minutes",
+        ):
+            assert fact in plain, fact
+        assert f"{100 * facts.test_clean.rate:.1f} %" in plain
+    assert "floor 65 %: met" in cards[LINF8] and "floor 39 %: met" in cards[LINF8]
+    assert "floor 65 %: missed" in cards[SEEDED] and "not checked here" in cards[SEEDED]
+    assert "none: standard training" in cards[STANDARD] and "8 of 9 checked" in cards[STANDARD]
+    assert "Trained against</th><td>ℓ2 0.5" in cards[L2] and "cutout" not in cards[L2]
+
+
+def test_findings_name_a_missed_floor_and_a_broken_ladder(registry) -> None:
+    words = text(chapter.model_findings([], [], [{}, {}]))
+    assert "Met by 3 of the 4 models that have one; missed by ℓ∞ 8/255, seed 1" in words
+    assert "clean accuracy falls and robust accuracy rises at every step" in words
+    registry[STANDARD] = registry[STANDARD].model_copy(update={"test_clean": Accuracy(correct=6000, n=10_000)})
+    assert "clean accuracy does not fall and robust" in text(chapter.model_findings([], [], [{}, {}]))
+
+
+def test_training_curves_tell_the_end_and_the_deepest_fall(registry) -> None:
+    shown = chapter.training_curves([STANDARD, LINF8], name="t")
+    assert "standard: clean 70.0 %; ℓ∞ 8/255: clean 70.0 %, PGD-10 at its own ε 30.0 %" in shown.alt
+    assert "leaves 75.0 % of the best epoch so far (ℓ∞ 8/255)" in shown.text
+    assert "deepest" not in chapter.training_curves([STANDARD], name="t").text
+    assert "No such model" in chapter.training_curves([], name="t").text
+
+
+def test_the_trade_off_is_that_of_the_registry(registry, tables) -> None:
+    shown = chapter.trade_off_figure(chapter.registered(), tables["auto_attack_evaluation"], name="t")
+    assert "standard: 90.0 % clean, 0.0 % robust" in shown.alt
+    assert "ℓ∞ 8/255: 70.0 % clean, 42.0 % robust, 30.0 % under AutoAttack (n = 40)" in shown.alt
+    assert (
+        "(standard) to the most robust one (ℓ∞ 8/255, seed 1): 30.0 points of clean accuracy less, 43.0" in shown.text
+    )
+    assert "AutoAttack" not in chapter.trade_off_figure(chapter.registered(), None, name="t").alt
+
+
+# ---------------------------------------------------------------- what is planned
+
+
+def test_planned_models_are_those_that_somebody_asks_for_and_the_registry_lacks() -> None:
+    planned = planned_models()
+    asked = {path.stem for path in CHECKPOINTS.glob("cifar10-*.yaml")}
+    for path in PROFILES.glob("*.yaml"):
+        for number, values in load_profile(path.stem).chapters.items():
+            asked |= {name for name in values.models if name.startswith("cifar10-")}
+            assert all(number[:2] in planned[name] for name in values.models if name in planned)
+    assert set(planned) == asked - set(REGISTRY)
+
+
+def test_a_planned_model_is_listed_without_a_number(registry, tmp_path: Path) -> None:
+    planned = "cifar10-resnet18w16-linf4-s0"
+    assert planned not in registry
+    assert row_of(chapter.planned_table(name="t"), planned).split()[1:3] == ["not", "written"]
+    (tmp_path / f"{planned}.yaml").write_text("title: planned\n")
+    assert row_of(chapter.planned_table(name="t"), planned).split()[1] == "written"
+    assert planned not in chapter.model_cards({}).html
+
+
+def test_without_a_plan_there_is_no_table(registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(accuracy, "PROFILES", tmp_path)
+    assert "Every planned model is trained" in chapter.planned_table(name="t").text
+
+
+# ---------------------------------------------------------------- the shipped files
+
+
+@pytest.mark.parametrize("name", list(REGISTRY))
+def test_the_log_of_a_shipped_model_ends_where_its_training_did(name: str) -> None:
+    log, settings = training_log(name), load_settings(name)
+    assert 0 < log.clean.iloc[-1] <= 1 and len(log) <= settings.epochs
+    assert ("pgd10" in log) == (settings.threat is not None)
+
+
+def test_the_note_says_what_this_run_measures(registry) -> None:
+    profile = Profile(name="test", n_images=N, bootstrap=199, chapters={})
+    run = Run("test", profile, torch.device("cpu"), N, 0, (STANDARD,), (), {})
+    words = text(chapter.subjects_note(run))
+    assert "Measured in this run: standard." in words and f"the first {N} of the 10,000 test images" in words
+    assert "Registered: 4 models." in words and "Planned, but not trained yet" in words

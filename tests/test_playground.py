@@ -1,0 +1,34 @@
+"""The promise: the playground's pictures follow its controls, without a browser as well as with one."""
+
+import runpy
+
+import pytest
+
+from inequality_phenomenon.paths import NOTEBOOKS
+
+
+@pytest.fixture(scope="module")
+def playground():
+    return runpy.run_path(str(NOTEBOOKS / "00_playground.py"))
+
+
+@pytest.mark.parametrize(
+    ("control", "value"),
+    [
+        ("number", 7),
+        ("network", "cifar10-resnet18w16-linf8-s0"),
+        ("method", "input_x_gradient"),
+        ("budget", 500),
+        ("kind", "type_2"),
+        ("positions", "lowest"),
+        ("color", "white"),
+        ("count", 7),
+        ("radius", 3),
+    ],
+)
+def test_every_control_changes_the_pictures(playground, control, value):
+    before = playground["picture_box"].value
+    assert before.count("<img") == 5
+    playground["controls"][control].value = value
+    after = playground["picture_box"].value
+    assert after != before and after.count("<img") == 5

@@ -1,0 +1,305 @@
+"""The promise: every published value has a row and a verdict, and every summary number comes from the records."""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROBUST, STANDARD
+from scipy import stats
+
+from inequality_phenomenon import results, scoreboard
+from inequality_phenomenon.claims import load_claims
+from inequality_phenomenon.cli import BEGIN, END
+from inequality_phenomenon.figures import headline_markdown
+from inequality_phenomenon.figures.scoreboard import counts_markdown, page
+from inequality_phenomenon.paths import BOOK, NOTEBOOKS, ROOT
+from inequality_phenomenon.profiles import Profile
+from inequality_phenomenon.results import (
+    a10_cells,
+    load_whole_reference,
+    published_tables,
+    published_values,
+    table1_cells,
+)
+from inequality_phenomenon.scoreboard import (
+    CHAPTERS,
+    CLAIMS_CSV,
+    MISSING,
+    VALUES_CSV,
+    VERDICTS,
+    beside,
+    chosen,
+    claims_frame,
+    counts,
+    read_csv,
+    reference_frames,
+    run_frames,
+    values_frame,
+    write_csv,
+)
+
+PUBLISHED = published_values().set_index("id")
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, dict[str, pd.DataFrame]]:
+    return load_whole_reference()
+
+
+@pytest.fixture(scope="module")
+def again(reference, tmp_path_factory) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The reference run's claims and values, computed now from its records and read as the committed ones are."""
+    folder = tmp_path_factory.mktemp("frames")
+    write_csv(claims_frame(scoreboard.judge(load_claims(), reference)), folder / "claims.csv")
+    write_csv(values_frame(reference), folder / "values.csv")
+    return read_csv(folder / "claims.csv"), read_csv(folder / "values.csv")
+
+
+# every row
+
+
+def test_every_published_value_has_a_row_a_verdict_and_a_reason_where_it_has_no_value(again) -> None:
+    _, values = again
+    assert list(values.id) == list(published_values().id) and len(values) == 155
+    assert set(values.verdict) <= set(VERDICTS)
+    missing = values[values.verdict == MISSING]
+    assert (missing.reason != "").all() and missing.value.isna().all()
+    assert values[values.verdict != MISSING][["value", "low", "high", "n"]].notna().all().all()
+    assert set(published_values().table) == set(CHAPTERS)
+
+
+def test_values_of_imagenet_are_not_measured_here(again) -> None:
+    _, values = again
+    imagenet = values.set_index("id")[PUBLISHED.dataset == "imagenet"]
+    assert len(imagenet) == 129 and (imagenet.verdict == MISSING).all()
+    assert counts(values.verdict)[MISSING] >= 129
+
+
+def test_every_value_on_cifar10_is_in_exactly_one_measured_table() -> None:
+    ids = [cell.id for table in published_tables() for cell in table.cells]
+    assert len(set(ids)) == len(ids)
+    assert set(PUBLISHED.index[PUBLISHED.dataset == "cifar10"]) <= set(ids) <= set(PUBLISHED.index)
+
+
+def test_every_claim_has_a_row_for_each_test(again) -> None:
+    claims, _ = again
+    expected = [(claim.id, test.label) for claim in load_claims() for test in claim.tests]
+    expected += [(claim.id, "") for claim in load_claims() if claim.untestable]
+    assert sorted(zip(claims.claim, claims.test, strict=True)) == sorted(expected)
+    assert set(claims.claim_verdict) | set(claims.verdict) <= set(VERDICTS)
+    assert (claims[claims.verdict == MISSING].reason != "").all()
+
+
+# every summary number of the committed reference, from its records
+
+
+def test_the_committed_summary_is_what_the_records_say(again) -> None:
+    """`inequality reference` writes these two files; run it again if this fails."""
+    for found, file in zip(again, (CLAIMS_CSV, VALUES_CSV), strict=True):
+        pd.testing.assert_frame_equal(read_csv(file), found.drop(columns="reason"), rtol=1e-5)
+
+
+def cells() -> dict[str, tuple[pd.Series, pd.Series | None]]:
+    """Our per-image values of each measured CIFAR-10 cell and of its standard network, read without the library."""
+    records = load_whole_reference()
+    found = {}
+    regional = "regional_gini_sum_of_absolute"
+    for cell in [*table1_cells("global_gini"), *table1_cells(regional), *a10_cells()]:
+        occlusion = cell.id.startswith("appendix")
+        tables = records.get("03_occlusion_attack" if occlusion else "01_inequality_test", {})
+        table = tables.get("pair" if occlusion else "inequality", pd.DataFrame({"checkpoint": []}))
+        if occlusion and len(table):
+            table = table[table.condition == PUBLISHED.setting[cell.id]]
+        column = "fooled" if occlusion else "global_gini" if PUBLISHED.metric[cell.id] == "global_gini" else regional
+        own = [
+            table[table.checkpoint == name].set_index("image_id")[column] if len(table) else pd.Series(dtype=float)
+            for name in (cell.checkpoint, cell.baseline[0] if cell.baseline else "")
+        ]
+        if len(own[0]):
+            found[cell.id] = (own[0], own[1] if len(own[1]) else None)
+    return found
+
+
+def test_every_value_interval_and_difference_is_recomputed_from_the_records(again) -> None:
+    """By other means than the library's: Wilson's formula, normal intervals of the mean, the binomial test."""
+    values = again[1].set_index("id")
+    measured = cells()
+    assert set(measured) == set(values.index[values.verdict != MISSING]) and measured
+    for name, (own, standard) in measured.items():
+        row, rate = values.loc[name], PUBLISHED.unit[name] == "%"
+        scale, n = (100 if rate else 1), len(own)
+        mean, half = own.mean(), 1.96 * own.std() / math.sqrt(n)
+        low, high = mean - half, mean + half
+        if rate:
+            centre, width = (mean + 1.96**2 / 2 / n), 1.96 * math.sqrt(mean * (1 - mean) / n + 1.96**2 / 4 / n**2)
+            low, high = ((centre + sign * width) / (1 + 1.96**2 / n) for sign in (-1, 1))
+        assert (row["n"], row.value) == pytest.approx((n, scale * mean), rel=1e-5)
+        assert (row.low, row.high) == pytest.approx(
+            (scale * low, scale * high), abs=scale * (1e-3 if rate else 0.15 * half)
+        )
+        if standard is None:
+            assert math.isnan(row.difference)
+            continue
+        both = pd.concat([own, standard], axis=1, join="inner").astype(float)
+        gap = both.iloc[:, 0] - both.iloc[:, 1]
+        half = 1.96 * gap.std() / math.sqrt(len(gap))
+        assert row.difference == pytest.approx(scale * gap.mean(), rel=1e-4)
+        assert row.difference_high - row.difference_low == pytest.approx(2 * scale * half, rel=0.15)
+        raw = (
+            stats.binomtest(int((gap > 0).sum()), int((gap != 0).sum())).pvalue
+            if rate
+            else stats.ttest_1samp(gap, 0).pvalue
+        )
+        assert row.p >= min(raw, 1e-4) * 0.5  # an adjusted p is never below the test's own, up to resampling
+        assert (row.p < 0.05) == (raw < 0.05) or 0.002 < raw < 0.05
+
+
+def test_every_verdict_follows_from_its_numbers(again) -> None:
+    """The rules of the welcome page, applied to the numbers as printed."""
+    values = again[1].set_index("id")
+    for name, row in values[values.verdict != MISSING].iterrows():
+        published, unit = float(PUBLISHED.value[name]), PUBLISHED.unit[name]
+        tolerance = 5 if unit == "%" else 0.03
+        if row.low <= published + tolerance and row.high >= published - tolerance:
+            expected = "reproduced"
+        elif math.isnan(row.difference) or row.p >= 0.05:
+            expected = "not reproduced"
+        else:
+            same = PUBLISHED[
+                (PUBLISHED.table == PUBLISHED.table[name])
+                & (PUBLISHED.architecture == PUBLISHED.architecture[name])
+                & (PUBLISHED.metric == PUBLISHED.metric[name])
+                & (PUBLISHED.setting == PUBLISHED.setting[name])
+                & (PUBLISHED.dataset == "cifar10")
+                & (PUBLISHED.training == "standard")
+            ]
+            (standard,) = same.value.astype(float)
+            expected = "same direction" if np.sign(row.difference) == np.sign(published - standard) else "contradicted"
+        assert row.verdict == expected, name
+
+
+def test_the_claims_differences_are_recomputed_from_the_records(reference, again) -> None:
+    rows = again[0].set_index(["claim", "test"])
+    checked = 0
+    for claim in load_claims():
+        for test in claim.tests:
+            row = rows.loc[(claim.id, test.label)]
+            if test.kind != "paired" or row.verdict == MISSING:
+                continue
+            table = reference[claim.chapter][test.record]
+            columns = [
+                table[(table.checkpoint == name) & (table.get("condition", "") == condition)].set_index("image_id")[
+                    column
+                ]
+                for name, condition, column in test.terms
+            ]
+            both = pd.concat(columns, axis=1, join="inner").astype(float).to_numpy()
+            total = both @ np.array(test.weights or (1, -1, -1, 1)[: len(columns)]) - test.margin
+            scale = 100 if row.unit == "points" else 1
+            assert (row.value, row["n"]) == pytest.approx((scale * total.mean(), len(total)), rel=1e-4, abs=1e-6)
+            assert row["first"] == pytest.approx(scale * both[:, 0].mean(), rel=1e-4)
+            sign = np.sign(row.value) == test.expected
+            if row.verdict in ("same direction", "contradicted"):
+                assert row.p < 0.05 and sign == (row.verdict == "same direction")
+            checked += 1
+    assert checked
+
+
+def test_the_manifest_counts_the_rows_of_every_record(reference) -> None:
+    import yaml
+
+    manifest = yaml.safe_load(results.MANIFEST.read_text("utf-8"))
+    for chapter, tables in manifest.items():
+        for name, facts in tables.items():
+            table = pd.read_parquet(results.REFERENCE / chapter / f"{name}.parquet")
+            assert len(table) == facts["rows"] and set(table.checkpoint) == set(facts["checkpoints"])
+
+
+@pytest.mark.parametrize("file", [ROOT / "README.md", BOOK / "index.md"], ids=lambda file: file.name)
+def test_readme_and_welcome_page_show_the_committed_summary(file) -> None:
+    """`inequality reference` writes the block; run it again if this fails."""
+    block = file.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
+    assert counts_markdown(reference_frames()) in block
+    rows = [line for line in block.splitlines() if line.startswith("| ResNet-18")]
+    assert rows and set(rows) <= set(headline_markdown().splitlines())  # a network may have been trained since
+    records = load_whole_reference()["01_inequality_test"]["inequality"]
+    shown = re.findall(r"\| (\S+) \[(\S+), (\S+)\], n = (\d+) \|", block)
+    means = records.groupby("checkpoint").global_gini
+    assert {row[0] for row in shown} <= {f"{value:.3f}" for value in means.mean()} and shown
+    assert {int(row[3]) for row in shown} <= set(means.size())
+    total = sum(int(count) for count in re.search(r"\| Published values \|(.*)\|", block)[1].split("|")[:-1])
+    assert total == 155
+
+
+# the page
+
+
+@pytest.fixture
+def small_run(tmp_path, monkeypatch, reference):
+    """A run of which one chapter was executed: 60 images of the reference's first record."""
+    monkeypatch.setattr(results, "EXECUTED", tmp_path)
+    profile = Profile(name="test", n_images=60, bootstrap=199, chapters={})
+    monkeypatch.setattr(scoreboard, "load_profile", lambda name: profile)
+    table = reference["01_inequality_test"]["inequality"]
+    table = table[table.image_id.isin(table.image_id.unique()[:60])]
+    (tmp_path / "records/test/01_inequality_test").mkdir(parents=True)
+    table.to_parquet(tmp_path / "records/test/01_inequality_test/inequality.parquet")
+    return table
+
+
+def test_this_run_stands_beside_the_reference(small_run) -> None:
+    claims, values = run_frames("test")
+    row = values.set_index("id").loc["table1.001"]
+    own = small_run[small_run.checkpoint == STANDARD].global_gini
+    assert (row.value, row["n"]) == pytest.approx((own.mean(), 60))
+    both = beside(reference_frames()[1], values, ["id"])
+    assert len(both) == 155 and both.set_index("id").reference_n["table1.001"] == 1000
+    joined = beside(reference_frames()[0], claims, ["claim", "test"])
+    assert len(joined) == len(claims)
+
+
+def test_the_verdict_shown_is_the_references_where_it_has_one() -> None:
+    found = chosen(pd.Series(["contradicted", MISSING, MISSING]), pd.Series(["reproduced", "reproduced", MISSING]))
+    assert list(found) == ["contradicted", "reproduced", MISSING]
+
+
+def test_the_page_names_every_claim_and_value_and_links_only_to_chapters(small_run) -> None:
+    text = page(reference_frames(), run_frames("test"), "test")
+    for claim in load_claims():
+        assert claim.title in text
+    values = text.partition("## Published values")[2]
+    assert len(re.findall(r"<tr class='[a-z-]+ (?:cifar10|imagenet)'>", values)) == 155
+    for number in range(1, 156):
+        assert f"no. {number:03d}</th>" in values
+    for chapter in set(re.findall(r"href='\.\./_executed/(\w+)\.html'", text)):
+        assert (NOTEBOOKS / f"{chapter}.py").exists()
+    for verdict in VERDICTS:
+        assert f"value='{verdict.replace(' ', '-')}' checked" in text
+    assert "scoreboard_values.csv" in text and "n = 60" in text and "n = 1000" in text
+
+
+def test_every_verdict_and_data_set_can_be_hidden() -> None:
+    """The style sheet has a rule for each box of the page."""
+    style = (BOOK / "static" / "book.css").read_text("utf-8")
+    for value in [verdict.replace(" ", "-") for verdict in VERDICTS] + ["cifar10", "imagenet"]:
+        assert f'.scoreboard:has(input[value="{value}"]:not(:checked)) tr.{value}' in style
+
+
+def test_a_run_with_other_settings_leaves_no_record(run) -> None:
+    """Else the scoreboard would show it as the profile's."""
+    from inequality_phenomenon.measurements import margins
+
+    run.measure(margins, {"clean": {}})
+    assert list(results.load_run("test")["test"]) == ["margins"]
+    run.as_planned = False
+    run.measure(margins, {"clean": {}}, models=(ROBUST,), name="other")
+    assert list(results.load_run("test")["test"]) == ["margins"]
+
+
+@pytest.mark.parametrize(
+    "overrides", [{"n_images": 5}, {"seed": 1}, {"models": [STANDARD, ROBUST]}, {"region": 8}, {}], ids=str
+)
+def test_only_a_run_without_overrides_is_as_planned(overrides) -> None:
+    assert results.open_run("08_class_inequality", "smoke", **overrides).as_planned == (not overrides)

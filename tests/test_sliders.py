@@ -1,0 +1,156 @@
+"""The promise: a slider's figure holds every state with its own picture and numbers, and shows the first one without a script."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from inequality_phenomenon import global_gini, occlude, perturb_with_noise, results
+from inequality_phenomenon.figures import sliders
+from inequality_phenomenon.figures.sliders import Axis, Part, slider
+from inequality_phenomenon.galleries import (
+    clipped,
+    clipping,
+    first_successes,
+    hidden,
+    ladder_of,
+    noisy_views,
+    occluded_views,
+    shared_images,
+    views,
+)
+from inequality_phenomenon.measurements import noise, occlusion
+from inequality_phenomenon.results import open_run
+
+
+@pytest.fixture(scope="module")
+def run():
+    return open_run("14_gallery", "smoke")
+
+
+@pytest.fixture
+def records_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "EXECUTED", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def few(run):
+    return shared_images(run, run.pair, classes=4)
+
+
+def shown_parts(html: str) -> list[str]:
+    """The parts that are not hidden."""
+    return re.findall(r"<div data-when='([^']*)'>", html)
+
+
+def test_every_place_has_one_part_and_only_the_start_is_shown():
+    axes = {"a": Axis("First", ["x", "y"], 1), "b": Axis("Second", ["p", "q", "r"])}
+    parts = [Part(f"{a}{b}", {"a": a, "b": b}) for a in range(2) for b in range(3)]
+    panels = {"both": parts, "one": [Part("left", {"a": 0}), Part("right", {"a": 1})]}
+    html = slider(axes, panels, pd.DataFrame({"": ["x"], "value": ["1"]}), name="n", caption="c").html
+    assert shown_parts(html) == ["a=1 b=0", "a=1"]
+    assert html.count("data-when") == 8 and html.count("type='range'") == 2
+    assert "aria-valuetext='y'" in html and "<label for='n-a'>" in html and "First y, Second p" in html
+
+
+def test_a_part_at_an_unknown_place_is_refused():
+    with pytest.raises(ValueError, match="no such place: a 2"):
+        slider({"a": Axis("A", ["x", "y"])}, {"p": [Part("", {"a": 2})]}, pd.DataFrame(), name="n", caption="c")
+
+
+def test_pictures_are_the_first_of_each_class_that_all_networks_get_right(run, few):
+    first = next(iter(few.values()))
+    labels = first.labels.tolist()
+    assert labels == sorted(set(labels)) and set(labels) <= set(range(4))
+    for subject in few.values():
+        assert subject.ids == first.ids and torch.equal(subject.images, first.images)
+        assert not any(view.fooled for view in views(subject, subject.images))
+    whole = [run.subject(name) for name in run.pair]
+    both = [i for i in whole[0].ids if i in whole[1].ids]
+    for label, chosen in zip(labels, first.ids, strict=True):
+        assert chosen == next(i for i in both if whole[0].labels[whole[0].ids.index(i)] == label)
+
+
+def test_a_single_mask_is_the_attacks_own(few):
+    for subject in few.values():
+        maps = subject.maps()
+        alone = occlude(
+            subject.model,
+            subject.images,
+            subject.labels,
+            maps,
+            3,
+            2,
+            "gray",
+            search="single",
+            locate=True,
+            ids=subject.ids,
+        )
+        seen = hidden(subject, 3, 2, "gray")
+        for i, view in enumerate(seen):
+            assert torch.equal(view.image, alone.images[i]) and view.pixels == alone.area[i]
+            assert view.fooled == alone.fooled[i]
+        grid = occluded_views(subject, 3, 2, "gray")
+        assert len(grid) == 1 + 3 * 2 and torch.equal(grid[3, 2][0].image, seen[0].image)
+        assert torch.equal(grid[0, 0][0].image, subject.images[0])
+
+
+def test_noise_and_first_success_are_the_attacks_own(few):
+    subject = list(few.values())[-1]
+    noisy = noisy_views(subject, [10, 200], kind="type_2")
+    expected = perturb_with_noise(subject.model, subject.images, subject.maps(), 200, kind="type_2", ids=subject.ids)
+    assert torch.equal(torch.stack([view.image for view in noisy[200]]), expected)
+    hit = occlude(
+        subject.model, subject.images, subject.labels, subject.maps(), 4, 3, "white", locate=True, ids=subject.ids
+    )
+    for i, view in enumerate(first_successes(subject, 4, 3, "white")):
+        assert (view.fooled, view.count, view.radius, view.pixels) == (
+            hit.fooled[i],
+            hit.count[i],
+            hit.radius[i],
+            hit.area[i],
+        )
+
+
+def test_clipping_cuts_at_three_standard_deviations(run):
+    assert set(run.pair) <= set(ladder_of(run)) and all("resnet" in name for name in ladder_of(run))
+    subject = run.subject(run.pair[0], 4)
+    maps, found = subject.maps(), clipping(subject)
+    cut = clipped(maps)
+    for i in range(4):
+        bound = 3 * maps[i].std()
+        assert torch.allclose(cut[i], maps[i].clamp(-bound, bound))
+        over = (maps[i].abs() > bound).double().mean()
+        assert found["share_clipped"][i] == pytest.approx(float(over))
+        assert found["largest_kept"][i] == pytest.approx(float(bound / maps[i].abs().max()), rel=1e-5)
+    assert np.allclose(found["global_gini"], global_gini(maps))
+    assert (found["global_gini_clipped"] <= found["global_gini"]).all() and (found["share_hidden"] > 0).all()
+
+
+def test_the_numbers_change_with_the_sliders(run, few, records_elsewhere):
+    clean = {name: views(subject, subject.images) for name, subject in few.items()}
+    maps = {"integrated_gradients": {name: subject.maps() for name, subject in few.items()}}
+    html = sliders.maps_slider(few, clean, maps, name="m", caption="c").html
+    for model, found in maps["integrated_gradients"].items():
+        for value in global_gini(found).tolist():
+            assert f"<dd>{value:.3f}</dd>" in html, model
+    budgets = [10, 102]
+    records = run.measure(noise, {"type I": {}}, models=run.pair, budgets=tuple(budgets), draws=1)
+    noisy = {"type I": {name: noisy_views(subject, budgets) for name, subject in few.items()}}
+    html = sliders.noise_slider(noisy, records, name="n", caption="c", resamples=99).html
+    for model in run.pair:
+        rate = 100 * records[records.checkpoint == model].failure_102.mean()
+        assert f"{rate:.1f} %" in html
+
+
+def test_fooled_so_far_counts_every_mask_up_to_this_one(run, few, records_elsewhere):
+    located = run.measure(occlusion, {"x": {"max_count": 3, "max_radius": 2}}, models=run.pair, locate=True)
+    masks = {name: occluded_views(subject, 3, 2) for name, subject in few.items()}
+    sliders.occlusion_slider(masks, located, name="o", caption="c")
+    for model in run.pair:
+        rows = located[located.checkpoint == model]
+        shares = [sliders._fooled_so_far(located, model, n, r).partition(" ")[0] for n in (1, 2, 3) for r in (1, 2)]
+        assert [float(s) for s in shares] == sorted(float(s) for s in shares)
+        assert float(shares[-1]) == pytest.approx(100 * rows.fooled.mean(), abs=0.051)

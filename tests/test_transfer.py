@@ -1,0 +1,114 @@
+"""The promise: chapter 05 shows the attack image of one network to another, and its words follow the numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROBUST, STANDARD
+
+from inequality_phenomenon.attacks import occlude, perturb_with_noise
+from inequality_phenomenon.figures import contrast_table
+from inequality_phenomenon.figures.transfer import (
+    pair_table,
+    transfer_contrasts,
+    transfer_findings,
+    transfer_matrix,
+)
+from inequality_phenomenon.results import Run, contrasted, measure
+from inequality_phenomenon.transferability import noise_transfer, occlusion_transfer
+
+PAIR = (STANDARD, ROBUST)
+
+
+def test_an_occluded_image_is_the_sources_and_the_verdict_the_targets(run: Run) -> None:
+    source, target = run.subject(STANDARD), run.subject(ROBUST)
+    found = occlusion_transfer(source, targets=PAIR, max_count=6, max_radius=3, color="white", seed=2)
+    hit = occlude(
+        source.model, source.images, source.labels, source.maps(seed=2), 6, 3, "white", locate=True, ids=source.ids
+    )
+    assert found["image_id"] == source.ids
+    assert (found[STANDARD] == hit.fooled.numpy()).all() and found[STANDARD].any()
+    assert (found[ROBUST] == (target.model(hit.images).argmax(1) != target.labels).numpy()).all()
+    assert (found["area"] == hit.area.numpy()).all()
+    hidden = (hit.images != source.images).any(1).flatten(1).sum(1).numpy()
+    assert (hidden <= found["area"]).all()  # white pixels do not change
+
+
+@pytest.mark.parametrize("kind", ["type_1", "type_2"])
+def test_noise_goes_where_the_sources_map_says(run: Run, kind: str) -> None:
+    source, target = run.subject(ROBUST), run.subject(STANDARD)
+    found = noise_transfer(source, targets=PAIR, budget=150, kind=kind, draws=3, seed=1)
+    shares = torch.zeros(len(source.ids))
+    for draw in range(3):
+        noisy = perturb_with_noise(
+            source.model, source.images, source.maps(seed=1), 150, kind, 1, draw=draw, ids=source.ids
+        )
+        shares += target.model(noisy).argmax(1) != target.labels
+    assert np.allclose(found[STANDARD], shares / 3)
+    assert set(np.unique(np.round(3 * found[ROBUST]))) <= {0, 1, 2, 3}
+
+
+def test_with_noise_everywhere_the_source_does_not_matter(run: Run) -> None:
+    """The chapter's third exercise."""
+    first, second = (noise_transfer(run.subject(name), targets=PAIR, budget=3072, draws=2) for name in PAIR)
+    assert (first[STANDARD] == second[STANDARD]).all() and (first[ROBUST] == second[ROBUST]).all()
+
+
+def test_images_that_a_target_gets_wrong_are_left_out(run: Run) -> None:
+    """On the images that one network alone classifies correctly, the other does not know all."""
+    own = run.subject(STANDARD, 60, own=True)
+    other = own.seen_by(ROBUST)
+    right = (other.model(own.images).argmax(1) == own.labels).tolist()
+    assert 0 < sum(right) < 60
+    found = measure(occlusion_transfer, own, targets=PAIR, max_count=1, max_radius=1)
+    assert found.image_id.tolist() == [image_id for image_id, known in zip(own.ids, right, strict=True) if known]
+
+
+# what the chapter says
+
+
+def records(rates: dict[tuple[str, str], float], n: int = 200) -> pd.DataFrame:
+    """Made-up outcomes: (made on, shown to) -> rate; every image below the rate is fooled."""
+    frames = [
+        pd.DataFrame({"checkpoint": source, "condition": "noise", "image_id": range(n)}
+                     | {target: np.arange(n) < round(n * rates[source, target]) for target in PAIR})
+        for source in PAIR
+    ]  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+LOW = {(STANDARD, STANDARD): 0.8, (ROBUST, ROBUST): 0.7, (STANDARD, ROBUST): 0.2, (ROBUST, STANDARD): 0.05}
+HIGH = {(STANDARD, STANDARD): 0.8, (ROBUST, ROBUST): 0.7, (STANDARD, ROBUST): 0.5, (ROBUST, STANDARD): 0.75}
+
+
+@pytest.mark.parametrize(("rates", "low", "easier"), [(LOW, "yes in 2", "yes in 1"), (HIGH, "no in 2", "no in 1")])
+def test_both_signs_are_decided_and_worded(rates: dict[tuple[str, str], float], low: str, easier: str) -> None:
+    table = records(rates)
+    first, second = transfer_contrasts(PAIR, ["noise"])
+    assert (len(first), len(second)) == (2, 1)
+    found = contrasted(first + second, table, resamples=499)
+    half = rates[STANDARD, ROBUST] - rates[ROBUST, ROBUST] / 2
+    assert found[0].difference is not None and found[0].difference.difference == pytest.approx(half)
+    shown = transfer_findings([(item, "") for item in found[:2]], [(item, "") for item in found[2:]])
+    assert f"Is transfer low? Of 2 comparisons: {low}." in shown.text
+    assert f"easier from standard to ℓ∞? Of 1 comparisons: {easier}." in shown.text
+    cell = contrast_table(found, found, name="x", caption="c").html
+    assert f"{100 * rates[STANDARD, ROBUST]:.1f} % − 0.5 × 70.0 %" in cell
+
+
+def test_nothing_measured_is_said_to_be_so() -> None:
+    low, easier = transfer_contrasts(PAIR, ["noise"])
+    found = [(item, "") for item in contrasted(low + easier, None)]
+    text = transfer_findings(found[:2], found[2:]).text
+    assert "Of 2 comparisons: not measured in 2." in text and "%" not in text
+
+
+def test_the_matrix_and_the_table_show_the_rates() -> None:
+    table = records(LOW)
+    matrix = transfer_matrix(table, ["noise"], name="m")
+    assert "made on standard, shown to ℓ∞ 8/255: 20.0 %" in matrix.alt
+    assert "2 of 2 values are below the diagonal" in matrix.text
+    shown = pair_table(table, table, PAIR, ["noise"], name="t", caption="c", resamples=99).html
+    assert shown.count("<strong>20.0 %</strong>") == 2 and "n = 160" in shown  # 160 fooled the standard network
+    alone = pair_table(None, table, PAIR, ["noise"], name="t", caption="c", resamples=99).html
+    assert "no reference run" in alone and alone.count("<strong>20.0 %</strong>") == 1
