@@ -48,8 +48,8 @@ from IPython.display import HTML
 from inequality_phenomenon import figures
 from inequality_phenomenon.claims import chapter_claims
 from inequality_phenomenon.figures import panel
-from inequality_phenomenon.panel import measure_panel, panel_contrasts, panel_records
-from inequality_phenomenon.results import contrasted, open_run, provenance
+from inequality_phenomenon.panel import measure_panel, panel_records
+from inequality_phenomenon.results import open_run, provenance
 
 own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "budget": budget, "draws": draws}
 run = open_run("07_sparse_models", profile, device, n_images, seed, models, **own)
@@ -74,8 +74,7 @@ figures.models_note(run)
 
 # %%
 measure_panel(run)
-committed, records = panel_records(run.reference), panel_records(run.records)
-records.groupby(["condition", "checkpoint"], sort=False).size().unstack()
+panel_records(run.records).groupby(["condition", "checkpoint"], sort=False).size().unstack()
 
 # %% [markdown]
 # ## The table
@@ -89,50 +88,19 @@ panel.panel_table(run, name="7-panel", caption="Accuracy, inequality and both at
 # ## Against the standard network
 
 # %%
-resamples = run.profile.bootstrap
-for_standard = panel_contrasts(run, standard)
-figures.contrast_table(
-    contrasted(for_standard[0], committed, resamples=resamples),
-    contrasted(for_standard[0], records, resamples=resamples),
-    name="7-gini",
-    caption="Gini indices, pruned minus standard.",
-    unit="Gini",
-)
-
-# %%
-figures.contrast_table(
-    contrasted(for_standard[1], committed, resamples=resamples),
-    contrasted(for_standard[1], records, resamples=resamples),
-    name="7-rates",
-    caption="Images fooled, pruned minus standard.",
-)
+panel.panel_differences(run, standard, name="7-standard")
 
 # %% [markdown]
 # ## Against the ℓ∞ network
 
 # %%
-for_robust = panel_contrasts(run, robust)
-figures.contrast_table(
-    contrasted(for_robust[0], committed, resamples=resamples),
-    contrasted(for_robust[0], records, resamples=resamples),
-    name="7-gini-linf",
-    caption=f"Gini indices, pruned minus {figures.title_of(robust)}.",
-    unit="Gini",
-)
-
-# %%
-figures.contrast_table(
-    contrasted(for_robust[1], committed, resamples=resamples),
-    contrasted(for_robust[1], records, resamples=resamples),
-    name="7-rates-linf",
-    caption=f"Images fooled, pruned minus {figures.title_of(robust)}.",
-)
+panel.panel_differences(run, robust, name="7-linf")
 
 # %% [markdown]
 # ## What we found
 
 # %%
-panel.claim_findings(chapter_claims("07_sparse_models", run.records, run.reference, resamples=resamples))
+panel.claim_findings(chapter_claims("07_sparse_models", run.records, run.reference, resamples=run.profile.bootstrap))
 
 # %%
 figures.close_calls(run.records)

@@ -35,6 +35,14 @@ def inequality(
     return {name: values.cpu().numpy() for name, values in columns.items()}
 
 
+def centre_share(subject: Subject) -> dict[str, np.ndarray]:
+    """Share of the total |a| in the middle half of both sides, a quarter of the pixels: column ``centre_share``."""
+    maps = subject.maps().abs().sum(1)
+    rows, columns = (size // 4 for size in maps.shape[1:])
+    middle = maps[:, rows : maps.shape[1] - rows, columns : maps.shape[2] - columns]
+    return {"centre_share": (middle.sum((1, 2)) / maps.sum((1, 2))).double().cpu().numpy()}
+
+
 def noise(
     subject: Subject,
     *,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from .accuracy import PGD
 from .measurements import inequality, noise, occlusion, occlusion_conditions
 from .results import Contrast, Run, against_standard, stacked
 
@@ -42,12 +43,24 @@ def panel_columns(run: Run) -> dict[str, tuple[str, str]]:
 def panel_contrasts(
     run: Run, against: str, models: Sequence[str] | None = None
 ) -> tuple[list[Contrast], list[Contrast]]:
-    """Each of ``models`` minus the model ``against``: Gini indices, and rates.
-
-    Default: the models that the chapter is about, neither the standard one nor that of the ladder's largest epsilon.
-    """
+    """Each of ``models`` (default: the chapter's ``subjects``) minus the model ``against``: Gini indices, and rates."""
     columns = panel_columns(run)
     ginis = {label: place for label, place in columns.items() if "Gini" in label}
     rates = {label: place for label, place in columns.items() if label not in ginis}
-    subjects = [name for name in run.models if name not in run.pair] if models is None else models
-    return against_standard(against, subjects, ginis), against_standard(against, subjects, rates)
+    chosen = subjects(run) if models is None else models
+    return against_standard(against, chosen, ginis), against_standard(against, chosen, rates)
+
+
+def price_contrasts(run: Run, against: str) -> list[Contrast]:
+    """Clean accuracy, and robust accuracy at l_inf 8/255 under PGD-20, of each subject minus ``against``'s.
+
+    On the record of ``accuracy.pgd_evaluation``: the first images of the test set, right or wrong.
+    """
+    condition = f"{PGD}, linf 8/255"
+    columns = {"clean accuracy": (condition, "clean"), f"accuracy under {PGD} at 8/255": (condition, "robust")}
+    return against_standard(against, subjects(run), columns)
+
+
+def subjects(run: Run) -> list[str]:
+    """The models that the chapter is about: neither the standard one nor that of the ladder's largest epsilon."""
+    return [name for name in run.models if name not in run.pair]

@@ -1,15 +1,18 @@
 """Tables and sentences of the chapters that share the panel of measurements."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
+from ..accuracy import pgd_evaluation
 from ..claims import Judged
 from ..models import REGISTRY
-from ..panel import panel_columns, panel_records
-from ..results import Contrasted, Run
+from ..panel import panel_columns, panel_contrasts, panel_records, price_contrasts
+from ..results import Contrasted, Run, contrasted
 from ..scoreboard import outcome_row
 from ..statistics import Estimate, bootstrap_mean, wilson
-from . import Shown, listed, p_text, points, table, text_of, title_of, verdict_badge
+from . import Shown, best, contrast_table, listed, p_text, points, table, text_of, title_of, verdict_badge
 from .scoreboard import outcome_text
 
 
@@ -60,6 +63,52 @@ def _both(reference: Estimate | None, this_run: Estimate | None, percent: bool) 
     if reference is None:
         return text_of(this_run, percent)
     return f"{text_of(reference, percent)}<br><small>this run:</small> {text_of(this_run, percent)}"
+
+
+def panel_differences(run: Run, against: str, models: Sequence[str] | None = None, *, name: str) -> Shown:
+    """Two tables of ``panel_contrasts``, Gini indices and rates, each adjusted by Holm."""
+    sources = [panel_records(tables) for tables in (run.reference, run.records)]
+    shown = []
+    for contrasts, what, unit in zip(
+        panel_contrasts(run, against, models), ("Gini indices", "Images fooled"), ("Gini", "points"), strict=True
+    ):
+        found = [contrasted(contrasts, source, resamples=run.profile.bootstrap) for source in sources]
+        caption = f"{what}, minus those of {title_of(against)}."
+        shown.append(contrast_table(*found, name=f"{name}-{unit.lower()}", caption=caption, unit=unit))
+    return Shown("".join(part.html for part in shown), "\n\n".join(part.text for part in shown))
+
+
+def panel_findings(run: Run, against: str) -> Shown:
+    """Every contrast of the panel from ``against`` in words, those that are decided first."""
+    committed, live = panel_records(run.reference), panel_records(run.records)
+    sentences: dict[bool, list[str]] = {True: [], False: []}
+    for contrasts, unit in zip(panel_contrasts(run, against), ("Gini", "points"), strict=True):
+        this_run, reference = (
+            contrasted(contrasts, part, resamples=run.profile.bootstrap) for part in (live, committed)
+        )
+        for item, source in best(this_run, reference):
+            if item.difference is None or item.adjusted_p is None:
+                continue
+            decided = item.adjusted_p < 0.05
+            word = "lower" if item.difference.difference < 0 else "higher"
+            text = f"{item.contrast.label}{source}: {points(item.difference, unit)}, {p_text(item)}, n = {item.difference.n}."
+            sentences[decided].append(
+                f"<strong>{word.capitalize()}</strong>. {text}" if decided else f"Undecided. {text}"
+            )
+    if not any(sentences.values()):
+        return listed(["Not measured here: the network that this chapter is about is not trained yet."])
+    return listed([*sentences[True], *sentences[False]])
+
+
+def price_table(run: Run, against: str, *, name: str) -> Shown:
+    """What a change of training costs in accuracy, clean and under attack: paired differences from ``against``."""
+    contrasts, resamples = price_contrasts(run, against), run.profile.bootstrap
+    found = [
+        contrasted(contrasts, tables.get(pgd_evaluation.__name__), resamples=resamples)
+        for tables in (run.reference, run.records)
+    ]
+    caption = f"Accuracy on the first images of the test set, minus that of {title_of(against)}."
+    return contrast_table(*found, name=name, caption=caption)
 
 
 def accuracy_findings(rates: list[tuple[Contrasted, str]], fits: dict[str, dict[str, dict[str, Estimate]]]) -> Shown:

@@ -1,0 +1,123 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Input-gradient distillation
+#
+# *Not in the paper: a follow-up to its section 5 {cite:p}`chen2023`, beside Cutout.*
+#
+# **The question.** Can an $\ell_\infty$-trained network be taught the decision pattern of a standard one, and does that make it harder to fool?
+#
+# **The claim of the follow-up work.** "Compared to vanilla $\ell_\infty$-AT, IGD reduces error rates against inductive noise, inductive occlusion, random noise [...] by
+# up to 60 %, 16 %, 50 %", "while preserving adversarial robustness".
+#
+# **The method.** The network is trained as before, and its input gradient is pulled towards that of a fixed standard network $f_S$, the teacher:
+#
+# $$\mathcal L = \mathcal L_{\mathrm{CE}}\big(f(x + \delta), y\big) + \lambda\,\Big(1 - \cos\big(\nabla_x f^y(x),\, \nabla_x f_S^y(x)\big)\Big),
+# \qquad \lambda = 2 .$$
+
+# %% tags=["parameters"]
+profile: str = "laptop"  # how much to compute: a file in profiles/
+device: str = "auto"  # auto, cpu or cuda
+n_images: int | None = None  # images of the common subset; null: the profile's value
+seed: int | None = None  # of the attribution baselines and the noise
+models: list[str] | None = None  # checkpoints; null: the profile's list for this chapter
+max_count: int | None = None  # N: patches of the occlusion attack
+max_radius: int | None = None  # R: largest radius of a patch, in pixels
+colors: list[str] | None = None  # of the patches
+budget: int | None = None  # noisy subpixels of 3072
+draws: int | None = None  # times that the noise is drawn for each image
+attack_images: int | None = None  # first images of the test set for the accuracy under PGD-20
+
+# %% tags=["hide-input"]
+from IPython.display import HTML
+
+from inequality_phenomenon import figures
+from inequality_phenomenon.accuracy import PGD, measure_attack, pgd_evaluation
+from inequality_phenomenon.figures import panel
+from inequality_phenomenon.panel import measure_panel, panel_records, subjects
+from inequality_phenomenon.results import open_run, provenance
+
+own = {
+    "max_count": max_count,
+    "max_radius": max_radius,
+    "colors": colors,
+    "budget": budget,
+    "draws": draws,
+    "attack_images": attack_images,
+}
+run = open_run("11_gradient_distillation", profile, device, n_images, seed, models, **own)
+_, robust = run.pair
+figures.models_note(run)
+
+# %% [markdown]
+# ## What we decided before looking
+#
+# This part was written before the network was trained.
+#
+# - **Primary outcome**: the panel of the network with distillation minus that of the $\ell_\infty$ network without: both Gini indices, occlusion at $(N, R) = (5, 2)$ in three
+#   colours, three kinds of noise on 102 subpixels. Gini indices and rates are one table each, adjusted by Holm within the table.
+# - **Beside it**: the same for Cutout, so that both ways of lowering the inequality stand in one table.
+# - **The price**: clean and robust accuracy on the same images (McNemar's test).
+# - The published reductions are for other networks, other data and longer training; they are quoted, not compared by a verdict.
+#
+# ## The experiment
+
+# %%
+measure_panel(run)
+measure_attack(run, pgd_evaluation, PGD, [robust, *subjects(run)], run.options["attack_images"])
+panel_records(run.records).groupby(["condition", "checkpoint"], sort=False).size().unstack()
+
+# %% [markdown]
+# ## The table
+
+# %%
+panel.panel_table(run, name="11-panel", caption="Accuracy, inequality and both attacks.")
+
+# %% [markdown]
+# ## Against the ℓ∞ network
+
+# %%
+panel.panel_differences(run, robust, name="11-linf")
+
+# %% [markdown]
+# ## The price
+
+# %%
+panel.price_table(run, robust, name="11-price")
+
+# %% [markdown]
+# ## What we found
+
+# %%
+panel.panel_findings(run, robust)
+
+# %%
+figures.close_calls(run.records)
+
+# %% [markdown]
+# ## What could be wrong
+#
+# - **A teacher is information.** The student sees the gradients of a network that is far more accurate. What it gains may come from distillation as such, not from a
+#   more equal map.
+# - **Our version is small.** The training attack is a single step (N-FGSM), training is short, and the networks are narrow.
+# - **Alignment at clean images only.** The loss pulls gradients at $x$; Integrated Gradients looks at the whole path from the baseline.
+# - **One training run a model, one $\lambda$.**
+#
+# ## Exercise
+#
+# 1. The cosine ignores the length of the gradient. Why would matching the gradients themselves work against adversarial training?
+# 2. What does the loss need that plain training does not, and why does that make an epoch several times slower?
+# 3. Design the control that separates "the student was distilled" from "its map became more equal".
+
+# %% tags=["hide-input"]
+HTML(provenance(run))

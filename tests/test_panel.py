@@ -1,0 +1,75 @@
+"""The promise: the chapters on l2 training, pruning, Cutout and distillation show the same panel, each against what it names."""
+
+import numpy as np
+import pytest
+from conftest import ROBUST, STANDARD
+
+from inequality_phenomenon.accuracy import PGD, measure_attack, pgd_evaluation
+from inequality_phenomenon.figures import panel as figures
+from inequality_phenomenon.measurements import centre_share
+from inequality_phenomenon.panel import measure_panel, panel_columns, panel_contrasts, price_contrasts, subjects
+from inequality_phenomenon.results import Run, contrasted, open_run
+
+SUBJECT = "cifar10-resnet18w16-linf4-s0"
+N = 8
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    """Chapter 9 with a network that is registered in the place of the one it is about."""
+    run = open_run("09_cutout", "smoke", n_images=N, models=[STANDARD, ROBUST, SUBJECT], attack_images=N)
+    measure_panel(run)
+    measure_attack(run, pgd_evaluation, PGD, [ROBUST, *subjects(run)], run.options["attack_images"])
+    return run
+
+
+def test_the_subjects_are_the_models_that_are_not_compared_with(run: Run) -> None:
+    assert run.pair == (STANDARD, ROBUST) and subjects(run) == [SUBJECT]
+
+
+def test_every_quantity_of_the_panel_is_measured_and_contrasted(run: Run) -> None:
+    ginis, rates = panel_contrasts(run, ROBUST)
+    assert {c.label for c in ginis} | {c.label for c in rates} == set(panel_columns(run))
+    for contrasts, records in ((ginis, run.records["inequality"]), (rates[:1], run.records["occlusion"])):
+        for item in contrasted(contrasts, records, resamples=99):
+            (name, condition, column), _ = item.contrast.terms
+            means = [
+                records[(records.checkpoint == model) & (records.condition == condition)][column].mean()
+                for model in (name, ROBUST)
+            ]
+            assert name == SUBJECT and item.difference is not None and item.difference.n == N
+            assert item.difference.difference == pytest.approx(means[0] - means[1], abs=1e-9)
+
+
+def test_the_price_is_the_paired_difference_of_accuracies(run: Run) -> None:
+    records = run.records["pgd_evaluation"]
+    clean, robust = contrasted(price_contrasts(run, ROBUST), records, resamples=99)
+    rows = records[records.condition == f"{PGD}, linf 8/255"].set_index(["checkpoint", "image_id"])
+    assert clean.difference is not None and robust.difference is not None
+    assert robust.difference.difference == pytest.approx(
+        rows.loc[SUBJECT].robust.mean() - rows.loc[ROBUST].robust.mean()
+    )
+    assert clean.difference.n == robust.difference.n == N  # right or wrong, not only the common subset
+    assert "under PGD-20" in figures.price_table(run, ROBUST, name="p").html
+
+
+def test_the_tables_show_every_model_and_both_kinds_of_difference(run: Run) -> None:
+    table = figures.panel_table(run, name="t", caption="c").html
+    assert all(title in table for title in ("standard", "ℓ∞ 8/255", "ℓ∞ 4/255", "noise type II", "no reference run"))
+    html = figures.panel_differences(run, ROBUST, name="d").html
+    assert "tab-d-gini" in html and "tab-d-points" in html and "minus those of ℓ∞ 8/255" in html
+    findings = figures.panel_findings(run, ROBUST).html
+    assert findings.count("<li>") == len(panel_columns(run))
+
+
+def test_without_a_trained_subject_nothing_is_claimed() -> None:
+    run = open_run("11_gradient_distillation", "smoke", n_images=2, models=[STANDARD, ROBUST])
+    assert "not trained yet" in figures.panel_findings(run, ROBUST).html
+    assert "no model for it is trained" in figures.panel_differences(run, ROBUST, name="d").html
+
+
+def test_the_share_in_the_middle_is_that_of_a_quarter_of_the_pixels(run: Run) -> None:
+    subject = run.subject(STANDARD)
+    maps = np.abs(subject.maps().numpy().astype(float))
+    expected = maps[:, :, 8:24, 8:24].sum((1, 2, 3)) / maps.sum((1, 2, 3))
+    assert centre_share(subject)["centre_share"] == pytest.approx(expected, rel=1e-5)
