@@ -46,6 +46,8 @@ import torch
 from IPython.display import HTML
 
 from inequality_phenomenon import figures, gini, lorenz_curve, top_share
+from inequality_phenomenon.figures import sliders
+from inequality_phenomenon.galleries import shared_images, views
 from inequality_phenomenon.measurements import inequality
 from inequality_phenomenon.results import compare, open_run, provenance, table1_cells
 from inequality_phenomenon.statistics import bootstrap_mean
@@ -171,6 +173,21 @@ figures.attribution_grid(
     {name: torch.stack([found[subjects[name].ids.index(i)] for i in chosen]) for name, found in maps.items()},
     [labels[i] for i in chosen],
     name="maps",
+)
+
+# %% [markdown]
+# Move the sliders: any network, one image of each of five classes, with the numbers of that map. Chosen by a rule: of each class the first image of
+# the subset.
+
+# %% tags=["hide-input"]
+few = shared_images(run, classes=5)
+sliders.maps_slider(
+    few,
+    {name: views(subject, subject.images) for name, subject in few.items()},
+    {"integrated_gradients": {name: subject.maps(**options) for name, subject in few.items()}},
+    name="maps-slider",
+    caption="Maps of Integrated Gradients, as they are and clipped, beside the image and what the network says.",
+    records=records,
 )
 
 # %% [markdown]

@@ -48,6 +48,8 @@ from IPython.display import HTML
 
 from inequality_phenomenon import figures
 from inequality_phenomenon.attacks import perturb_with_noise
+from inequality_phenomenon.figures import sliders
+from inequality_phenomenon.galleries import noisy_views, shared_images
 from inequality_phenomenon.measurements import noise
 from inequality_phenomenon.results import (
     against_standard,
@@ -171,6 +173,22 @@ figures.comparison_table(
 # %%
 figures.noise_curves(
     everything, list(kinds), list(budgets), name="noise-budgets", resamples=resamples, total=run.data.subpixels
+)
+
+# %% [markdown]
+# Move the sliders: budget, kind of noise and image. The pictures are one draw; the rates are those of all images and draws.
+
+# %% tags=["hide-input"]
+few = shared_images(run, run.pair, classes=3)
+sliders.noise_slider(
+    {
+        kind: {name: noisy_views(subject, budgets, seed=run.seed, **own) for name, subject in few.items()}
+        for kind, own in kinds.items()
+    },
+    records,
+    name="noise-slider",
+    caption="What both networks are fed and what they say, as the budget grows.",
+    resamples=resamples,
 )
 
 # %%

@@ -47,6 +47,8 @@ own_images: int | None = None  # images for "correct under this model alone"
 from IPython.display import HTML
 
 from inequality_phenomenon import figures
+from inequality_phenomenon.figures import sliders
+from inequality_phenomenon.galleries import occluded_views, shared_images
 from inequality_phenomenon.measurements import (
     area_occlusion,
     inequality,
@@ -256,6 +258,18 @@ figures.first_success_figure(located, name="first-success", total=run.data.pixel
 subjects = {name: run.subject(name) for name in run.pair}
 examples = occlusion_examples(subjects, 3, **attack[largest], seed=run.seed)
 figures.occlusion_pictures(examples, name="occluded")
+
+# %% [markdown]
+# Move the sliders: every mask that Algorithm 1 tries, one at a time, and the share of images that it has fooled by then.
+
+# %% tags=["hide-input"]
+few = shared_images(run, run.pair, classes=3)
+sliders.occlusion_slider(
+    {name: occluded_views(subject, *large, color, seed=run.seed) for name, subject in few.items()},
+    located,
+    name="occlusion-slider",
+    caption="Patches on the most important regions of each network's own map, and what the network says.",
+)
 
 # %% [markdown]
 # ## Where, how large, or only the margins?

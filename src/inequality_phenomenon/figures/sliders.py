@@ -22,6 +22,7 @@ from ..results import Subject
 from ..statistics import bootstrap_mean, wilson
 from . import Shown, number, table, title_of
 
+LOSSLESS = 64  # pixels a side; larger pictures are compressed, or a page would not load
 TOP = 0.05  # share of the subpixels whose part of the importance is shown
 
 
@@ -102,8 +103,9 @@ def importance(attribution: Float[Tensor, "3 h w"], alt: str) -> str:
 
 def _encoded(pixels: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
     buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=100, method=6)
     height, width = pixels.shape[:2]
+    small = max(height, width) <= LOSSLESS
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=small, quality=100 if small else 80, method=4)
     source = f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
     side = f"width='{128 * width // height}' height='128'"
     return f"<img class='pixels' src='{source}' alt='{html.escape(alt, quote=True)}' {side}>"
@@ -206,7 +208,7 @@ def noise_slider(
     budgets = list(noisy[conditions[0]][models[0]])
     seen = noisy[conditions[0]][models[0]][budgets[0]]
     axes = {
-        "budget": Axis("Noisy subpixels of 3072", [str(k) for k in budgets], len(budgets) // 2),
+        "budget": Axis(f"Noisy subpixels of {seen[0].image.numel()}", [str(k) for k in budgets], len(budgets) // 2),
         "kind": Axis("Noise", conditions),
         "image": Axis("Image", [f"{view.label} (test image {view.image_id})" for view in seen]),
     }
