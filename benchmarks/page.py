@@ -21,6 +21,8 @@ class Table:
     columns: dict[str, str]
 
     def markdown(self) -> str:
+        if not (FOLDER / f"{self.name}.csv").exists():
+            return "Not measured yet."
         rows = pd.read_csv(FOLDER / f"{self.name}.csv", dtype=str)
         where = rows[["cpu", "threads", "torch"]].drop_duplicates()
         machines = "; ".join(f"{row.cpu}, {row.threads} threads, torch {row.torch}" for row in where.itertuples())
@@ -54,6 +56,17 @@ TABLES = (
             "precision": "Precision",
             "ours_images_per_s": "Ours, images/s",
             "plain_images_per_s": "Plain loop, images/s",
+            "ratio": "Ratio",
+        },
+    ),
+    Table(
+        "imagenet",
+        {
+            "network": "Network",
+            "device": "Device",
+            "passes_per_s": "Pure passes/s",
+            "best_batch": "Best batch",
+            "attribute_passes_per_s": "Ours, passes/s",
             "ratio": "Ratio",
         },
     ),

@@ -3,11 +3,14 @@
 import contextlib
 import io
 import os
+import pickle
 import random
 import re
 import subprocess
+import sys
 import threading
 import time
+import zipfile
 from collections import OrderedDict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -189,6 +192,60 @@ def test_an_instruction_that_changes_an_admitted_object_cannot_leave_its_storage
             read_state(tmp_path / "far.pth")
 
 
+OPCODES = {  # as an attacker writes them by hand, for the model's entry of an archive
+    "fills in a function's defaults": (
+        b"ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\x00\x00\x00__defaults__)s\x86b.",
+        "it changes a Function of its reader: refused",
+    ),
+    "an extension number": (b"\x82\x01.", "by a registered number: refused"),
+    "a deep tuple as a key": (b"}N" + b"\x85" * 1_000_000 + b"Ns.", "larger than that of any network"),
+    "a flood of names": (b"(" + b"".join(b"ccox\na%d\n" % n for n in range(2000)) + b"l.", "more than 1000 names"),
+    "a memo slot far away": (b"Nr\xff\xff\xff\x7f.", "it numbers an object 2147483647"),
+    "a name that commands the terminal": (b"cos\n\x1b[2Jsystem\n.", r"asks for os\.\?\[2Jsystem: refused"),
+    "a storage of a negative length": (
+        b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NJ\xff\xff\xff\xfftQl.",
+        "which is no storage",
+    ),
+    "a tensor of a class": (b"ctorch._utils\n_rebuild_tensor_v2\n(ccollections\nOrderedDict\nK\x00))tR.", "no storage"),
+}
+
+
+@pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
+@pytest.mark.parametrize("name", OPCODES)
+def test_hand_written_instructions_are_refused_and_leave_the_reader_as_it_was(
+    tmp_path: Path, name: str, archive: bool
+) -> None:
+    content, message = OPCODES[name]
+    file = tmp_path / "hostile.ckpt"
+    if archive:
+        with zipfile.ZipFile(file, "w") as written:
+            written.writestr("archive/data.pkl", b"\x80\x02" + content)
+    else:
+        head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+        file.write_bytes(b"".join(pickle.dumps(part, 2) for part in head) + b"\x80\x02" + content + pickle.dumps([], 2))
+    with pytest.raises(CheckpointError, match=message):
+        read_state(file)
+    torch.save({"x": torch.arange(3.0)}, file)
+    assert torch.equal(read_state(file)[0]["x"], torch.arange(3.0))
+
+
+def test_a_small_file_cannot_fill_the_memory(tmp_path: Path) -> None:
+    large = torch.zeros(100_000)
+    torch.save({f"{n}": large.view(1, -1) for n in range(50)}, tmp_path / "again.pth")  # one storage, fifty times
+    with pytest.raises(CheckpointError, match="its tensors together are larger than the file"):
+        read_state(tmp_path / "again.pth")
+    torch.save({"x": large}, tmp_path / "stored.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pth") as stored,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for member in stored.namelist():
+            bomb.writestr(member, stored.read(member))
+    assert (tmp_path / "bomb.pth").stat().st_size < 5000
+    with pytest.raises(CheckpointError, match="its members are compressed or overlap"):
+        read_state(tmp_path / "bomb.pth")
+
+
 @pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
 def test_damage_is_one_message_with_the_file_or_changes_numbers_only(
     network: nn.Module, tmp_path: Path, archive: bool
@@ -286,6 +343,29 @@ def test_an_older_plain_state_without_counters_fits(network: nn.Module, folder: 
     torch.save(state, folder / "small.ckpt", _use_new_zipfile_serialization=False)
     found = public_state(entry(folder / "small.ckpt"), expected(network))
     assert set(found) == set(network.state_dict())
+
+
+NO_SPACE = """
+import resource, sys
+from pathlib import Path
+from inequality_phenomenon.foreign_checkpoints import Expected, public_state
+from test_foreign_checkpoints import entry, expected
+from inequality_phenomenon.models import build
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+public_state(entry(Path("small.ckpt")), expected(build("resnet18", width=4, classes=5).network))
+"""
+
+
+def test_a_disk_that_fills_up_during_the_conversion_leaves_nothing_and_is_said(
+    network: nn.Module, folder: Path
+) -> None:
+    """In a process whose files may not grow."""
+    write_public(network, folder / "small.ckpt")
+    path = {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", NO_SPACE], env=os.environ | path, capture_output=True, text=True)
+    target = entry(folder / "small.ckpt").file
+    assert f"OSError: cannot write {target}: " in done.stderr.splitlines()[-1]
+    assert list(target.parent.iterdir()) == []
 
 
 # the registry, and loading by name

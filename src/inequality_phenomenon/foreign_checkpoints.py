@@ -3,8 +3,10 @@
 Loading a pickle calls whatever its author put there. The reader below admits tensors, ordered dicts and plain values.
 Names that a training state needs, as dill writes it, are replaced by objects that do nothing; every other name is an
 error that states it. No name is ever imported. Each file is converted once to safetensors, with both hashes recorded.
+A file cannot change what the reader consists of, nor take more memory than its own size accounts for.
 """
 
+import errno
 import io
 import json
 import math
@@ -14,7 +16,6 @@ import re
 import shutil
 import struct
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,11 +36,22 @@ NOT_KNOWN = "not known"
 _MODEL, _COPY, _NORMALISER = "module.model.", "module.attacker.", "module.normalizer."  # Salman et al.'s names
 
 
+# Bounds that no checkpoint of these networks comes near: a ResNet-50's has about 4000 tuples in half a megabyte.
+_MOST_BYTES = 16_000_000  # of one pickle without the numbers
+_MOST_TUPLES = 30_000  # deeper nesting than 50,000 overflows the interpreter's stack when such a tuple is hashed
+_MOST_NAMES = 1000  # of a training state
+
+
 class CheckpointError(RuntimeError):
     """A checkpoint file is missing or not the one that was registered."""
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
+
+
+def _unchangeable(self: object, state: object) -> None:
+    """What a pickle's instruction to fill in an object calls; the default would set any attribute."""
+    raise CheckpointError(f"it changes a {type(self).__name__.strip('_')} of its reader: refused. Nothing was run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,7 @@ class _Storage:
     dtype: torch.dtype
     key: str
     numel: int
+    __setstate__ = _unchangeable
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +72,48 @@ class _View:
     offset: int
     size: tuple[int, ...]
     stride: tuple[int, ...]
+    __setstate__ = _unchangeable
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """What a pickle may call and, unlike a function, cannot give other defaults."""
+
+    call: Callable[..., Any]
+    __setstate__ = _unchangeable
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.call(*arguments)
 
 
 def _view(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any) -> _View:
     """Stands for torch's functions that rebuild a tensor."""
-    return _View(storage, offset, size, stride)
+    if not isinstance(storage, _Storage):
+        raise ValueError("it builds a tensor of something that is no storage")
+    return _View(storage, offset, tuple(size), tuple(stride))
 
 
 def _parameter(data: _View, *rest: Any) -> _View:
     return data
 
 
+class _OrderedDict(dict):
+    """Without attributes: those that a state dict carries, its versions, are not needed."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None: ...
+
+
 _ADMITTED: dict[str, Any] = {
-    "collections.OrderedDict": OrderedDict,
-    "torch._utils._rebuild_tensor": _view,
-    "torch._utils._rebuild_tensor_v2": _view,
-    "torch._utils._rebuild_parameter": _parameter,
+    "collections.OrderedDict": _OrderedDict,
+    "torch._utils._rebuild_tensor": _Function(_view),
+    "torch._utils._rebuild_tensor_v2": _Function(_view),
+    "torch._utils._rebuild_parameter": _Function(_parameter),
 }
 _DTYPES = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16, "Long": torch.int64,
@@ -106,9 +145,9 @@ def _inert(name: str) -> _Inert:
 
 
 class _Reader(pickle.Unpickler):
-    """Unpickles descriptions of tensors; ``left`` collects the names that were replaced by something inert."""
+    """Unpickles descriptions of tensors; ``left`` collects the names that were replaced, with what replaces them."""
 
-    def __init__(self, stream: BinaryIO, left: set[str], storages: dict[str, _Storage]) -> None:
+    def __init__(self, stream: BinaryIO, left: dict[str, _Inert], storages: dict[str, _Storage]) -> None:
         super().__init__(stream)
         self.left, self.storages = left, storages
 
@@ -118,26 +157,40 @@ class _Reader(pickle.Unpickler):
             return _ADMITTED[full]
         if not _TRAINING_STATE.fullmatch(full):
             raise CheckpointError(f"it asks for {full}: refused, since no checkpoint needs it. Nothing was run")
-        self.left.add(full)
-        return _inert(full)
+        if len(self.left) >= _MOST_NAMES:
+            raise ValueError(f"its training state has more than {_MOST_NAMES} names")
+        return self.left.setdefault(full, _inert(full))
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _, numel, *rest = pid
-        if kind != "storage" or not isinstance(dtype, torch.dtype) or any(part is not None for part in rest):
+        typed = isinstance(dtype, torch.dtype) and isinstance(key, str) and isinstance(numel, int)
+        if kind != "storage" or not typed or numel < 0 or any(part is not None for part in rest):
             raise ValueError(f"it refers to {pid!r}, which is no storage")
         return self.storages.setdefault(key, _Storage(dtype, key, numel))
 
 
-def _unpickled(stream: BinaryIO, left: set[str], storages: dict[str, _Storage]) -> Any:
+def _unpickled(stream: BinaryIO, left: dict[str, _Inert], storages: dict[str, _Storage]) -> Any:
     """The next pickle of ``stream``, read with the reader above; the stream stands behind it."""
-    start = stream.tell()
+    start, tuples = stream.tell(), 0
     for instruction, argument, place in pickletools.genops(stream):
-        # Each number is used once: a larger one would fill the memory.
-        if "PUT" in instruction.name and (argument or 0) > (place or 0):
-            raise ValueError(f"it numbers an object {argument} at byte {place}")
+        tuples += instruction.name in _NESTING
+        _check_instruction(instruction.name, argument, (place or 0) - start, tuples)
     length = stream.tell() - start
     stream.seek(start)
     return _Reader(io.BytesIO(stream.read(length)), left, storages).load()
+
+
+_NESTING = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"}
+
+
+def _check_instruction(name: str, argument: Any, place: int, tuples: int) -> None:
+    """What the reader cannot refuse itself, since it happens before anybody is asked."""
+    if "PUT" in name and (argument or 0) > place:  # each number is used once: a larger one would fill the memory
+        raise ValueError(f"it numbers an object {argument} at byte {place}")
+    if name.startswith("EXT"):  # what such a number stands for may come from the interpreter's cache, past find_class
+        raise CheckpointError("it asks for an object by a registered number: refused. Nothing was run")
+    if place > _MOST_BYTES or tuples > _MOST_TUPLES:
+        raise ValueError("its structure is larger than that of any network")
 
 
 @contextmanager
@@ -146,12 +199,17 @@ def _as_checkpoint_error(file: Path) -> Iterator[None]:
     try:
         yield
     except CheckpointError as problem:
-        raise CheckpointError(f"{file}: {problem}") from None
-    except OSError:
-        raise
+        raise CheckpointError(f"{file}: {_shown(str(problem))}") from None
     except Exception as problem:
-        words = f"{type(problem).__name__}: {problem}"
+        if isinstance(problem, OSError) and problem.errno != errno.EINVAL:  # the disk's, not the content's
+            raise
+        words = _shown(f"{type(problem).__name__}: {problem}")
         raise CheckpointError(f"{file} is not a complete PyTorch checkpoint ({words})") from None
+
+
+def _shown(text: str, most: int = 300) -> str:
+    """Text that may come from the file: no instructions to the terminal, and not endless."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:most]) + "…" * (len(text) > most)
 
 
 def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
@@ -161,7 +219,7 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     tensors under ``module.model.``; its normaliser comes as ``normaliser.mean`` and ``normaliser.std``.
     Raises ``CheckpointError`` naming the file and what was refused, or that the file is damaged.
     """
-    left: set[str] = set()
+    left: dict[str, _Inert] = {}
     with _as_checkpoint_error(file), file.open("rb") as stream:
         content, read = _archive(stream, left) if zipfile.is_zipfile(stream) else _old_format(stream, left)
         state = content.get("model", content) if isinstance(content, dict) else content
@@ -171,6 +229,9 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
             if not isinstance(value, _View):
                 found = value.__name__ if isinstance(value, _Inert) else type(value).__name__
                 raise CheckpointError(f"{key} is no tensor but {found}: refused. Nothing was run")
+            _check_inside(value)
+        if sum(view.numel * view.storage.dtype.itemsize for view in views.values()) > file.stat().st_size:
+            raise ValueError("its tensors together are larger than the file")
         numbers = read({view.storage.key for view in views.values()})
         return {key: _tensor(view, numbers[view.storage.key]) for key, view in views.items()}, tuple(sorted(left))
 
@@ -188,11 +249,14 @@ def _bare(state: Mapping[str, Any]) -> dict[str, Any]:
     return bare
 
 
-def _tensor(view: _View, numbers: bytearray) -> Tensor:
-    """The numbers of a view, which must not leave its storage or be more than that holds."""
+def _check_inside(view: _View) -> None:
+    """A tensor must not leave its storage or be more than that holds."""
     last = view.offset + sum((length - 1) * step for length, step in zip(view.size, view.stride, strict=True))
-    if min((view.offset, *view.size, *view.stride)) < 0 or max(last + 1, math.prod(view.size)) > view.storage.numel:
+    if min((view.offset, *view.size, *view.stride)) < 0 or max(last + 1, view.numel) > view.storage.numel:
         raise ValueError(f"a tensor of {view.size} leaves its storage")
+
+
+def _tensor(view: _View, numbers: bytearray) -> Tensor:
     flat = torch.frombuffer(numbers, dtype=view.storage.dtype, count=view.storage.numel)
     return flat.as_strided(view.size, view.stride, view.offset).clone()
 
@@ -200,9 +264,12 @@ def _tensor(view: _View, numbers: bytearray) -> Tensor:
 _Read = Callable[[set[str]], dict[str, bytearray]]
 
 
-def _archive(stream: BinaryIO, left: set[str]) -> tuple[Any, _Read]:
+def _archive(stream: BinaryIO, left: dict[str, _Inert]) -> tuple[Any, _Read]:
     """torch.save since version 1.6: a ZIP file with one pickle and one member a storage."""
     archive, storages = zipfile.ZipFile(stream), dict[str, _Storage]()
+    stored = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+    if not stored or sum(member.file_size for member in archive.infolist()) > stream.seek(0, io.SEEK_END):
+        raise ValueError("its members are compressed or overlap, which torch.save never does")
     (name,) = (name for name in archive.namelist() if name.endswith("data.pkl") and name.count("/") <= 1)
     folder = name.removesuffix("data.pkl")
     if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
@@ -215,7 +282,7 @@ def _archive(stream: BinaryIO, left: set[str]) -> tuple[Any, _Read]:
     return content, read
 
 
-def _old_format(stream: BinaryIO, left: set[str]) -> tuple[Any, _Read]:
+def _old_format(stream: BinaryIO, left: dict[str, _Inert]) -> tuple[Any, _Read]:
     """torch.save before version 1.6: five pickles, then each storage behind its number of elements."""
     storages: dict[str, _Storage] = {}
     stream.seek(0)
@@ -357,7 +424,7 @@ def _check_shapes(
         if key.endswith("num_batches_tracked"):
             state.setdefault(key, torch.tensor(0))
     wrong = [f"{key} is missing" for key in shapes if key not in state]
-    wrong += [f"{key} is not part of it" for key in state if key not in shapes]
+    wrong += [f"{_shown(key)} is not part of it" for key in state if key not in shapes]
     wrong += [
         f"{key} has shape {tuple(state[key].shape)}, expected {shape}"
         for key, shape in shapes.items()

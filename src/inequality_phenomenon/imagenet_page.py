@@ -15,6 +15,7 @@ from .profiles import Profile, load_profile
 from .results import NETWORKS, network_of, published_values
 
 PAGE = BOOK / "imagenet.md"
+BENCHMARK = ROOT / "results" / "benchmarks" / "imagenet.csv"
 BEGIN, END = "<!-- {0}: written by python -m inequality_phenomenon.imagenet_page -->", "<!-- end of {0} -->"
 SUSTAINED = 10e12  # floating-point operations a second, an assumption for the estimates
 
@@ -74,13 +75,17 @@ def _disk_sentence(profile: Profile) -> str:
 
 def _cpu_sentence() -> str:
     """What the benchmark found on the machine that it ran on."""
-    row = pd.read_csv(ROOT / "results" / "benchmarks" / "imagenet.csv").iloc[0]
+    if not BENCHMARK.exists():
+        return (
+            "No map of these networks has been timed here, neither on a CPU nor on a GPU; `make bench` and the doctor do it on "
+            "your machine."
+        )
+    row = pd.read_csv(BENCHMARK).iloc[0]
     seconds = row["steps"] / row["attribute_passes_per_s"]
     return (
-        f"Measured here, on a CPU, with random weights (`make bench`): one attribution map of {row['steps']} steps on a "
+        f"Measured with random weights by `make bench`, on {row['device']}: one attribution map of {row['steps']} steps on a "
         f"{row['network']} takes {seconds:.0f} seconds, {row['attribute_passes_per_s']:.2f} forward and backward passes a second, "
-        f"{100 * row['ratio']:.0f} % of the rate of such passes alone. The machine: {row['cpu']}, {row['threads']} threads, "
-        "busy with other work. On a GPU the benchmark has not been run."
+        f"{100 * row['ratio']:.0f} % of the rate of such passes alone. The machine: {row['cpu']}, {row['threads']} threads."
     )
 
 

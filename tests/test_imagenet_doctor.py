@@ -1,0 +1,80 @@
+"""The promise: the doctor says what is wrong by name and changes nothing; the book shows its words; the page is up to date."""
+
+import re
+from pathlib import Path
+
+import pytest
+from doctor_examples import CASES, FOLDER, doctor, shortened
+from miniature import Miniature, write
+
+from inequality_phenomenon import imagenet_page
+from inequality_phenomenon.files import sha256_of
+from inequality_phenomenon.imagenet_doctor import Work, gradients_of, in_words, pair_of, planned_models, work_of
+from inequality_phenomenon.paths import BOOK, NOTEBOOKS
+from inequality_phenomenon.profiles import load_profile
+from inequality_phenomenon.results import published_values
+
+PROMISES = {
+    "missing": ["PROBLEM images      no folder is named: --data FOLDER, or set INEQUALITY_IMAGENET", "note    model"],
+    "broken": ["1 images cannot be read: ", "does not fit resnet18: ", "is not the published file: SHA-256 "],
+    "good": ["ok      model", "ok      disk", "ready: inequality run imagenet"],
+}
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Miniature:
+    return write(tmp_path_factory.mktemp("doctor") / "miniature")
+
+
+def without_the_machine(text: str) -> str:
+    """Speeds, times, free space and hashes of what the miniature's random networks are."""
+    text = re.sub(r"\b[0-9a-f]{8,64}\b", "HASH", text)
+    text = re.sub(r"\b\d+ (seconds|minutes|hours)", "TIME", text)
+    return re.sub(r"\b\d+(\.\d+)? (images/s|forward \(|GB free)", r"N \2", text)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_book_shows_what_the_doctor_says(setup: Miniature, tmp_path: Path, case: str) -> None:
+    before = {file: sha256_of(file) for file in setup.published.iterdir()}
+    done = doctor(setup, case, tmp_path)
+    assert done.returncode == (case != "good"), done.stderr[-3000:]
+    assert all(words in done.stdout for words in PROMISES[case]), done.stdout
+    command, _, shown = (FOLDER / f"{case}.txt").read_text().partition("\n")
+    assert command == "$ inequality doctor imagenet"
+    assert without_the_machine(shortened(done.stdout, setup, tmp_path)) == without_the_machine(shown)
+    assert {file: sha256_of(file) for file in setup.published.iterdir()} == before
+
+
+def test_the_generated_parts_of_the_page_are_up_to_date() -> None:
+    text = imagenet_page.PAGE.read_text()
+    assert imagenet_page.with_blocks(text) == text
+    rows = re.findall(r"^\| .* \| \|$", imagenet_page.published(), re.MULTILINE)
+    assert len(rows) == len(published_values(dataset="imagenet")) > 50
+
+
+def test_the_page_refers_to_what_is_there() -> None:
+    text = imagenet_page.PAGE.read_text()
+    for name in re.findall(r"\(_executed/(\w+)\)", text):
+        assert (NOTEBOOKS / f"{name}.py").exists()
+    for name in re.findall(r"\{literalinclude\} (\S+)", text):
+        assert (BOOK / name).exists()
+    for label in re.findall(r"\]\(([a-z-]+)\)", text):
+        assert f"({label})=\n" in text
+    assert "book/imagenet\n" in (BOOK.parent / "_toc.yml").read_text()
+
+
+def test_passes_are_counted_as_the_chapters_make_them() -> None:
+    profile = load_profile("imagenet")
+    chapters = profile.chapters
+    first = work_of("01_inequality_test", chapters["01_inequality_test"], 1000)
+    assert len(first) == 15 and set(map(tuple, (vars(w).values() for w in first.values()))) == {(20_000, 0)}
+    second = work_of("02_noise_attack", chapters["02_noise_attack"], 10)
+    standard, *middle, robust = second.values()
+    assert all(work == Work(0, 10 * 5 * 15) for work in middle) and standard == robust == Work(0, 10 * 5 * 28)
+    assert gradients_of() == 20 and gradients_of("gradient_shap", samples=20) == 20 and gradients_of("gradient") == 1
+    assert pair_of(profile.common) == (profile.common[0], profile.common[-1]) and len(planned_models(profile)) == 15
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(5, "5 seconds"), (300, "5 minutes"), (7200, "2 hours")])
+def test_times_are_said_in_a_fitting_unit(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
