@@ -2,6 +2,8 @@
 PYTHON = python3
 PROFILE = laptop
 PORT = 8000
+# Where `make grid` runs: nothing is this machine; slurm, cluster-generic or another folder of profiles/.
+CLUSTER =
 # A class: the course folder, and what was handed in, a folder for each student.
 COURSE = classroom
 SUBMISSIONS =
@@ -10,11 +12,11 @@ SAMPLE = _build/sample_class
 BIN = .venv/bin
 CHECKPOINTS = $(if $(ALL),$(sort $(basename $(notdir $(wildcard checkpoints/cifar10-*.yaml)))),$(NAME))
 
-.PHONY: help setup book lab pdf site test train assignments grade bench serve reference data clean
+.PHONY: help setup book lab pdf site test test-faults train grid assignments grade bench serve reference data clean
 .DEFAULT_GOAL = help
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup:
 	@$(PYTHON) -I src/inequality_phenomenon/installation.py
@@ -39,9 +41,15 @@ test: setup ## Linters, types, spelling and all tests
 	@git ls-files -z | xargs -0 $(BIN)/codespell
 	@$(BIN)/python -m pytest
 
+test-faults: setup ## The long tests of faults, wrong calls and repeated runs (under 40 minutes)
+	@$(BIN)/python -m pytest -m faults --durations 10
+
 train: setup ## Train a checkpoint: NAME=cifar10-resnet18w16-linf8-s0, or ALL=1; goes on where it was stopped
 	@test -n "$(CHECKPOINTS)" || { echo "make train NAME=... or ALL=1; NAME is a file in checkpoints/ without .yaml"; exit 2; }
 	@for name in $(CHECKPOINTS); do $(BIN)/inequality train $$name || exit; done
+
+grid: setup ## Train and measure every cell of grid.yaml, here or on CLUSTER=slurm, and gather one table
+	@$(BIN)/python -m inequality_phenomenon.workflow grid --cluster "$(CLUSTER)"
 
 assignments: setup ## Fetch the data and make the student notebooks, in COURSE=classroom
 	@$(BIN)/python -m inequality_phenomenon.classroom --course "$(COURSE)" release

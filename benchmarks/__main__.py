@@ -3,9 +3,11 @@
 import sys
 from importlib import import_module
 
+from inequality_phenomenon import imagenet_page
+
 from . import page
 
-NAMES = ("integrated_gradients", "occlusion", "training", "imagenet")
+NAMES = ("integrated_gradients", "occlusion", "training", "imagenet", "grid")
 
 
 def main(chosen: list[str]) -> None:
@@ -14,6 +16,7 @@ def main(chosen: list[str]) -> None:
     for name in chosen or NAMES:
         import_module(f"benchmarks.{name}").main()
     page.write()
+    imagenet_page.main()
 
 
 if __name__ == "__main__":

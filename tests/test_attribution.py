@@ -323,16 +323,16 @@ def test_images_that_cannot_be_attributed_are_refused(trained: Classifier, image
         (images[0], labels[:1], r"shape \(N, 3, height, width\), got \(3, 32, 32\)"),
         (images[:, :1], labels, r"got \(24, 1, 32, 32\)"),
         (images[:0], labels[:0], "the subset is empty"),
-        (images, labels[:5], r"24 images need as many labels and ids, got \(5,\)"),
+        (images, labels[:5], "labels are 24 int64 values"),
         (images * 255, labels, r"pixels must lie in \[0, 1\], got 0 to 255"),
         (images - 0.5, labels, r"pixels must lie in \[0, 1\], got -0.5"),
         (nan, labels, r"pixels must lie in \[0, 1\], got nan"),
-        (images, labels + 10, r"labels must lie in 0, \.\.\., 9, got 1[01] to 19"),
+        (images, labels + 10, r"labels must lie in 0\.\.9, got 1[01] to 19"),
         (images, labels - 10, "labels must lie in"),
     ]:
         with pytest.raises(ValueError, match=message):
             attribute(trained, bad, other)
-    with pytest.raises(ValueError, match=r"24 images need as many labels and ids, .* and 2"):
+    with pytest.raises(ValueError, match="24 images need as many ids, got 2"):
         attribute(trained, images, labels, ids=[1, 2])
 
 

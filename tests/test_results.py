@@ -1,11 +1,11 @@
 """The promise: a cached measurement is the one that was asked for, damage is named, and verdicts follow the fixed rules."""
 
-import random
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from damage import single_bit_flips
 
 from inequality_phenomenon import results
 from inequality_phenomenon.files import DamagedFile
@@ -45,10 +45,7 @@ def test_every_single_bit_flip_in_a_cache_entry_is_found(cache_folder):
     cached("x", {"a": 1}, lambda: content)
     (file,) = cache_folder.glob("x/*.bin")
     whole = file.read_bytes()
-    for bit in random.Random(0).sample(range(8 * len(whole)), 200):
-        damaged = bytearray(whole)
-        damaged[bit // 8] ^= 1 << bit % 8
-        file.write_bytes(damaged)
+    for _ in single_bit_flips(file, 200):
         with pytest.raises(DamagedFile, match=str(file)):
             cached("x", {"a": 1}, lambda: content)
     file.write_bytes(whole[:-1])

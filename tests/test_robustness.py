@@ -245,5 +245,5 @@ def test_written_threat_is_read_back(threat: Threat) -> None:
 
 @pytest.mark.parametrize("text", ["", "linf", "l1 0.5", "linf eight", "linf 8/0", "8/255"])
 def test_text_that_is_no_threat_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"unknown threat|Invalid literal|divides by zero"):
+    with pytest.raises(ValueError, match=r"unknown threat|is no number|divides by zero"):
         Threat.parse(text)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from damage import single_bit_flips
 from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -37,7 +38,6 @@ from inequality_phenomenon.training import (
     write_log,
 )
 
-KILLS = int(os.environ.get("INEQUALITY_TEST_KILLS", "3"))
 CPU = torch.device("cpu")
 
 
@@ -100,8 +100,9 @@ def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, precision:
     assert untimed[0] == untimed[1] and [row["epoch"] for row in parts.log] == [1, 2, 3]
 
 
-def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path) -> None:
-    """kill -9 of a process, INEQUALITY_TEST_KILLS times (default 3), anywhere between its start and its end."""
+@pytest.mark.parametrize("kills_wanted", [3, pytest.param(20, marks=pytest.mark.faults)])
+def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path, kills_wanted: int) -> None:
+    """kill -9 of a process, anywhere between its start and its end."""
     settings = tiny()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["inequality_phenomenon.training"])
@@ -120,11 +121,11 @@ def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path
 
     chance = random.Random(0)
     kills = runs = 0
-    while kills < KILLS:
+    while kills < kills_wanted:
         folder = tmp_path / f"run{runs}"
         while True:
             process = start(folder)
-            process.join(timeout=chance.uniform(0, seconds) if kills < KILLS else None)
+            process.join(timeout=chance.uniform(0, seconds) if kills < kills_wanted else None)
             if process.exitcode == 0:
                 break
             assert process.exitcode is None, "the resumed training failed"
@@ -180,18 +181,13 @@ def test_damaged_state_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     assert file.read_bytes() == damaged
 
 
-def test_any_flipped_bit_of_a_state_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flips", [20, pytest.param(200, marks=pytest.mark.faults)])
+def test_any_flipped_bit_of_a_state_is_found(tmp_path: Path, flips: int) -> None:
     train_some(standard(), tmp_path, 1)
     file = tmp_path / "state.safetensors"
-    content, chance = file.read_bytes(), random.Random(0)
-    for _ in range(60):
-        place = chance.randrange(8 * len(content))
-        flipped = bytearray(content)
-        flipped[place // 8] ^= 1 << place % 8
-        file.write_bytes(flipped)
+    for _ in single_bit_flips(file, flips):
         with pytest.raises(TrainingError, match="is damaged"):
             train(standard(), tmp_path, progress=False)
-    file.write_bytes(content)
     assert train(standard(), tmp_path, progress=False).epoch == 4
 
 
@@ -250,25 +246,6 @@ def test_file_size_limit_stops_with_what_to_do_and_keeps_the_last_state(tmp_path
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert file.read_bytes() == before and os.listdir(tmp_path) == ["state.safetensors"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path):  # type: ignore[no-untyped-def]
-    """A file system with room for one state of a tiny network, but not for two."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    try:
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder], capture_output=True, text=True
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no mount command here")
-    if mounted.returncode:
-        pytest.skip(f"mounting a file system is not permitted here: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_full_disk_stops_with_what_to_do_and_the_training_goes_on_when_there_is_space(

@@ -81,6 +81,15 @@ def test_only_what_changed_is_executed_again(project: Path) -> None:
     assert executed(project) == ["first laptop", "first smoke", "changed smoke"]
 
 
+def test_a_change_is_seen_though_the_clock_was_moved_back(project: Path) -> None:
+    assert run(project)[0] == 0
+    notebook = project / "notebooks" / "01_first.py"
+    notebook.write_text(RECORDING.replace("first", "changed"))
+    os.utime(notebook, (0, 0))  # 1970
+    assert run(project)[0] == 0
+    assert executed(project) == ["first laptop", "changed laptop"]
+
+
 def test_a_failing_chapter_is_named_and_the_others_are_executed(project: Path) -> None:
     (project / "notebooks" / "09_broken.py").write_text(FAILING)
     code, output = run(project)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from . import checks
 from .attribution import Preset, Space
 from .batching import for_batches, rows_for
 from .inequality import region_sums
@@ -37,25 +38,18 @@ _NOWHERE = -1_000_000  # the centre of a patch that hides nothing
 
 
 def _known(name: str, value: str, valid: Any) -> None:
-    if value not in get_args(valid):
-        raise ValueError(f"unknown {name} {value!r}; known: {', '.join(get_args(valid))}")
+    checks.one_of(name, value, get_args(valid))
 
 
 def _checked_ids(images: Tensor, maps: Tensor, ids: Sequence[int] | None) -> list[int]:
     """The images' ids; ``ValueError`` if images, maps and ids cannot belong together."""
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images have shape (N, 3, height, width), got {tuple(images.shape)}")
-    if len(images) == 0:
-        raise ValueError("there are no images: the subset is empty")
-    if not (images.amin() >= 0 and images.amax() <= 1):
-        raise ValueError(f"pixels must lie in [0, 1], got {images.amin():.3g} to {images.amax():.3g}")
+    checks.pictures(images)
+    checks.real_tensor("maps", maps)
     if maps.shape != images.shape:
         raise ValueError(f"the maps of these images have shape {tuple(images.shape)}, got {tuple(maps.shape)}")
     if (bad := ~torch.isfinite(maps).flatten(1).all(1)).any():
         raise ValueError(f"the map of image {int(bad.nonzero()[0])} (counted from 0) has NaN or infinite values")
-    if ids is not None and len(ids) != len(images):
-        raise ValueError(f"{len(images)} images need as many ids, got {len(ids)}")
-    return list(range(len(images))) if ids is None else [int(number) for number in ids]
+    return checks.image_ids(ids, len(images))
 
 
 def _ranking(scores: Tensor, descending: bool = True) -> Tensor:
@@ -67,20 +61,18 @@ class _Referee:
     """The model, folded once, and its verdicts. Refuses bad labels and images that are misclassified at the start."""
 
     def __init__(self, model: Classifier, images: Tensor, labels: Tensor, batch: int | None) -> None:
+        checks.classifier(model, images)
         if model.training:
             raise ValueError("the model is in training mode: call model.eval() before attacking it")
-        if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
-            raise ValueError(f"labels are {len(images)} int64 values, got {tuple(labels.shape)} of {labels.dtype}")
-        if batch is not None and batch < 1:
-            raise ValueError(f"batch must be at least 1, got {batch}")
+        checks.labels_of(images, labels)
+        if batch is not None:
+            checks.whole("batch", batch, 1)
         self.network, self.labels = fold_batch_norm(model), labels
         # 128 small images stay in a CPU's cache. ``rows`` is what the network gets at once: less after out of memory.
         small = 128 if images.device.type == "cpu" else 1000
         self.batch = self.rows = batch or rows_for(images.device, images[0, 0].numel(), small=small)
         self.everyone = torch.arange(len(images), device=images.device)
-        classes = self._logits(images[:1]).shape[1]
-        if labels.min() < 0 or labels.max() >= classes:
-            raise ValueError(f"labels must lie in 0..{classes - 1}, got {int(labels.min())} to {int(labels.max())}")
+        checks.classes_known(labels, self._logits(images[:1]).shape[1])
         verdicts = [self.verdicts(images[part], part) for part in self.parts(self.everyone)]
         fooled, margins = (torch.cat(column) for column in zip(*verdicts, strict=True))
         if len(wrong := fooled.nonzero().flatten().tolist()):
@@ -147,11 +139,13 @@ class _Noise:
     """One kind of noise on images (N, 3, H, W): ranks of the subpixels, values for a draw, and Equation 5."""
 
     def __init__(self, model: Classifier, kind: str, options: NoiseOptions, seed: int) -> None:
+        checks.whole("seed", seed, 0)
         self.model, self.kind, self.options, self.seed = model, kind, options, seed
 
     def check(self, budgets: Sequence[int], subpixels: int, energy: object) -> None:
         most = subpixels - self.options.threshold
         for budget in budgets:
+            checks.whole("the budget", budget)
             if not 1 <= budget <= most:
                 raise ValueError(f"the budget must lie between 1 and {most} subpixels, got {budget}")
         if energy is not None and (self.options.clamp or self.options.distribution == "uniform"):
@@ -224,7 +218,9 @@ def perturb_with_noise(
     Raises ``ValueError`` for wrong shapes, pixels out of range, a budget above the image's size and unknown names.
     """
     noise = _Noise(model, kind, resolve_noise_options(kind, preset, **overrides), seed)
+    checks.whole("draw", draw, 0)
     numbers = _checked_ids(images, maps, ids)
+    checks.classifier(model, images)
     noise.check([budget], images[0].numel(), energy)
     return noise.apply(images, noise.ranks(maps, numbers, draw), budget, noise.values(images, numbers, draw), energy)
 
@@ -262,6 +258,7 @@ def noise_outcomes(
     start (naming them).
     """
     noise = _Noise(model, kind, resolve_noise_options(kind, preset, **overrides), seed)
+    checks.whole("draws", draws)
     numbers = _checked_ids(images, maps, ids)
     noise.check(budgets, images[0].numel(), energy)
     if draws < 1 or not len(budgets):
@@ -316,6 +313,9 @@ def patch_centres(
     image's, whatever the count. Raises ``ValueError`` for unknown names, blocks that do not tile and a count too large.
     """
     _known("positions", positions, Centres)
+    checks.whole("seed", seed, 0)
+    if region is not None:
+        checks.whole("region", region, 1)
     n, _, height, width = maps.shape
     side = 1 if positions == "top_pixels" else region or (16 if height >= 224 else 4)
     scores = region_sums(maps, side).flatten(1)
@@ -348,6 +348,8 @@ def _kept_apart(centres: Tensor, distance: int) -> Tensor:
 
 def _grid(max_count: int, max_radius: int) -> list[tuple[int, int]]:
     """All (n, r) in the order of Algorithm 1."""
+    checks.whole("max_count", max_count)
+    checks.whole("max_radius", max_radius)
     if max_count < 1 or max_radius < 1:
         raise ValueError(f"max_count and max_radius must be at least 1, got {max_count} and {max_radius}")
     return [(n, r) for n in range(1, max_count + 1) for r in range(1, max_radius + 1)]
@@ -474,9 +476,11 @@ def occlude(
     _known("preset", preset, Preset)
     _known("search", search, Search)
     numbers = _checked_ids(images, maps, ids)
+    checks.classifier(model, images)
     grid = _grid(max_count, max_radius)[-1 if search == "single" else 0 :]
-    positions = positions or ("regional" if preset == "paper" else "top_pixels")
-    fill = patch_fill(model, images, color or ("black" if preset == "paper" else "minimum"))
+    default: tuple[Centres, Color] = ("regional", "black") if preset == "paper" else ("top_pixels", "minimum")
+    positions = default[0] if positions is None else positions
+    fill = patch_fill(model, images, default[1] if color is None else color)
     centres = patch_centres(
         maps, max_count, positions=positions, region=region, max_radius=max_radius, seed=seed, ids=numbers
     )

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
+from . import checks
 from .batching import for_batches, rows_for
 from .models import Classifier, fold_batch_norm
 from .randomness import normal_images, uniform_images
@@ -66,10 +67,8 @@ _BASELINE_CHOICE = 6  # second part of a random key; 1 and 2 are used below, 3 t
 def resolve_options(method: str, preset: Preset = "paper", **overrides: Any) -> Options:
     """The options of a preset with single ones replaced; ``ValueError`` lists the valid names."""
     presets = {"paper": PAPER, "released": RELEASED}
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    if preset not in presets:
-        raise ValueError(f"unknown preset {preset!r}; known: paper, released")
+    checks.one_of("method", method, METHODS)
+    checks.one_of("preset", preset, tuple(presets))
     known = {field.name for field in fields(Options)}
     if unknown := set(overrides) - known:
         raise ValueError(f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
@@ -79,8 +78,11 @@ def resolve_options(method: str, preset: Preset = "paper", **overrides: Any) -> 
         ("baseline", get_args(Baseline)),
         ("inner", get_args(Inner)),
     ):
-        if getattr(options, field) not in choices:
-            raise ValueError(f"unknown {field} {getattr(options, field)!r}; known: {', '.join(choices)}")
+        checks.one_of(field, getattr(options, field), choices)
+    for field in ("steps", "samples", "power"):
+        checks.whole(field, getattr(options, field))
+    checks.whole("seed", options.seed, 0)
+    checks.number("sigma", options.sigma)
     if min(options.steps, options.samples, options.power) < 1 or options.sigma < 0:
         raise ValueError(f"steps, samples and power must be at least 1 and sigma at least 0, got {asdict(options)}")
     if options.baseline == "zero_or_image" and method != "gradient_shap":
@@ -109,8 +111,12 @@ def attribute(
     (naming the image).
     """
     options = resolve_options(method, preset, **overrides)
-    ids = list(range(len(images))) if ids is None else ids
-    _check_images(images, labels, ids)
+    checks.pictures(images)
+    checks.labels_of(images, labels)
+    checks.classifier(model, images)
+    ids = checks.image_ids(ids, len(images))
+    if batch is not None:
+        checks.whole("batch", batch, 1)
     if options.space == "normalised":
         network = fold_batch_norm(model.network)
         inputs = model.normalise(images)
@@ -120,8 +126,7 @@ def attribute(
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         classes = network(inputs[:1]).shape[1]
-    if not (labels.amin() >= 0 and labels.amax() < classes):
-        raise ValueError(f"labels must lie in 0, ..., {classes - 1}, got {labels.amin()} to {labels.amax()}")
+    checks.classes_known(labels, classes)
     function = _FUNCTIONS[method]
     integrates = method == "integrated_gradients" or (
         "smoothgrad" in method and options.inner == "integrated_gradients"
@@ -145,17 +150,6 @@ def attribute(
     if bad.any():
         raise ValueError(f"the attribution map of image {ids[int(bad.nonzero()[0])]} has NaN or infinite values")
     return maps
-
-
-def _check_images(images: Tensor, labels: Tensor, ids: list[int]) -> None:
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images have shape (N, 3, height, width), got {tuple(images.shape)}")
-    if len(images) == 0:
-        raise ValueError("there are no images: the subset is empty")
-    if labels.shape != images.shape[:1] or len(ids) != len(images):
-        raise ValueError(f"{len(images)} images need as many labels and ids, got {tuple(labels.shape)} and {len(ids)}")
-    if not (images.amin() >= 0 and images.amax() <= 1):
-        raise ValueError(f"pixels must lie in [0, 1], got {images.amin():.3g} to {images.amax():.3g}")
 
 
 def baseline_of(

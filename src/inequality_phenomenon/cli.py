@@ -1,9 +1,11 @@
-"""The ``inequality`` command: data, train, subset, verify, run, reference, doctor."""
+"""The ``inequality`` command: data, train, subset, verify, run, grid, reference, doctor."""
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -25,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
         return command(options)
     except (DataError, CheckpointError, DamagedFile, ProfileError, ValueError, RuntimeError) as problem:
         print(f"inequality: {problem}", file=sys.stderr)
+        return 1
+    except OSError as problem:  # a full disk, a folder that may only be read
+        print(f"inequality: {problem}. What was finished is kept; the same command goes on from here", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("inequality: interrupted; run the same command again to go on", file=sys.stderr)
@@ -59,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--full", action="store_true", help="all 10,000 test images")
     reference = add("reference", _reference, "make the records of the last run the committed reference")
     reference.add_argument("--profile", default="full")
+    cells = add("grid", _grid, "gather the records of the grid into one table, which says what is missing")
+    cells.add_argument(
+        "job", nargs="*", help="what the workflow runs: train CHECKPOINT, measure CHECKPOINT ATTRIBUTION"
+    )
     board = add("scoreboard", _scoreboard, "write the scoreboard page and its CSV files from the executed chapters")
     board.add_argument("--profile", default="laptop")
     run = add(
@@ -109,6 +118,8 @@ def _verify(options: argparse.Namespace) -> int:
     """0 where every check passed; 1 where one failed or a checkpoint could not be loaded. All are tried."""
     from .verification import FOLDER_LIMIT, folder_size, verify
 
+    if not 1 <= options.images <= 10_000:
+        raise ValueError(f"--images must lie between 1 and 10000, the size of the test set; got {options.images}")
     if options.all == (options.name is not None):
         raise ValueError(f"name a checkpoint or use --all; known: {', '.join(REGISTRY)}")
     names = list(REGISTRY) if options.all else [options.name]
@@ -141,6 +152,23 @@ def _reference(options: argparse.Namespace) -> int:
     save_reference(options.profile)
     write_reference_frames()
     write_headline()
+    return 0
+
+
+def _grid(options: argparse.Namespace) -> int:
+    from .grid import load_grid, measure_cell, train_if_missing, write_table
+
+    match options.job:
+        case []:
+            print(write_table())
+        case ["train", checkpoint]:
+            train_if_missing(checkpoint)
+        case ["measure", checkpoint, attribution]:
+            measure_cell((grid := load_grid()).cell(checkpoint, attribution), grid)
+        case _:
+            raise ValueError(
+                f"unknown job {' '.join(options.job)!r}; known: train NAME, measure NAME ATTRIBUTION, or none"
+            )
     return 0
 
 
@@ -222,12 +250,26 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _lock_text() -> str:
+    """How old the locked versions are: a list of known vulnerabilities does not ship with the project."""
+    command = ["git", "log", "-1", "--format=%cs", "--", "requirements.lock"]
+    try:
+        day = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        age = (date.today() - date.fromisoformat(day)).days
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return "requirements.lock, of unknown age"
+    return (
+        f"requirements.lock of {day}, {age} days old; `pip-audit -r requirements.lock` looks for known vulnerabilities"
+    )
+
+
 def _doctor(options: argparse.Namespace) -> int:
     """One line a thing; 1 where something that `make book` needs is missing."""
     if options.what == "imagenet":
         _use_folders(options)
         return _imagenet_doctor(options.device)
     print(f"project folder   {ROOT}")
+    print(f"packages         {_lock_text()}")
     print(f"torch            {torch.__version__}, {torch.get_num_threads()} threads, GPU: {torch.cuda.is_available()}")
     try:
         load_cifar10("test")

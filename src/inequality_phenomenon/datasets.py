@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from . import npm
+from .checks import whole
 from .files import atomic_path
 from .paths import COMMON_SUBSET, data_folder
 
@@ -73,7 +74,7 @@ def load_cifar10(split: Split) -> tuple[Float32[Tensor, "n 3 32 32"], Int64[Tens
 
 def load_cifar10_bytes(split: Split) -> tuple[UInt8[Tensor, "n 32 32 3"], UInt8[Tensor, " n"]]:
     """The same images and labels as stored: uint8, channels last, mapped from the file (writing to them copies)."""
-    if split not in ("train", "test"):
+    if not isinstance(split, str) or split not in ("train", "test"):
         raise ValueError(f"unknown split {split!r}; CIFAR-10 has 'train' and 'test'")
     images, labels = _read_store(_cifar10_store(), (f"{split}_images", f"{split}_labels"))
     return images, labels
@@ -229,6 +230,7 @@ def correct_subset(n_images: int) -> list[int]:
     ladder) all classify correctly; the ids are committed. Raises ``ValueError`` beyond 1000.
     """
     ids: list[int] = common_subset()["ids"]
+    whole("n_images", n_images)
     if not 0 < n_images <= len(ids):
         raise ValueError(f"n_images must lie between 1 and {len(ids)}, the size of the common subset; got {n_images}")
     return ids[:n_images]

@@ -1,5 +1,6 @@
 """Writing files so that a reader sees the old content or the new, never half of it."""
 
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -24,10 +25,23 @@ def atomic_path(target: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o644)
         os.replace(temporary, target)
+    except OSError as problem:
+        if problem.filename is not None:
+            raise
+        raise OSError(problem.errno, f"cannot write {target}: {problem.strerror}") from None
     except SafetensorError as problem:  # its word for every failure to write
         raise OSError(f"cannot write {target}: {problem}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def waiting_lock(file: Path) -> Iterator[None]:
+    """Hold the lock ``file``, waiting while another process has it; the system frees it however the holder dies."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def sha256_of(path: Path) -> str:

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from .checks import one_of, real_tensor, whole
+
 LARGE = 2**24  # values above which rows are sorted in parts
 
 Reduce = Literal["sum_of_absolute", "sum_of_positive", "positive_of_sum", "absolute_of_sum", "no_blocks_positive"]
@@ -36,6 +38,7 @@ def _shares(values: Tensor, first: int = 0) -> Tensor:
 
     ``first``: the number of the first row, for messages.
     """
+    real_tensor("values", values)
     if values.ndim == 0 or values.shape[-1] == 0:
         raise ValueError(f"inequality needs at least one value on the last axis, got shape {tuple(values.shape)}")
     values = values.double()
@@ -53,6 +56,7 @@ def _refuse(bad: Tensor, reason: str, first: int = 0) -> None:
 
 def _in_parts(values: Tensor, compute: Callable[[Tensor, int], Tensor]) -> Tensor:
     """``compute(rows, number of the first)``, on parts of many long rows: sorting takes several times their memory."""
+    real_tensor("values", values)
     if values.ndim != 2 or values.numel() <= LARGE:
         return compute(values, 0)
     rows = max(1, LARGE // values.shape[1])
@@ -60,6 +64,7 @@ def _in_parts(values: Tensor, compute: Callable[[Tensor, int], Tensor]) -> Tenso
 
 
 def _checked_maps(maps: Tensor) -> Tensor:
+    real_tensor("maps", maps)
     if maps.ndim != 4:
         raise ValueError(f"attribution maps have shape (N, channels, height, width), got {tuple(maps.shape)}")
     finite = torch.isfinite(maps).flatten(1).all(1)
@@ -80,8 +85,7 @@ def global_gini(
 
     ``sign``: "absolute" takes |a| (the paper's text), "positive" takes max(a, 0) (the second released script).
     """
-    if sign not in ("absolute", "positive"):
-        raise ValueError(f"unknown sign {sign!r}; known: absolute, positive")
+    one_of("sign", sign, ("absolute", "positive"))
     maps = _checked_maps(maps)
     return _gini_of_images(maps.abs() if sign == "absolute" else maps.clamp_min(0))
 
@@ -97,6 +101,8 @@ def region_sums(maps: Float[Tensor, "n c h w"], region: int) -> Float64[Tensor, 
 
     Raises ``ValueError`` where ``region`` does not divide both sides.
     """
+    real_tensor("maps", maps)
+    whole("region", region)
     if maps.ndim != 4:
         raise ValueError(f"attribution maps have shape (N, channels, height, width), got {tuple(maps.shape)}")
     n, channels, height, width = maps.shape
@@ -114,8 +120,8 @@ def regional_gini(
     ``sum_of_absolute``: blocks of |a|; ``sum_of_positive``: blocks of max(a, 0); ``positive_of_sum``: max(block, 0);
     ``absolute_of_sum``: |block|; ``no_blocks_positive``: max(a, 0) without blocks (the first released script).
     """
-    if reduce not in REDUCES:
-        raise ValueError(f"unknown reduce {reduce!r}; known: {', '.join(REDUCES)}")
+    one_of("reduce", reduce, REDUCES)
+    whole("region", region)
     maps = _checked_maps(maps)
     if reduce == "sum_of_absolute":
         values = region_sums(maps.abs(), region)
@@ -136,6 +142,7 @@ def lorenz_curve(values: Float[Tensor, "... n"], points: int = 101) -> Float64[T
     The Gini index is 1 minus twice the area under this curve (exactly, where every value has its own point).
     Values as for ``gini``, with the same errors.
     """
+    whole("points", points, 2)
 
     def curve(rows: Tensor, first: int) -> Tensor:
         ordered = _shares(rows, first).sort(-1).values
@@ -153,6 +160,10 @@ def top_share(values: Float[Tensor, "... n"], counts: list[int]) -> Float64[Tens
 
     Values as for ``gini``, with the same errors.
     """
+    if not isinstance(counts, (list, tuple)):
+        raise TypeError(f"counts must be a list of whole numbers, got {counts!r}")
+    for count in counts:
+        whole("a count", count)
 
     def shares(rows: Tensor, first: int) -> Tensor:
         cumulated = _shares(rows, first).sort(-1, descending=True).values.cumsum(-1)

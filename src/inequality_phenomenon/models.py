@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .files import atomic_path, sha256_of
+from .checks import device_of, one_of, whole
+from .files import atomic_path, sha256_of, waiting_lock
 from .foreign_checkpoints import CheckpointError as CheckpointError
 from .foreign_checkpoints import Expected, PublicModel, public_state, read_public_models
-from .paths import CHECKPOINTS, PUBLIC_MODELS, REGISTRY_FILE
+from .paths import CHECKPOINTS, LOCKS, PUBLIC_MODELS, REGISTRY_FILE
 
 # Mean and standard deviation of the CIFAR-10 training pixels, per channel, for pixels in [0, 1].
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
@@ -82,7 +83,12 @@ def resnet18(width: int | Sequence[int] = 64, classes: int = 10) -> Classifier:
     ``width``: channels of the first stage, doubled at each of the next three, or of all four stages. 64 is the paper's
     (11.2 M parameters), 16 ships with this project (0.70 M); filter pruning leaves other channels in each stage.
     """
-    widths = [width * 2**stage for stage in range(4)] if isinstance(width, int) else width
+    given: list[Any] = list(width) if isinstance(width, (list, tuple)) else [width]
+    for channels in [*given, classes]:
+        whole("width and classes", channels, 1)
+    if len(given) not in (1, 4):
+        raise ValueError(f"width is one number, or one for each of the four stages; got {width}")
+    widths: list[int] = given if len(given) == 4 else [given[0] * 2**stage for stage in range(4)]
     inputs = widths[0]
     stages: list[nn.Module] = [nn.Conv2d(3, inputs, 3, 1, 1, bias=False), nn.BatchNorm2d(inputs), nn.ReLU()]
     for outputs, stride in zip(widths, (1, 2, 2, 2), strict=True):
@@ -109,8 +115,10 @@ class DenseLayer(nn.Module):
 
 def densenet_bc(depth: int = 40, growth: int = 12, classes: int = 10) -> Classifier:
     """DenseNet-BC with three dense blocks and compression 0.5 (Huang et al. 2017); 40-12 has 0.176 M parameters."""
+    for value in (depth, growth, classes):
+        whole("depth, growth and classes", value, 1)
     layers_per_block, rest = divmod(depth - 4, 6)
-    if rest:
+    if rest or depth < 10:
         raise ValueError(f"a DenseNet-BC depth is 6 n + 4, not {depth}")
     channels = 2 * growth
     layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1, bias=False)]
@@ -150,8 +158,8 @@ def build(architecture: str, *, seed: int = 0, **arguments: Any) -> Classifier:
 
     The initial weights depend on ``seed`` alone; the global random state is left as it was.
     """
-    if architecture not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {architecture!r}; known: {', '.join(sorted(ARCHITECTURES))}")
+    one_of("architecture", architecture, tuple(sorted(ARCHITECTURES)))
+    whole("seed", seed, 0)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         return ARCHITECTURES[architecture](**arguments)
@@ -231,9 +239,9 @@ class _Registry(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:  # RegistryEntry, or PublicModel
         known = self._load()
-        if name in known:
+        if isinstance(name, str) and name in known:
             return known[name]
-        if name in (public := _public_models()):
+        if isinstance(name, str) and name in (public := _public_models()):
             return public[name]
         raise UnknownCheckpoint(
             f"unknown checkpoint {name!r}; known: {', '.join(known)}, and the public models in {PUBLIC_MODELS.name}"
@@ -268,7 +276,7 @@ def load_checkpoint(name: str, device: str | torch.device = "cpu") -> Classifier
     model takes (N, 3, 224, 224), returns logits (N, 1000), and is fetched and converted the first time.
     Raises ``ValueError`` for an unknown name (listing the known ones), ``CheckpointError`` for a missing or altered file.
     """
-    entry = REGISTRY[name]
+    entry, device = REGISTRY[name], device_of(device)
     if isinstance(entry, PublicModel):
         return _public_model(entry).to(device).eval().requires_grad_(False)
     if not entry.file.exists():
@@ -308,9 +316,10 @@ def save_checkpoint(model: nn.Module, file: Path) -> str:
 
 
 def register(entry: RegistryEntry, file: Path = REGISTRY_FILE) -> None:
-    """Add or replace one entry of ``registry.yaml``, atomically, entries sorted by name."""
-    entries = read_registry(file) | {entry.name: entry}
-    rows = [entries[name].model_dump(mode="json") for name in sorted(entries)]
-    with atomic_path(file) as temporary:
-        temporary.write_text(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True, width=110), "utf-8")
+    """Add or replace one entry of ``registry.yaml``, atomically, entries sorted by name; others may do so meanwhile."""
+    with waiting_lock(LOCKS / "registry"):
+        entries = read_registry(file) | {entry.name: entry}
+        rows = [entries[name].model_dump(mode="json") for name in sorted(entries)]
+        with atomic_path(file) as temporary:
+            temporary.write_text(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True, width=110), "utf-8")
     REGISTRY.forget()

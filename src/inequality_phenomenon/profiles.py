@@ -35,13 +35,18 @@ class Profile(BaseModel):
 
 def load_profile(name: str) -> Profile:
     """The profile ``profiles/NAME.yaml``; unknown names, keys and ill-typed values raise ``ProfileError``."""
+    known = sorted(file.stem for file in PROFILES.glob("*.yaml"))
+    if name not in known:
+        raise ProfileError(f"unknown profile {name!r}; known: {', '.join(known)}")
     file = PROFILES / f"{name}.yaml"
-    if not file.exists():
-        raise ProfileError(
-            f"unknown profile {name!r}; known: {', '.join(sorted(p.stem for p in PROFILES.glob('*.yaml')))}"
-        )
     try:
-        return Profile.model_validate({"name": name} | yaml.safe_load(file.read_text("utf-8")))
+        values = yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise ProfileError(f"{file.name} is not YAML: {problem}") from None
+    if not isinstance(values, dict):
+        raise ProfileError(f"{file.name} lists no values. Valid keys: {', '.join(Profile.model_fields)}")
+    try:
+        return Profile.model_validate({"name": name} | values)
     except ValidationError as problem:
         details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())
         raise ProfileError(f"{file.name}: {details}. Valid keys: {', '.join(Profile.model_fields)}") from None

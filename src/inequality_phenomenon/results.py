@@ -29,6 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .attribution import METHOD_TITLES, attribute, resolve_options
+from .checks import whole
 from .evaluation import CIFAR10, EvaluationSet, classes_of, evaluation_set
 from .files import atomic_path, read_sealed, sha256_of, write_sealed
 from .models import REGISTRY, Classifier
@@ -64,7 +65,9 @@ def code_hash(module: str) -> str:
             continue
         sources[name] = inspect.getsource(importlib.import_module(f"{package}.{name}"))
         imports = (node for node in ast.walk(ast.parse(sources[name])) if isinstance(node, ast.ImportFrom))
-        todo += [node.module for node in imports if node.level == 1 and node.module]
+        for node in imports:
+            if node.level == 1:
+                todo += [node.module] if node.module else [alias.name for alias in node.names]
     return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
 
 
@@ -278,7 +281,7 @@ def open_run(
     ``ProfileError`` for an unknown profile, ``ValueError`` for an unknown model, device or number of images.
     """
     values = load_profile(profile)
-    if chapter not in values.chapters:
+    if not isinstance(chapter, str) or chapter not in values.chapters:
         raise ProfileError(f"profile {profile!r} has no chapter {chapter}; it has: {', '.join(values.chapters)}")
     own: Chapter = values.chapters[chapter]
     if device not in ("auto", "cpu", "cuda"):
@@ -287,6 +290,12 @@ def open_run(
         raise ValueError("device cuda was asked for, but torch sees no GPU; use -p device cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if n_images is not None:
+        whole("n_images", n_images)
+    if seed is not None:
+        whole("seed", seed, 0)
+    if models is not None and not isinstance(models, (list, tuple)):
+        raise TypeError(f"models must be a list of checkpoint names, got {models!r}")
     for name in models or ():
         REGISTRY[name]  # raises with the known names
     planned = tuple(models or own.models)
@@ -985,7 +994,7 @@ def provenance(run: Run) -> str:
     cached = sum(step["seconds"] for step in run.steps if step["cached"])
     threads = torch.get_num_threads()
     device = "a GPU" if run.device.type == "cuda" else f"{threads} CPU thread{'s' if threads > 1 else ''}"
-    facts = f"data-profile='{run.profile.name}' data-device='{device}' data-cached-seconds='{cached:.1f}'"
+    facts = f"data-profile='{html.escape(run.profile.name)}' data-device='{device}' data-cached-seconds='{cached:.1f}'"
     return (
         f"<details class='provenance' {facts}><summary>Provenance of every number on this page</summary>"
         f"<table>{body}</table></details>"

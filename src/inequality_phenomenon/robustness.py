@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from . import checks
 from .models import fold_batch_norm
 
 Norm = Literal["linf", "l2"]
@@ -22,6 +23,8 @@ def parse_fraction(text: str) -> float:
         return float(Fraction(numerator) / Fraction(denominator or 1))
     except ZeroDivisionError:
         raise ValueError(f"{text} divides by zero") from None
+    except ValueError:
+        raise ValueError(f"{text!r} is no number; write it like 8/255 or 0.25") from None
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class Threat:
 
     norm: Norm
     epsilon: float
+
+    def __post_init__(self) -> None:
+        checks.one_of("norm", self.norm, get_args(Norm))
+        checks.number("epsilon", self.epsilon, 0)
 
     def __str__(self) -> str:
         if self.norm == "linf":
@@ -98,6 +105,14 @@ def pgd(
     Random start in the ball; ``step`` defaults to 2.5 epsilon / steps; the result stays in [0, 1].
     An image that is already misclassified is not moved further, so "misclassified once" is kept.
     """
+    _check(model, images, labels, threat)
+    checks.whole("steps", steps, 1)
+    if step is not None:
+        checks.number("step", step, 0)
+    if not isinstance(generator, Generator):
+        raise TypeError(f"generator must be a torch.Generator, which decides the random start; got {generator!r}")
+    with torch.no_grad():
+        checks.classes_known(labels, model(images[:1]).shape[1])
     step = 2.5 * threat.epsilon / steps if step is None else step
     adversarial = (images + random_start(images, threat, generator)).clamp_(0, 1)
     active = torch.arange(len(images), device=images.device)  # not yet misclassified
@@ -111,6 +126,14 @@ def pgd(
         delta = ascend(adversarial[active] - clean, gradient, threat, step)
         adversarial[active] = (clean + delta).clamp_(0, 1)
     return adversarial
+
+
+def _check(model: nn.Module, images: Tensor, labels: Tensor, threat: Threat) -> None:
+    checks.pictures(images)
+    checks.labels_of(images, labels)
+    checks.module(model, images)
+    if not isinstance(threat, Threat):
+        raise TypeError(f"threat must be a Threat, such as Threat('linf', 8 / 255); got {threat!r}")
 
 
 @torch.no_grad()
@@ -136,9 +159,14 @@ def robust_correct(
 
     ``model`` must be in eval mode. The random starts depend on ``seed``, the batch and the restart alone.
     """
+    _check(model, images, labels, threat)
+    for name, value, least in (("steps", steps, 1), ("restarts", restarts, 1), ("batch", batch, 1), ("seed", seed, 0)):
+        checks.whole(name, value, least)
     if model.training:
         raise ValueError("the model is in training mode: call model.eval() before measuring its robustness")
     fast = fold_batch_norm(model)
+    with torch.no_grad():
+        checks.classes_known(labels, fast(images[:1]).shape[1])
     survives = correct(fast, images, labels, batch)
     starts = range(0, len(images), batch)
     for index, start in enumerate(tqdm(starts, desc=f"PGD-{steps} {threat}", disable=not progress)):

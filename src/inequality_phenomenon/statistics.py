@@ -15,6 +15,8 @@ from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, test_proportions_2indep
 
+from .checks import number, whole
+
 EXACT = 100_000  # splits of classes up to which all of them are tried
 
 Values = Float[np.ndarray, " n"]
@@ -53,6 +55,11 @@ class PairedTest(Difference):
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Estimate:
     """Rate with Wilson's score interval (Wilson 1927). ``ValueError`` where ``n`` is 0 or ``successes`` exceeds it."""
+    whole("successes", successes)
+    whole("n", n)
+    number("confidence", confidence)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, both excluded; got {confidence}")
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} successes out of {n} is not a rate")
     low, high = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
@@ -63,6 +70,7 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Estimate:
 def bootstrap_mean(values: Values, *, resamples: int = 9999, seed: int = 0) -> Estimate:
     """Mean over images with a percentile bootstrap interval, resampling images (Efron 1979)."""
     values = _checked(values)
+    _check_draws(resamples, seed)
     if np.ptp(values) == 0:  # the bootstrap distribution is one point
         return Estimate(float(values[0]), float(values[0]), float(values[0]), len(values))
     found = stats.bootstrap(
@@ -77,7 +85,10 @@ def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int 
 
     The smallest p-value it can give is 1 / (resamples + 1).
     """
-    difference = _checked(np.asarray(a, float) - np.asarray(b, float))
+    a, b = _checked(a), _checked(b)
+    if a.shape != b.shape:
+        raise ValueError(f"a paired difference needs values of the same images, got {len(a)} and {len(b)}")
+    difference = a - b
     interval = bootstrap_mean(difference, resamples=resamples, seed=seed)
     rng = np.random.default_rng(seed)
     rounding = 1e-12 * np.abs(difference).mean()
@@ -91,7 +102,7 @@ def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int 
 
 def mcnemar(a: np.ndarray, b: np.ndarray, *, resamples: int = 9999, seed: int = 0) -> PairedTest:
     """Two outcomes (true, false) on the same images: McNemar's exact test, bootstrap interval of the rate difference."""
-    a, b = np.asarray(a, bool), np.asarray(b, bool)
+    a, b = _outcomes(a), _outcomes(b)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise ValueError(f"McNemar's test needs two outcomes for the same images, got {a.shape} and {b.shape}")
     table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
@@ -239,8 +250,24 @@ def _standardised(name: str, values: Values) -> Values:
     return (values - values.mean()) / values.std()
 
 
+def _check_draws(resamples: int, seed: int) -> None:
+    whole("resamples", resamples, 2)
+    whole("seed", seed, 0)
+
+
+def _outcomes(values: np.ndarray) -> np.ndarray:
+    """True and false, also as ones and zeros; anything else is no outcome."""
+    values = np.asarray(values)
+    if values.dtype != bool and not (values.dtype.kind in "iuf" and np.isin(values, (0, 1)).all()):
+        raise ValueError(f"outcomes are true or false (or 1 and 0), got values of {values.dtype}")
+    return values.astype(bool)
+
+
 def _checked(values: Values) -> Values:
-    values = np.asarray(values, float)
+    try:
+        values = np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise TypeError(f"need at least two finite values, one an image; got {type(values).__name__}") from None
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(f"need at least two finite values, one an image, got shape {values.shape}")
     return values

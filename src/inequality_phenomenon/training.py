@@ -18,7 +18,17 @@ from typing import Annotated, Any, Literal
 
 import torch
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
@@ -61,7 +71,7 @@ def _fraction(value: object) -> float:
 class TrainingSettings(BaseModel):
     """One file ``checkpoints/NAME.yaml``. Defaults are the recipe that all shipped models share."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     title: str
     architecture: str = "resnet18"
@@ -70,7 +80,7 @@ class TrainingSettings(BaseModel):
     epsilon: Annotated[float, BeforeValidator(_fraction)] = 0.0  # pixel units; "8/255" is read as a fraction
     attack: Literal["none", "nfgsm", "pgd"] = "none"
     attack_steps: PositiveInt = 1
-    cutout: int = 0  # side of the square hole, 0 for none
+    cutout: NonNegativeInt = 0  # side of the square hole, 0 for none
     teacher: str | None = None  # registered checkpoint whose input gradients the model imitates (IGD)
     distillation: float = Field(default=0.0, ge=0)  # weight of one minus the cosine of the two input gradients
     start_from: str | None = None  # registered checkpoint that gives the initial weights
@@ -79,16 +89,18 @@ class TrainingSettings(BaseModel):
     stop_at: float | None = None  # held-out clean accuracy at which training ends, looked at every CHECK_EVERY steps
     epochs: PositiveInt = 16
     batch_size: PositiveInt = 128
-    peak_rate: float = 0.2  # highest that trained stably at batch 128 with Nesterov momentum
-    warm_up: float = 0.25  # fraction of the steps until the peak; the rate falls linearly to 0 afterwards
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    average_from: float = 2 / 3  # weights are averaged, step by step, over the last third
+    peak_rate: PositiveFloat = 0.2  # highest that trained stably at batch 128 with Nesterov momentum
+    warm_up: float = Field(
+        default=0.25, gt=0, lt=1
+    )  # fraction of the steps until the peak; the rate falls linearly to 0 afterwards
+    momentum: float = Field(default=0.9, gt=0, lt=1)  # Nesterov's needs one
+    weight_decay: NonNegativeFloat = 5e-4
+    average_from: float = Field(default=2 / 3, ge=0, lt=1)  # weights are averaged, step by step, over the last third
     precision: Literal["float32", "bfloat16"] = (
         "bfloat16"  # of the forward pass; weights and perturbations stay float32
     )
     threads: PositiveInt = 1  # CPU threads: part of the settings because the order of additions depends on it
-    seed: int = 0
+    seed: NonNegativeInt = 0
     train_images: PositiveInt = 50_000 - HELD_OUT
 
     @model_validator(mode="after")
@@ -112,12 +124,16 @@ class TrainingSettings(BaseModel):
 
 
 def load_settings(name: str) -> TrainingSettings:
-    """The settings file of a checkpoint; an unknown name is answered with the known ones."""
-    file = CHECKPOINTS / f"{name}.yaml"
-    if not file.exists():
-        known = ", ".join(sorted(path.stem for path in CHECKPOINTS.glob("cifar10-*.yaml")))
-        raise ValueError(f"no settings for checkpoint {name!r}; known: {known}")
-    return TrainingSettings.model_validate(yaml.safe_load(file.read_text("utf-8")))
+    """The settings file of a checkpoint; an unknown name is answered with the known ones.
+
+    Without a file of its own, a checkpoint of seed k has the settings of seed 0 but for the seed.
+    """
+    known = sorted(path.stem for path in CHECKPOINTS.glob("cifar10-*.yaml"))
+    stem, _, seed = name.rpartition("-s")
+    other = {} if name in known or not (seed.isascii() and seed.isdecimal()) else {"seed": int(seed)}
+    if (named := f"{stem}-s0" if other else name) not in known:
+        raise ValueError(f"no settings for checkpoint {name!r}; known: {', '.join(known)}")
+    return TrainingSettings.model_validate(yaml.safe_load((CHECKPOINTS / f"{named}.yaml").read_text("utf-8")) | other)
 
 
 def held_out_ids() -> Tensor:

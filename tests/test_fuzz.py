@@ -1,0 +1,503 @@
+"""Promise: a wrong call is answered with a message of ours, never with a traceback from inside torch and never with a number.
+
+A valid call is written down for each public function, and for each of its arguments what is wrong for it. A generated
+call has one of these; ``make test`` tries a few dozen, ``make test-faults`` at least 1,000.
+"""
+
+import contextlib
+import inspect
+import io
+import linecache
+import os
+import string
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jupytext
+import numpy as np
+import pytest
+import torch
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from papermill.iorw import load_notebook_node
+from pydantic import ValidationError
+from torch import Generator, Tensor, nn
+
+import inequality_phenomenon as library
+from inequality_phenomenon import profiles
+from inequality_phenomenon.cli import main
+from inequality_phenomenon.models import REGISTRY, CheckpointError, Classifier
+from inequality_phenomenon.paths import NOTEBOOKS
+from inequality_phenomenon.profiles import Profile, ProfileError, load_profile
+from inequality_phenomenon.results import open_run
+from inequality_phenomenon.robustness import Threat
+from inequality_phenomenon.strict_engine import ParameterError, check_parameters
+from inequality_phenomenon.training import TrainingSettings, load_settings
+from inequality_phenomenon.workflow import chapters
+
+SOURCE = str(Path(library.__file__).parent)
+KNOWN_ERRORS = (ValueError, TypeError, CheckpointError, ProfileError)
+FEW, MANY = 40, 1200
+
+
+def little() -> Classifier:
+    """Mean colour to ten logits: a network whose call takes microseconds."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Classifier(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))).eval()
+
+
+MODEL = little()
+IMAGES = torch.rand(2, 3, 8, 8, generator=Generator().manual_seed(0))
+LABELS = MODEL(IMAGES).argmax(1)
+MAPS = torch.randn(2, 3, 8, 8, generator=Generator().manual_seed(1))
+PIXEL = (0, 0, 0, 0)
+
+
+def with_value(tensor: Tensor, value: float) -> Tensor:
+    changed = tensor.clone()
+    changed[(0,) * tensor.ndim] = value
+    return changed
+
+
+# ---------------------------------------------------------------- what is wrong for each kind of argument
+
+words = st.text(string.ascii_letters + "_-./ äé\0", max_size=300)
+things = st.sampled_from(
+    [None, "abc", b"abc", [], [1, 2], {}, object(), 1j, np.zeros((2, 3, 8, 8)), torch.zeros(1).to_sparse]
+)
+not_finite = st.sampled_from([float("nan"), float("inf"), -float("inf")])
+
+
+def not_whole(*allowed: object) -> SearchStrategy[Any]:
+    """No whole number; ``None`` where that is not the default."""
+    kinds = st.floats(0.01, 0.99) | not_finite | st.sampled_from(["1", "", [1], (2,), {}, True, 2.0, 1j])
+    return kinds | st.none() if None not in allowed else kinds
+
+
+def not_between(least: int, most: int | None = None, *allowed: object) -> SearchStrategy[Any]:
+    below = st.integers(max_value=least - 1)
+    return not_whole(*allowed) | (below if most is None else below | st.integers(min_value=most + 1))
+
+
+def no_name(*known: str | None) -> SearchStrategy[Any]:
+    names = words.filter(lambda text: text not in known) | st.sampled_from([0, 1.5, ["top"], {}, True])
+    return names if None in known else names | st.none()
+
+
+floats = [
+    IMAGES[0], IMAGES[:, :1], IMAGES[:0], IMAGES[:, :, :0], IMAGES[..., None], torch.zeros(2, 4, 8, 8), torch.zeros(()),
+    IMAGES.to(torch.complex64), with_value(IMAGES, float("nan")),
+]  # fmt: skip
+no_images = things | st.sampled_from(
+    [*floats, IMAGES * 255, IMAGES - 2, (IMAGES * 255).byte(), IMAGES.double(), IMAGES.half(), IMAGES.round().long(),
+     with_value(IMAGES, float("inf")), with_value(IMAGES, 1.001), with_value(IMAGES, -0.001)]
+)  # fmt: skip
+no_labels = things | st.sampled_from(
+    [LABELS[:1], LABELS[:0], LABELS.float(), LABELS.int(), LABELS[:, None], LABELS.bool(), LABELS + 10, LABELS - 10,
+     LABELS.to(torch.complex64), torch.tensor(3)]
+)  # fmt: skip
+no_maps = things | st.sampled_from([*floats, MAPS[:1], MAPS[:, :, :4], with_value(MAPS, float("-inf"))])
+no_maps_of_gini = things | st.sampled_from(
+    [MAPS[0], MAPS[..., None], MAPS.to(torch.complex64), torch.zeros(2, 3, 8, 8), MAPS * torch.tensor([1.0, 0.0]).view(2, 1, 1, 1),
+     with_value(MAPS, float("nan")), torch.zeros(()), MAPS[:, :, :0]]
+)  # fmt: skip
+no_values = things | st.sampled_from(
+    [torch.tensor([1.0, -1.0]), torch.zeros(3), torch.tensor([]), torch.tensor(1.0), torch.tensor([1.0, float("nan")]),
+     torch.tensor([[1.0], [0.0]]), torch.tensor([1j]), torch.zeros(2, 0)]
+)  # fmt: skip
+no_sample = st.sampled_from(
+    [
+        None,
+        "abc",
+        ["a", "b"],
+        [1.0],
+        [],
+        [1.0, float("nan")],
+        np.zeros((2, 2)),
+        3.0,
+        [1.0, None],
+        {"a": 1},
+        [[1], [1, 2]],
+    ]
+)
+no_outcomes = st.sampled_from(
+    [None, "ab", ["yes", "no"], [0.2, 0.7], [1, 2], [True], [], np.ones((2, 2)), [True, None], [0, float("nan")], 1]
+)
+no_model = st.sampled_from([None, "cifar10", nn.Sequential, little().double(), 3])
+no_threat = st.sampled_from([None, "linf 8/255", 0.03, ("linf", 0.1), {}])
+no_ids = st.sampled_from(
+    [[0], [0, 1, 2], ["a", "b"], [0.5, 1.5], [-1, 2], 3, "01", [None, 1], torch.tensor([0.5, 1]), True]
+)
+no_device = st.sampled_from(["tpu", "cpus", "cuda:99", "meta", None, 3.5, [], {}, ""])
+
+Call = tuple[Callable[..., Any], dict[str, Any], dict[str, SearchStrategy[Any]]]
+seeds = not_between(0)
+
+
+def call(function: Callable[..., Any], valid: dict[str, Any], **wrong: SearchStrategy[Any]) -> Call:
+    return function, valid, wrong
+
+
+CALLS = {
+    "gini": call(library.gini, {"values": torch.rand(4)}, values=no_values),
+    "global_gini": call(library.global_gini, {"maps": MAPS}, maps=no_maps_of_gini, sign=no_name("absolute", "positive")),
+    "regional_gini": call(
+        library.regional_gini,
+        {"maps": MAPS, "region": 4},
+        maps=no_maps_of_gini,
+        region=not_between(1, 8) | st.sampled_from([3, 5, 6, 7]),
+        reduce=no_name("sum_of_absolute", "sum_of_positive", "positive_of_sum", "absolute_of_sum", "no_blocks_positive"),
+    ),
+    "region_sums": call(
+        library.region_sums,
+        {"maps": MAPS, "region": 4},
+        maps=things | st.sampled_from([MAPS[0], MAPS[..., None], MAPS.to(torch.complex64)]),
+        region=not_between(1, 8) | st.sampled_from([3, 5, 6, 7]),
+    ),
+    "lorenz_curve": call(library.lorenz_curve, {"values": torch.rand(4)}, values=no_values, points=not_between(2)),
+    "top_share": call(
+        library.top_share,
+        {"values": torch.rand(4), "counts": [1, 2]},
+        values=no_values,
+        counts=st.sampled_from([[], [0], [5], [-1], [1.5], ["1"], [None], None, 3, "12", [1, 9], [True]]),
+    ),
+    "attribute": call(
+        library.attribute,
+        {"model": MODEL, "images": IMAGES, "labels": LABELS, "method": "smoothgrad", "samples": 2},
+        model=no_model | st.just(nn.Linear(3, 10)),
+        images=no_images,
+        labels=no_labels,
+        method=no_name("integrated_gradients", "input_x_gradient", "gradient", "smoothgrad", "smoothgrad_squared", "gradient_shap"),
+        preset=no_name("paper", "released"),
+        ids=no_ids,
+        batch=not_between(1, None, None),
+        samples=not_between(1),
+        steps=not_between(1),
+        power=not_between(1),
+        sigma=not_finite | st.floats(max_value=-0.01) | st.sampled_from(["0.1", None, [], 1j, True]),
+        seed=seeds,
+        space=no_name("normalised", "pixel"),
+        baseline=no_name("normal", "zero", "black", "mean", "blur"),
+        inner=no_name("gradient", "integrated_gradients"),
+        sample=st.integers(),  # misspelled
+    ),
+    "perturb_with_noise": call(
+        library.perturb_with_noise,
+        {"model": MODEL, "images": IMAGES, "maps": MAPS, "budget": 5},
+        model=no_model,
+        images=no_images,
+        maps=no_maps,
+        budget=not_between(1, 192),
+        kind=no_name("type_1", "type_2"),
+        seed=seeds,
+        draw=not_between(0),
+        ids=no_ids,
+        preset=no_name("paper", "released"),
+        positions=no_name("top", "random", "lowest"),
+        space=no_name("normalised", "pixel"),
+        distribution=no_name("normal", "uniform"),
+        energy=not_finite | st.floats(max_value=0) | st.sampled_from(["1", [], {}, torch.zeros(2), torch.ones(3), 1j]),
+        colour=words,  # unknown
+    ),
+    "occlude": call(
+        library.occlude,
+        {"model": MODEL, "images": IMAGES, "labels": LABELS, "maps": MAPS, "max_count": 2, "max_radius": 2},
+        model=no_model,
+        images=no_images,
+        labels=no_labels | st.just((LABELS + 1) % 10),
+        maps=no_maps,
+        max_count=not_between(1, 4),
+        max_radius=not_between(1),
+        color=no_name("black", "gray", "white", "minimum", None),
+        preset=no_name("paper", "released"),
+        positions=no_name("regional", "top_pixels", "random", "lowest", "centre", "separate", None),
+        region=not_between(1, 8, None) | st.sampled_from([3, 5, 6, 7]),
+        search=no_name("grid", "single"),
+        seed=seeds,
+        ids=no_ids,
+        batch=not_between(1, None, None),
+    ),
+    "pgd": call(
+        library.pgd,
+        {"model": MODEL, "images": IMAGES, "labels": LABELS, "threat": Threat("linf", 0.1), "steps": 2, "generator": Generator()},
+        model=no_model,
+        images=no_images,
+        labels=no_labels,
+        threat=no_threat,
+        steps=not_between(1),
+        step=not_finite | st.floats(max_value=-0.01) | st.sampled_from(["0.1", [], 1j, True]),
+        generator=st.sampled_from([None, 0, "seed"]),
+    ),
+    "robust_accuracy": call(
+        library.robust_accuracy,
+        {"model": MODEL, "images": IMAGES, "labels": LABELS, "threat": Threat("l2", 0.1), "steps": 2},
+        model=no_model,
+        images=no_images,
+        labels=no_labels,
+        threat=no_threat,
+        steps=not_between(1),
+        restarts=not_between(1),
+        seed=seeds,
+        batch=not_between(1),
+    ),
+    "Threat": call(
+        Threat,
+        {"norm": "linf", "epsilon": 0.1},
+        norm=no_name("linf", "l2"),
+        epsilon=not_finite | st.floats(max_value=-1e-9) | st.sampled_from(["8/255", None, [], 1j, True]),
+    ),
+    "Threat.parse": call(Threat.parse, {"text": "linf 8/255"}, text=words | st.sampled_from(["linf", "l2 a", "linf 1/0", "linf -1"])),
+    "build": call(
+        library.build,
+        {"architecture": "resnet18", "width": 2},
+        architecture=no_name("resnet18", "densenet_bc"),
+        width=not_between(1) | st.sampled_from([[1, 2], [0, 1, 1, 1], "12"]),
+        classes=not_between(1),
+        seed=seeds,
+        depth=st.integers(),  # of another architecture
+    ),
+    "load_checkpoint": call(
+        library.load_checkpoint, {"name": "cifar10-resnet18w16-standard-s0"}, name=no_name(*REGISTRY), device=no_device
+    ),
+    "correct_subset": call(library.correct_subset, {"n_images": 5}, n_images=not_between(1, 1000)),
+    "load_cifar10": call(library.load_cifar10, {"split": "test"}, split=no_name("train", "test")),
+    "load_profile": call(
+        library.load_profile, {"name": "laptop"}, name=no_name("smoke", "laptop", "full", "imagenet", "gpu") | st.just("../setup")
+    ),
+    "load_settings": call(
+        load_settings, {"name": "cifar10-resnet18w16-standard-s0"}, name=words | st.sampled_from(["../x-s0", "-s1", "cifar10-s²"])
+    ),
+    "wilson": call(
+        library.wilson,
+        {"successes": 1, "n": 3},
+        successes=not_between(0, 3),
+        n=not_between(1),
+        confidence=not_finite | st.floats(max_value=0) | st.floats(min_value=1) | st.sampled_from(["0.95", None, []]),
+    ),
+    "bootstrap_mean": call(
+        library.bootstrap_mean, {"values": [1.0, 2.0], "resamples": 99}, values=no_sample, resamples=not_between(2), seed=seeds
+    ),
+    "mcnemar": call(
+        library.mcnemar,
+        {"a": [True, False], "b": [True, True], "resamples": 99},
+        a=no_outcomes,
+        b=no_outcomes,
+        resamples=not_between(2),
+        seed=seeds,
+    ),
+    "open_run": call(
+        open_run,
+        {"chapter": "01_inequality_test", "profile": "smoke"},
+        chapter=no_name(*chapters()),
+        profile=no_name("smoke", "laptop", "full", "imagenet", "gpu"),
+        device=no_name("auto", "cpu", "cuda"),
+        n_images=not_between(2, None, None),
+        seed=not_between(0, None, None),
+        models=st.sampled_from([["vgg"], "cifar10", [3], [None], 3, [["a"]]]),
+    ),
+    "TrainingSettings": call(
+        lambda **values: TrainingSettings.model_validate(values),
+        {"title": "fuzz"},
+        norm=no_name("none", "linf", "l2"),
+        epsilon=st.floats(min_value=0.001) | st.sampled_from(["8/0", "a", None, [], "-1"]),
+        attack=no_name("none"),
+        attack_steps=st.integers(max_value=0),
+        cutout=st.integers(max_value=-1),
+        epochs=st.integers(max_value=0) | st.sampled_from(["many", None, 1.5]),
+        batch_size=st.integers(max_value=0),
+        peak_rate=not_finite | st.floats(max_value=0),
+        warm_up=not_finite | st.floats(max_value=0) | st.floats(min_value=1),
+        momentum=not_finite | st.floats(max_value=0) | st.floats(min_value=1),
+        weight_decay=not_finite | st.floats(max_value=-1e-9),
+        average_from=not_finite | st.floats(min_value=1),
+        precision=no_name("float32", "bfloat16"),
+        seed=st.integers(max_value=-1),
+        pruned=st.floats(min_value=0.01),
+        learning_rate=st.floats(),
+    ),
+}  # fmt: skip
+
+
+# ---------------------------------------------------------------- what an answer must be
+
+
+def innermost(trace: TracebackType | None) -> tuple[str, str]:
+    """The file of the last frame and the line that it was at."""
+    last = traceback.extract_tb(trace)[-1]
+    return last.filename, linecache.getline(last.filename, last.lineno or 0).strip()
+
+
+def assert_ours(problem: BaseException) -> None:
+    """Raised by our code with a message, or by Python or pydantic because the call does not fit what is declared."""
+    __tracebackhide__ = True
+    assert isinstance(problem, KNOWN_ERRORS), f"{type(problem).__name__}: {problem}"
+    assert str(problem).strip(), "no message"
+    if isinstance(problem, ValidationError):
+        return
+    file, line = innermost(problem.__traceback__)
+    unexpected = isinstance(problem, TypeError) and "argument" in str(problem)
+    ours = file.startswith(SOURCE) and line.startswith("raise")
+    assert ours or unexpected, f"{type(problem).__name__}: {problem}\nat {file}: {line}"
+
+
+@st.composite
+def wrong_calls(draw: st.DrawFn) -> tuple[str, str, Any]:
+    name = draw(st.sampled_from(sorted(CALLS)))
+    argument = draw(st.sampled_from(sorted(CALLS[name][2])))
+    return name, argument, draw(CALLS[name][2][argument])
+
+
+def refuses(wrong: tuple[str, str, Any]) -> None:
+    name, argument, value = wrong
+    function, valid, _ = CALLS[name]
+    try:
+        found = function(**valid | {argument: value})
+    except BaseException as problem:
+        assert_ours(problem)
+    else:
+        pytest.fail(f"{name}({argument}={value!r}) gave {found!r}")
+
+
+quickly = settings(max_examples=FEW, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+thoroughly = settings(quickly, max_examples=MANY)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_calls_that_are_made_wrong_are_valid_before(name: str) -> None:
+    function, valid, wrong = CALLS[name]
+    function(**valid)
+    parameters = inspect.signature(function).parameters
+    if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
+        assert set(wrong) <= set(parameters)
+
+
+@given(wrong_calls())
+@quickly
+def test_wrong_calls_are_refused(wrong: tuple[str, str, Any]) -> None:
+    refuses(wrong)
+
+
+@pytest.mark.faults
+@given(wrong_calls())
+@thoroughly
+def test_a_thousand_wrong_calls_are_refused(wrong: tuple[str, str, Any]) -> None:
+    refuses(wrong)
+
+
+# ---------------------------------------------------------------- command line, profiles, notebooks
+
+COMMANDS = st.sampled_from(["verify", "train", "run", "grid", "doctor", "reference", "scoreboard", "daat", ""])
+
+
+@st.composite
+def command_lines(draw: st.DrawFn) -> list[str]:
+    """A command, a name that it does not know, and sometimes options that it does not have."""
+    word = st.text(string.ascii_letters + "/.äé-", max_size=300).map(lambda text: f"no-{text}")
+    options = st.sampled_from(["--images", "--profle", "--all=3", "--device=tpu", "--full=no", "-x"])
+    return [draw(COMMANDS), draw(word), *draw(st.lists(options | word, max_size=2))]
+
+
+def refuses_line(line: list[str]) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code: Any = main(line)
+        except SystemExit as end:
+            code = end.code
+    assert code in (1, 2), f"{line}: {code}"
+    assert err.getvalue().strip() and "Traceback" not in err.getvalue()
+
+
+@given(command_lines())
+@settings(quickly, max_examples=20)
+def test_wrong_command_lines_are_refused(line: list[str]) -> None:
+    refuses_line(line)
+
+
+@pytest.mark.faults
+@given(command_lines())
+@settings(quickly, max_examples=300)
+def test_many_wrong_command_lines_are_refused(line: list[str]) -> None:
+    refuses_line(line)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+    max_leaves=6,
+)
+profile_keys = st.sampled_from(["name", "n_images", "seed", "bootstrap", "chapters", "dataset", "n_imges"])
+profile_texts = st.one_of(
+    st.dictionaries(profile_keys, json_values, max_size=5).map(lambda v: yaml.safe_dump(v).encode()),
+    json_values.map(lambda v: yaml.safe_dump(v).encode()),
+    st.binary(max_size=60),
+    st.text(max_size=60).map(lambda text: text.encode()),
+)
+
+
+def gives_a_profile_or_refuses(folder: Path, content: bytes) -> None:
+    (folder / "fuzz.yaml").write_bytes(content)
+    try:
+        found = load_profile("fuzz")
+    except ProfileError as problem:
+        text = str(problem)
+    else:
+        assert isinstance(found, Profile) and found.n_images >= 2 and found.bootstrap >= 99
+        return
+    assert text.startswith("fuzz.yaml")
+
+
+@pytest.fixture
+def profile_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(profiles, "PROFILES", tmp_path)
+    return tmp_path
+
+
+@given(content=profile_texts)
+@quickly
+def test_a_profile_is_valid_or_refused(profile_folder: Path, content: bytes) -> None:
+    gives_a_profile_or_refuses(profile_folder, content)
+
+
+@pytest.mark.faults
+@given(content=profile_texts)
+@thoroughly
+def test_a_thousand_profiles_are_valid_or_refused(profile_folder: Path, content: bytes) -> None:
+    gives_a_profile_or_refuses(profile_folder, content)
+
+
+NOTEBOOK = load_notebook_node(jupytext.read(NOTEBOOKS / "01_inequality_test.py", fmt="py:percent"))
+wrong_parameters = st.one_of(
+    st.fixed_dictionaries({"profile": st.none() | st.integers() | st.lists(st.text(max_size=3), max_size=2)}),
+    st.fixed_dictionaries({"n_images": st.text(max_size=5) | st.floats() | st.booleans()}),
+    st.fixed_dictionaries({"models": st.text(max_size=5) | st.integers() | st.lists(st.integers(), min_size=1)}),
+    st.fixed_dictionaries({"seed": st.text(max_size=5) | st.lists(st.integers(), max_size=2) | st.booleans()}),
+    st.dictionaries(st.text(max_size=8).map(lambda text: f"no_{text}"), json_values, min_size=1, max_size=2),
+)
+
+
+@given(wrong_parameters)
+@quickly
+def test_wrong_parameters_of_a_notebook_are_refused(given_values: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=r"unknown parameter|must be"):
+        check_parameters(NOTEBOOK, given_values)
+
+
+@pytest.mark.faults
+@given(wrong_parameters)
+@thoroughly
+def test_a_thousand_wrong_parameters_of_a_notebook_are_refused(given_values: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=r"unknown parameter|must be"):
+        check_parameters(NOTEBOOK, given_values)
+
+
+def test_the_fuzzed_functions_are_the_public_ones() -> None:
+    """All but the registry, which is a mapping, and what takes objects made by the functions tried here."""
+    elsewhere = {"REGISTRY", "compare", "measure", "train"}
+    assert set(library.__all__) - elsewhere <= set(CALLS) and os.path.isdir(SOURCE)

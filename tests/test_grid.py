@@ -1,0 +1,194 @@
+"""Promise: a grid is measured cell by cell, here or on a cluster; a partial one says what is missing, and no stale or
+damaged record stands for a measurement."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROBUST, STANDARD
+
+from inequality_phenomenon import grid as grids
+from inequality_phenomenon import models, training
+from inequality_phenomenon.cli import main
+from inequality_phenomenon.files import DamagedFile
+from inequality_phenomenon.grid import Grid, GridCell, GridError, forget_stale, gather, load_grid, measure_cell, summary
+from inequality_phenomenon.models import REGISTRY, register
+from inequality_phenomenon.paths import PROFILES, ROOT
+from inequality_phenomenon.results import Run
+from inequality_phenomenon.training import load_settings
+
+SMALL = Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient",), n_images=6)
+
+
+@pytest.fixture
+def folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two registered networks of width 4 and no record yet."""
+    monkeypatch.setattr(grids, "GRID", tmp_path / "grid")
+    return tmp_path
+
+
+def test_the_shipped_grid_has_all_combinations_and_settings_for_each() -> None:
+    grid = load_grid()
+    cells = grid.cells()
+    assert (
+        len(set(cells))
+        == len(cells)
+        == len(grid.networks) * len(grid.epsilons) * len(grid.seeds) * len(grid.attributions)
+    )
+    assert {cell.checkpoint for cell in cells} >= {STANDARD, ROBUST}
+    for cell in cells:
+        assert load_settings(cell.checkpoint).seed == cell.seed
+        assert load_settings(cell.checkpoint).epsilon == pytest.approx(cell.epsilon_255 / 255)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("networks: [a]\nepsilon: [8]", r"epsilon: Extra inputs.*Valid keys: networks, epsilons"),
+        ("networks: [a]\nepsilons: [many]\nseeds: [0]\nattributions: [b]", r"epsilons\.0: .*integer"),
+        ("networks: [", "grid.yaml is not YAML"),
+        ("", "grid.yaml: : Input should be a valid dictionary"),
+    ],
+)
+def test_a_wrong_grid_is_refused_with_the_valid_keys(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "grid.yaml").write_text(text)
+    with pytest.raises(GridError, match=message):
+        load_grid(tmp_path / "grid.yaml")
+    with pytest.raises(GridError, match="is missing"):
+        load_grid(tmp_path / "other.yaml")
+
+
+def test_a_partial_grid_gives_a_partial_table_that_says_so(folder: Path) -> None:
+    first, second = SMALL.cells()
+    measured = measure_cell(first, SMALL)
+    table = gather(SMALL)
+    assert list(table.state) == ["measured", "missing"]
+    assert table.global_gini[0] == pytest.approx(measured.global_gini.mean())
+    assert table.global_gini_low[0] <= table.global_gini[0] <= table.global_gini_high[0]
+    assert table.iloc[1].isna()[["n", "global_gini", "regional_gini_sum_of_absolute"]].all()
+    assert summary(table) == f"Partial: 1 of 2 cells are measured. Not measured: {ROBUST} gradient"
+    measure_cell(second, SMALL)
+    assert summary(gather(SMALL)) == "The grid is complete: 2 cells."
+
+
+def test_a_record_of_other_settings_or_of_another_network_is_stale(folder: Path) -> None:
+    cell = SMALL.cells()[0]
+    measure_cell(cell, SMALL)
+    assert list(gather(SMALL.model_copy(update={"n_images": 7})).state) == ["stale", "missing"]
+    entry = REGISTRY[STANDARD]
+    REGISTRY._entries[STANDARD] = entry.model_copy(update={"sha256": "another"})  # type: ignore[index]
+    assert list(gather(SMALL).state) == ["stale", "missing"]
+    forget_stale(SMALL)
+    assert not cell.record.exists()
+
+
+def test_a_network_is_trained_only_where_it_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(training, "train_and_register", lambda name, device: asked.append(name))
+    grids.train_if_missing(STANDARD)
+    assert asked == []
+    grids.train_if_missing("cifar10-resnet18w16-linf8-s7")
+    REGISTRY[STANDARD].file.unlink()
+    grids.train_if_missing(STANDARD)
+    assert asked == ["cifar10-resnet18w16-linf8-s7", STANDARD]
+
+
+def test_a_wrong_name_is_answered_with_the_known_ones(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for job, message in (
+        (["paint"], "unknown job 'paint'; known: train NAME"),
+        (["measure", STANDARD, "x"], "no cell"),
+    ):
+        assert main(["grid", *job]) == 1 and message in capsys.readouterr().err
+    with pytest.raises(ValueError, match="unknown method 'nonsense'; known: integrated_gradients"):
+        measure_cell(GridCell("resnet18w16", 0, 0, "nonsense"), SMALL)
+
+
+# ---------------------------------------------------------------- through the workflow
+
+
+def on_the_path(folder: Path, name: str, script: str) -> None:
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "bin" / name).chmod(0o755)
+
+
+@pytest.fixture
+def project(folder: Path) -> Path:
+    """A project folder whose grid has two networks, of which one is neither there nor has settings."""
+    root = folder / "project"
+    (root / "checkpoints").mkdir(parents=True)
+    (root / ".cache").mkdir()
+    (root / ".cache" / "cifar10.fetched").touch()
+    shutil.copy(ROOT / "Snakefile", root)
+    shutil.copytree(PROFILES, root / "profiles")
+    register(REGISTRY[STANDARD], root / "checkpoints" / "registry.yaml")
+    shutil.copy(models.CHECKPOINTS / f"{STANDARD}.safetensors", root / "checkpoints")
+    shutil.copy(folder / "subset.json", root / "checkpoints" / "common_subset.json")
+    (root / "grid.yaml").write_text(yaml.safe_dump(SMALL.model_dump(mode="json")))
+    return root
+
+
+def make_grid(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(root / "bin"), os.environ["PATH"]])
+    return subprocess.run(
+        [sys.executable, "-m", "inequality_phenomenon.workflow", "grid", *options],
+        cwd=root,
+        env=os.environ | {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / ".cache"), "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_cells_are_submitted_to_a_cluster_and_gathered(project: Path) -> None:
+    """A stand-in submit command runs the script that it is given in the background, as a scheduler would."""
+    on_the_path(project, "qsub", 'for script; do :; done; echo "$@" >>submitted; sh "$script" >>jobs 2>&1 & echo $$')
+    profile = project / "profiles" / "cluster-generic" / "config.yaml"
+    profile.write_text(profile.read_text().replace("retries: 1", "retries: 0\nseconds-between-status-checks: 1"))
+    done = make_grid(project, "--cluster", "cluster-generic")
+    submitted = (project / "submitted").read_text()
+    assert "-l nodes=1:gpus=1,mem=8000mb,walltime=480:00" in submitted
+    assert "-l nodes=1:gpus=1,mem=8000mb,walltime=30:00" in submitted
+    assert "no settings for checkpoint 'cifar10-resnet18w16-linf8-s0'" in (project / "jobs").read_text()
+    assert f"Partial: 1 of 2 cells are measured. Not measured: {ROBUST} gradient" in done.stdout
+    assert done.returncode == 1 and "some cells failed" in done.stderr
+    assert (project / "_build" / "grid" / "table.csv").read_text().count(",measured,6,") == 1
+
+
+def test_the_slurm_profile_asks_for_what_a_job_needs(project: Path) -> None:
+    """Snakemake's own dry run with the profile: partition, GPU, memory and time of both kinds of job."""
+    command = [sys.executable, "-m", "snakemake", "grid", "--workflow-profile", "profiles/slurm", "--dry-run"]
+    done = subprocess.run(
+        command, cwd=project, env=os.environ | {"INEQUALITY_ROOT": str(project)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    resources = {line.strip() for line in done.stdout.splitlines() if line.strip().startswith("resources:")}
+    for minutes in (480, 30):
+        assert any(
+            all(part in line for part in ("slurm_partition=gpu", "gpu=1", "mem_mb=8000", f"runtime={minutes}"))
+            for line in resources
+        )
+
+
+def test_a_damaged_record_and_an_unknown_cluster_are_named(project: Path) -> None:
+    done = make_grid(project, "--cluster", "nonsense")
+    assert done.returncode == 1 and "unknown cluster 'nonsense'; known: cluster-generic, slurm" in done.stderr
+    record = project / "_build" / "grid" / STANDARD / "gradient.record"
+    record.parent.mkdir(parents=True)
+    record.write_bytes(b"no seal")
+    done = make_grid(project)
+    assert done.returncode == 1 and f"{record} is damaged" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_damaged_record_is_no_measurement(folder: Path) -> None:
+    cell = SMALL.cells()[0]
+    measure_cell(cell, SMALL)
+    content = cell.record.read_bytes()
+    cell.record.write_bytes(content[:-1])
+    with pytest.raises(DamagedFile, match=r"gradient\.record is damaged"):
+        gather(SMALL)
