@@ -6,6 +6,7 @@ Attribution maps are signed: large values speak for the label. Pixels are in [0,
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import torch
@@ -148,6 +149,8 @@ class _Noise:
             checks.whole("the budget", budget)
             if not 1 <= budget <= most:
                 raise ValueError(f"the budget must lie between 1 and {most} subpixels, got {budget}")
+        if energy is not None and not isinstance(energy, Tensor | Real):
+            raise TypeError(f"energy is a number or a tensor of one number an image, got {energy!r}")
         if energy is not None and (self.options.clamp or self.options.distribution == "uniform"):
             raise ValueError("energy fixes the size of the perturbation, and clamping changes it: choose one of them")
 
@@ -222,6 +225,8 @@ def perturb_with_noise(
     numbers = _checked_ids(images, maps, ids)
     checks.classifier(model, images)
     noise.check([budget], images[0].numel(), energy)
+    if isinstance(energy, Tensor) and energy.shape not in ((), images.shape[:1]):
+        raise ValueError(f"energy is one number an image, {len(images)} in all; got shape {tuple(energy.shape)}")
     return noise.apply(images, noise.ranks(maps, numbers, draw), budget, noise.values(images, numbers, draw), energy)
 
 

@@ -86,7 +86,7 @@ def resnet18(width: int | Sequence[int] = 64, classes: int = 10) -> Classifier:
     given: list[Any] = list(width) if isinstance(width, (list, tuple)) else [width]
     for channels in [*given, classes]:
         whole("width and classes", channels, 1)
-    if len(given) not in (1, 4):
+    if given != [width] and len(given) != 4:
         raise ValueError(f"width is one number, or one for each of the four stages; got {width}")
     widths: list[int] = given if len(given) == 4 else [given[0] * 2**stage for stage in range(4)]
     inputs = widths[0]
