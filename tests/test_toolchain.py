@@ -140,7 +140,9 @@ def test_without_a_network_the_book_loses_its_formulas_only(tmp_path: Path) -> N
 def test_the_performance_page_shows_what_the_benchmarks_wrote():
     shown = page.PAGE.read_text("utf-8")
     assert page.render(shown) == shown, "`make bench` writes the page"
-    assert {table.name for table in page.TABLES} == {file.stem for file in page.FOLDER.glob("*.csv")}
+    tables, measured = {table.name for table in page.TABLES}, {file.stem for file in page.FOLDER.glob("*.csv")}
+    assert measured <= tables
+    assert shown.count("Not measured yet.") == len(tables - measured)
 
 
 def test_make_bench_finds_every_benchmark():
