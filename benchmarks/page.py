@@ -70,6 +70,10 @@ TABLES = (
             "ratio": "Ratio",
         },
     ),
+    Table(
+        "grid",
+        {"cells": "Cells", "seconds": "Seconds", "seconds_a_cell": "Seconds a cell", "memory_mb": "Most memory, MB"},
+    ),
 )
 
 
