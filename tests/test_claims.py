@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROBUST, STANDARD
+from scipy import stats
 
 from inequality_phenomenon import claims as module
 from inequality_phenomenon.claims import Claim, ClassTest, PairedTest, combined, examine, judge, load_claims
 from inequality_phenomenon.models import REGISTRY
 from inequality_phenomenon.paths import CHECKPOINTS, CLAIMS
 from inequality_phenomenon.results import load_whole_reference
+from inequality_phenomenon.statistics import Difference
 
 RAW = yaml.safe_load(CLAIMS.read_text("utf-8"))
 ALL = load_claims()
@@ -123,6 +125,33 @@ def test_the_verdict_on_a_test(standard: float, robust: float, more: dict, verdi
     assert found.means == pytest.approx((robust, standard), abs=0.01)
 
 
+SIX = sorted(REGISTRY)[:6]  # any networks: three of one kind, three of another
+
+
+@pytest.mark.parametrize(
+    ("means", "verdict"),
+    [
+        ((0.67, 0.68, 0.69, 0.60, 0.61, 0.62), "same direction"),
+        ((0.60, 0.61, 0.62, 0.67, 0.68, 0.69), "contradicted"),
+        ((0.60, 0.70, 0.80, 0.58, 0.68, 0.78), "not reproduced"),  # each pair differs alike, the trainings differ more
+    ],
+)
+def test_a_claim_about_trainings_is_decided_over_networks(means: tuple[float, ...], verdict: str) -> None:
+    """A thousand images a network make no difference: three networks against three are tested."""
+    noise = np.random.default_rng(0).normal(0, 0.01, 1000)
+    parts = [
+        pd.DataFrame({"checkpoint": name, "image_id": range(1000), "global_gini": mean + noise - noise.mean()})
+        for name, mean in zip(SIX, means, strict=True)
+    ]
+    test = paired(terms=tuple((name, "", "global_gini") for name in SIX), trainings=True)
+    (found,) = module.examine([test], {"r": pd.concat(parts, ignore_index=True)}, resamples=99)
+    expected = stats.ttest_ind(means[:3], means[3:], equal_var=False)
+    assert found.verdict == verdict and isinstance(found.found, Difference)
+    assert found.found.p == pytest.approx(expected.pvalue) and found.found.n == 6
+    assert (found.found.low, found.found.high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert found.means == pytest.approx((np.mean(means[:3]), np.mean(means[3:])))
+
+
 def test_the_verdict_on_a_claim_needs_all_its_tests() -> None:
     same, against, none, full = "same direction", "contradicted", "not reproduced", "reproduced"
     assert combined([same, same]) == same and combined([full, full]) == full
@@ -132,7 +161,7 @@ def test_the_verdict_on_a_claim_needs_all_its_tests() -> None:
     assert combined([same, "not measured here"]) == combined([]) == "not measured here"
 
 
-def test_tests_of_one_chapter_are_adjusted_together_and_others_are_not() -> None:
+def test_tests_of_one_chapter_and_family_are_adjusted_together_and_others_are_not() -> None:
     tables = {"r": records(0.5, 0.6)}
     both = {"01_inequality_test": tables, "02_noise_attack": tables}
     alone = judge([claim(paired())], both, resamples=499)[0].outcomes[0].adjusted_p
@@ -142,6 +171,9 @@ def test_tests_of_one_chapter_are_adjusted_together_and_others_are_not() -> None
         [claim(paired(), name="a"), claim(paired(), name="b", chapter="02_noise_attack")], both, resamples=499
     )
     assert [item.outcomes[0].adjusted_p for item in apart] == pytest.approx([alone, alone])
+    families = [claim(paired(), name=name).model_copy(update={"family": name[0]}) for name in ("ax", "ay", "b")]
+    found = [item.outcomes[0].adjusted_p for item in judge(families, both, resamples=499)]
+    assert found == pytest.approx([2 * alone, 2 * alone, alone])
 
 
 def test_rates_are_compared_by_mcnemar_and_within_5_points() -> None:

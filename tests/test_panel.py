@@ -1,13 +1,25 @@
 """The promise: the chapters on l2 training, pruning, Cutout and distillation show the same panel, each against what it names."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROBUST, STANDARD
+from scipy.stats import ttest_ind
 
 from inequality_phenomenon.accuracy import PGD, measure_attack, pgd_evaluation
 from inequality_phenomenon.figures import panel as figures
 from inequality_phenomenon.measurements import centre_share
-from inequality_phenomenon.panel import measure_panel, panel_columns, panel_contrasts, price_contrasts, subjects
+from inequality_phenomenon.panel import (
+    TRAININGS,
+    measure_panel,
+    panel_columns,
+    panel_contrasts,
+    panel_records,
+    price_contrasts,
+    repeated,
+    subjects,
+    training_contrasts,
+)
 from inequality_phenomenon.results import Run, contrasted, open_run
 
 SUBJECT = "cifar10-resnet18w16-linf4-s0"
@@ -73,3 +85,63 @@ def test_the_share_in_the_middle_is_that_of_a_quarter_of_the_pixels(run: Run) ->
     maps = np.abs(subject.maps().numpy().astype(float))
     expected = maps[:, :, 8:24, 8:24].sum((1, 2, 3)) / maps.sum((1, 2, 3))
     assert centre_share(subject)["centre_share"] == pytest.approx(expected, rel=1e-5)
+
+
+def repeated_records(run: Run, gap: float) -> dict[str, pd.DataFrame]:
+    """Made-up records of six networks on the same images: the l_inf ones lie ``gap`` above the standard ones."""
+    rng = np.random.default_rng(0)
+    tables: dict[str, list[pd.DataFrame]] = {"inequality": [], "rates": []}
+    for kind, checkpoints in enumerate(map(repeated, run.pair)):
+        for seed, checkpoint in enumerate(checkpoints):
+            for condition, column in panel_columns(run).values():
+                centre = 0.3 + gap * kind + 0.01 * seed
+                values = rng.random(400) < centre if column == "fooled" else rng.normal(centre, 0.01, 400)
+                rows = {"checkpoint": checkpoint, "condition": condition, "image_id": range(400), column: values}
+                tables["inequality" if "gini" in column else "rates"].append(pd.DataFrame(rows))
+    ginis = pd.concat(tables["inequality"], ignore_index=True)
+    keys = ["checkpoint", "condition", "image_id"]
+    rates = pd.concat(tables["rates"], ignore_index=True)
+    fooled = rates.condition.str.startswith("N=")
+    return {
+        f"{TRAININGS}inequality": ginis.groupby(keys, as_index=False, sort=False).first(),
+        f"{TRAININGS}occlusion": rates[fooled]
+        .drop(columns=[c for c in rates if c.startswith("failure")])
+        .astype({"fooled": bool}),
+        f"{TRAININGS}noise": rates[~fooled].drop(columns="fooled"),
+    }
+
+
+def test_trainings_are_compared_over_networks() -> None:
+    run = open_run("13_is_it_inequality", "smoke", n_images=2)
+    names = [*repeated(run.pair[1]), *repeated(run.pair[0])]
+    assert all(name.endswith(f"-s{i % 3}") for i, name in enumerate(names))
+    run.records = repeated_records(run, gap=0.2)
+    for contrasts in training_contrasts(run):
+        for item in contrasted(contrasts, panel_records(run.records, TRAININGS), resamples=99):
+            assert [term[0] for term in item.contrast.terms] == names
+            means = [term.value for term in item.terms]
+            expected = ttest_ind(means[:3], means[3:], equal_var=False)
+            assert item.difference is not None and item.difference.p == pytest.approx(expected.pvalue)
+            assert item.verdict == "same direction" and item.difference.n == 6
+    html = figures.trainings_table(run, name="t").html
+    assert html.count("n = 6 networks, 400 images") == len(panel_columns(run))
+    figure = figures.trainings_figure(run, name="f")
+    assert f"In {len(panel_columns(run))} of {len(panel_columns(run))} quantities" in figure.html
+
+
+def test_trainings_that_overlap_are_not_told_apart() -> None:
+    run = open_run("13_is_it_inequality", "smoke", n_images=2)
+    run.records = repeated_records(run, gap=0.0)
+    found = [contrasted(part, panel_records(run.records, TRAININGS), resamples=99) for part in training_contrasts(run)]
+    assert {item.verdict for part in found for item in part} == {"not reproduced"}
+    assert f"In 0 of {len(panel_columns(run))} quantities" in figures.trainings_figure(run, name="f").html
+
+
+def test_two_trainings_are_too_few() -> None:
+    run = open_run("13_is_it_inequality", "smoke", n_images=2)
+    run.records = {
+        name: table[~table.checkpoint.str.endswith("-s2")] for name, table in repeated_records(run, gap=0.2).items()
+    }
+    run.chapter = "14_gallery"  # has no committed records that could stand in
+    assert "fewer than three networks" in figures.trainings_figure(run, name="f").html
+    assert "networks, " not in figures.trainings_table(run, name="t").html

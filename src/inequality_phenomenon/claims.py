@@ -1,7 +1,8 @@
 """The paper's claims as data (``results/claims.yaml``), and what our records say about each.
 
 A claim has one or more tests. Each test gets a verdict by the rules of ``results.compare``: *same direction* or
-*contradicted* by the sign of a difference at p < 0.05, adjusted by Holm over all tests of a chapter's claims;
+*contradicted* by the sign of a difference at p < 0.05, adjusted by Holm over all tests of a chapter's claims, or of
+those of one ``family`` where the chapter announces several tables;
 *reproduced* where the sign is the paper's and the interval also meets the paper's value +- 0.03 (Gini) or +- 5 points
 (rates). A claim holds if all its tests do, is contradicted if all of them are, and is not reproduced otherwise.
 """
@@ -41,12 +42,19 @@ class _RecordTest(_Strict):
 
 
 class PairedTest(_RecordTest):
-    """A difference of means on the same images, as ``results.Contrast``."""
+    """A difference of means on the same images, as ``results.Contrast``; with ``trainings`` over networks."""
 
     kind: Literal["paired"] = "paired"
     terms: tuple[Term, ...]
     weights: tuple[float, ...] | None = None
     margin: float = 0.0
+    trainings: bool = False
+
+    @model_validator(mode="after")
+    def _enough_trainings(self) -> "PairedTest":
+        if self.trainings and (len(self.terms) < 6 or len(self.terms) % 2):
+            raise ValueError(f"{self.label}: a test over trainings needs at least three networks of each kind")
+        return self
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
@@ -59,7 +67,7 @@ class PairedTest(_RecordTest):
             if not len(rows) or column not in rows:
                 place = f" under “{condition}”" if condition else ""
                 return f"the record has no {column} of {named(checkpoint)}{place}"
-        contrast = Contrast(self.label, self.terms, self.expected, self.weights, self.margin)
+        contrast = Contrast(self.label, self.terms, self.expected, self.weights, self.margin, self.trainings)
         return paired(contrast, table, resamples=resamples) or "fewer than two images are shared"
 
 
@@ -142,6 +150,7 @@ class Claim(_Strict):
     data: Literal["CIFAR-10", "ImageNet", "both", "none"]  # on which the paper makes it
     form: str  # the form that is tested here, in words
     chapter: str
+    family: str = ""  # which of the chapter's claims are adjusted together: those with the same
     tests: tuple[_ReadTest, ...] = ()
     untestable: str = ""  # why there is no test
 
@@ -220,10 +229,10 @@ def examine(tests: Sequence[Test], tables: Tables, *, resamples: int = 9999) -> 
 
 
 def judge(claims: Sequence[Claim], records: dict[str, Tables], *, resamples: int = 9999) -> list[Judged]:
-    """Each claim by the ``records`` (chapter -> name -> table) of one run; the tests of a chapter are adjusted together."""
+    """Each claim by the ``records`` (chapter -> name -> table) of one run; tests of one chapter and family are adjusted together."""
     found: dict[str, Judged] = {}
-    for chapter in dict.fromkeys(claim.chapter for claim in claims):
-        own = [claim for claim in claims if claim.chapter == chapter]
+    for chapter, family in dict.fromkeys((claim.chapter, claim.family) for claim in claims):
+        own = [claim for claim in claims if (claim.chapter, claim.family) == (chapter, family)]
         tests = [test for claim in own for test in claim.tests]
         outcomes = iter(examine(tests, records.get(chapter, {}), resamples=resamples))
         for claim in own:

@@ -1,32 +1,51 @@
 """One panel of measurements for every kind of model: what the chapters on l2 training, pruning, Cutout and distillation share."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from .accuracy import PGD
 from .measurements import inequality, noise, occlusion, occlusion_conditions
+from .models import REGISTRY
 from .results import Contrast, Run, against_standard, stacked
 
+SEEDS = (0, 1, 2)  # of the trainings that are repeated
 NOISE = {"random": {"positions": "random"}, "type I": {"kind": "type_1"}, "type II": {"kind": "type_2"}}
 RECORDS = ("inequality", "occlusion", "noise")
+TRAININGS = "trainings_"  # begins the names of the repeated networks' records
 
 
-def measure_panel(run: Run) -> None:
+def measure_panel(run: Run, prefix: str = "", **where: Any) -> None:
     """Both Gini indices, occlusion and noise for every model of the run, as its records ``RECORDS``.
 
     The run's options: ``max_count``, ``max_radius``, ``colors`` of the patches; ``budget`` and ``draws`` of the noise.
+    ``prefix``: of the records' names; ``where``: models and images, as for ``Run.measure``.
     """
     options = run.options
     patches = occlusion_conditions([(options["max_count"], options["max_radius"])], options["colors"])
-    run.measure(inequality, {"": {}}, seed=run.seed)
-    run.measure(occlusion, patches, seed=run.seed)
-    run.measure(noise, NOISE, budgets=(options["budget"],), draws=options["draws"], seed=run.seed)
+    noisy = {"budgets": (options["budget"],), "draws": options["draws"]}
+    run.measure(inequality, {"": {}}, name=f"{prefix}inequality", seed=run.seed, **where)
+    run.measure(occlusion, patches, name=f"{prefix}occlusion", seed=run.seed, **where)
+    run.measure(noise, NOISE, name=f"{prefix}noise", seed=run.seed, **noisy, **where)
 
 
-def panel_records(tables: dict[str, pd.DataFrame]) -> pd.DataFrame | None:
+def measure_trainings(run: Run) -> None:
+    """The panel of the ``repeated`` networks of the run's pair, as records of their own.
+
+    On the first ``trainings_images`` (an option) of all test images, in an order drawn once, that all of them classify
+    correctly: the common subset was chosen by the networks of seed 0, so the others would not be on equal terms there.
+    Nothing is measured for 0 images, or as long as one of the networks is not trained.
+    """
+    names = [name for kind in run.pair for name in repeated(kind)]
+    if run.options["trainings_images"] and all(name in REGISTRY for name in names):
+        where = {"models": tuple(names), "own": names, "n_images": run.options["trainings_images"]}
+        measure_panel(run, TRAININGS, **where)
+
+
+def panel_records(tables: dict[str, pd.DataFrame], prefix: str = "") -> pd.DataFrame | None:
     """The panel's records in one table; ``None`` where there are none."""
-    return stacked(tables, RECORDS)
+    return stacked(tables, [prefix + name for name in RECORDS])
 
 
 def panel_columns(run: Run) -> dict[str, tuple[str, str]]:
@@ -49,6 +68,25 @@ def panel_contrasts(
     rates = {label: place for label, place in columns.items() if label not in ginis}
     chosen = subjects(run) if models is None else models
     return against_standard(against, chosen, ginis), against_standard(against, chosen, rates)
+
+
+def repeated(checkpoint: str) -> list[str]:
+    """The networks that are trained as ``checkpoint`` is, one for each of ``SEEDS``; they need not exist."""
+    return [f"{checkpoint.rpartition('-s')[0]}-s{seed}" for seed in SEEDS]
+
+
+def training_contrasts(run: Run) -> tuple[list[Contrast], list[Contrast]]:
+    """The repeated l_inf trainings minus the repeated standard ones, over networks: Gini indices, and rates.
+
+    On the records of ``measure_trainings``.
+    """
+    standard, robust = map(repeated, run.pair)
+    found = {
+        label: Contrast(label, tuple((name, *place) for name in (*robust, *standard)), 1, trainings=True)
+        for label, place in panel_columns(run).items()
+    }
+    ginis = [contrast for label, contrast in found.items() if "Gini" in label]
+    return ginis, [contrast for contrast in found.values() if contrast not in ginis]
 
 
 def price_contrasts(run: Run, against: str) -> list[Contrast]:

@@ -45,6 +45,7 @@ from .statistics import (
     mcnemar,
     paired_difference,
     ratio_of_ratios,
+    welch,
     wilson,
 )
 
@@ -799,6 +800,8 @@ class Contrast:
 
     ``terms``: two, for a - b, or four, for (a - b) - (c - d), or any number with as many ``weights``. ``margin`` is
     subtracted: "less than 0.03 above" is a - b - 0.03 with ``expected`` -1, the sign that the paper's claim implies.
+    ``trainings``: the first half of the terms are networks trained in one way, the second half in another; the
+    difference is that of the two ways, tested over the networks' means (``statistics.welch``) instead of over images.
     """
 
     label: str
@@ -806,6 +809,7 @@ class Contrast:
     expected: int | None = None
     weights: tuple[float, ...] | None = None
     margin: float = 0.0
+    trainings: bool = False
 
 
 @dataclass(frozen=True)
@@ -814,7 +818,7 @@ class Contrasted:
 
     contrast: Contrast
     terms: tuple[Estimate, ...]
-    difference: PairedTest | None
+    difference: Difference | None
     adjusted_p: float | None
     verdict: Verdict
 
@@ -856,7 +860,7 @@ def contrasted(
 ) -> list[Contrasted]:
     """The contrasts tested on our records, p-values adjusted by Holm over all of them (one table).
 
-    McNemar's test for two outcomes, else a sign-flip test. What was not measured has no terms.
+    McNemar's test for two outcomes, Welch's over trainings, else a sign-flip test. What was not measured has no terms.
     """
     records = pd.DataFrame({"checkpoint": [], "condition": []}) if records is None else records
     values = [_shared(contrast, records) for contrast in contrasts]
@@ -890,12 +894,16 @@ def ratios(
 
 def paired(
     contrast: Contrast, records: pd.DataFrame, *, resamples: int = 9999, seed: int = 0
-) -> tuple[PairedTest, tuple[float, ...]] | None:
-    """One contrast's test, its p-value not adjusted, and the means of its terms; ``None`` where it was not measured."""
+) -> tuple[Difference, tuple[float, ...]] | None:
+    """One contrast's test, its p-value not adjusted, and the means of its terms, of its two ways of training with
+    ``trainings``; ``None`` where it was not measured."""
     columns = _shared(contrast, records)
     if not columns:
         return None
-    return _test_terms(contrast, columns, resamples, seed), tuple(float(column.mean()) for column in columns)
+    means = np.array([column.mean() for column in columns], float)
+    if contrast.trainings:
+        means = np.array([half.mean() for half in np.split(means, 2)])
+    return _test_terms(contrast, columns, resamples, seed), tuple(map(float, means))
 
 
 def by_class(records: pd.DataFrame, checkpoint: str, column: str) -> dict[str, np.ndarray]:
@@ -918,8 +926,11 @@ def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:
     return [both.iloc[:, i] for i in range(len(columns))] if len(both) > 1 else []
 
 
-def _test_terms(contrast: Contrast, columns: list[pd.Series], resamples: int, seed: int) -> PairedTest:
+def _test_terms(contrast: Contrast, columns: list[pd.Series], resamples: int, seed: int) -> Difference:
     values = [column.to_numpy() for column in columns]
+    if contrast.trainings:
+        means = np.array([value.mean() for value in values])
+        return welch(*np.split(means, 2))
     plain = contrast.weights is None and contrast.margin == 0
     if plain and len(values) == 2 and all(value.dtype == bool for value in values):
         return mcnemar(values[0], values[1], resamples=resamples, seed=seed)

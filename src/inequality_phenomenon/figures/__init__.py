@@ -504,7 +504,12 @@ def _contrast_cell(item: Contrasted, unit: str) -> str:
     sums = " − ".join(means) if len(means) == 2 else f"({means[0]} − {means[1]}) − ({means[2]} − {means[3]})"
     if item.contrast.weights:
         sums = _weighted(item.contrast.weights, means)
-    return f"<strong>{value}</strong> <small>[{interval}<br>{marked_p(item)}, n = {item.difference.n}<br>{sums}</small>"
+    n = f"n = {item.difference.n}"
+    if item.contrast.trainings:
+        half = len(means) // 2
+        sums = f"({', '.join(means[:half])}) − ({', '.join(means[half:])})"
+        n += f" networks, {item.terms[0].n} images"
+    return f"<strong>{value}</strong> <small>[{interval}<br>{marked_p(item)}, {n}<br>{sums}</small>"
 
 
 def _weighted(weights: Sequence[float], means: Sequence[str]) -> str:

@@ -1,23 +1,32 @@
 """Tables and sentences of the chapters that share the panel of measurements."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from ..accuracy import pgd_evaluation
 from ..claims import Judged
 from ..models import REGISTRY
-from ..panel import panel_columns, panel_contrasts, panel_records, price_contrasts
-from ..results import Contrasted, Run, contrasted
+from ..panel import (
+    TRAININGS,
+    panel_columns,
+    panel_contrasts,
+    panel_records,
+    price_contrasts,
+    training_contrasts,
+)
+from ..results import Contrast, Contrasted, Run, contrasted, named
 from ..scoreboard import outcome_row
 from ..statistics import Estimate, bootstrap_mean, wilson
-from . import Shown, best, contrast_table, listed, p_text, points, table, text_of, title_of, verdict_badge
+from . import Shown, best, contrast_table, listed, look, p_text, points, show, table, text_of, title_of, verdict_badge
 from .scoreboard import outcome_text
 
 
 def panel_table(run: Run, *, name: str, caption: str) -> Shown:
-    """One row a quantity, two columns a model: the reference run's value and this run's."""
+    """One row a quantity, a column for each model: the reference run's value and this run's."""
     committed, live = panel_records(run.reference), panel_records(run.records)
     resamples = run.profile.bootstrap
     rows = [_accuracy_row(run)]
@@ -67,14 +76,30 @@ def _both(reference: Estimate | None, this_run: Estimate | None, percent: bool) 
 
 def panel_differences(run: Run, against: str, models: Sequence[str] | None = None, *, name: str) -> Shown:
     """Two tables of ``panel_contrasts``, Gini indices and rates, each adjusted by Holm."""
+    caption = f"{{}}, minus those of {title_of(against)}."
     sources = [panel_records(tables) for tables in (run.reference, run.records)]
+    return _two_tables(run, panel_contrasts(run, against, models), sources, name=name, caption=caption)
+
+
+def trainings_table(run: Run, *, name: str) -> Shown:
+    """Two tables of ``training_contrasts``, Gini indices and rates, each adjusted by Holm."""
+    caption = "{}: the ℓ∞ trainings minus the standard ones. The networks are the sample, not the images."
+    sources = [panel_records(tables, TRAININGS) for tables in (run.reference, run.records)]
+    return _two_tables(run, training_contrasts(run), sources, name=name, caption=caption)
+
+
+def _two_tables(
+    run: Run,
+    contrasts: tuple[list[Contrast], list[Contrast]],
+    sources: list[pd.DataFrame | None],
+    *,
+    name: str,
+    caption: str,
+) -> Shown:
     shown = []
-    for contrasts, what, unit in zip(
-        panel_contrasts(run, against, models), ("Gini indices", "Images fooled"), ("Gini", "points"), strict=True
-    ):
-        found = [contrasted(contrasts, source, resamples=run.profile.bootstrap) for source in sources]
-        caption = f"{what}, minus those of {title_of(against)}."
-        shown.append(contrast_table(*found, name=f"{name}-{unit.lower()}", caption=caption, unit=unit))
+    for group, what, unit in zip(contrasts, ("Gini indices", "Images fooled"), ("Gini", "points"), strict=True):
+        found = [contrasted(group, source, resamples=run.profile.bootstrap) for source in sources]
+        shown.append(contrast_table(*found, name=f"{name}-{unit.lower()}", caption=caption.format(what), unit=unit))
     return Shown("".join(part.html for part in shown), "\n\n".join(part.text for part in shown))
 
 
@@ -98,6 +123,56 @@ def panel_findings(run: Run, against: str) -> Shown:
     if not any(sentences.values()):
         return listed(["Not measured here: the network that this chapter is about is not trained yet."])
     return listed([*sentences[True], *sentences[False]])
+
+
+def trainings_figure(run: Run, *, name: str) -> Shown:
+    """Each repeated network's value of each quantity, with its interval over images: how far apart trainings lie."""
+    committed, live = panel_records(run.reference, TRAININGS), panel_records(run.records, TRAININGS)
+    groups = training_contrasts(run)
+    found = [
+        [
+            item
+            for item, _ in best(
+                *(contrasted(group, records, resamples=run.profile.bootstrap) for records in (live, committed))
+            )
+        ]
+        for group in groups
+    ]
+    if not all(item.difference for group in found for item in group):
+        return listed(["Not measured here: fewer than three networks of each kind are trained."])
+    figure, axes = plt.subplots(1, 2, figsize=(7.8, 3.4), layout="constrained", width_ratios=[1, 1.6])
+    words = []
+    for axis, group, scale in zip(axes, found, (1, 100), strict=True):
+        for place, item in enumerate(group):
+            shifts = np.linspace(-0.25, 0.25, len(item.terms))
+            for (checkpoint, *_), term, shift in zip(item.contrast.terms, item.terms, shifts, strict=True):
+                low, high = scale * (term.value - term.low), scale * (term.high - term.value)
+                seen = look(checkpoint)
+                axis.errorbar(
+                    scale * term.value, place + shift, xerr=[[low], [high]], fmt=seen["marker"], color=seen["color"],
+                    ms=5, capsize=2, label=named(checkpoint) if not place and checkpoint.endswith("-s0") else None,
+                )  # fmt: skip
+            digits = 1 if scale == 100 else 3
+            values = ", ".join(f"{scale * term.value:.{digits}f}" for term in item.terms)
+            words.append(f"{item.contrast.label}: {values}")
+        axis.set_yticks(range(len(group)), [item.contrast.label for item in group])
+        axis.set_ylim(len(group) - 0.5, -0.5)
+    axes[0].set_xlabel("Gini index")
+    axes[1].set_xlabel("images fooled, %")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=2)
+    apart = sum(_apart(item.terms) for group in found for item in group)
+    caption = (
+        f"Three trainings of each kind, on the same {found[0][0].terms[0].n} images. In {apart} of {len(words)} quantities all "
+        "networks of one kind lie on one side of all of the other. Bars: 95 % intervals over images."
+    )
+    first = ", ".join(map(named, map(itemgetter(0), found[0][0].contrast.terms)))
+    return show(figure, name=name, caption=caption, alt=f"Dot plot of six networks ({first}). {'; '.join(words)}.")
+
+
+def _apart(terms: Sequence[Estimate]) -> bool:
+    """Whether the first half's values all lie above or all below the second half's."""
+    first, second = ([term.value for term in half] for half in np.split(np.array(terms, object), 2))
+    return min(first) > max(second) or max(first) < min(second)
 
 
 def price_table(run: Run, against: str, *, name: str) -> Shown:
