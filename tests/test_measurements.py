@@ -372,6 +372,10 @@ def test_the_regressions_separate_the_model_from_its_margins() -> None:
     adjusted = fits["model + relative margin"]
     assert adjusted["model"].low < 0 < adjusted["model"].high and adjusted["relative margin"].high < 0
     assert explained((STANDARD, ROBUST), "N=5 R=2 black", {}, "pair", COVARIATES) == {}
+    alone = explained((ROBUST,), "N=5 R=2 black", fragile_by_margin(), "pair", COVARIATES)
+    assert list(alone) == ["relative margin", "relative margin + Gini index"]
+    assert alone["relative margin"]["relative margin"].high < 0
+    assert explained((ROBUST, "another"), "N=5 R=2 black", fragile_by_margin(), "pair", COVARIATES) == {}
 
 
 # sentences for every outcome

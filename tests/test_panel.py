@@ -145,3 +145,31 @@ def test_two_trainings_are_too_few() -> None:
     run.chapter = "14_gallery"  # has no committed records that could stand in
     assert "fewer than three networks" in figures.trainings_figure(run, name="f").html
     assert "networks, " not in figures.trainings_table(run, name="t").html
+
+
+def test_slopes_are_shown_for_every_rate_and_group() -> None:
+    """Made-up outcomes: the higher the index, the more is fooled in one network; in the other it is the other way round."""
+    run = open_run("13_is_it_inequality", "smoke", n_images=2)
+    run.chapter = "14_gallery"  # has no committed records that could stand in
+    rng = np.random.default_rng(0)
+    tables: dict[str, list[pd.DataFrame]] = {"inequality": [], "margins": [], "occlusion": [], "noise": []}
+    for checkpoint, sign in zip(run.pair, (1, -1), strict=True):
+        gini = rng.normal(0.6, 0.05, 500)
+        chance = 1 / (1 + np.exp(-sign * 40 * (gini - 0.6)))
+        base = {"checkpoint": checkpoint, "image_id": range(500)}
+        tables["inequality"].append(pd.DataFrame(base | {"global_gini": gini, "condition": ""}))
+        tables["margins"].append(pd.DataFrame(base | {"relative_margin": rng.normal(size=500)}))
+        for condition, column in panel_columns(run).values():
+            fooled = rng.random(500) < chance
+            if column == "fooled":
+                tables["occlusion"].append(pd.DataFrame(base | {"condition": condition, column: fooled}))
+            elif column.startswith("failure"):
+                tables["noise"].append(pd.DataFrame(base | {"condition": condition, column: fooled.astype(float)}))
+    run.records = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
+    standard, robust = run.pair
+    shown = figures.slopes_table(run, [(standard,), (robust,), ("another",)], covariates, name="s").html
+    rates = [label for label in panel_columns(run) if "Gini" not in label]
+    assert f"standard: raises {len(rates)}, lowers 0 of {len(rates)}" in shown
+    assert f"8/255: raises 0, lowers {len(rates)} of {len(rates)}" in shown
+    assert f"another: raises 0, lowers 0 of {len(rates)}" in shown and "n = 500" in shown

@@ -15,6 +15,7 @@ from inequality_phenomenon.results import (
     checkpoint_of,
     code_hash,
     compare,
+    named,
     published_values,
     table1_cells,
 )
@@ -132,3 +133,10 @@ def test_the_reference_is_left_out_where_the_notebook_was_given_other_settings()
     assert len(results.load_reference("01_inequality_test", same)["inequality"]) > 0
     assert results.load_reference("01_inequality_test", other) == {}
     assert results.load_reference("01_inequality_test", {"seed": 1}) == {}
+
+
+def test_networks_that_differ_in_the_seed_have_names_of_their_own() -> None:
+    first, second = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-standard-s1"
+    assert (named(first), named(second)) == ("standard", "standard, seed 1")
+    assert named("cifar10-resnet18w16-l2_0.5-s12") == "ℓ2 0.5, seed 12"  # of the settings of seed 0
+    assert named("imagenet-resnet50-standard-torchvision") == "ResNet-50, standard"

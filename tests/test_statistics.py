@@ -9,6 +9,7 @@ from scipy import stats
 from inequality_phenomenon.statistics import (
     bootstrap_mean,
     holm,
+    logistic_regression,
     mcnemar,
     paired_difference,
     rate_difference,
@@ -184,3 +185,17 @@ def test_welch_compares_trainings() -> None:
 def test_welch_needs_trainings_that_vary() -> None:
     with pytest.raises(ValueError, match="vary between the trainings"):
         welch(np.ones(3), np.zeros(3))
+
+
+def test_a_rate_over_draws_is_regressed_as_its_draws_would_be() -> None:
+    """A rate over four draws has the coefficients of four true or false rows, and their clustered errors."""
+    rng = np.random.default_rng(0)
+    margin = rng.normal(size=300)
+    draws = rng.random((300, 4)) < 1 / (1 + np.exp(margin))[:, None]
+    images = np.arange(300)
+    rate = logistic_regression(draws.mean(1), {"margin": margin}, images)["margin"]
+    rows = logistic_regression(draws.flatten(), {"margin": margin.repeat(4)}, images.repeat(4))["margin"]
+    assert rate.value == pytest.approx(rows.value, abs=1e-6) and rate.high < 0
+    assert rate.high - rate.low == pytest.approx(rows.high - rows.low, rel=0.01)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        logistic_regression(draws.sum(1), {"margin": margin}, images)

@@ -550,7 +550,13 @@ def _carried_over(models: Sequence[str], training: str, epsilon_255: int | str) 
 
 
 def named(checkpoint: str) -> str:
-    """The title of a checkpoint: registered, or from its settings; one without either is called by its training."""
+    """The title of a checkpoint: registered, or from its settings; one without either is called by its training.
+
+    Networks that differ in the seed alone share a title, so one of another seed than 0 has it added.
+    """
+    seed = checkpoint.rpartition("-s")[2]
+    if dataset_of(checkpoint) == "cifar10" and seed.isdecimal() and seed != "0":
+        return f"{named(checkpoint.removesuffix(seed) + '0')}, seed {seed}"
     if checkpoint in REGISTRY:
         return REGISTRY[checkpoint].title
     settings = CHECKPOINTS / f"{checkpoint}.yaml"
@@ -950,32 +956,36 @@ def stacked(tables: dict[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFra
 
 
 def explained(
-    pair: tuple[str, str],
+    models: Sequence[str],
     condition: str,
     records: dict[str, pd.DataFrame],
     outcome: str,
     covariates: dict[str, tuple[str, str]],
+    column: str = "fooled",
 ) -> dict[str, dict[str, Estimate]]:
-    """Logistic regressions of ``fooled`` on the model alone, then with one covariate more each time.
+    """Logistic regressions of ``column`` on the model alone, then with one covariate more each time.
 
-    ``pair``: the standard model (0) and the other (1); ``records``: tables by name; ``outcome``: the name of the one that
-    has ``fooled``; ``covariates``: label -> (table, column). Empty where one of the tables is missing.
+    ``models``: the standard model (0) and the other (1), or one, of which there is no first regression; ``records``:
+    tables by name; ``outcome``: the name of the one that has ``column``; ``covariates``: label -> (table, column). Empty
+    where one of the tables or models is missing.
     """
     if any(name not in records for name in (outcome, *(table for table, _ in covariates.values()))):
         return {}
-    fooled = records[outcome]
+    table = records[outcome]
     keys = ["checkpoint", "image_id"]
-    rows = fooled[(fooled.condition == condition) & fooled.checkpoint.isin(pair)][[*keys, "fooled"]]
-    for label, (table, column) in covariates.items():
-        rows = rows.merge(records[table][[*keys, column]].rename(columns={column: label}), on=keys)
-    if rows.checkpoint.nunique() < 2:
+    rows = table[(table.condition == condition) & table.checkpoint.isin(models)][[*keys, column]]
+    for label, (name, covariate) in covariates.items():
+        rows = rows.merge(records[name][[*keys, covariate]].rename(columns={covariate: label}), on=keys)
+    if rows.checkpoint.nunique() < len(models):
         return {}
-    predictors = {"model": (rows.checkpoint == pair[1]).to_numpy(float)}
-    found = {"model": logistic_regression(rows.fooled.to_numpy(), predictors, rows.image_id.to_numpy())}
+    outcomes, groups = rows[column].to_numpy(float), rows.image_id.to_numpy()
+    predictors, found = {}, {}
+    if len(models) == 2:
+        predictors["model"] = (rows.checkpoint == models[1]).to_numpy(float)
+        found["model"] = logistic_regression(outcomes, predictors, groups)
     for label in covariates:
         predictors = predictors | {label: rows[label].to_numpy(float)}
-        name = f"{list(found)[-1]} + {label}"
-        found[name] = logistic_regression(rows.fooled.to_numpy(), predictors, rows.image_id.to_numpy())
+        found[" + ".join(predictors)] = logistic_regression(outcomes, predictors, groups)
     return found
 
 

@@ -227,17 +227,20 @@ def holm(p_values: list[float]) -> list[float]:
 def logistic_regression(outcome: np.ndarray, predictors: dict[str, Values], groups: np.ndarray) -> dict[str, Estimate]:
     """Log odds ratios of ``outcome`` with 95 % (Wald) intervals, "(intercept)" included.
 
+    ``outcome``: true or false, or a rate between 0 and 1 over several draws (Papke and Wooldridge 1996).
     For one standard deviation of a predictor; for 1 against 0 where it has no other values. Rows of the same group (an
     image seen by two models) are not independent: the standard errors are clustered. Where the data do not determine
     the coefficients (the outcome is constant or separated by the predictors), all intervals are (-inf, inf).
     """
-    outcome = np.asarray(outcome, bool)
+    outcome = np.asarray(outcome, float)
+    if not ((outcome >= 0) & (outcome <= 1)).all():
+        raise ValueError("an outcome is true or false, or a rate between 0 and 1")
     columns = {"(intercept)": np.ones(len(outcome))} | {n: _standardised(n, v) for n, v in predictors.items()}
     design = np.column_stack(list(columns.values()))
     unknown = {name: Estimate(np.nan, -np.inf, np.inf, len(outcome)) for name in columns}
-    if outcome.all() or not outcome.any() or np.linalg.matrix_rank(design) < len(columns):
+    if np.ptp(outcome) == 0 or np.linalg.matrix_rank(design) < len(columns):
         return unknown
-    model = Logit(outcome.astype(float), design)
+    model = Logit(outcome, design)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of separation and of iterations: both show in what follows
         try:

@@ -76,8 +76,8 @@ def look(checkpoint: str) -> dict[str, Any]:
 
 
 def title_of(checkpoint: str) -> str:
-    """How tables and legends call a checkpoint."""
-    return REGISTRY[checkpoint].title
+    """How tables and legends call a registered checkpoint."""
+    return named(REGISTRY[checkpoint].name)
 
 
 # --- what a cell of a notebook shows ---------------------------------------------------------------------------

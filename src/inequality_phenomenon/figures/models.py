@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from ..accuracy import AUTO_ATTACK, PGD, findings, planned_models, training_log
 from ..models import LADDER, REGISTRY, Accuracy, RegistryEntry
 from ..paths import CHECKPOINTS
-from ..results import Contrasted, Run
+from ..results import Contrasted, Run, named
 from ..robustness import ENSEMBLE
 from ..robustness_flags import FLAGS
 from ..statistics import Estimate, wilson
@@ -35,12 +35,6 @@ def registered() -> list[str]:
     return ladder() + others()
 
 
-def label_of(checkpoint: str) -> str:
-    """A model's title, with its seed unless that is 0: seeds share a title."""
-    seed = checkpoint.rpartition("-s")[2]
-    return REGISTRY[checkpoint].title + ("" if seed == "0" else f", seed {seed}")
-
-
 def _symbol(threat: str) -> str:
     """A threat as readers write it: ℓ∞ 8/255."""
     return threat.replace("linf ", "ℓ∞ ").replace("l2 ", "ℓ2 ")
@@ -49,7 +43,7 @@ def _symbol(threat: str) -> str:
 def subjects_note(run: Run) -> Shown:
     """Which models and images this run measures, and what is not there."""
     sentences = [
-        f"Measured in this run: {', '.join(label_of(name) for name in run.models)}.",
+        f"Measured in this run: {', '.join(named(name) for name in run.models)}.",
         f"Images: the first {run.n_images} of the 10,000 test images, whether or not a model classifies them correctly.",
         f"Registered: {len(REGISTRY)} models. Their reference values are of all test images.",
     ]
@@ -82,7 +76,7 @@ def accuracy_table(records: pd.DataFrame, *, name: str) -> Shown:
         if own:
             cells["PGD-20 at its own ε"] = entry.test_robust[own], _measured(records, checkpoint, own, "robust")
         cells["PGD-20 at ℓ∞ 8/255"] = entry.test_robust[COMMON], _measured(records, checkpoint, COMMON, "robust")
-        row = {"": label_of(checkpoint)}
+        row = {"": named(checkpoint)}
         for title in ("Clean", "PGD-20 at its own ε", "PGD-20 at ℓ∞ 8/255"):
             known, measured = cells.get(title, (None, None))
             row[f"{title}: reference"] = text_of(_registered(known), True) if known else "—"
@@ -107,7 +101,7 @@ def auto_attack_table(
         shown = live if live.difference else committed
         rows.append(
             {
-                "": f"{label_of(checkpoint)}, attacked at {_symbol(live.contrast.label)}",
+                "": f"{named(checkpoint)}, attacked at {_symbol(live.contrast.label)}",
                 "AutoAttack: reference": text_of(committed.terms[0] if committed.difference else None, True),
                 "AutoAttack: this run": text_of(live.terms[0] if live.difference else None, True),
                 "AutoAttack − PGD-20": _contrast_cell(shown, "points"),
@@ -143,11 +137,11 @@ def training_curves(checkpoints: list[str], *, name: str) -> Shown:
         log = training_log(checkpoint)
         for axes, column in zip(panels, columns, strict=True):
             if column in log:
-                axes.plot(log.epoch, 100 * log[column], ms=4, lw=1.2, label=label_of(checkpoint), **look(checkpoint))
+                axes.plot(log.epoch, 100 * log[column], ms=4, lw=1.2, label=named(checkpoint), **look(checkpoint))
         ends = [f"{title} {number(log[column].iloc[-1], True)}" for column, title in columns.items() if column in log]
-        words.append(f"{label_of(checkpoint)}: {', '.join(ends)}")
+        words.append(f"{named(checkpoint)}: {', '.join(ends)}")
         if "pgd10" in log:
-            left[label_of(checkpoint)] = (log.pgd10 / log.pgd10.cummax()).min()
+            left[named(checkpoint)] = (log.pgd10 / log.pgd10.cummax()).min()
     for axes, title in zip(panels, columns.values(), strict=True):
         axes.set_title(title, fontsize=11)
         axes.set_xlabel("epoch")
@@ -174,8 +168,8 @@ def trade_off_figure(checkpoints: list[str], auto_attack: pd.DataFrame | None, *
         entry, seen = REGISTRY[checkpoint], look(checkpoint)
         clean, robust = 100 * entry.test_clean.rate, 100 * entry.test_robust[COMMON].rate
         fill = "left" if "densenet" in checkpoint else "full"  # colour and marker name the training only
-        axes.plot(clean, robust, ls="", ms=9, label=label_of(checkpoint), fillstyle=fill, **seen)
-        words.append(f"{label_of(checkpoint)}: {clean:.1f} % clean, {robust:.1f} % robust")
+        axes.plot(clean, robust, ls="", ms=9, label=named(checkpoint), fillstyle=fill, **seen)
+        words.append(f"{named(checkpoint)}: {clean:.1f} % clean, {robust:.1f} % robust")
         stronger = _measured(auto_attack, checkpoint, COMMON, "robust", AUTO_ATTACK)
         if stronger:
             value, low, high = (100 * v for v in (stronger.value, stronger.low, stronger.high))
@@ -199,7 +193,7 @@ def trade_off_figure(checkpoints: list[str], auto_attack: pd.DataFrame | None, *
     lost = REGISTRY[best_clean].test_clean.rate - REGISTRY[best_robust].test_clean.rate
     won = REGISTRY[best_robust].test_robust[COMMON].rate - REGISTRY[best_clean].test_robust[COMMON].rate
     caption = (
-        f"From the model of highest clean accuracy ({label_of(best_clean)}) to the most robust one ({label_of(best_robust)}): "
+        f"From the model of highest clean accuracy ({named(best_clean)}) to the most robust one ({named(best_robust)}): "
         f"{100 * lost:.1f} points of clean accuracy less, {100 * won:.1f} points under attack more. All test images. "
         + ("White markers with 95 % Wilson intervals: AutoAttack." if auto_attack is not None else "")
     )
@@ -220,7 +214,7 @@ def flags_table(reference: dict[str, pd.DataFrame], this_run: dict[str, pd.DataF
             row[title] = "<span class='missing'>not measured here</span>"
             if found:
                 largest = max(item.value for _, _, item in found)
-                raised = [f"{label_of(c)} ({_symbol(condition)})" for c, condition, item in found if item.raised]
+                raised = [f"{named(c)} ({_symbol(condition)})" for c, condition, item in found if item.raised]
                 value = f"{100 * largest:.1f} %" if flag.percent else f"{largest:.1g}"
                 row[title] = (
                     f"<strong>{'raised' if raised else 'not raised'}</strong> <small>largest {value}<br>"
@@ -242,7 +236,7 @@ def _card(entry: RegistryEntry, tables: dict[str, pd.DataFrame]) -> str:
     facts = _what(entry) | _rates(entry) | _evaluation(entry.name, tables) | _use(entry)
     rows = "".join(f"<tr><th scope='row'>{key}</th><td>{value}</td></tr>" for key, value in facts.items())
     return (
-        f"<details class='model-card' id='card-{entry.name}'><summary>{label_of(entry.name)}: <code>{entry.name}</code>"
+        f"<details class='model-card' id='card-{entry.name}'><summary>{named(entry.name)}: <code>{entry.name}</code>"
         f"</summary><table>{rows}</table></details>"
     )
 
@@ -331,7 +325,7 @@ def model_findings(
     for committed, live in zip(reference, this_run, strict=True):
         item, source = (live, "this run") if live.difference else (committed, "reference run")
         checkpoint = item.contrast.terms[0][0]
-        what = f"<strong>{label_of(checkpoint)}, {_symbol(item.contrast.label)}</strong>"
+        what = f"<strong>{named(checkpoint)}, {_symbol(item.contrast.label)}</strong>"
         if item.difference is None:
             sentences.append(f"{what}: AutoAttack is not measured here.")
             continue
@@ -341,9 +335,7 @@ def model_findings(
             f"{number(weak.value, True)} under PGD-20 on the same {strong.n} images."
         )
     for title, found in zip(("Reference run", "This run"), map(findings, tables), strict=True):
-        raised = [
-            f"{item.flag.name}, {label_of(c)}, {_symbol(condition)}" for c, condition, item in found if item.raised
-        ]
+        raised = [f"{item.flag.name}, {named(c)}, {_symbol(condition)}" for c, condition, item in found if item.raised]
         if found:
             sentences.append(
                 f"{title}: {len(found)} checks of flags, {len(raised)} raised{': ' if raised else ''}{'; '.join(raised)}."
@@ -360,7 +352,7 @@ def _floors_sentence() -> str:
         counted += 1
         robust = entry.test_robust[own].rate if own else 1.0
         if entry.test_clean.rate < floor.clean or (floor.robust is not None and robust < floor.robust):
-            missed.append(label_of(checkpoint))
+            missed.append(named(checkpoint))
     words = f"; missed by {', '.join(missed)}" if missed else ""
     return (
         f"<strong>Quality floors.</strong> Met by {counted - len(missed)} of the {counted} models that have one{words}."

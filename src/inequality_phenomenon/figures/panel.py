@@ -18,7 +18,7 @@ from ..panel import (
     price_contrasts,
     training_contrasts,
 )
-from ..results import Contrast, Contrasted, Run, contrasted, named
+from ..results import Contrast, Contrasted, Run, contrasted, explained, named
 from ..scoreboard import outcome_row
 from ..statistics import Estimate, bootstrap_mean, wilson
 from . import Shown, best, contrast_table, listed, look, p_text, points, show, table, text_of, title_of, verdict_badge
@@ -167,6 +167,47 @@ def trainings_figure(run: Run, *, name: str) -> Shown:
     )
     first = ", ".join(map(named, map(itemgetter(0), found[0][0].contrast.terms)))
     return show(figure, name=name, caption=caption, alt=f"Dot plot of six networks ({first}). {'; '.join(words)}.")
+
+
+def slopes_table(
+    run: Run, groups: Sequence[Sequence[str]], covariates: dict[str, tuple[str, str]], *, name: str
+) -> Shown:
+    """The last covariate's log odds ratio, the others held fixed, for every rate of the panel and each group of models.
+
+    ``groups``: of two models or one, as for ``results.explained``. Each column is of the reference run where it has the
+    models, else of this run, as its heading says.
+    """
+    rates = {label: place for label, place in panel_columns(run).items() if "Gini" not in label}
+    rows: list[dict[str, str]] = [{"": label} for label in rates]
+    sentences = []
+    for group in groups:
+        committed, live = (
+            [
+                explained(group, condition, tables, "occlusion" if column == "fooled" else "noise", covariates, column)
+                for condition, column in rates.values()
+            ]
+            for tables in (run.reference, run.records)
+        )
+        source, fits = ("reference run", committed) if all(committed) else ("this run", live)
+        effects = [list(fit.values())[-1][list(covariates)[-1]] if fit else None for fit in fits]
+        names = " and ".join(map(named, group))
+        for row, effect in zip(rows, effects, strict=True):
+            row[f"{names} <small>({source})</small>"] = _effect(effect)
+        more = sum(effect is not None and effect.low > 0 for effect in effects)
+        less = sum(effect is not None and effect.high < 0 for effect in effects)
+        sentences.append(f"{names}: raises {more}, lowers {less} of {len(rows)}")
+    caption = (
+        f"Log odds of being fooled for one standard deviation of the {list(covariates)[-1]}, at equal "
+        f"{' and '.join(list(covariates)[:-1])}. {'; '.join(sentences)}. Not adjusted for the number of regressions."
+    )
+    return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+def _effect(item: Estimate | None) -> str:
+    if item is None or not np.isfinite(item.value):
+        return text_of(None)
+    mark = "strong" if item.low > 0 or item.high < 0 else "span"
+    return f"<{mark}>{item.value:+.2f}</{mark}> <small>[{item.low:+.2f}, {item.high:+.2f}]<br>n = {item.n}</small>"
 
 
 def _apart(terms: Sequence[Estimate]) -> bool:
