@@ -388,6 +388,10 @@ def test_a_normaliser_that_is_not_imagenets_is_refused(network: nn.Module, folde
     torch.save({"model": state}, folder / "small.ckpt")
     with pytest.raises(CheckpointError, match=r"its normaliser has std \[0\.25, 0\.25, 0\.25\]"):
         public_state(entry(folder / "small.ckpt"), expected(network))
+    state["module.normalizer.new_std"] = torch.full((4, 1), 0.25, dtype=torch.float64)
+    torch.save({"model": state}, folder / "small.ckpt")
+    with pytest.raises(CheckpointError, match="its normaliser has std"):
+        public_state(entry(folder / "small.ckpt"), expected(network))
 
 
 def test_an_older_plain_state_without_counters_fits(network: nn.Module, folder: Path) -> None:
