@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -192,21 +193,28 @@ def test_an_instruction_that_changes_an_admitted_object_cannot_leave_its_storage
             read_state(tmp_path / "far.pth")
 
 
+VIEW = b"ctorch._utils\n_rebuild_tensor_v2\n"
+STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NK\x04tQ"
+DOUBLED = b"K\x01" + b"".join(b"q%ch%c\x86" % (n, n) for n in range(25))  # a tuple of two that is one object, and so on
 OPCODES = {  # as an attacker writes them by hand, for the model's entry of an archive
-    "fills in a function's defaults": (
-        b"ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\x00\x00\x00__defaults__)s\x86b.",
-        "it changes a Function of its reader: refused",
+    "fills in a function's defaults": (VIEW + b"N}X\x0c\x00\x00\x00__defaults__)s\x86b.", "it holds no state"),
+    "an extension number": (b"\x82\x01.", "it has the instruction EXT1, which .*: refused"),
+    "an object made at once": (
+        b"(X\x04\x00\x00\x00trueios\nsystem\n.",
+        "it has the instruction INST, which .*: refused",
     ),
-    "an extension number": (b"\x82\x01.", "by a registered number: refused"),
-    "a deep tuple as a key": (b"}N" + b"\x85" * 1_000_000 + b"Ns.", "larger than that of any network"),
-    "a flood of names": (b"(" + b"".join(b"ccox\na%d\n" % n for n in range(2000)) + b"l.", "more than 1000 names"),
-    "a memo slot far away": (b"Nr\xff\xff\xff\x7f.", "it numbers an object 2147483647"),
+    "a name from the stack": (b"U\x02osU\x06system\x93.", "it has the instruction STACK_GLOBAL, which .*: refused"),
+    "a frame, which two readers may end at different places": (
+        b"\x95\x02\x00\x00\x00\x00\x00\x00\x00J\x01\x00\x00\x00N.",
+        "it has the instruction FRAME, which .*: refused",
+    ),
+    "a call of a class": (b"ctorch\nFloatStorage\n)R.", "it calls a dtype"),
+    "a flood of instructions": (b"(" + b"}" * 600_000 + b"t.", "larger than that of any network"),
+    "a flood of names": (b"(" + b"".join(b"ccox\na%d\n" % n for n in range(2000)) + b"t.", "more than 1000 names"),
+    "a memo slot far away": (b"Nr\xff\xff\xff\x7f.", "it holds no state"),
     "a name that commands the terminal": (b"cos\n\x1b[2Jsystem\n.", r"asks for os\.\?\[2Jsystem: refused"),
-    "a storage of a negative length": (
-        b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NJ\xff\xff\xff\xfftQl.",
-        "which is no storage",
-    ),
-    "a tensor of a class": (b"ctorch._utils\n_rebuild_tensor_v2\n(ccollections\nOrderedDict\nK\x00))tR.", "no storage"),
+    "a storage of a negative length": (STORAGE.replace(b"K\x04", b"J\xff\xff\xff\xff") + b".", "no storage"),
+    "a tensor of a class": (VIEW + b"(ccollections\nOrderedDict\nK\x00))tR.", "no storage"),
 }
 
 
@@ -227,6 +235,50 @@ def test_hand_written_instructions_are_refused_and_leave_the_reader_as_it_was(
         read_state(file)
     torch.save({"x": torch.arange(3.0)}, file)
     assert torch.equal(read_state(file)[0]["x"], torch.arange(3.0))
+
+
+PAIRS = b"".join(b"](U\x04%04dNe" % n for n in range(2000))  # as Python 2 wrote an ordered dict
+MULTIPLIERS = {  # of which every repetition would cost as much as the whole, or twice as much as the one before
+    "one list made many dicts": b"ccollections\nOrderedDict\nq\x00]("
+    + PAIRS
+    + b"e\x85q\x010("
+    + b"h\x00h\x01R" * 1000
+    + b"t.",
+    "one list made many shapes": VIEW
+    + b"q\x00("
+    + STORAGE
+    + b"K\x00]("
+    + b"K\x01" * 9000
+    + b"e)tq\x010("
+    + b"h\x00h\x01R" * 1000
+    + b"t.",
+    "a product of long numbers": (
+        VIEW
+        + b"("
+        + STORAGE
+        + b"K\x00(\x8b\x00\x08\x00\x00"
+        + b"\x7f" * 2048
+        + b"q\x01"
+        + b"h\x01" * 3000
+        + b"tq\x02h\x02tR."
+    ),
+    "a storage that is a tuple of tuples": b"(NNN" + DOUBLED + b"NtQ.",
+    "a tuple of tuples as a key": b"}" + DOUBLED + b"NsU\x01xNs.",
+}
+
+
+@pytest.mark.parametrize("name", MULTIPLIERS)
+def test_repetition_in_a_small_file_is_no_repetition_in_memory(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "hostile.ckpt"
+    with zipfile.ZipFile(file, "w") as written:
+        written.writestr("archive/data.pkl", b"\x80\x02" + MULTIPLIERS[name])
+    assert file.stat().st_size < 50_000
+    tracemalloc.start()
+    with pytest.raises(CheckpointError):
+        read_state(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 def test_a_small_file_cannot_fill_the_memory(tmp_path: Path) -> None:
@@ -335,6 +387,10 @@ def test_a_normaliser_that_is_not_imagenets_is_refused(network: nn.Module, folde
     state["module.normalizer.new_std"] = torch.full((3, 1, 1), 0.25)
     torch.save({"model": state}, folder / "small.ckpt")
     with pytest.raises(CheckpointError, match=r"its normaliser has std \[0\.25, 0\.25, 0\.25\]"):
+        public_state(entry(folder / "small.ckpt"), expected(network))
+    state["module.normalizer.new_std"] = torch.full((4, 1), 0.25, dtype=torch.float64)
+    torch.save({"model": state}, folder / "small.ckpt")
+    with pytest.raises(CheckpointError, match="its normaliser has std"):
         public_state(entry(folder / "small.ckpt"), expected(network))
 
 

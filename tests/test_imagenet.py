@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +227,17 @@ def test_unreadable_images_are_named_counted_and_skipped_only_if_asked(flat: Pat
     assert len(images) == 5 and labels.tolist() == [CLASSES[place] for place in (1, 2, 3, 5, 7)]
     (flat / name_of(IDS[1])).unlink()
     with pytest.raises(DataError, match=f"1 images are not in {flat}: {name_of(IDS[1])}"):
+        load_imagenet(flat).load(IDS)
+
+
+def test_a_picture_of_absurd_size_is_one_that_cannot_be_read(flat: Path) -> None:
+    write_caffe(flat)
+    file = flat / name_of(IDS[7])  # a PNG
+    content = bytearray(file.read_bytes())
+    content[16:24] = struct.pack(">II", 60_000, 60_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=f"1 images cannot be read: .*{name_of(IDS[7])} .*decompression bomb"):
         load_imagenet(flat).load(IDS)
 
 

@@ -2,14 +2,26 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from doctor_examples import CASES, FOLDER, doctor, shortened
 from miniature import Miniature, write
 
-from inequality_phenomenon import imagenet_page
+from inequality_phenomenon import imagenet_doctor, imagenet_page
 from inequality_phenomenon.files import sha256_of
-from inequality_phenomenon.imagenet_doctor import Work, gradients_of, in_words, pair_of, planned_models, work_of
+from inequality_phenomenon.imagenet_doctor import (
+    Work,
+    _disk,
+    _model,
+    examine,
+    gradients_of,
+    in_words,
+    pair_of,
+    planned_models,
+    work_of,
+)
+from inequality_phenomenon.models import REGISTRY
 from inequality_phenomenon.paths import BOOK, NOTEBOOKS
 from inequality_phenomenon.profiles import load_profile
 from inequality_phenomenon.results import published_values
@@ -43,6 +55,42 @@ def test_the_book_shows_what_the_doctor_says(setup: Miniature, tmp_path: Path, c
     assert command == "$ inequality doctor imagenet"
     assert without_the_machine(shortened(done.stdout, setup, tmp_path)) == without_the_machine(shown)
     assert {file: sha256_of(file) for file in setup.published.iterdir()} == before
+
+
+def test_what_a_disk_must_take_is_added_up_and_kept_maps_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INEQUALITY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("INEQUALITY_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(imagenet_doctor, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=9e9))
+    profile = load_profile("imagenet")
+    models = [REGISTRY[name] for name in planned_models(profile)]
+    *first, last = _disk(profile, models)  # 2, 3.7 and 8.7 GB: each fits, all do not
+    assert [line.state for line in first] == ["ok", "ok"] and last.state == "PROBLEM"
+    assert re.search(r"this disk must take 14\.\d GB", last.text)
+    (tmp_path / "cache" / "maps").mkdir(parents=True)
+    with (tmp_path / "cache" / "maps" / "a.bin").open("wb") as kept:
+        kept.truncate(6_000_000_000)  # takes no space
+    assert [line.state for line in _disk(profile, models)] == ["ok", "ok", "ok"]
+
+
+def test_what_cannot_be_opened_is_a_finding_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INEQUALITY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("INEQUALITY_MODELS", str(tmp_path))
+    model = REGISTRY["imagenet-resnet18-linf8-public"]
+    model.published_file.mkdir()
+    line = _model(model)
+    assert line.state == "PROBLEM" and str(model.published_file) in line.text
+    model.file.parent.mkdir(parents=True)
+    model.file.touch()
+    model.file.with_suffix(".json").write_text("{")
+    line = _model(model)
+    assert line.state == "PROBLEM" and "public.json is damaged: delete it" in line.text
+
+
+def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(ValueError, match="device cuda was asked for, but torch sees 0 GPUs"):
+        next(examine(device="cuda"))
 
 
 def test_the_generated_parts_of_the_page_are_up_to_date() -> None:

@@ -1,16 +1,16 @@
 """Public checkpoints, which are pickles: their tensors are taken out and nothing in them is run.
 
-Loading a pickle calls whatever its author put there. The reader below admits tensors, ordered dicts and plain values.
-Names that a training state needs, as dill writes it, are replaced by objects that do nothing; every other name is an
-error that states it. No name is ever imported. Each file is converted once to safetensors, with both hashes recorded.
-A file cannot change what the reader consists of, nor take more memory than its own size accounts for.
+Loading a pickle calls whatever its author put there. The reader below carries out itself the few instructions that
+torch.save writes, on descriptions of tensors and plain values; Python's unpickler has no part in it. Names that a training
+state needs, as dill writes it, are replaced by objects that do nothing; every other name is an error that states it. No
+name is ever imported. Each file is converted once to safetensors, with both hashes recorded.
+What a file takes of memory and time grows with its size, and no faster.
 """
 
 import errno
 import io
 import json
 import math
-import pickle
 import pickletools
 import re
 import shutil
@@ -36,10 +36,10 @@ NOT_KNOWN = "not known"
 _MODEL, _COPY, _NORMALISER = "module.model.", "module.attacker.", "module.normalizer."  # Salman et al.'s names
 
 
-# Bounds that no checkpoint of these networks comes near: a ResNet-50's has about 4000 tuples in half a megabyte.
-_MOST_BYTES = 16_000_000  # of one pickle without the numbers
-_MOST_TUPLES = 30_000  # deeper nesting than 50,000 overflows the interpreter's stack when such a tuple is hashed
+_MOST_INSTRUCTIONS = 500_000  # of one pickle; a ResNet-50's has about 20,000
 _MOST_NAMES = 1000  # of a training state
+_MOST_ARGUMENTS = 8  # torch's functions that rebuild a tensor have up to seven
+_MOST_DIMENSIONS = 64  # torch's own limit
 
 
 class CheckpointError(RuntimeError):
@@ -49,11 +49,6 @@ class CheckpointError(RuntimeError):
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-def _unchangeable(self: object, state: object) -> None:
-    """What a pickle's instruction to fill in an object calls; the default would set any attribute."""
-    raise CheckpointError(f"it changes a {type(self).__name__.strip('_')} of its reader: refused. Nothing was run")
-
-
 @dataclass(frozen=True, slots=True)
 class _Storage:
     """A stretch of numbers in the file."""
@@ -61,7 +56,6 @@ class _Storage:
     dtype: torch.dtype
     key: str
     numel: int
-    __setstate__ = _unchangeable
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,6 @@ class _View:
     offset: int
     size: tuple[int, ...]
     stride: tuple[int, ...]
-    __setstate__ = _unchangeable
 
     @property
     def numel(self) -> int:
@@ -80,40 +73,51 @@ class _View:
 
 
 @dataclass(frozen=True, slots=True)
-class _Function:
-    """What a pickle may call and, unlike a function, cannot give other defaults."""
+class _Left:
+    """Stands for a name that is not admitted: whatever a pickle does with one gives it again."""
 
-    call: Callable[..., Any]
-    __setstate__ = _unchangeable
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self.call(*arguments)
+    name: str
 
 
 def _view(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any) -> _View:
     """Stands for torch's functions that rebuild a tensor."""
     if not isinstance(storage, _Storage):
         raise ValueError("it builds a tensor of something that is no storage")
-    return _View(storage, offset, tuple(size), tuple(stride))
+    shape = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= _MOST_DIMENSIONS
+    if not shape or not all(map(_is_size, (offset, *size, *stride))):
+        raise ValueError("a tensor of no possible shape leaves its storage")
+    return _View(storage, offset, size, stride)
 
 
 def _parameter(data: _View, *rest: Any) -> _View:
     return data
 
 
-class _OrderedDict(dict):
-    """Without attributes: those that a state dict carries, its versions, are not needed."""
+def _ordered_dict(pairs: list[list[Any]] | None = None) -> dict[str, Any]:
+    """``pairs``, as Python 2 writes them, are used up: otherwise a few bytes could make a long list a dict again and again."""
+    made: dict[str, Any] = {}
+    for key, value in pairs or ():
+        _put(made, key, value)
+    if pairs:
+        pairs.clear()
+    return made
 
-    __slots__ = ()
 
-    def __setstate__(self, state: object) -> None: ...
+def _put(target: object, key: object, value: object) -> None:
+    """Entries with a name, of a dict; nothing else is needed, and to hash a tuple of tuples of tuples may take for ever."""
+    if isinstance(target, dict) and isinstance(key, str):
+        target[key] = value
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
 
 
 _ADMITTED: dict[str, Any] = {
-    "collections.OrderedDict": _OrderedDict,
-    "torch._utils._rebuild_tensor": _Function(_view),
-    "torch._utils._rebuild_tensor_v2": _Function(_view),
-    "torch._utils._rebuild_parameter": _Function(_parameter),
+    "collections.OrderedDict": _ordered_dict,
+    "torch._utils._rebuild_tensor": _view,
+    "torch._utils._rebuild_tensor_v2": _view,
+    "torch._utils._rebuild_parameter": _parameter,
 }
 _DTYPES = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16, "Long": torch.int64,
@@ -129,68 +133,117 @@ _TRAINING_STATE = re.compile(
 )
 
 
-class _Inert(type):
-    """Of classes that stand for a name which is not admitted: whatever a pickle does with one gives the class again."""
+class _Reader:
+    """Reads pickles; ``left`` collects the names that were replaced, with what replaces them."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> "_Inert":
-        return cls
+    def __init__(self) -> None:
+        self.left: dict[str, _Left] = {}
+        self.storages: dict[str, _Storage] = {}
 
-    def __setitem__(cls, key: object, value: object) -> None: ...
+    def read(self, stream: BinaryIO) -> Any:
+        """The next pickle of ``stream``, which stands behind it afterwards."""
+        self.stack: list[Any] = []
+        self.below: list[list[Any]] = []  # the stacks under each mark
+        self.memo: dict[int, Any] = {}
+        for count, (instruction, argument, _) in enumerate(pickletools.genops(stream)):
+            if count >= _MOST_INSTRUCTIONS:
+                raise ValueError("its structure is larger than that of any network")
+            if instruction.name in _LITERALS:
+                self.stack.append(argument)
+            elif instruction.name not in ("PROTO", "STOP"):
+                self._carry_out(instruction.name, argument)
+        return self.stack.pop()
 
+    def _carry_out(self, name: str, argument: Any) -> None:
+        """An instruction that admits neither a call nor a change of anything but dicts and lists made here."""
+        stack = self.stack
+        match name:
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[name])
+            case "EMPTY_TUPLE" | "EMPTY_LIST" | "EMPTY_DICT":
+                stack.append({"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict}[name]())
+            case "MARK":
+                self.below.append(stack)
+                self.stack = []
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                count = int(name[-1])
+                stack[-count:] = [tuple(stack[-count:])]
+            case "TUPLE":
+                items = self._since_mark()
+                self.stack.append(tuple(items))
+            case "APPEND":
+                self._fill_list([stack.pop()])
+            case "APPENDS":
+                self._fill_list(self._since_mark())
+            case "SETITEM":
+                value, key = stack.pop(), stack.pop()
+                _put(stack[-1], key, value)
+            case "SETITEMS":
+                items = self._since_mark()
+                for key, value in zip(items[::2], items[1::2], strict=True):
+                    _put(self.stack[-1], key, value)
+            case "BINPUT" | "LONG_BINPUT":
+                self.memo[argument] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(self.memo[argument])
+            case "POP" | "BUILD":  # BUILD fills in attributes: of a state dict its versions, which are not needed
+                stack.pop()
+            case "POP_MARK":
+                self._since_mark()
+            case "GLOBAL":
+                stack.append(self._named(argument.replace(" ", ".", 1)))
+            case "REDUCE" | "NEWOBJ":
+                arguments, function = stack.pop(), stack.pop()
+                stack.append(_called(function, arguments))
+            case "BINPERSID":
+                stack.append(self._storage(stack.pop()))
+            case _:
+                raise CheckpointError(
+                    f"it has the instruction {name}, which torch.save never writes: refused. Nothing was run"
+                )
 
-def _inert(name: str) -> _Inert:
-    nothing = classmethod(lambda cls, *args: None)
-    methods = {"__setstate__": nothing, "append": nothing, "extend": nothing, "add": nothing}
-    return _Inert(name, (), {"__new__": lambda cls, *args, **kwargs: cls} | methods)
+    def _since_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.below.pop()
+        return items
 
+    def _fill_list(self, items: list[Any]) -> None:
+        if isinstance(self.stack[-1], list):
+            self.stack[-1].extend(items)
 
-class _Reader(pickle.Unpickler):
-    """Unpickles descriptions of tensors; ``left`` collects the names that were replaced, with what replaces them."""
-
-    def __init__(self, stream: BinaryIO, left: dict[str, _Inert], storages: dict[str, _Storage]) -> None:
-        super().__init__(stream)
-        self.left, self.storages = left, storages
-
-    def find_class(self, module: str, name: str) -> Any:
-        full = f"{module}.{name}"
+    def _named(self, full: str) -> Any:
         if full in _ADMITTED:
             return _ADMITTED[full]
         if not _TRAINING_STATE.fullmatch(full):
             raise CheckpointError(f"it asks for {full}: refused, since no checkpoint needs it. Nothing was run")
-        if len(self.left) >= _MOST_NAMES:
+        if full not in self.left and len(self.left) >= _MOST_NAMES:
             raise ValueError(f"its training state has more than {_MOST_NAMES} names")
-        return self.left.setdefault(full, _inert(full))
+        return self.left.setdefault(full, _Left(full))
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def _storage(self, pid: Any) -> _Storage:
+        if not isinstance(pid, tuple) or not 5 <= len(pid) <= 6:
+            raise ValueError("it refers to something that is no storage")
         kind, dtype, key, _, numel, *rest = pid
-        typed = isinstance(dtype, torch.dtype) and isinstance(key, str) and isinstance(numel, int)
-        if kind != "storage" or not typed or numel < 0 or any(part is not None for part in rest):
-            raise ValueError(f"it refers to {pid!r}, which is no storage")
+        if kind != "storage" or not isinstance(dtype, torch.dtype) or not isinstance(key, str) or not _is_size(numel):
+            raise ValueError("it refers to something that is no storage")
+        if rest not in ([], [None]):
+            raise ValueError("it refers to a part of a storage, which torch.save has not written for years")
         return self.storages.setdefault(key, _Storage(dtype, key, numel))
 
 
-def _unpickled(stream: BinaryIO, left: dict[str, _Inert], storages: dict[str, _Storage]) -> Any:
-    """The next pickle of ``stream``, read with the reader above; the stream stands behind it."""
-    start, tuples = stream.tell(), 0
-    for instruction, argument, place in pickletools.genops(stream):
-        tuples += instruction.name in _NESTING
-        _check_instruction(instruction.name, argument, (place or 0) - start, tuples)
-    length = stream.tell() - start
-    stream.seek(start)
-    return _Reader(io.BytesIO(stream.read(length)), left, storages).load()
+_LITERALS = frozenset(
+    ["BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "BINSTRING", "SHORT_BINSTRING"]
+)
 
 
-_NESTING = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"}
-
-
-def _check_instruction(name: str, argument: Any, place: int, tuples: int) -> None:
-    """What the reader cannot refuse itself, since it happens before anybody is asked."""
-    if "PUT" in name and (argument or 0) > place:  # each number is used once: a larger one would fill the memory
-        raise ValueError(f"it numbers an object {argument} at byte {place}")
-    if name.startswith("EXT"):  # what such a number stands for may come from the interpreter's cache, past find_class
-        raise CheckpointError("it asks for an object by a registered number: refused. Nothing was run")
-    if place > _MOST_BYTES or tuples > _MOST_TUPLES:
-        raise ValueError("its structure is larger than that of any network")
+def _called(function: object, arguments: Any) -> Any:
+    """What one of the functions above gives; nothing else is called."""
+    if isinstance(function, _Left):
+        return function
+    if not any(function is admitted for admitted in (_ordered_dict, _view, _parameter)):
+        raise ValueError(f"it calls a {type(function).__name__}")
+    if not isinstance(arguments, tuple) or len(arguments) > _MOST_ARGUMENTS:
+        raise ValueError("it calls a function with something else than a few arguments")
+    return function(*arguments)  # type: ignore[operator]
 
 
 @contextmanager
@@ -219,21 +272,25 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     tensors under ``module.model.``; its normaliser comes as ``normaliser.mean`` and ``normaliser.std``.
     Raises ``CheckpointError`` naming the file and what was refused, or that the file is damaged.
     """
-    left: dict[str, _Inert] = {}
+    reader = _Reader()
     with _as_checkpoint_error(file), file.open("rb") as stream:
-        content, read = _archive(stream, left) if zipfile.is_zipfile(stream) else _old_format(stream, left)
+        content, read = _archive(stream, reader) if zipfile.is_zipfile(stream) else _old_format(stream, reader)
         state = content.get("model", content) if isinstance(content, dict) else content
-        if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        if not isinstance(state, dict):
             raise ValueError("it holds no state of a network")
         for key, value in (views := _bare(state)).items():
             if not isinstance(value, _View):
-                found = value.__name__ if isinstance(value, _Inert) else type(value).__name__
+                found = value.name if isinstance(value, _Left) else type(value).__name__
                 raise CheckpointError(f"{key} is no tensor but {found}: refused. Nothing was run")
             _check_inside(value)
-        if sum(view.numel * view.storage.dtype.itemsize for view in views.values()) > file.stat().st_size:
+        storages = {view.storage.key: view.storage for view in views.values()}
+        held = sum(storage.numel * storage.dtype.itemsize for storage in storages.values())
+        if max(held, sum(view.numel * view.storage.dtype.itemsize for view in views.values())) > file.stat().st_size:
             raise ValueError("its tensors together are larger than the file")
-        numbers = read({view.storage.key for view in views.values()})
-        return {key: _tensor(view, numbers[view.storage.key]) for key, view in views.items()}, tuple(sorted(left))
+        numbers = read(set(storages))
+        return {key: _tensor(view, numbers[view.storage.key]) for key, view in views.items()}, tuple(
+            sorted(reader.left)
+        )
 
 
 def _bare(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,7 +309,7 @@ def _bare(state: Mapping[str, Any]) -> dict[str, Any]:
 def _check_inside(view: _View) -> None:
     """A tensor must not leave its storage or be more than that holds."""
     last = view.offset + sum((length - 1) * step for length, step in zip(view.size, view.stride, strict=True))
-    if min((view.offset, *view.size, *view.stride)) < 0 or max(last + 1, view.numel) > view.storage.numel:
+    if max(last + 1, view.numel) > view.storage.numel:
         raise ValueError(f"a tensor of {view.size} leaves its storage")
 
 
@@ -264,9 +321,9 @@ def _tensor(view: _View, numbers: bytearray) -> Tensor:
 _Read = Callable[[set[str]], dict[str, bytearray]]
 
 
-def _archive(stream: BinaryIO, left: dict[str, _Inert]) -> tuple[Any, _Read]:
+def _archive(stream: BinaryIO, reader: _Reader) -> tuple[Any, _Read]:
     """torch.save since version 1.6: a ZIP file with one pickle and one member a storage."""
-    archive, storages = zipfile.ZipFile(stream), dict[str, _Storage]()
+    archive = zipfile.ZipFile(stream)
     stored = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
     if not stored or sum(member.file_size for member in archive.infolist()) > stream.seek(0, io.SEEK_END):
         raise ValueError("its members are compressed or overlap, which torch.save never does")
@@ -274,7 +331,7 @@ def _archive(stream: BinaryIO, left: dict[str, _Inert]) -> tuple[Any, _Read]:
     folder = name.removesuffix("data.pkl")
     if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
         raise ValueError("its numbers are not little-endian")
-    content = _unpickled(io.BytesIO(archive.read(name)), left, storages)
+    content = reader.read(io.BytesIO(archive.read(name)))
 
     def read(wanted: set[str]) -> dict[str, bytearray]:
         return {key: bytearray(archive.read(f"{folder}data/{key}")) for key in wanted}
@@ -282,21 +339,22 @@ def _archive(stream: BinaryIO, left: dict[str, _Inert]) -> tuple[Any, _Read]:
     return content, read
 
 
-def _old_format(stream: BinaryIO, left: dict[str, _Inert]) -> tuple[Any, _Read]:
+def _old_format(stream: BinaryIO, reader: _Reader) -> tuple[Any, _Read]:
     """torch.save before version 1.6: five pickles, then each storage behind its number of elements."""
-    storages: dict[str, _Storage] = {}
     stream.seek(0)
-    magic, protocol, system, content, keys = (_unpickled(stream, left, storages) for _ in range(5))
+    magic, protocol, system, content, keys = (reader.read(stream) for _ in range(5))
     if (magic, protocol) != (0x1950A86A20F9469CFC6C, 1001) or not system["little_endian"]:
         raise ValueError("it does not begin as torch.save begins")
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise ValueError("it lists no storages")
 
     def read(wanted: set[str]) -> dict[str, bytearray]:
         found = {}
         for key in keys:
             (numel,) = struct.unpack("<q", stream.read(8))
-            size = numel * storages[key].dtype.itemsize
-            if numel != storages[key].numel:
-                raise ValueError(f"storage {key} has {numel} elements, {storages[key].numel} were announced")
+            size = numel * reader.storages[key].dtype.itemsize
+            if numel != reader.storages[key].numel:
+                raise ValueError(f"storage {key} has {numel} elements, {reader.storages[key].numel} were announced")
             if key in wanted:
                 found[key] = bytearray(stream.read(size))
             else:
@@ -405,8 +463,10 @@ def convert(entry: PublicModel, source: Path, expected: Expected) -> Conversion:
     state, left = read_state(source)
     for part, value in (("mean", expected.mean), ("std", expected.std)):
         stored = state.pop(f"normaliser.{part}", None)
-        if stored is not None and not torch.allclose(stored.flatten(), torch.tensor(value), atol=1e-4):
-            raise CheckpointError(f"{source}: its normaliser has {part} {stored.flatten().tolist()}, expected {value}")
+        if stored is not None and not _close(stored, value):
+            raise CheckpointError(
+                f"{source}: its normaliser has {part} {stored.flatten()[:4].tolist()}, expected {value}"
+            )
     _check_shapes(entry, source, state, expected.shapes)
     with atomic_path(entry.file) as temporary:
         save_file({key: value.contiguous() for key, value in state.items()}, temporary)
@@ -414,6 +474,10 @@ def convert(entry: PublicModel, source: Path, expected: Expected) -> Conversion:
     with atomic_path(entry.file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(done.model_dump(mode="json"), indent=1), "utf-8")
     return done
+
+
+def _close(stored: Tensor, value: tuple[float, ...]) -> bool:
+    return stored.numel() == len(value) and torch.allclose(stored.flatten().float(), torch.tensor(value), atol=1e-4)
 
 
 def _check_shapes(

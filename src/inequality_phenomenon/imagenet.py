@@ -96,8 +96,8 @@ class ImageNet:
         def one(place: int) -> None:
             try:
                 pixels[place] = decode(self.files[ids[place]], exif)
-            except (OSError, SyntaxError, ValueError) as problem:  # Pillow's words for damaged files
-                bad[ids[place]] = str(problem)
+            except Exception as problem:  # Pillow has many for damaged files, and one for pictures of absurd size
+                bad[ids[place]] = str(problem) or type(problem).__name__
 
         with ThreadPoolExecutor(usable_cpus()) as pool:
             bar = tqdm(

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from .attribution import resolve_options
 from .batching import rows_for
+from .checks import device_of
 from .datasets import DataError
 from .evaluation import ImageNetSet, evaluation_set
 from .foreign_checkpoints import NOT_KNOWN, CheckpointError, PublicModel
@@ -44,7 +45,7 @@ class Line:
 def examine(profile: str = "imagenet", device: str = "auto") -> Iterator[Line]:
     """All findings, each as soon as it is known. Published model files that are here are converted, which checks them."""
     values = load_profile(profile)
-    place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+    place = device_of(device.replace("auto", "cuda" if torch.cuda.is_available() else "cpu"))
     data = evaluation_set(values.dataset, values.common, values.skip_unreadable)
     assert isinstance(data, ImageNetSet)
     yield from _images(values)
@@ -71,7 +72,7 @@ def _images(profile: Profile) -> Iterator[Line]:
         return
     try:
         data = load_imagenet(folder)
-    except DataError as problem:
+    except (DataError, OSError) as problem:
         yield Line("images", str(problem), "PROBLEM")
         return
     found = f"{folder}: {data.layout}, {len(data.files)} images of {len(set(data.labels.values()))} classes"
@@ -99,13 +100,13 @@ def _candidates(data: ImageNet, profile: Profile) -> Iterator[Line]:
 
 
 def _model(model: PublicModel) -> Line:
-    if model.conversion is None and not model.published_file.exists():
-        where = "Hugging Face" if model.origin == "huggingface" else "torchvision"
-        text = f"{model.name}: not here, {model.megabytes:g} MB will be fetched from {where}"
-        return Line("model", text, "note")
     try:
+        if model.conversion is None and not model.published_file.exists():
+            where = "Hugging Face" if model.origin == "huggingface" else "torchvision"
+            text = f"{model.name}: not here, {model.megabytes:g} MB will be fetched from {where}"
+            return Line("model", text, "note")
         load_checkpoint(model.name)
-    except CheckpointError as problem:
+    except (CheckpointError, OSError) as problem:
         return Line("model", str(problem), "PROBLEM")
     done = model.conversion
     assert done
@@ -132,18 +133,26 @@ def _disk(profile: Profile, models: list[PublicModel]) -> Iterator[Line]:
     """What the downloads, the converted models and the attribution maps need, folder by folder."""
     need: dict[Path, float] = defaultdict(float)
     for model in models:
-        if model.conversion is None:
+        if not model.file.exists():
             half = 0.5 if model.origin == "huggingface" else 1.0  # those files hold the optimiser's state as well
             need[converted_folder()] += 1e6 * half * model.megabytes
             if not model.published_file.exists():
                 need[models_folder()] += 1e6 * model.megabytes
-    need[CACHE] += MAP_BYTES * maps_of(profile) * 1.02
+    kept = sum(file.stat().st_size for file in (CACHE / "maps").glob("*.bin"))  # else a run could not go on at its end
+    need[CACHE] += max(0.0, MAP_BYTES * maps_of(profile) * 1.02 - kept)
     names = {models_folder(): "downloads", converted_folder(): "models as safetensors", CACHE: "attribution maps"}
+    together: dict[int, float] = defaultdict(float)  # by file system
     for folder, size in need.items():
         existing = next(place for place in (folder, *folder.parents) if place.exists())
         free = shutil.disk_usage(existing).free
+        together[disk := existing.stat().st_dev] += size
         text = f"{names[folder]}: {size / 1e9:.1f} GB needed in {folder}, {free / 1e9:.0f} GB free"
-        yield Line("disk", text, "ok" if free > size else "PROBLEM")
+        if free > together[disk]:
+            yield Line("disk", text)
+        else:
+            yield Line(
+                "disk", f"{text}\nWith what stands above, this disk must take {together[disk] / 1e9:.1f} GB", "PROBLEM"
+            )
 
 
 # --- how much there is to compute ------------------------------------------------------------------------------

@@ -117,6 +117,8 @@ def _what(row: dict) -> str:
 
 
 def _value(row: dict) -> str:
+    if not row["value"]:
+        return "(not in our copy of the text)"
     spread = f" ± {row['sd']}" if row["sd"] not in ("", None) else ""
     return f"{row['value']}{spread}{' %' if row['unit'] == '%' else ''}"
 
