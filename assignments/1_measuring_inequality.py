@@ -306,7 +306,10 @@ plt.show()
 # The paper reads a high index as "few pixels dominate". A Gini index alone does not say that. Show it.
 #
 # Write `same_index_other_top()`: return two lists of ten non-negative numbers that have the same Gini index (to $10^{-9}$), while
-# the share of the total that the largest value holds differs by at least 0.1 between the two.
+# the share of the total that the largest value holds differs by at least 0.1 between the two. The cell with tests checks only that
+# these are lists of the right kind, so check the two conditions with your own `gini` before you go on.
+#
+# *Useful:* in Equation 4 the index depends on a single weighted sum of the ordered shares. With most values zero, few weights are left.
 
 
 # %% nbgrader={"grade": false, "grade_id": "hides-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -134,7 +134,8 @@ assert int(top_mask(torch.zeros(2, 3, 8, 8), 10)[1].sum()) == 10, "ties"
 #
 # $$\text{type 1:}\quad x + M \odot \eta, \qquad\qquad \text{type 2:}\quad (1 - M) \odot x + M \odot \eta .$$
 #
-# Write `add_noise(inputs, mask, noise, kind)` with `kind` "type_1" or "type_2"; all tensors have the same shape.
+# Write `add_noise(inputs, mask, noise, kind)` with `kind` "type_1" or "type_2". All tensors have the same shape; the mask is boolean, as
+# your `top_mask` returns it.
 
 
 # %% nbgrader={"grade": false, "grade_id": "noise-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -59,6 +59,9 @@ by_hand("statistics")
 # "inequality.parquet"`: the columns `checkpoint`, `image_id`, `global_gini` and more. It takes about a minute.
 #
 # Set three variables: `n_images` and `seed` to your choices, and `records` to a data frame of your run's records.
+#
+# *Useful:* `papermill.execute_notebook(chapter, output, parameters={...})` and `pd.read_parquet(file)`. Give the chapter as the text
+# above, with no folder before it: the first cell went to the project's folder.
 
 # %% nbgrader={"grade": false, "grade_id": "rerun-answer", "locked": false, "schema_version": 3, "solution": true, "task": false} tags=["slow"]
 ### BEGIN SOLUTION

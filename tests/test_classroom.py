@@ -60,6 +60,8 @@ def table(course: Course) -> Rows:
     hand_in(course, handed_in)
     (handed_in / "broken").mkdir()
     (handed_in / "broken" / f"{MEASURING}.ipynb").write_text("this is no notebook")
+    (handed_in / "broken" / f"{ATTACKS}.ipynb").mkdir()
+    (handed_in / "broken" / f"{DOUBT}.ipynb").symlink_to("nowhere")
     assert main(["--course", str(course.folder), "grade", str(handed_in)]) == 0
     return read_grades(course)
 
@@ -132,7 +134,8 @@ def test_the_table_says_why_points_are_missing(table: Rows) -> None:
     assert "a failing check went unnoticed" in notes["disarmed_assert", "gini"]
     assert "the process ended" in notes["leaves_early", "hides"]
     assert "not a notebook" in notes["broken", "gini"]
-    assert {row["status"] for row in of(table, "broken", ATTACKS)} == {"not submitted"}
+    for name in (ATTACKS, DOUBT):
+        assert {row["status"] for row in of(table, "broken", name)} == {"not submitted"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -358,6 +361,14 @@ def test_no_submissions_is_one_message(
     assert main(["--course", str(tmp_path / "new"), "grade", str(tmp_path / folder)]) == 1
     message = capsys.readouterr().err
     assert folder in message and "Traceback" not in message
+
+
+@pytest.mark.parametrize("option", ["--jobs", "--cell-seconds", "--notebook-seconds", "--memory"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "many"])
+def test_a_limit_that_nothing_could_keep_is_refused(option: str, value: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["grade", "homework", option, value])
+    assert f"argument {option}: " in capsys.readouterr().err
 
 
 # --- putting answers into the instructor's notebook -------------------------------------------------------------

@@ -44,6 +44,7 @@ from inequality_phenomenon.models import (
 )
 from inequality_phenomenon.paths import REFERENCE
 from inequality_phenomenon.results import Run, cached, load_reference, provenance
+from inequality_phenomenon.workflow import chapters
 
 GRID = Grid(
     networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient", "input_x_gradient"), n_images=12
@@ -133,8 +134,8 @@ def measure_all(folder: Path, entries: dict[str, Any]) -> None:
             measure_cell(cell, GRID)
 
 
-def records(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*.record"))}
+def records(folder: Path, kind: str = "*.record") -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob(kind))}
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(15, marks=pytest.mark.faults)])
@@ -166,8 +167,8 @@ def test_measuring_killed_at_random_moments_gives_the_same_records(folder: Path,
 CHAPTER = '# %% tags=["parameters"]\nprofile: str = "laptop"\n\n# %%\nprint(sum(range(10**6)))\n'
 
 
-def kill_at_random(command: list[str], folder: Path, kills: int) -> None:
-    """Run ``command`` undisturbed once, then with kills of its process group, then to its end."""
+def kill_at_random(command: list[str], folder: Path, kills: int, result: Callable[[], Any]) -> None:
+    """Kill ``command`` with its process group; whatever it left behind, the next run gives what an undisturbed one does."""
     environment = os.environ | {
         "INEQUALITY_ROOT": str(folder), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
@@ -179,27 +180,33 @@ def kill_at_random(command: list[str], folder: Path, kills: int) -> None:
     }
     started = time.monotonic()
     assert subprocess.run(command, **options).returncode == 0
-    seconds, chance = time.monotonic() - started, random.Random(0)
-    for _ in range(kills):
-        shutil.rmtree(folder / "_build", ignore_errors=True)
+    seconds, expected = time.monotonic() - started, result()
+    chance, killed = random.Random(0), 0
+    while killed < kills:
+        shutil.rmtree(folder / "_build")
         process = subprocess.Popen(command, start_new_session=True, **options)
         try:
             process.wait(timeout=chance.uniform(0, seconds))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    assert subprocess.run(command, **options).returncode == 0
+            killed += 1
+            assert subprocess.run(command, **options).returncode == 0
+        assert result() == expected
 
 
 @pytest.mark.parametrize("kills", [pytest.param(10, marks=pytest.mark.faults)])
 def test_executing_killed_at_random_moments_gives_the_same_chapter(tmp_path: Path, kills: int) -> None:
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "01_sum.py").write_text(CHAPTER)
+
+    def result() -> list[tuple[str, Any]]:
+        (file,) = (path for path in (tmp_path / "_build").iterdir() if not path.name.startswith("."))
+        return [(cell.source, cell.get("outputs")) for cell in nbformat.read(file, as_version=4).cells]
+
     command = [sys.executable, "-m", "inequality_phenomenon.execution", "01_sum", "_build/01_sum.ipynb"]
-    kill_at_random(command, tmp_path, kills)
-    assert [path.name for path in (tmp_path / "_build").iterdir() if not path.name.startswith(".")] == ["01_sum.ipynb"]
-    notebook = nbformat.read(tmp_path / "_build" / "01_sum.ipynb", as_version=4)
-    assert notebook.cells[-1].outputs[0].text == "499999500000\n"
+    kill_at_random(command, tmp_path, kills, result)
+    assert result()[-1][1][0].text == "499999500000\n"
 
 
 @pytest.mark.parametrize("kills", [pytest.param(10, marks=pytest.mark.faults)])
@@ -215,11 +222,15 @@ def test_building_killed_at_random_moments_gives_the_same_page(tmp_path: Path, k
     (tmp_path / "book" / "index.md").write_text("# One page\n\nThe text of the page.\n")
     for name in ("scoreboard.md", "scoreboard_claims.csv", "scoreboard_values.csv"):
         (tmp_path / "book" / "_generated" / name).write_text("---\norphan: true\n---\n# Scoreboard\n")
-    page = "_build/html/index.html"
+
+    def result() -> dict[str, str]:
+        html = tmp_path / "_build" / "html"
+        return {str(file.relative_to(html)): file.read_text() for file in html.rglob("*.html")}
+
     options = ["--cores", "1", "--nolock", "--rerun-incomplete", "--quiet", "all"]
-    kill_at_random([sys.executable, "-m", "snakemake", page, "--allowed-rules", "build", *options], tmp_path, kills)
-    assert "The text of the page." in (tmp_path / "_build" / "html" / "book" / "index.html").read_text()
-    assert (tmp_path / page).exists()
+    command = [sys.executable, "-m", "snakemake", "_build/html/index.html", "--allowed-rules", "build", *options]
+    kill_at_random(command, tmp_path, kills, result)
+    assert "The text of the page." in result()["book/index.html"] and "index.html" in result()
 
 
 # ---------------------------------------------------------------- disks and folders
@@ -323,12 +334,22 @@ def test_without_a_network_everything_that_is_here_works(folder: Path) -> None:
 
 
 @pytest.mark.faults
-def test_two_runs_give_byte_identical_records(folder: Path) -> None:
-    entries = dict(REGISTRY._entries or {})
-    for name in ("first", "second"):
-        (process := start(measure_all, folder / name, entries)).join()
-        assert process.exitcode == 0
-    assert records(folder / "first") == records(folder / "second") != {}
+def test_two_runs_give_byte_identical_records(tmp_path: Path) -> None:
+    """All chapters of the laptop profile, with nothing in the cache; side by side, on one thread each."""
+    roots = [tmp_path / "first", tmp_path / "second"]
+    runs = []
+    for root in roots:
+        root.mkdir()
+        for part in ("notebooks", "profiles", "checkpoints", "results"):
+            (root / part).symlink_to(results.ROOT / part)
+        own = {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / "cache"), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "inequality_phenomenon.cli", "run", "laptop", "--device", "cpu"]
+        with (root / "log").open("w") as log:
+            runs.append(subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT))
+    assert [run.wait() for run in runs] == [0, 0], [(root / "log").read_text()[-3000:] for root in roots]
+    first, second = (records(root / "book" / "_executed" / "records" / "laptop", "*.parquet") for root in roots)
+    assert {Path(name).parts[0] for name in first} == set(chapters())
+    assert first == second
 
 
 def maps_and_verdicts(name: str, images: Tensor, labels: Tensor, threads: int, batch: int) -> tuple[Tensor, Any]:

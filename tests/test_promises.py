@@ -31,6 +31,7 @@ def test_every_promise_names_a_test_and_no_fault_is_left_out() -> None:
         if line.startswith("| ") and not line.startswith(("| ---", "| Promise", "| File"))
     ]
     assert len(rows) > 20 and all("`tests/" in row for row in rows)
+    assert set(re.findall(r"`(tests/[^`]*)`", PAGE)) == set(NAMED)
     assert {name.partition("::")[2] for name in NAMED if "test_faults" in name} >= {
         name for name in named_tests(ROOT / "tests" / "test_faults.py") if "killed" in name or "flipped" in name
     }

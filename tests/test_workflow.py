@@ -90,10 +90,18 @@ def test_a_change_is_seen_though_the_clock_was_moved_back(project: Path) -> None
     assert executed(project) == ["first laptop", "changed laptop"]
 
 
-def test_a_failing_chapter_is_named_and_the_others_are_executed(project: Path) -> None:
-    (project / "notebooks" / "09_broken.py").write_text(FAILING)
+@pytest.mark.parametrize("was_good_before", [False, True])
+def test_a_failing_chapter_is_named_and_the_others_are_executed(project: Path, was_good_before: bool) -> None:
+    """Nothing older stays in the place of a chapter that failed."""
+    notebook = project / "notebooks" / "09_broken.py"
+    if was_good_before:
+        shutil.copy(project / "notebooks" / "01_first.py", notebook)
+        assert run(project)[0] == 0
+    notebook.write_text(FAILING)
+    (project / "notebooks" / "01_first.py").write_text(RECORDING.replace("first", "another"))
     code, output = run(project)
     assert code == 1
+    assert executed(project)[-1] == "another laptop"
     assert "RuntimeError: this chapter is broken" in output
     assert output.endswith("Error: failed: 09_broken (see above)\n")
     assert sorted(path.name for path in (project / "book" / "_executed").iterdir()) == ["01_first.ipynb"]

@@ -10,6 +10,7 @@ import copy
 import csv
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -18,7 +19,7 @@ import sys
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -160,7 +161,8 @@ def collect(course: Course, handed_in: Path) -> list[Submission]:
     found = []
     for folder in sorted(path for path in handed_in.iterdir() if path.is_dir() and not path.name.startswith(".")):
         for name in course.names:
-            files = [path for path in folder.rglob(f"*{name}*.ipynb") if ".ipynb_checkpoints" not in path.parts]
+            found_here = (path for path in folder.rglob(f"*{name}*.ipynb") if path.is_file())
+            files = [path for path in found_here if ".ipynb_checkpoints" not in path.parts]
             if files:
                 newest = max(files, key=lambda path: path.stat().st_mtime)
                 submission = Submission(folder.name, name, course.notebook("submitted", name, folder.name))
@@ -396,13 +398,24 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("release", help="make the student files")
     grading = commands.add_parser("grade", help="grade submissions and write grades.csv")
     grading.add_argument("submissions", type=Path, help="a folder that has a folder for each student")
-    grading.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks at a time (%(default)s)")
-    grading.add_argument("--cell-seconds", type=float, default=Limits.cell_seconds, help="for one cell (%(default)s)")
-    grading.add_argument(
-        "--notebook-seconds", type=float, default=Limits.notebook_seconds, help="for one notebook (%(default)s)"
-    )
-    grading.add_argument("--memory", type=float, default=Limits.memory / 2**30, help="GiB a process (%(default)s)")
+
+    def limit(name: str, kind: type[int] | type[float], default: float, text: str) -> None:
+        grading.add_argument(name, type=_above_zero(kind), default=default, help=f"{text} (%(default)s)")
+
+    limit("--jobs", int, os.cpu_count() or 1, "notebooks at a time")
+    limit("--cell-seconds", float, Limits.cell_seconds, "for one cell")
+    limit("--notebook-seconds", float, Limits.notebook_seconds, "for one notebook")
+    limit("--memory", float, Limits.memory / 2**30, "GiB a process")
     return parser
+
+
+def _above_zero(kind: type[int] | type[float]) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        if not 0 < (value := kind(text)) < math.inf:
+            raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+        return value
+
+    return number
 
 
 def _grade(course: Course, handed_in: Path, limits: Limits, jobs: int) -> int:

@@ -258,9 +258,7 @@ def _lock_text() -> str:
         age = (date.today() - date.fromisoformat(day)).days
     except (OSError, subprocess.CalledProcessError, ValueError):
         return "requirements.lock, of unknown age"
-    return (
-        f"requirements.lock of {day}, {age} days old; `pip-audit -r requirements.lock` looks for known vulnerabilities"
-    )
+    return f"requirements.lock of {day}, {age} days old; `pip-audit --disable-pip -r requirements.lock` audits them"
 
 
 def _doctor(options: argparse.Namespace) -> int:
