@@ -378,7 +378,7 @@ def _words(value: Any) -> set[str]:
 MANIFEST = REFERENCE / "manifest.yaml"
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def manifest(folder: Path) -> dict[str, Any]:
     """What is known of a folder's records: chapter -> table -> facts."""
     file = MANIFEST if folder == REFERENCE else folder / MANIFEST.name
     return yaml.safe_load(file.read_text("utf-8")) if file.exists() else {}
@@ -393,7 +393,7 @@ def load_reference(
     tables measured under other settings than those in ``overrides``.
     """
     folder, tables = folder or REFERENCE, {}
-    for name, facts in _manifest(folder).get(chapter, {}).items():
+    for name, facts in manifest(folder).get(chapter, {}).items():
         if any(facts["settings"].get(key) != value for key, value in (overrides or {}).items()):
             continue
         file = folder / chapter / f"{name}.parquet"
@@ -419,7 +419,7 @@ def load_run(profile: str) -> dict[str, dict[str, pd.DataFrame]]:
 def load_whole_reference(folder: Path | None = None) -> dict[str, dict[str, pd.DataFrame]]:
     """All committed records of the reference run, by chapter and table; as ``load_reference``."""
     folder = folder or REFERENCE
-    return {chapter: load_reference(chapter, folder=folder) for chapter in _manifest(folder)}
+    return {chapter: load_reference(chapter, folder=folder) for chapter in manifest(folder)}
 
 
 # Our networks of the paper's size, and those that stand for them where no large weights ship.
@@ -453,21 +453,29 @@ def paper_scale_of(records: pd.DataFrame | None) -> pd.DataFrame | None:
     return None if found is None or not len(found) else as_shipped(found)
 
 
-def save_reference(profile: str) -> None:
+PAPER_SCALE_PROFILE = "gpu"
+
+
+def reference_folder(profile: str) -> Path:
+    """Where the records of a profile are kept as the reference: those of ``gpu`` are the paper-scale ones."""
+    return PAPER_SCALE if profile == PAPER_SCALE_PROFILE else REFERENCE
+
+
+def save_reference(profile: str, chapter: str = "*") -> None:
     """Make the records that ``profile`` wrote beside the executed notebooks the committed reference of their chapters.
 
-    Those of the profile ``gpu`` are the paper-scale reference.
+    ``chapter``: of one only. See ``reference_folder``.
     """
-    folder = PAPER_SCALE if profile == "gpu" else REFERENCE
-    manifest = _manifest(folder)
+    folder = reference_folder(profile)
+    known = manifest(folder)
     values, code = load_profile(profile), commit()  # before the first file changes
-    for file in sorted((EXECUTED / "records" / profile).glob("*/*.parquet")):
+    for file in sorted((EXECUTED / "records" / profile).glob(f"{chapter}/*.parquet")):
         chapter = file.parent.name
         table = pd.read_parquet(file)
         target = folder / chapter / file.name
         with atomic_path(target) as temporary:
             table.to_parquet(temporary, index=False, compression="zstd")
-        manifest.setdefault(chapter, {})[file.stem] = {
+        known.setdefault(chapter, {})[file.stem] = {
             "sha256": sha256_of(target),
             "profile": profile,
             "settings": values.chapters[chapter].options | {"seed": values.seed},
@@ -476,7 +484,7 @@ def save_reference(profile: str) -> None:
             "commit": code,
         }
     with atomic_path(folder / MANIFEST.name) as temporary:
-        temporary.write_text(yaml.safe_dump(manifest, sort_keys=True), "utf-8")
+        temporary.write_text(yaml.safe_dump(known, sort_keys=True), "utf-8")
 
 
 def commit() -> str:

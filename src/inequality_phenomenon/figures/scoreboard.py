@@ -93,9 +93,7 @@ def _p(row: pd.Series) -> str:
 # --- claims ----------------------------------------------------------------------------------------------------
 
 
-def claims_table(
-    reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: pd.DataFrame | None = None
-) -> Shown:
+def claims_table(reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: pd.DataFrame | None = None) -> Shown:
     """One row a claim: the paper's words, our test, the runs' results, the verdict, the chapter."""
     rows = []
     for claim in load_claims():
@@ -163,9 +161,7 @@ def chapter_link(chapter: str) -> str:
 # --- published values ------------------------------------------------------------------------------------------
 
 
-def values_table(
-    reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: pd.DataFrame | None = None
-) -> Shown:
+def values_table(reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: pd.DataFrame | None = None) -> Shown:
     """One row for every published value."""
     large = None if paper_scale is None else paper_scale.set_index("id")
     both = beside(reference, this_run, ["id"])
