@@ -431,7 +431,7 @@ def as_shipped(records: pd.DataFrame) -> pd.DataFrame:
 
     Tables and claims name the shipped networks; so they read paper-scale records as well.
     """
-    present = set(records.checkpoint.map(network_name))
+    present = {network_name(name) for name in records.checkpoint.unique()}
     pairs = [(f"-{large}-", f"-{small}-") for large, small in FULL_SIZE.items() if {large} == present & {large, small}]
 
     def renamed(value: Any) -> Any:
