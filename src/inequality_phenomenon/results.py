@@ -205,7 +205,7 @@ class Run:
         found = {name: table.reset_index(drop=True) for name, table in same.items() if len(table)}
         if self.data.name == CIFAR10.name:
             for name in found.keys() & load_reference(self.chapter, self.overrides, PAPER_SCALE).keys():
-                found[name].attrs["paper_scale"] = [(self.chapter, name)]
+                found[name].attrs["paper_scale"] = [f"{self.chapter}/{name}"]
         return found
 
     def subject(self, checkpoint: str, n_images: int | None = None, own: bool | Sequence[str] = False) -> Subject:
@@ -448,8 +448,11 @@ def as_shipped(records: pd.DataFrame) -> pd.DataFrame:
 def paper_scale_of(records: pd.DataFrame | None) -> pd.DataFrame | None:
     """The paper-scale records of the tables in ``records`` (of ``Run.reference``), ``as_shipped``; ``None`` without any."""
     places = records.attrs.get("paper_scale", []) if records is not None else []
-    tables = {place: load_reference(place[0], folder=PAPER_SCALE)[place[1]] for place in map(tuple, places)}
-    found = stacked(tables, list(tables)) if len(tables) > 1 else next(iter(tables.values()), None)
+    tables = {}
+    for place in places:
+        chapter, _, name = place.partition("/")
+        tables[place] = load_reference(chapter, folder=PAPER_SCALE)[name]
+    found = stacked(tables, places) if len(tables) > 1 else next(iter(tables.values()), None)
     return None if found is None or not len(found) else as_shipped(found)
 
 

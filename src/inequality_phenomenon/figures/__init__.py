@@ -3,7 +3,7 @@
 import html
 import re
 from base64 import b64encode
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
@@ -211,14 +211,16 @@ def _other_setting(cell: Cell) -> str:
     )
 
 
-def _paper_scale(item: Any, text: Callable[[Any], str]) -> dict[str, str]:
+def _paper_scale(item: Compared | Contrasted, unit: str) -> dict[str, str]:
     """The column of the paper-scale run with its verdict, where its records stand beside the reference run's."""
     large = item.paper_scale
     if large is None:
         return {}
-    claimed = isinstance(large, Compared) or large.contrast.expected is not None
-    badge = verdict_badge(large.verdict) if claimed and large.verdict != "not measured here" else ""
-    return {"Paper scale": f"{text(large)} {badge}".strip()}
+    if isinstance(large, Compared):
+        cell, claimed = text_of(large.ours, unit == "points"), large.ours is not None
+    else:
+        cell, claimed = _contrast_cell(large, unit), large.contrast.expected is not None and large.terms != ()
+    return {"Paper scale": f"{cell} {verdict_badge(large.verdict)}" if claimed else cell}
 
 
 def comparison_table(reference: list[Compared], this_run: list[Compared], *, name: str, caption: str) -> Shown:
@@ -239,7 +241,7 @@ def comparison_table(reference: list[Compared], this_run: list[Compared], *, nam
                 "Paper": published
                 + (f" <small>± {cell.spread:.2f}</small>" if cell.spread else "")
                 + ("" if cell.same_setting else f" <small>{_other_setting(cell)}</small>"),
-                **_paper_scale(committed, lambda item, percent=percent: text_of(item.ours, percent)),
+                **_paper_scale(committed, "points" if percent else "Gini"),
                 "Reference": text_of(committed.ours, percent),
                 "This run": text_of(live.ours, percent),
                 "Minus standard": difference_text(shown, percent)
@@ -490,7 +492,7 @@ def contrast_table(
         assert committed.contrast == live.contrast, "the two lists hold different contrasts"
         row = {
             "": live.contrast.label,
-            **_paper_scale(committed, lambda item: _contrast_cell(item, unit)),
+            **_paper_scale(committed, unit),
             "Reference": _contrast_cell(committed, unit),
             "This run": _contrast_cell(live, unit),
         }
