@@ -776,7 +776,9 @@ def compare(cells: list[Cell], records: pd.DataFrame | None, *, resamples: int =
     """
     full_size = paper_scale_of(records)
     beside = [None] * len(cells) if full_size is None else compare(cells, full_size, resamples=resamples, seed=seed)
-    records = pd.DataFrame({"checkpoint": []}) if records is None else as_shipped(records)
+    records = pd.DataFrame({"checkpoint": []}) if records is None else records
+    if not {cell.checkpoint for cell in cells} & set(records.checkpoint):
+        records = as_shipped(records)
     ours = [_estimate(_column(records, cell, cell.checkpoint), resamples, seed) for cell in cells]
     tests = [_test(records, cell, resamples, seed) for cell in cells]
     adjusted = iter(holm([test.p for test in tests if test]))

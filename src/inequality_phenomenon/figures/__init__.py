@@ -217,7 +217,7 @@ def _paper_scale(item: Compared | Contrasted, unit: str) -> dict[str, str]:
     if large is None:
         return {}
     if isinstance(large, Compared):
-        cell, claimed = text_of(large.ours, unit == "points"), large.ours is not None
+        cell, claimed = text_of(large.ours, unit == "points"), bool(large.ours) and _verdict_cell(large) != "—"
     else:
         cell, claimed = _contrast_cell(large, unit), large.contrast.expected is not None and large.terms != ()
     return {"Paper scale": f"{cell} {verdict_badge(large.verdict)}" if claimed else cell}
