@@ -71,12 +71,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def story(project: Path) -> list[tuple[int, str]]:
-    """One piece, after which the time is up, and then the rest, by the same command on what the first one left."""
-    steps: list[tuple[str, ...]] = [("--minutes", "0.0001"), ()]
+    """One piece, and then the rest by another process, on what the first one left."""
+    steps: list[tuple[str, ...]] = [("--only", STANDARD), ()]
     return [inequality(project, "pieces", "gpu", "--device", "cpu", *step) for step in steps]
 
 
-def test_each_piece_is_done_once_and_a_time_limit_starts_no_further_one(story, project: Path) -> None:
+def test_each_piece_is_done_once_and_another_process_goes_on(story, project: Path) -> None:
     assert [code for code, _ in story] == [0, 0], [output for _, output in story]
     started = [[p for p in (STANDARD, ROBUST, CHAPTER) if f"{p}: started" in output] for _, output in story]
     assert started == [[STANDARD], [ROBUST, CHAPTER]]
@@ -172,6 +172,16 @@ def test_the_order_of_the_profile_trains_before_it_measures() -> None:
     for chapter, values in profile.chapters.items():
         last = max((i for i, piece in enumerate(profile.order) if piece == chapter), default=len(profile.order))
         assert set(values.models) <= set(profile.order[:last])
+
+
+def test_after_the_time_no_further_piece_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of five minutes each, by the test's own clock: the second one starts before the eighth minute."""
+    done: list[str] = []
+    monkeypatch.setattr(pieces.time, "monotonic", lambda: 300.0 * len(done))
+    monkeypatch.setattr(pieces, "_do", lambda piece, *_: done.append(piece))
+    monkeypatch.setattr(pieces, "finished", lambda piece, profile: piece in done)
+    assert pieces.work("gpu", device="cpu", minutes=8) == []
+    assert done == list(load_profile("gpu").order[:2])
 
 
 def test_without_time_nothing_is_started_and_all_is_listed(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
