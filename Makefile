@@ -10,9 +10,15 @@ SUBMISSIONS =
 SAMPLE = _build/sample_class
 
 BIN = .venv/bin
-CHECKPOINTS = $(if $(ALL),$(sort $(basename $(notdir $(wildcard checkpoints/cifar10-*.yaml)))),$(NAME))
+# Networks of the paper's size, for a GPU: `make gpu` trains them, `make train ALL=1` does not.
+FULL_SIZE = cifar10-resnet18w64-% cifar10-densenet121-%
+SETTINGS = $(sort $(basename $(notdir $(wildcard checkpoints/cifar10-*.yaml))))
+CHECKPOINTS = $(if $(ALL),$(filter-out $(FULL_SIZE),$(SETTINGS)),$(NAME))
+# For a GPU that is lent for minutes: start no further piece after so many; or do one piece alone.
+MINUTES =
+PIECE =
 
-.PHONY: help setup book lab pdf site test test-faults train grid assignments grade bench serve reference data clean
+.PHONY: help setup book lab pdf site test test-faults train gpu grid assignments grade bench serve reference data clean
 .DEFAULT_GOAL = help
 
 help: ## List the targets
@@ -47,6 +53,9 @@ test-faults: setup ## The long tests of faults, wrong calls and repeated runs (u
 train: setup ## Train a checkpoint: NAME=cifar10-resnet18w16-linf8-s0, or ALL=1; goes on where it was stopped
 	@test -n "$(CHECKPOINTS)" || { echo "make train NAME=... or ALL=1; NAME is a file in checkpoints/ without .yaml"; exit 2; }
 	@for name in $(CHECKPOINTS); do $(BIN)/inequality train $$name || exit; done
+
+gpu: setup ## Paper scale, in pieces that resume: MINUTES=8 starts no more after that, PIECE=name does one; see book/scale.md
+	@$(BIN)/inequality pieces gpu $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PIECE),--only $(PIECE))
 
 grid: setup ## Train and measure every cell of grid.yaml, here or on CLUSTER=slurm, and gather one table
 	@$(BIN)/python -m inequality_phenomenon.workflow grid --cluster "$(CLUSTER)"

@@ -73,11 +73,12 @@ rule execute:
 rule scoreboard:
     input:
         rules.chapters.input,
-        files("src/inequality_phenomenon/**/*.py", "results/**/*"),
+        files("src/inequality_phenomenon/**/*.py", "results/**/*", "profiles/gpu.yaml"),
     output:
         "book/_generated/scoreboard.md",
         "book/_generated/scoreboard_claims.csv",
         "book/_generated/scoreboard_values.csv",
+        "book/_generated/pieces.txt",
     params:
         profile=PROFILE,
     shell:

@@ -7,7 +7,7 @@ from inequality_phenomenon import imagenet_page
 
 from . import page
 
-NAMES = ("integrated_gradients", "occlusion", "training", "imagenet", "grid")
+NAMES = ("integrated_gradients", "occlusion", "training", "imagenet", "gpu", "grid")
 
 
 def main(chosen: list[str]) -> None:

@@ -19,10 +19,11 @@ class Table:
 
     name: str
     columns: dict[str, str]
+    missing: str = "Not measured yet."
 
     def markdown(self) -> str:
         if not (FOLDER / f"{self.name}.csv").exists():
-            return "Not measured yet."
+            return self.missing
         rows = pd.read_csv(FOLDER / f"{self.name}.csv", dtype=str)
         where = rows[["cpu", "threads", "torch"]].drop_duplicates()
         machines = "; ".join(f"{row.cpu}, {row.threads} threads, torch {row.torch}" for row in where.itertuples())
@@ -69,6 +70,11 @@ TABLES = (
             "attribute_passes_per_s": "Ours, passes/s",
             "ratio": "Ratio",
         },
+    ),
+    Table(
+        "gpu",
+        {"name": "What", "ours": "Ours", "bound": "The bound", "ratio": "Ratio", "note": "What the bound is"},
+        missing="No GPU here: not measured.",
     ),
     Table(
         "grid",

@@ -82,7 +82,7 @@ def our_epoch(attack: str, precision: str) -> Callable[[], None]:
     )
     state = training._fresh_state(settings, CPU)
     data = TrainingImages(settings, CPU)
-    return lambda: training._train_epoch(state, settings, data, CPU, progress=False) and None
+    return lambda: training._train_epoch(state, settings, data, training._held_out(), progress=False) and None
 
 
 def measure(attack: str) -> list[Row]:

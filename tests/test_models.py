@@ -42,6 +42,11 @@ def parameters(model: nn.Module) -> int:
         ("resnet18", {}, 11_173_962),  # as in the usual CIFAR ResNet-18
         ("resnet18", {"width": 16}, 701_466),
         ("densenet_bc", {}, 176_122),  # 0.18 M in Huang et al. 2017's family
+        (
+            "densenet_bc",
+            {"depth": [6, 12, 24, 16], "growth": 32},
+            6_956_298,
+        ),  # DenseNet-121: 7.98 M with 1000 classes and its stem
     ],
 )
 def test_parameter_counts(architecture: str, arguments: dict[str, int], count: int) -> None:
@@ -212,6 +217,21 @@ def test_missing_checkpoint_says_how_to_make_it(registered: RegistryEntry) -> No
     registered.file.unlink()
     with pytest.raises(CheckpointError, match="make train NAME=small"):
         load_checkpoint("small")
+
+
+def test_weights_that_do_not_ship_are_looked_up_but_not_listed(
+    registered: RegistryEntry, trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "TRAINING", tmp_path / "training")
+    large = registered.model_copy(update={"name": "large", "remake": "inequality train large --device cuda"})
+    register(large)
+    assert "remake" not in (tmp_path / "registry.yaml").read_text().partition("name: small")[2]
+    assert list(REGISTRY) == ["small"] and len(REGISTRY) == 1 and REGISTRY.unshipped == ["large"]
+    assert REGISTRY["large"] == large
+    with pytest.raises(CheckpointError, match="do not ship with this project; `inequality train large --device cuda`"):
+        load_checkpoint("large")
+    save_checkpoint(trained, large.file)  # whoever makes them can use them
+    assert load_checkpoint("large")(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
 def test_unknown_checkpoint_is_answered_with_the_known_ones(registered: RegistryEntry) -> None:

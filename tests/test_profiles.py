@@ -28,7 +28,7 @@ def test_the_models_of_the_shipped_profiles_have_settings():
 
 
 def test_unknown_names_and_keys_are_answered_with_the_valid_ones(tmp_path, monkeypatch):
-    with pytest.raises(ProfileError, match="unknown profile 'lapdog'; known: full, imagenet, laptop, smoke"):
+    with pytest.raises(ProfileError, match="unknown profile 'lapdog'; known: full, gpu, imagenet, laptop, smoke"):
         load_profile("lapdog")
     monkeypatch.setattr(profiles, "PROFILES", tmp_path)
     (tmp_path / "bad.yaml").write_text("n_images: 4\nn_imges: 5\nchapters: {}\n")

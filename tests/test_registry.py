@@ -4,14 +4,13 @@ import json
 
 import pandas as pd
 import pytest
-import yaml
 
 from inequality_phenomenon.cli import BEGIN, END, main
 from inequality_phenomenon.datasets import correct_subset, load_cifar10
 from inequality_phenomenon.files import sha256_of
-from inequality_phenomenon.models import REGISTRY, fold_batch_norm, load_checkpoint
-from inequality_phenomenon.paths import CHECKPOINTS, COMMON_SUBSET, REFERENCE, ROOT
-from inequality_phenomenon.results import MANIFEST, load_reference
+from inequality_phenomenon.models import REGISTRY, build, fold_batch_norm, load_checkpoint
+from inequality_phenomenon.paths import CHECKPOINTS, COMMON_SUBSET, PAPER_SCALE, REFERENCE, ROOT
+from inequality_phenomenon.results import load_reference, manifest
 from inequality_phenomenon.robustness import Threat, correct, robust_correct
 from inequality_phenomenon.statistics import wilson
 from inequality_phenomenon.training import TrainingSettings, load_settings
@@ -37,15 +36,15 @@ def test_a_checkpoint_has_the_registered_accuracy(name):
         assert estimate.low - 0.03 <= registered.rate <= estimate.high + 0.03, text  # one restart instead of two
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *REGISTRY.unshipped])
 def test_a_registry_entry_agrees_with_its_settings_and_log(name):
     entry, settings = REGISTRY[name], load_settings(name)
     named = {"title": entry.title, "architecture": entry.architecture, "arguments": entry.arguments}
     assert TrainingSettings.model_validate(entry.training | named) == settings  # settings added since have defaults
-    log = pd.read_csv(CHECKPOINTS / f"{name}.csv")
+    log = pd.read_csv(entry.log)
     assert list(log.epoch) == list(range(1, len(log) + 1))
     assert len(log) == settings.epochs or settings.stop_at is not None
-    assert sum(p.numel() for p in load_checkpoint(name).parameters()) == entry.parameters
+    assert sum(p.numel() for p in build(entry.architecture, **entry.arguments).parameters()) == entry.parameters
 
 
 def test_the_checkpoints_stay_small():
@@ -62,15 +61,16 @@ def test_the_common_subset_is_correct_under_the_models_it_names():
         assert correct(fold_batch_norm(load_checkpoint(name)), images[ids], labels[ids]).float().mean() >= 0.999
 
 
-def test_reference_records_are_those_of_the_manifest_and_of_the_shipped_models():
-    manifest = yaml.safe_load(MANIFEST.read_text())
-    assert {path.parent.name for path in REFERENCE.glob("*/*.parquet")} == set(manifest)
-    for chapter, tables in manifest.items():
-        assert {path.stem for path in (REFERENCE / chapter).glob("*.parquet")} == set(tables)
+@pytest.mark.parametrize("folder", [REFERENCE, PAPER_SCALE])
+def test_reference_records_are_those_of_the_manifest_and_of_the_registered_models(folder):
+    known = manifest(folder)
+    assert {path.parent.name for path in folder.glob("*/*.parquet")} == set(known)
+    for chapter, tables in known.items():
+        assert {path.stem for path in (folder / chapter).glob("*.parquet")} == set(tables)
         for name, facts in tables.items():
-            assert sha256_of(REFERENCE / chapter / f"{name}.parquet") == facts["sha256"]
+            assert sha256_of(folder / chapter / f"{name}.parquet") == facts["sha256"]
             assert facts["checkpoints"] == {model: REGISTRY[model].sha256 for model in facts["checkpoints"]}
-        assert load_reference(chapter).keys() == tables.keys()
+        assert load_reference(chapter, folder=folder).keys() == tables.keys()
 
 
 def test_readme_and_welcome_page_show_the_reference_records(tmp_path):

@@ -136,6 +136,51 @@ def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path
         runs += 1
 
 
+def test_a_state_from_before_a_setting_existed_has_its_default(tmp_path: Path) -> None:
+    """As a training does that was started with an older version of this library."""
+    settings, file = tiny(epochs=2), tmp_path / "state.safetensors"
+    train_some(settings, tmp_path, 1)
+    facts = facts_of(file)
+    assert facts["settings"].pop("compile") is False
+    rewrite(file, facts)
+    assert train(settings, tmp_path, progress=False).epoch == 2
+    facts["settings"] |= {"unknown": 1}
+    rewrite(file, facts)
+    with pytest.raises(TrainingError, match="other settings"):
+        train(settings, tmp_path, progress=False)
+
+
+def test_a_compiled_training_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced but not translated, which would take minutes here; the state has the names of a plain training."""
+    traced = []
+
+    def compiled(model: Classifier, **options: object) -> None:
+        traced.append(options)
+        model._compiled_call_impl = torch.compile(model._call_impl, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compiled)
+    settings = tiny(epochs=2, attack="pgd", attack_steps=2, compile=True, train_images=128)
+    whole = train(settings, tmp_path / "whole", progress=False)
+    train_some(settings, tmp_path / "parts", 1)
+    parts = train(settings, tmp_path / "parts", progress=False)
+    assert traced == [{"options": {"deterministic": True}}] * 3
+    assert_same_weights(parts.tensors(), whole.tensors())
+    plain = train(settings.model_copy(update={"compile": False}), tmp_path / "plain", progress=False)
+    assert_same_weights(plain.tensors(), whole.tensors())
+
+
+def test_perturbations_stay_in_single_precision_under_autocast(
+    trained: Classifier, images: Tensor, labels: Tensor
+) -> None:
+    """In bfloat16 a budget of 1/255 would be rounded away at bright pixels: 0.996 is the number before 1."""
+    for settings in (tiny(epsilon="1/255"), tiny(epsilon="1/255", attack="pgd", attack_steps=3),
+                     tiny(norm="l2", epsilon=0.1, attack="pgd", attack_steps=3)):  # fmt: skip
+        with torch.autocast("cpu", torch.bfloat16):
+            found = craft(trained, images, labels, settings, Generator().manual_seed(0))
+        assert found.dtype == torch.float32
+        assert (found != found.bfloat16().float()).double().mean() > 0.5
+
+
 def test_finished_training_is_only_read_again(tmp_path: Path) -> None:
     settings = standard(epochs=1)
     first = train(settings, tmp_path, progress=False)
@@ -367,6 +412,7 @@ def test_epsilon_is_read_as_a_fraction() -> None:
         ({"precision": "float64"}, "precision"),
         ({"distillation": 1}, "teacher"),
         ({"teacher": STANDARD}, "teacher"),
+        ({"teacher": STANDARD, "distillation": 1, "compile": True}, "compile does not go with a teacher"),
         ({"pruning": "weights", "start_from": STANDARD}, "pruning weights does not go with pruned 0"),
         ({"pruned": 0.5}, "pruning none does not go with pruned 0.5"),
         ({"pruning": "filters", "pruned": 0.5}, "start_from"),

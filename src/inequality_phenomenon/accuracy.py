@@ -73,7 +73,7 @@ def _auto_attack_part(part: Subject, threat: str, seed: int) -> pd.DataFrame:
 
 def training_log(checkpoint: str) -> pd.DataFrame:
     """One row an epoch: ``loss``, ``seconds`` and the accuracies on the held-out training images."""
-    return pd.read_csv(CHECKPOINTS / f"{checkpoint}.csv")
+    return pd.read_csv(REGISTRY[checkpoint].log)
 
 
 def planned_models() -> dict[str, list[str]]:

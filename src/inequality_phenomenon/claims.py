@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError,
 from .inequality import gini
 from .models import REGISTRY
 from .paths import CLAIMS
-from .results import Contrast, Term, Verdict, by_class, direction, named, paired
+from .results import Contrast, Term, Verdict, as_shipped, by_class, direction, named, paired
 from .statistics import Difference, Estimate, class_difference, holm, rank_agreement
 
 Tables = dict[str, pd.DataFrame]  # a chapter's records, by name
@@ -249,7 +249,7 @@ def _find(test: Test, tables: Tables, resamples: int) -> Finding | str:
         return f"not trained yet: {', '.join(map(named, untrained))}"
     if test.record not in tables:
         return f"there is no record “{test.record}” yet"
-    return test.find(tables[test.record], resamples)
+    return test.find(as_shipped(tables[test.record]), resamples)
 
 
 def _verdict(test: Test, found: Difference | Estimate, p: float | None) -> Verdict:

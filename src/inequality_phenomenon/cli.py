@@ -1,4 +1,4 @@
-"""The ``inequality`` command: data, train, subset, verify, run, grid, reference, doctor."""
+"""The ``inequality`` command: data, train, subset, verify, run, pieces, grid, reference, doctor."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ import torch
 from .datasets import DataError, choose_common_subset, load_cifar10
 from .files import DamagedFile, atomic_path
 from .models import LADDER, REGISTRY, CheckpointError, load_checkpoint
-from .paths import BOOK, CHECKPOINTS, EXECUTED, GENERATED, HEADLINE_FIGURE, ROOT, data_folder
+from .paths import BOOK, CHECKPOINTS, GENERATED, HEADLINE_FIGURE, REFERENCE, ROOT, data_folder
 from .profiles import ProfileError, load_profile
 
 VERIFY_IMAGES = 1000  # the first test images: fixed, about a minute on two cores
@@ -75,6 +75,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("profile")
     run.add_argument("chapters", nargs="*", help="such as 01 03 (default: all of the profile)")
+    pieces = add(
+        "pieces",
+        _pieces,
+        "train the networks and execute the chapters of a profile one by one; finished ones are skipped",
+    )
+    pieces.add_argument("profile", nargs="?", default="gpu")
+    pieces.add_argument("--minutes", type=float, help="start no further piece after this time; 0 only lists them")
+    pieces.add_argument("--only", metavar="PIECE", help="one network or chapter, again even if it is finished")
+    pieces.add_argument("--device", default="cuda", choices=["cpu", "cuda"])
     doctor = add("doctor", _doctor, "say what is here and what is missing")
     doctor.add_argument(
         "what", nargs="?", choices=["imagenet"], help="check an ImageNet set-up instead, and estimate it"
@@ -123,8 +132,9 @@ def _verify(options: argparse.Namespace) -> int:
     if options.all == (options.name is not None):
         raise ValueError(f"name a checkpoint or use --all; known: {', '.join(REGISTRY)}")
     names = list(REGISTRY) if options.all else [options.name]
-    if unshipped := [name for name in names if name in REGISTRY and name not in list(REGISTRY)]:
-        raise ValueError(f"{unshipped[0]} does not ship with the project; `inequality doctor imagenet` checks its file")
+    own = [*REGISTRY, *REGISTRY.unshipped]
+    if public := [name for name in names if name in REGISTRY and name not in own]:
+        raise ValueError(f"{public[0]} does not ship with the project; `inequality doctor imagenet` checks its file")
     images, labels = load_cifar10("test")
     if not options.full:
         images, labels = images[: options.images], labels[: options.images]
@@ -146,13 +156,23 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _reference(options: argparse.Namespace) -> int:
-    from .results import save_reference
+    from .results import reference_folder, save_reference
     from .scoreboard import write_reference_frames
 
     save_reference(options.profile)
-    write_reference_frames()
-    write_headline()
+    write_reference_frames(folder := reference_folder(options.profile))
+    if folder == REFERENCE:
+        write_headline()
     return 0
+
+
+def _pieces(options: argparse.Namespace) -> int:
+    from .pieces import work
+
+    if options.device == "cuda" and options.minutes != 0 and not torch.cuda.is_available():
+        raise ValueError("torch sees no GPU here; --minutes 0 lists the pieces, --device cpu would take days")
+    failed = work(options.profile, device=options.device, minutes=options.minutes, only=options.only)
+    return int(bool(failed))
 
 
 def _grid(options: argparse.Namespace) -> int:
@@ -174,13 +194,17 @@ def _grid(options: argparse.Namespace) -> int:
 
 def _scoreboard(options: argparse.Namespace) -> int:
     from .figures.scoreboard import page
-    from .scoreboard import beside, reference_frames, run_frames, write_csv
+    from .pieces import markdown
+    from .results import PAPER_SCALE_PROFILE
+    from .scoreboard import beside, paper_scale_frames, reference_frames, run_frames, write_csv
 
     reference, this_run = reference_frames(), run_frames(options.profile)
     write_csv(beside(reference[0], this_run[0], ["claim", "test"]), GENERATED / "scoreboard_claims.csv")
     write_csv(beside(reference[1], this_run[1], ["id"]), GENERATED / "scoreboard_values.csv")
     with atomic_path(GENERATED / "scoreboard.md") as temporary:
-        temporary.write_text(page(reference, this_run, options.profile), "utf-8")
+        temporary.write_text(page(reference, this_run, options.profile, paper_scale_frames()), "utf-8")
+    with atomic_path(GENERATED / "pieces.txt") as temporary:
+        temporary.write_text(markdown(PAPER_SCALE_PROFILE), "utf-8")
     return 0
 
 
@@ -226,10 +250,7 @@ def _imagenet_doctor(device: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Into book/_executed/PROFILE/; progress with the time left goes to the terminal."""
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillException
-
-    from .execution import execute
+    from .execution import execute_chapter
 
     _use_folders(options)
     profile = load_profile(options.profile)
@@ -240,13 +261,8 @@ def _run(options: argparse.Namespace) -> int:
     if profile.dataset == "imagenet" and _imagenet_doctor(options.device):
         return 1
     for chapter in chosen:
-        target = EXECUTED / profile.name / f"{chapter}.ipynb"
         print(f"{chapter}: executing")
-        try:
-            execute(chapter, target, show_progress=True, profile=profile.name, device=options.device)
-        except (PapermillException, DeadKernelError) as problem:
-            raise RuntimeError(f"{chapter} failed; the same command goes on from here{problem}") from None
-        print(f"{chapter}: {target}")
+        print(f"{chapter}: {execute_chapter(chapter, profile.name, options.device)}")
     return 0
 
 
@@ -278,6 +294,8 @@ def _doctor(options: argparse.Namespace) -> int:
     for name in REGISTRY:
         load_checkpoint(name)
         print(f"checkpoint       {name} verified")
+    for name in REGISTRY.unshipped:
+        print(f"not shipped      {name}: {REGISTRY[name].remake}")
     planned = sorted(path.stem for path in CHECKPOINTS.glob("cifar10-*.yaml") if path.stem not in REGISTRY)
     for name in planned:
         print(f"not trained yet  {name}")

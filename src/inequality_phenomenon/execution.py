@@ -15,7 +15,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillException
 
 from .files import atomic_path
-from .paths import NOTEBOOKS, ROOT
+from .paths import EXECUTED, NOTEBOOKS, ROOT
 
 
 def execute(chapter: str, target: Path, *, show_progress: bool = False, **parameters: Any) -> None:
@@ -36,6 +36,16 @@ def execute(chapter: str, target: Path, *, show_progress: bool = False, **parame
         )
     with atomic_path(target) as temporary:
         nbformat.write(notebook, temporary)
+
+
+def execute_chapter(chapter: str, profile: str, device: str) -> Path:
+    """Into book/_executed/PROFILE/, with the notebook's progress on the terminal; a failure is a ``RuntimeError``."""
+    target = EXECUTED / profile / f"{chapter}.ipynb"
+    try:
+        execute(chapter, target, show_progress=True, profile=profile, device=device)
+    except (PapermillException, DeadKernelError) as problem:
+        raise RuntimeError(f"{chapter} failed; the same command goes on from here{problem}") from None
+    return target
 
 
 @click.command()

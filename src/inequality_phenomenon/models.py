@@ -17,7 +17,7 @@ from .checks import device_of, one_of, whole
 from .files import atomic_path, sha256_of, waiting_lock
 from .foreign_checkpoints import CheckpointError as CheckpointError
 from .foreign_checkpoints import Expected, PublicModel, public_state, read_public_models
-from .paths import CHECKPOINTS, LOCKS, PUBLIC_MODELS, REGISTRY_FILE
+from .paths import CHECKPOINTS, LOCKS, PAPER_SCALE, PUBLIC_MODELS, REGISTRY_FILE, TRAINING
 
 # Mean and standard deviation of the CIFAR-10 training pixels, per channel, for pixels in [0, 1].
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
@@ -113,20 +113,27 @@ class DenseLayer(nn.Module):
         return torch.cat([x, self.conv2(F.relu(self.bn2(out)))], dim=1)
 
 
-def densenet_bc(depth: int = 40, growth: int = 12, classes: int = 10) -> Classifier:
-    """DenseNet-BC with three dense blocks and compression 0.5 (Huang et al. 2017); 40-12 has 0.176 M parameters."""
-    for value in (depth, growth, classes):
+def densenet_bc(depth: int | Sequence[int] = 40, growth: int = 12, classes: int = 10) -> Classifier:
+    """DenseNet-BC with compression 0.5 (Huang et al. 2017), the stem and the sides as usual on CIFAR-10.
+
+    ``depth``: of three equal dense blocks, or the layers of each block. 40 with growth 12 ships with this project (0.176 M
+    parameters); [6, 12, 24, 16] with growth 32 is DenseNet-121 for 32x32 pixels (6.96 M).
+    """
+    given: list[Any] = list(depth) if isinstance(depth, (list, tuple)) else [depth]
+    for value in (*given, growth, classes):
         whole("depth, growth and classes", value, 1)
-    layers_per_block, rest = divmod(depth - 4, 6)
-    if rest or depth < 10:
-        raise ValueError(f"a DenseNet-BC depth is 6 n + 4, not {depth}")
+    if given == [depth]:
+        layers_per_block, rest = divmod(given[0] - 4, 6)
+        if rest or given[0] < 10:
+            raise ValueError(f"a DenseNet-BC depth is 6 n + 4, not {depth}")
+        given = [layers_per_block] * 3
     channels = 2 * growth
     layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1, bias=False)]
-    for block in range(3):
-        for _ in range(layers_per_block):
+    for block, count in enumerate(given):
+        for _ in range(count):
             layers.append(DenseLayer(channels, growth))
             channels += growth
-        if block < 2:  # transition: halve the channels and the sides
+        if block < len(given) - 1:  # transition: halve the channels and the sides
             layers += [
                 nn.BatchNorm2d(channels),
                 nn.ReLU(),
@@ -204,10 +211,18 @@ class RegistryEntry(BaseModel):
     test_robust: dict[str, Accuracy]  # PGD-20 with 2 restarts, full test set, by threat ("linf 8/255")
     training_seconds: float
     machine: str
+    remake: str | None = None  # the command that makes the weights, where they are too large to ship
 
     @property
     def file(self) -> Path:
+        if self.remake:
+            return TRAINING / self.name / "weights.safetensors"
         return CHECKPOINTS / f"{self.name}.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """The training log, which always ships."""
+        return (PAPER_SCALE / "logs" if self.remake else CHECKPOINTS) / f"{self.name}.csv"
 
 
 def read_registry(file: Path = REGISTRY_FILE) -> dict[str, RegistryEntry]:
@@ -226,7 +241,8 @@ class UnknownCheckpoint(KeyError, ValueError):
 class _Registry(Mapping[str, Any]):
     """``registry.yaml`` read on first use; an unknown name is answered with the known ones.
 
-    Iterating gives what ships. A look-up also finds the public ImageNet models, whose files the user brings.
+    Iterating gives what ships. A look-up also finds the models in ``unshipped`` and the public ImageNet models, whose
+    files the user makes or brings.
     """
 
     def __init__(self) -> None:
@@ -248,10 +264,15 @@ class _Registry(Mapping[str, Any]):
         )
 
     def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self._load())
+        return (name for name, entry in self._load().items() if not entry.remake)
 
     def __len__(self) -> int:
-        return len(self._load())
+        return sum(1 for _ in self)
+
+    @property
+    def unshipped(self) -> list[str]:
+        """The trained CIFAR-10 models whose weights are too large to ship."""
+        return [name for name, entry in self._load().items() if entry.remake]
 
     def forget(self) -> None:
         """Read the file again on the next use."""
@@ -279,6 +300,8 @@ def load_checkpoint(name: str, device: str | torch.device = "cpu") -> Classifier
     entry, device = REGISTRY[name], device_of(device)
     if isinstance(entry, PublicModel):
         return _public_model(entry).to(device).eval().requires_grad_(False)
+    if entry.remake and not entry.file.exists():
+        raise CheckpointError(f"the weights of {name} do not ship with this project; `{entry.remake}` makes them")
     if not entry.file.exists():
         raise CheckpointError(f"{entry.file} is missing; `make train NAME={name}` makes it again")
     if (found := sha256_of(entry.file)) != entry.sha256:
@@ -319,7 +342,7 @@ def register(entry: RegistryEntry, file: Path = REGISTRY_FILE) -> None:
     """Add or replace one entry of ``registry.yaml``, atomically, entries sorted by name; others may do so meanwhile."""
     with waiting_lock(LOCKS / "registry"):
         entries = read_registry(file) | {entry.name: entry}
-        rows = [entries[name].model_dump(mode="json") for name in sorted(entries)]
+        rows = [entries[name].model_dump(mode="json", exclude_defaults=True) for name in sorted(entries)]
         with atomic_path(file) as temporary:
             temporary.write_text(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True, width=110), "utf-8")
     REGISTRY.forget()

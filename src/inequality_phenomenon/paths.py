@@ -20,6 +20,7 @@ GENERATED = BOOK / "_generated"
 VENDOR = BOOK / "static" / "vendor"  # JavaScript fetched at build time, never tracked
 HEADLINE_FIGURE = BOOK / "static" / "headline.png"
 REFERENCE = ROOT / "results" / "reference"
+PAPER_SCALE = ROOT / "results" / "reference-gpu"  # the same of the full-size networks, and their training logs
 PUBLISHED_VALUES = ROOT / "results" / "published_values.csv"
 CLAIMS = ROOT / "results" / "claims.yaml"
 COMMON_SUBSET = CHECKPOINTS / "common_subset.json"

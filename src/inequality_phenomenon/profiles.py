@@ -30,6 +30,7 @@ class Profile(BaseModel):
     n_images: int = Field(ge=2)
     seed: int = 0
     bootstrap: int = Field(default=9999, ge=99)  # resamples behind an interval
+    order: tuple[str, ...] = ()  # networks to train and chapters to execute one by one, see pieces
     chapters: dict[str, Chapter]
 
 

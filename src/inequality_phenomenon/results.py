@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +34,7 @@ from .checks import whole
 from .evaluation import CIFAR10, EvaluationSet, classes_of, evaluation_set
 from .files import atomic_path, read_sealed, sha256_of, write_sealed
 from .models import REGISTRY, Classifier
-from .paths import CACHE, CHECKPOINTS, EXECUTED, PUBLISHED_VALUES, REFERENCE, ROOT
+from .paths import CACHE, CHECKPOINTS, EXECUTED, PAPER_SCALE, PUBLISHED_VALUES, REFERENCE, ROOT
 from .profiles import Chapter, Profile, ProfileError, load_profile
 from .statistics import (
     Difference,
@@ -196,10 +197,17 @@ class Run:
 
     @property
     def reference(self) -> dict[str, pd.DataFrame]:
-        """The committed records of this chapter, by table; without those of other settings than the notebook was given."""
+        """The committed records of this chapter, by table; without those of other settings than the notebook was given.
+
+        A table of which there are paper-scale records too says so: see ``paper_scale_of``.
+        """
         tables = load_reference(self.chapter, self.overrides)
         same = {name: table[table.checkpoint.map(dataset_of) == self.data.name] for name, table in tables.items()}
-        return {name: table.reset_index(drop=True) for name, table in same.items() if len(table)}
+        found = {name: table.reset_index(drop=True) for name, table in same.items() if len(table)}
+        if self.data.name == CIFAR10.name:
+            for name in found.keys() & load_reference(self.chapter, self.overrides, PAPER_SCALE).keys():
+                found[name].attrs["paper_scale"] = [f"{self.chapter}/{name}"]
+        return found
 
     def subject(self, checkpoint: str, n_images: int | None = None, own: bool | Sequence[str] = False) -> Subject:
         """The model on those of the first ``n_images`` of the common subset that it classifies correctly.
@@ -371,21 +379,29 @@ def _words(value: Any) -> set[str]:
 MANIFEST = REFERENCE / "manifest.yaml"
 
 
-def load_reference(chapter: str, overrides: dict[str, Any] | None = None) -> dict[str, pd.DataFrame]:
-    """The committed records of the reference run, verified against their manifest.
+def manifest(folder: Path) -> dict[str, Any]:
+    """What is known of a folder's records: chapter -> table -> facts."""
+    file = MANIFEST if folder == REFERENCE else folder / MANIFEST.name
+    return yaml.safe_load(file.read_text("utf-8")) if file.exists() else {}
+
+
+def load_reference(
+    chapter: str, overrides: dict[str, Any] | None = None, folder: Path | None = None
+) -> dict[str, pd.DataFrame]:
+    """The committed records of the reference run, or of that in another ``folder``, verified against their manifest.
 
     Left out, so that no number is shown beside one of another meaning: records of a model that has changed since, and
     tables measured under other settings than those in ``overrides``.
     """
-    manifest = yaml.safe_load(MANIFEST.read_text("utf-8")) if MANIFEST.exists() else {}
-    tables = {}
-    for name, facts in manifest.get(chapter, {}).items():
+    folder, tables = folder or REFERENCE, {}
+    for name, facts in manifest(folder).get(chapter, {}).items():
         if any(facts["settings"].get(key) != value for key, value in (overrides or {}).items()):
             continue
-        file = REFERENCE / chapter / f"{name}.parquet"
+        file = folder / chapter / f"{name}.parquet"
         if (found := sha256_of(file)) != facts["sha256"]:
             raise RuntimeError(
-                f"{file} was altered: SHA-256 {found}, manifest {facts['sha256']}; `make reference` remakes it"
+                f"{file} was altered: SHA-256 {found}, manifest {facts['sha256']}; `git checkout` or "
+                f"`inequality reference --profile {facts['profile']}` brings it back"
             )
         current = [n for n, sha in facts["checkpoints"].items() if n in REGISTRY and REGISTRY[n].sha256 == sha]
         table = pd.read_parquet(file)
@@ -401,23 +417,69 @@ def load_run(profile: str) -> dict[str, dict[str, pd.DataFrame]]:
     return found
 
 
-def load_whole_reference() -> dict[str, dict[str, pd.DataFrame]]:
+def load_whole_reference(folder: Path | None = None) -> dict[str, dict[str, pd.DataFrame]]:
     """All committed records of the reference run, by chapter and table; as ``load_reference``."""
-    manifest = yaml.safe_load(MANIFEST.read_text("utf-8")) if MANIFEST.exists() else {}
-    return {chapter: load_reference(chapter) for chapter in manifest}
+    folder = folder or REFERENCE
+    return {chapter: load_reference(chapter, folder=folder) for chapter in manifest(folder)}
 
 
-def save_reference(profile: str) -> None:
-    """Make the records that ``profile`` wrote beside the executed notebooks the committed reference of their chapters."""
-    manifest: dict[str, Any] = yaml.safe_load(MANIFEST.read_text("utf-8")) if MANIFEST.exists() else {}
+# Our networks of the paper's size, and those that stand for them where no large weights ship.
+FULL_SIZE = {"resnet18w64": "resnet18w16", "densenet121": "densenetbc40"}
+
+
+def as_shipped(records: pd.DataFrame) -> pd.DataFrame:
+    """Records in which the full-size networks have the names of those that ship, unless these are in them too.
+
+    Tables and claims name the shipped networks; so they read paper-scale records as well.
+    """
+    present = {network_name(name) for name in records.checkpoint.unique()}
+    pairs = [(f"-{large}-", f"-{small}-") for large, small in FULL_SIZE.items() if {large} == present & {large, small}]
+
+    def renamed(value: Any) -> Any:
+        for large, small in pairs:
+            value = value.replace(large, small) if isinstance(value, str) else value
+        return value
+
+    if not pairs:
+        return records
+    texts = {name: records[name].map(renamed) for name in ("checkpoint", "condition") if name in records}
+    return records.assign(**texts).rename(columns=renamed)  # transfer has a column for each attacked network
+
+
+def paper_scale_of(records: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The paper-scale records of the tables in ``records`` (of ``Run.reference``), ``as_shipped``; ``None`` without any."""
+    places = records.attrs.get("paper_scale", []) if records is not None else []
+    tables = {}
+    for place in places:
+        chapter, _, name = place.partition("/")
+        tables[place] = load_reference(chapter, folder=PAPER_SCALE)[name]
+    found = stacked(tables, places) if len(tables) > 1 else next(iter(tables.values()), None)
+    return None if found is None or not len(found) else as_shipped(found)
+
+
+PAPER_SCALE_PROFILE = "gpu"
+
+
+def reference_folder(profile: str) -> Path:
+    """Where the records of a profile are kept as the reference: those of ``gpu`` are the paper-scale ones."""
+    return PAPER_SCALE if profile == PAPER_SCALE_PROFILE else REFERENCE
+
+
+def save_reference(profile: str, chapter: str = "*") -> None:
+    """Make the records that ``profile`` wrote beside the executed notebooks the committed reference of their chapters.
+
+    ``chapter``: of one only. See ``reference_folder``.
+    """
+    folder = reference_folder(profile)
+    known = manifest(folder)
     values, code = load_profile(profile), commit()  # before the first file changes
-    for file in sorted((EXECUTED / "records" / profile).glob("*/*.parquet")):
+    for file in sorted((EXECUTED / "records" / profile).glob(f"{chapter}/*.parquet")):
         chapter = file.parent.name
         table = pd.read_parquet(file)
-        target = REFERENCE / chapter / file.name
+        target = folder / chapter / file.name
         with atomic_path(target) as temporary:
             table.to_parquet(temporary, index=False, compression="zstd")
-        manifest.setdefault(chapter, {})[file.stem] = {
+        known.setdefault(chapter, {})[file.stem] = {
             "sha256": sha256_of(target),
             "profile": profile,
             "settings": values.chapters[chapter].options | {"seed": values.seed},
@@ -425,8 +487,8 @@ def save_reference(profile: str) -> None:
             "checkpoints": {name: REGISTRY[name].sha256 for name in sorted(table.checkpoint.unique())},
             "commit": code,
         }
-    with atomic_path(MANIFEST) as temporary:
-        temporary.write_text(yaml.safe_dump(manifest, sort_keys=True), "utf-8")
+    with atomic_path(folder / MANIFEST.name) as temporary:
+        temporary.write_text(yaml.safe_dump(known, sort_keys=True), "utf-8")
 
 
 def commit() -> str:
@@ -469,8 +531,13 @@ def dataset_of(checkpoint: str) -> str:
 def network_of(checkpoint: str) -> str:
     """The paper's name of the network in a checkpoint's name: resnet18, densenet, resnet50, ..."""
     ours = {shipped: paper for paper, shipped in SHIPPED.items()}
-    network = checkpoint.split("-")[1]
-    return ours.get(network, network)
+    network = network_name(checkpoint)
+    return ours.get(FULL_SIZE.get(network, network), network)
+
+
+def network_name(checkpoint: str) -> str:
+    """The network in a checkpoint's name, such as resnet18w16."""
+    return checkpoint.split("-")[1]
 
 
 def training_of(checkpoint: str) -> str:
@@ -694,13 +761,17 @@ def table3_cells(budget: int, patches: tuple[int, int], models: Sequence[str] = 
 
 @dataclass(frozen=True)
 class Compared:
-    """A cell with our value, the difference from the standard model, and the verdict."""
+    """A cell with our value, the difference from the standard model, and the verdict.
+
+    ``paper_scale``: the same by the paper-scale records that stand beside those of the reference run.
+    """
 
     cell: Cell
     ours: Estimate | None
     difference: PairedTest | None
     adjusted_p: float | None
     verdict: Verdict
+    paper_scale: "Compared | None" = None
 
 
 def compare(cells: list[Cell], records: pd.DataFrame | None, *, resamples: int = 9999, seed: int = 0) -> list[Compared]:
@@ -710,14 +781,18 @@ def compare(cells: list[Cell], records: pd.DataFrame | None, *, resamples: int =
     +- 0.03 (Gini) or +- 5 points (rates); *same direction*: the paper's sign against the standard model, adjusted
     p < 0.05; *contradicted*: the opposite sign, adjusted p < 0.05; *not reproduced*: neither; else *not measured here*.
     """
+    full_size = paper_scale_of(records)
+    beside = [None] * len(cells) if full_size is None else compare(cells, full_size, resamples=resamples, seed=seed)
     records = pd.DataFrame({"checkpoint": []}) if records is None else records
+    if not {cell.checkpoint for cell in cells} & set(records.checkpoint):
+        records = as_shipped(records)
     ours = [_estimate(_column(records, cell, cell.checkpoint), resamples, seed) for cell in cells]
     tests = [_test(records, cell, resamples, seed) for cell in cells]
     adjusted = iter(holm([test.p for test in tests if test]))
     found = []
-    for cell, value, test in zip(cells, ours, tests, strict=True):
+    for cell, value, test, large in zip(cells, ours, tests, beside, strict=True):
         p = next(adjusted) if test else None
-        found.append(Compared(cell, value, test, p, _verdict(cell, value, test, p)))
+        found.append(Compared(cell, value, test, p, _verdict(cell, value, test, p), large))
     return found
 
 
@@ -820,13 +895,17 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Contrasted:
-    """A contrast with its terms' means and the paired test, on the images that all terms share."""
+    """A contrast with its terms' means and the paired test, on the images that all terms share.
+
+    ``paper_scale``: as in ``Compared``.
+    """
 
     contrast: Contrast
     terms: tuple[Estimate, ...]
     difference: Difference | None
     adjusted_p: float | None
     verdict: Verdict
+    paper_scale: "Contrasted | None" = None
 
 
 def against_standard(
@@ -868,6 +947,12 @@ def contrasted(
 
     McNemar's test for two outcomes, Welch's over trainings, else a sign-flip test. What was not measured has no terms.
     """
+    full_size = paper_scale_of(records)
+    beside = (
+        [None] * len(contrasts)
+        if full_size is None
+        else contrasted(contrasts, full_size, resamples=resamples, seed=seed)
+    )
     records = pd.DataFrame({"checkpoint": [], "condition": []}) if records is None else records
     values = [_shared(contrast, records) for contrast in contrasts]
     tests = [
@@ -876,11 +961,11 @@ def contrasted(
     ]
     adjusted = iter(holm([test.p for test in tests if test]))
     found = []
-    for contrast, columns, test in zip(contrasts, values, tests, strict=True):
+    for contrast, columns, test, large in zip(contrasts, values, tests, beside, strict=True):
         p = next(adjusted) if test else None
         terms = tuple(term for column in columns if (term := _estimate(column, resamples, seed)))
         verdict = direction(test, p, contrast.expected) if test else "not measured here"
-        found.append(Contrasted(contrast, terms, test, p, verdict))
+        found.append(Contrasted(contrast, terms, test, p, verdict, large))
     return found
 
 
@@ -950,9 +1035,11 @@ def stacked(tables: dict[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFra
     found = [tables[name] for name in names if name in tables]
     if not found:
         return None
-    return pd.concat(found, ignore_index=True).drop_duplicates(
+    whole = pd.concat(found, ignore_index=True).drop_duplicates(
         ["checkpoint", "condition", "image_id"], ignore_index=True
     )
+    whole.attrs["paper_scale"] = [place for table in found for place in table.attrs.get("paper_scale", [])]
+    return whole
 
 
 def explained(

@@ -5,6 +5,7 @@ committed beside its records, so that the book need not compute it again.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
@@ -12,13 +13,22 @@ import pandas as pd
 from .claims import AgreementTest, ExampleTest, Judged, Outcome, Tables, in_percent, judge, load_claims
 from .files import atomic_path
 from .models import REGISTRY
-from .paths import REFERENCE
+from .paths import PAPER_SCALE, REFERENCE
 from .profiles import load_profile
-from .results import Compared, Verdict, load_run, load_whole_reference, named, published_tables, published_values
+from .results import (
+    Compared,
+    Verdict,
+    load_run,
+    load_whole_reference,
+    named,
+    published_tables,
+    published_values,
+)
 from .statistics import Difference
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 CLAIMS_CSV, VALUES_CSV = REFERENCE / "claims.csv", REFERENCE / "values.csv"
+Frames = tuple[pd.DataFrame, pd.DataFrame]  # a run's claims and values
 MISSING: Verdict = "not measured here"
 CHAPTERS = {  # the chapter that measures a published table, or tests its claim on CIFAR-10
     "table1": "01_inequality_test",
@@ -104,25 +114,32 @@ def _why(published: dict[Any, Any], item: Compared | None) -> str:
 # --- both runs -------------------------------------------------------------------------------------------------
 
 
-def run_frames(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def run_frames(profile: str) -> Frames:
     """Claims and values by the records of ``profile``'s last run."""
     records, resamples = load_run(profile), load_profile(profile).bootstrap
     return claims_frame(judge(load_claims(), records, resamples=resamples)), values_frame(records, resamples=resamples)
 
 
-def write_reference_frames() -> None:
-    """Judge everything by the committed records and write the result beside them.
+def write_reference_frames(folder: Path = REFERENCE) -> None:
+    """Judge everything by the committed records in ``folder`` and write the result beside them.
 
     Without the reasons for what is missing: a network may have been trained since, and this run's frames say what is so.
     """
-    records = load_whole_reference()
-    for frame, file in ((claims_frame(judge(load_claims(), records)), CLAIMS_CSV), (values_frame(records), VALUES_CSV)):
-        write_csv(frame.drop(columns="reason"), file)
+    records = load_whole_reference(folder)
+    frames = claims_frame(judge(load_claims(), records)), values_frame(records)
+    for frame, file in zip(frames, (CLAIMS_CSV, VALUES_CSV), strict=True):
+        write_csv(frame.drop(columns="reason"), folder / file.name)
 
 
-def reference_frames() -> tuple[pd.DataFrame, pd.DataFrame]:
+def reference_frames() -> Frames:
     """The committed claims and values of the reference run."""
     return read_csv(CLAIMS_CSV), read_csv(VALUES_CSV)
+
+
+def paper_scale_frames() -> Frames | None:
+    """Those of the paper-scale run; ``None`` where there is none yet."""
+    files = PAPER_SCALE / CLAIMS_CSV.name, PAPER_SCALE / VALUES_CSV.name
+    return (read_csv(files[0]), read_csv(files[1])) if all(file.exists() for file in files) else None
 
 
 def write_csv(frame: pd.DataFrame, file: Any) -> None:

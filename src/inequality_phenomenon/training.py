@@ -39,6 +39,7 @@ from tqdm import tqdm
 from .datasets import load_cifar10, load_cifar10_bytes
 from .files import atomic_path, sha256_of
 from .models import (
+    CIFAR10_MEAN,
     Accuracy,
     Classifier,
     RegistryEntry,
@@ -56,6 +57,8 @@ from .sparsity import keep_zeros, prune_filters, prune_weights
 HELD_OUT = 500  # training images never trained on: the only images that may influence a choice
 
 CHECK_EVERY = 50  # steps between two looks at the held-out images while a ``stop_at`` waits to be reached
+
+SHIPPED = 2_000_000  # parameters: the weights of a larger model are not committed, only how to make them
 
 LEARNED = 0.15  # held-out PGD accuracy that is clearly above chance: below it there is nothing to collapse from
 
@@ -99,6 +102,7 @@ class TrainingSettings(BaseModel):
     precision: Literal["float32", "bfloat16"] = (
         "bfloat16"  # of the forward pass; weights and perturbations stay float32
     )
+    compile: bool = False  # the network's passes by torch.compile: other roundings, worth the minute it takes on a GPU
     threads: PositiveInt = 1  # CPU threads: part of the settings because the order of additions depends on it
     seed: NonNegativeInt = 0
     train_images: PositiveInt = 50_000 - HELD_OUT
@@ -112,6 +116,8 @@ class TrainingSettings(BaseModel):
             raise ValueError(f"norm {self.norm} does not go with epsilon {self.epsilon:g}")
         if (self.teacher is None) != (self.distillation == 0):
             raise ValueError("a teacher and a distillation above 0 go together")
+        if self.teacher is not None and self.compile:
+            raise ValueError("compile does not go with a teacher, whose loss is differentiated twice")
         if (self.pruning == "none") != (self.pruned == 0):
             raise ValueError(f"pruning {self.pruning} does not go with pruned {self.pruned:g}")
         if self.pruning != "none" and self.start_from is None:
@@ -159,6 +165,7 @@ class TrainingImages:
         ids = kept.nonzero().flatten()[: settings.train_images]
         self.padded = F.pad(images[ids], (0, 0, 4, 4, 4, 4)).to(device)  # (N, 40, 40, 3)
         self.labels = labels[ids].long().to(device)
+        self.mean_colour = torch.tensor(CIFAR10_MEAN, device=device)
         self.settings = settings
 
     def batches(self, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -180,12 +187,12 @@ class TrainingImages:
         columns = offsets[1] + torch.where(flip, 31 - span, span)
         images = self.padded[ids[:, None, None], rows[:, :, None], columns[:, None, :]].float().div_(255)
         if self.settings.cutout:
-            images = _cutout(images, self.settings.cutout, generator)
+            images = _cutout(images, self.settings.cutout, self.mean_colour, generator)
         return images.permute(0, 3, 1, 2)
 
 
-def _cutout(images: Tensor, side: int, generator: Generator) -> Tensor:
-    """One square hole an image, of the mean colour, its centre anywhere: DeVries and Taylor 2017. (B, H, W, 3) -> same."""
+def _cutout(images: Tensor, side: int, colour: Tensor, generator: Generator) -> Tensor:
+    """One square hole an image, of one colour, its centre anywhere: DeVries and Taylor 2017. (B, H, W, 3) -> same."""
     device, (n, height, width, _) = images.device, images.shape
     centre = torch.randint(0, height, (2, n, 1), generator=generator, device=device)
     inside = [
@@ -194,7 +201,6 @@ def _cutout(images: Tensor, side: int, generator: Generator) -> Tensor:
         for axis, length in ((0, height), (1, width))
     ]
     hole = inside[0][:, :, None] & inside[1][:, None, :]
-    colour = images.new_tensor([0.4914, 0.4822, 0.4465])
     return torch.where(hole[..., None], colour, images)
 
 
@@ -280,6 +286,7 @@ def _fresh_state(settings: TrainingSettings, device: torch.device) -> State:
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=True,
+        fused=True if device.type == "cuda" else None,
     )
     return State(model, AveragedModel(model), optimizer)
 
@@ -328,7 +335,8 @@ def _restore_state(state: State, settings: TrainingSettings, file: Path) -> None
         facts = json.loads(metadata["facts"])
     except (SafetensorError, KeyError, ValueError) as problem:
         raise TrainingError(f"{file} is damaged ({problem}); delete it to start this training again") from None
-    if facts["settings"] != _recipe(settings):
+    defaults = _recipe(TrainingSettings(title=""))  # of the settings that did not exist when the state was written
+    if defaults | facts["settings"] != _recipe(settings):
         raise TrainingError(f"{file} belongs to other settings; delete {file.parent} to start again")
     state.load(tensors)
     state.epoch, state.stopped = facts["epoch"], facts["stopped"]
@@ -353,16 +361,20 @@ def train(
     state = _fresh_state(settings, device)
     if file.exists():
         _restore_state(state, settings, file)
+    if settings.compile:  # in place, after the average was copied from it: names and states stay the same
+        state.model.compile(options={"deterministic": True})
     data = TrainingImages(settings, device)
     held_out = tuple(part.to(device) for part in _held_out())
-    threads = torch.get_num_threads()
+    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(settings.threads)
+    torch.backends.cudnn.deterministic = True  # on a GPU: the same bits again
     try:
         while state.epoch < settings.epochs and not state.stopped:
             _one_epoch(state, settings, data, held_out, file, progress)
             after_epoch(state)
     finally:
         torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic
     return state
 
 
@@ -541,21 +553,23 @@ def train_and_register(name: str, *, device: str | torch.device = "cpu", progres
         text: robust_correct(model, images, labels, threat, progress=progress) for text, threat in threats.items()
     }
     clean = correct(fold_batch_norm(model), images, labels)
-    write_log(state, CHECKPOINTS / f"{name}.csv")
-    file = CHECKPOINTS / f"{name}.safetensors"
+    parameters = sum(p.numel() for p in model.parameters())
     entry = RegistryEntry(
         name=name,
         title=settings.title,
         architecture=settings.architecture,
         arguments=settings.arguments,
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=parameters,
         training=settings.model_dump(mode="json", exclude={"title", "architecture", "arguments"}),
-        sha256=save_checkpoint(model, file),
+        sha256="",
         test_clean=Accuracy(correct=int(clean.sum()), n=len(clean)),
         test_robust={text: Accuracy(correct=int(found.sum()), n=len(found)) for text, found in robust.items()},
         training_seconds=round(state.seconds),
         machine=f"{platform.machine()} {device}, {settings.threads} thread(s), torch {torch.__version__}",
+        remake=f"inequality train {name} --device {device}" if parameters > SHIPPED else None,
     )
-    assert sha256_of(file) == entry.sha256
+    write_log(state, entry.log)
+    entry = entry.model_copy(update={"sha256": save_checkpoint(model, entry.file)})
+    assert sha256_of(entry.file) == entry.sha256
     register(entry)
     return entry

@@ -24,7 +24,7 @@ class Floor:
     robust: float | None = None  # PGD-20 with 2 restarts, at the model's own budget
 
 
-# For ResNet-18 of width 16, by the training in the checkpoint's name.
+# By the training in the checkpoint's name: for ResNet-18 of width 16, or with the network before it.
 FLOORS = {
     "standard": Floor(0.88),
     "linf1": Floor(0.84, 0.74),
@@ -32,13 +32,14 @@ FLOORS = {
     "linf4": Floor(0.72, 0.50),
     "linf8": Floor(0.65, 0.39),
     "l2_0.5": Floor(0.75, 0.55),
+    "resnet18w64 linf8": Floor(0.78, 0.47),
 }
 
 
 def floor_of(checkpoint: str) -> Floor | None:
     """The floor of a checkpoint by its name, ``cifar10-NETWORK-TRAINING-sSEED``; ``None`` where none was set."""
     _, network, training, _ = checkpoint.split("-")
-    return FLOORS.get(training) if network == "resnet18w16" else None
+    return FLOORS.get(training if network == "resnet18w16" else f"{network} {training}")
 
 
 def own_threat(entry: RegistryEntry) -> str | None:

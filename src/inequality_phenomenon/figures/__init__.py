@@ -211,8 +211,20 @@ def _other_setting(cell: Cell) -> str:
     )
 
 
+def _paper_scale(item: Compared | Contrasted, unit: str) -> dict[str, str]:
+    """The column of the paper-scale run with its verdict, where its records stand beside the reference run's."""
+    large = item.paper_scale
+    if large is None:
+        return {}
+    if isinstance(large, Compared):
+        cell, claimed = text_of(large.ours, unit == "points"), bool(large.ours) and _verdict_cell(large) != "—"
+    else:
+        cell, claimed = _contrast_cell(large, unit), large.contrast.expected is not None and large.terms != ()
+    return {"Paper scale": f"{cell} {verdict_badge(large.verdict)}" if claimed else cell}
+
+
 def comparison_table(reference: list[Compared], this_run: list[Compared], *, name: str, caption: str) -> Shown:
-    """The three columns of every table: paper, reference run, this run; then the paired test and the verdict, of both runs where they differ.
+    """The columns of every table: paper, paper-scale run where there is one, reference run, this run; then the paired test and the verdict, of both runs where they differ.
 
     Both lists must hold the same cells in the same order.
     """
@@ -229,6 +241,7 @@ def comparison_table(reference: list[Compared], this_run: list[Compared], *, nam
                 "Paper": published
                 + (f" <small>± {cell.spread:.2f}</small>" if cell.spread else "")
                 + ("" if cell.same_setting else f" <small>{_other_setting(cell)}</small>"),
+                **_paper_scale(committed, "points" if percent else "Gini"),
                 "Reference": text_of(committed.ours, percent),
                 "This run": text_of(live.ours, percent),
                 "Minus standard": difference_text(shown, percent)
@@ -479,6 +492,7 @@ def contrast_table(
         assert committed.contrast == live.contrast, "the two lists hold different contrasts"
         row = {
             "": live.contrast.label,
+            **_paper_scale(committed, unit),
             "Reference": _contrast_cell(committed, unit),
             "This run": _contrast_cell(live, unit),
         }

@@ -31,8 +31,8 @@ def others() -> list[str]:
 
 
 def registered() -> list[str]:
-    """All registered models, the ladder first."""
-    return ladder() + others()
+    """All registered models, the ladder first, those that do not ship last."""
+    return ladder() + others() + REGISTRY.unshipped
 
 
 def _symbol(threat: str) -> str:
@@ -251,8 +251,14 @@ def _what(entry: RegistryEntry) -> dict[str, str]:
         "Trained against": threat,
         "Training": _pairs(shown),
         "Trained in": f"{entry.training_seconds / 60:.0f} minutes on {html.escape(entry.machine)}",
-        "File": f"{entry.file.stat().st_size / 1e6:.2f} MB, half precision, SHA-256 <code>{entry.sha256}</code>",
+        "File": f"{_shipping(entry)}, half precision, SHA-256 <code>{entry.sha256}</code>",
     }
+
+
+def _shipping(entry: RegistryEntry) -> str:
+    if entry.remake:
+        return f"not shipped, <code>{html.escape(entry.remake)}</code> makes it"
+    return f"{entry.file.stat().st_size / 1e6:.2f} MB"
 
 
 def _pairs(values: dict[str, object]) -> str:

@@ -18,7 +18,7 @@ from ..panel import (
     price_contrasts,
     training_contrasts,
 )
-from ..results import Contrast, Contrasted, Run, contrasted, explained, named
+from ..results import Contrast, Contrasted, Run, contrasted, explained, named, paper_scale_of
 from ..scoreboard import outcome_row
 from ..statistics import Estimate, bootstrap_mean, wilson
 from . import Shown, best, contrast_table, listed, look, p_text, points, show, table, text_of, title_of, verdict_badge
@@ -26,15 +26,19 @@ from .scoreboard import outcome_text
 
 
 def panel_table(run: Run, *, name: str, caption: str) -> Shown:
-    """One row a quantity, a column for each model: the reference run's value and this run's."""
+    """One row a quantity, one column a model: the reference run's value, this run's, and that at paper scale if any."""
     committed, live = panel_records(run.reference), panel_records(run.records)
-    resamples = run.profile.bootstrap
+    large, resamples = paper_scale_of(committed), run.profile.bootstrap
     rows = [_accuracy_row(run)]
     for label, (condition, column) in panel_columns(run).items():
         row = {"": label}
         for model in run.models:
             found = [_estimate(records, model, condition, column, resamples) for records in (committed, live)]
             row[title_of(model)] = _both(found[0], found[1], "gini" not in column)
+            if at_paper_scale := _estimate(large, model, condition, column, resamples):
+                row[title_of(model)] += (
+                    f"<br><small>paper scale:</small> {text_of(at_paper_scale, 'gini' not in column)}"
+                )
         rows.append(row)
     caption += (
         " The reference run first. This run below it."

@@ -11,7 +11,7 @@ import yaml
 from ..claims import Claim, Outcome, load_claims
 from ..paths import NOTEBOOKS
 from ..results import MANIFEST, commit, load_run, published_values
-from ..scoreboard import CHAPTERS, MISSING, VERDICTS, beside, chosen, claim_verdicts, counts, outcome_row
+from ..scoreboard import CHAPTERS, MISSING, VERDICTS, Frames, beside, chosen, claim_verdicts, counts, outcome_row
 from . import Shown, both_verdicts, show, table, verdict_badge
 
 COLOURS = {  # of the bars; the words and numbers beside them say the same
@@ -39,7 +39,6 @@ NETWORKS = {
     "densenet": "DenseNet",
     "not stated": "network not stated",
 }
-Frames = tuple[pd.DataFrame, pd.DataFrame]  # a run's claims and values, see scoreboard
 
 
 # --- one outcome -----------------------------------------------------------------------------------------------
@@ -94,8 +93,8 @@ def _p(row: pd.Series) -> str:
 # --- claims ----------------------------------------------------------------------------------------------------
 
 
-def claims_table(reference: pd.DataFrame, this_run: pd.DataFrame) -> Shown:
-    """One row a claim: the paper's words, our test, both runs' results, the verdict, the chapter."""
+def claims_table(reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: pd.DataFrame | None = None) -> Shown:
+    """One row a claim: the paper's words, our test, the runs' results, the verdict, the chapter."""
     rows = []
     for claim in load_claims():
         own = [frame[frame.claim == claim.id] for frame in (reference, this_run)]
@@ -104,6 +103,7 @@ def claims_table(reference: pd.DataFrame, this_run: pd.DataFrame) -> Shown:
             {
                 "The paper's claim": f"{claim.title}{_words_of(claim)}",
                 "Verdict": both_verdicts(*map(verdict_badge, verdicts), *(v != MISSING for v in verdicts)),
+                **_claim_at_paper_scale(paper_scale, claim),
                 "Reference": _results(own[0]),
                 "This run": _results(own[1]),
                 "Chapter": chapter_link(claim.chapter),
@@ -111,6 +111,19 @@ def claims_table(reference: pd.DataFrame, this_run: pd.DataFrame) -> Shown:
         )
     caption = f"The {len(rows)} claims. Differences of rates are in percentage points; the last line of each result has both means."
     return table(pd.DataFrame(rows), name="claims", caption=caption)
+
+
+def _claim_at_paper_scale(frame: pd.DataFrame | None, claim: Claim) -> dict[str, str]:
+    """The column of the paper-scale run, with its verdict, where there is one."""
+    if frame is None:
+        return {}
+    tests = frame[frame.claim == claim.id]
+    return {"Paper scale": _judged(_results(tests), tests.claim_verdict.iloc[0] if len(tests) else MISSING)}
+
+
+def _judged(result: str, verdict: str) -> str:
+    """A result and its verdict in one cell."""
+    return result if verdict == MISSING else f"{result} {verdict_badge(verdict)}"
 
 
 def _words_of(claim: Claim) -> str:
@@ -148,8 +161,9 @@ def chapter_link(chapter: str) -> str:
 # --- published values ------------------------------------------------------------------------------------------
 
 
-def values_table(reference: pd.DataFrame, this_run: pd.DataFrame) -> Shown:
+def values_table(reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: pd.DataFrame | None = None) -> Shown:
     """One row for every published value."""
+    large = None if paper_scale is None else paper_scale.set_index("id")
     both = beside(reference, this_run, ["id"])
     both["verdict"] = chosen(both.reference_verdict, both.this_run_verdict)
     both = published_values().merge(both, on="id", how="left", validate="one_to_one")
@@ -162,6 +176,11 @@ def values_table(reference: pd.DataFrame, this_run: pd.DataFrame) -> Shown:
                 "What": f"{_dataset(row)}, {NETWORKS[row.architecture]}, {_training(row)}:<br>{_setting(row)}"
                 f"<br>{chapter_link(CHAPTERS[row.table])}",
                 "Paper": _published(row),
+                **(
+                    {}
+                    if large is None
+                    else {"Paper scale": _judged(value_text(large.loc[row.id], row.unit), large.loc[row.id].verdict)}
+                ),
                 "Reference": value_text(runs[0], row.unit),
                 "This run": value_text(runs[1], row.unit),
                 "Verdict": both_verdicts(
@@ -315,13 +334,14 @@ def provenance(profile: str) -> str:
     )
 
 
-def page(reference: Frames, this_run: Frames, profile: str) -> str:
+def page(reference: Frames, this_run: Frames, profile: str, paper_scale: Frames | None = None) -> str:
     """The scoreboard as a MyST page, for the folder ``book/_generated``."""
+    claims, published = paper_scale or (None, None)
     verdicts = [(verdict.replace(" ", "-"), verdict) for verdict in VERDICTS]
     boxes = _filter("Show the verdicts", verdicts) + _filter(
         "of values on", [("cifar10", "CIFAR-10"), ("imagenet", "ImageNet")]
     )
-    values = values_table(reference[1], this_run[1]).html
+    values = values_table(reference[1], this_run[1], published).html
     return "\n\n".join(
         [
             "# Scoreboard",
@@ -337,7 +357,7 @@ def page(reference: Frames, this_run: Frames, profile: str) -> str:
             "Machine-readable: {download}`the claims <scoreboard_claims.csv>` and "
             "{download}`the published values <scoreboard_values.csv>`, with both runs side by side.",
             "## Claims",
-            _raw(claims_table(reference[0], this_run[0]).html),
+            _raw(claims_table(reference[0], this_run[0], claims).html),
             "## Published values",
             _raw(f"<div class='scoreboard'>{boxes}{values}</div>"),
             _raw(provenance(profile)),

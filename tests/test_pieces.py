@@ -1,0 +1,223 @@
+"""The promise: paper scale is made in pieces; an interruption loses at most one, and what was measured stands in the book."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from inequality_phenomenon import pieces, results, scoreboard
+from inequality_phenomenon.cli import main
+from inequality_phenomenon.figures import comparison_table, contrast_table
+from inequality_phenomenon.figures.scoreboard import claims_table, values_table
+from inequality_phenomenon.models import REGISTRY, CheckpointError, load_checkpoint, read_registry
+from inequality_phenomenon.paths import CHECKPOINTS, ROOT
+from inequality_phenomenon.profiles import ProfileError, load_profile
+from inequality_phenomenon.results import as_shipped, compare, contrasted, open_run, paper_scale_of, table1_cells
+
+STANDARD, ROBUST = "cifar10-resnet18w64-standard-s0", "cifar10-resnet18w64-linf8-s0"
+CHAPTER = "01_inequality_test"
+
+# The command with fewer images to check a training on, and a limit that makes small networks too large to ship.
+COMMAND = """
+import sys
+from inequality_phenomenon import cli, training
+held_out, load = training._held_out, training.load_cifar10
+training._held_out = lambda: tuple(part[:10] for part in held_out())
+training.load_cifar10 = lambda split: tuple(part[:20] for part in load(split))
+training.SHIPPED = 1000
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def inequality(root: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *arguments],
+        env=os.environ | {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / ".cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with two "full-size" networks that are a touch of training away from shipped ones, and one chapter."""
+    root = tmp_path_factory.mktemp("project")
+    for folder in ("checkpoints", "results", "profiles"):
+        (root / folder).mkdir()
+        for file in (ROOT / folder).iterdir():
+            if file.stem not in ("registry", "reference-gpu", "gpu", STANDARD, ROBUST):
+                (root / folder / file.name).symlink_to(file)
+    (root / "notebooks").symlink_to(ROOT / "notebooks")
+    (root / "checkpoints" / "registry.yaml").write_bytes((CHECKPOINTS / "registry.yaml").read_bytes())
+    for name in (STANDARD, ROBUST):
+        values = {
+            "title": f"{name.split('-')[2]}, width 64", "start_from": name.replace("w64", "w16"), "epochs": 1,
+            "batch_size": 32, "train_images": 64, "peak_rate": 1e-5,
+        }  # fmt: skip
+        if name == ROBUST:
+            values |= {"norm": "linf", "epsilon": "8/255", "attack": "pgd", "attack_steps": 2}
+        (root / "checkpoints" / f"{name}.yaml").write_text(yaml.safe_dump(values), "utf-8")
+    chapter = {"models": [STANDARD, ROBUST], "options": {"region": 4, "steps": 2}}
+    profile = {"n_images": 24, "bootstrap": 199, "order": [STANDARD, ROBUST, CHAPTER], "chapters": {CHAPTER: chapter}}
+    (root / "profiles" / "gpu.yaml").write_text(yaml.safe_dump(profile), "utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def story(project: Path) -> list[tuple[int, str]]:
+    """One piece, and then the rest by another process, on what the first one left."""
+    steps: list[tuple[str, ...]] = [("--only", STANDARD), ()]
+    return [inequality(project, "pieces", "gpu", "--device", "cpu", *step) for step in steps]
+
+
+def test_each_piece_is_done_once_and_another_process_goes_on(story, project: Path) -> None:
+    assert [code for code, _ in story] == [0, 0], [output for _, output in story]
+    started = [[p for p in (STANDARD, ROBUST, CHAPTER) if f"{p}: started" in output] for _, output in story]
+    assert started == [[STANDARD], [ROBUST, CHAPTER]]
+    assert [output.count("remains  ") for _, output in story] == [2, 0]
+    manifest = yaml.safe_load((project / "results" / "reference-gpu" / "manifest.yaml").read_text())
+    registry = read_registry(project / "checkpoints" / "registry.yaml")
+    assert manifest[CHAPTER]["inequality"]["checkpoints"] == {n: registry[n].sha256 for n in (STANDARD, ROBUST)}
+    for name in (STANDARD, ROBUST):  # the log is kept beside the records, the weights are not
+        assert (project / "results" / "reference-gpu" / "logs" / f"{name}.csv").read_text().count("\n") == 2
+        assert registry[name].remake == f"inequality train {name} --device cpu"
+        assert not (project / "checkpoints" / f"{name}.safetensors").exists()
+        assert (project / ".training" / name / "weights.safetensors").exists()
+
+
+@pytest.fixture
+def measured(story, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process, as if the project's paper-scale records were committed here."""
+    folder = project / "results" / "reference-gpu"
+    for module in (results, scoreboard):
+        monkeypatch.setattr(module, "PAPER_SCALE", folder)
+    monkeypatch.setattr(REGISTRY, "_entries", read_registry(project / "checkpoints" / "registry.yaml"))
+
+
+def test_weights_that_do_not_ship_are_listed_with_the_command_that_makes_them(measured, capsys) -> None:
+    assert REGISTRY.unshipped == [ROBUST, STANDARD] and STANDARD in REGISTRY and STANDARD not in list(REGISTRY)
+    with pytest.raises(CheckpointError, match=f"do not ship .*`inequality train {STANDARD} --device cpu` makes them"):
+        load_checkpoint(STANDARD)
+    assert main(["doctor"]) == 0
+    assert f"not shipped      {STANDARD}: inequality train {STANDARD}" in capsys.readouterr().out
+
+
+def test_paper_scale_stands_beside_the_reference_run(measured) -> None:
+    reference = open_run(CHAPTER, "smoke").reference["inequality"]
+    large = paper_scale_of(reference)
+    assert large is not None and set(large.checkpoint) == {n.replace("w64", "w16") for n in (STANDARD, ROBUST)}
+    found = compare(table1_cells("global_gini"), reference, resamples=199)
+    shown = {item.cell.label: item.paper_scale for item in found if item.paper_scale and item.paper_scale.ours}
+    assert list(shown) == ["ResNet-18, standard", "ResNet-18, ℓ∞ 8/255"]
+    for item in shown.values():
+        rows = large[large.checkpoint == item.cell.checkpoint]
+        assert item.ours.value == pytest.approx(rows.global_gini.mean()) and item.ours.n == len(rows)
+    html = comparison_table(found, found, name="t", caption="Caption.").html
+    assert "<th scope='col'>Paper</th><th scope='col'>Paper scale</th><th scope='col'>Reference</th>" in html
+    names = [name.replace("w64", "w16") for name in (ROBUST, STANDARD)]
+    asked = [results.Contrast("gap", tuple((name, "", "global_gini") for name in names), 1)]
+    gaps = contrasted(asked, results.stacked({"inequality": reference.assign(condition="")}, ["inequality"]))
+    assert gaps[0].difference is not None and gaps[0].paper_scale is None  # the records there have no conditions
+    assert "Paper scale" not in contrast_table(gaps, gaps, name="t", caption="Caption.").html
+    panels = reference.assign(condition="")
+    panels.attrs.clear()
+    beside = contrasted(asked, large.assign(condition=""), resamples=199)
+    both = [results.replace(contrasted(asked, panels, resamples=199)[0], paper_scale=beside[0])]
+    assert "Paper scale" in contrast_table(both, both, name="t", caption="Caption.", unit="Gini").html
+
+
+def test_the_scoreboard_has_the_column_only_where_the_records_exist(measured) -> None:
+    frames, reference = scoreboard.paper_scale_frames(), scoreboard.reference_frames()
+    assert frames is not None
+    for make, part in ((claims_table, 0), (values_table, 1)):
+        assert "Paper scale" in make(reference[part], reference[part], frames[part]).html
+        assert "Paper scale" not in make(reference[part], reference[part]).html
+    assert (frames[1].verdict != "not measured here").sum() == 4  # two networks, the global and the regional index
+
+
+def test_a_run_on_full_size_networks_is_compared_with_the_paper(measured, project: Path) -> None:
+    records = results.pd.read_parquet(project / "results" / "reference-gpu" / CHAPTER / "inequality.parquet")
+    assert [bool(item.ours) for item in compare(table1_cells("global_gini"), records, resamples=199)][:5] == [
+        True, False, False, False, True,
+    ]  # fmt: skip
+    both = results.pd.concat([records, records.assign(checkpoint=STANDARD.replace("w64", "w16"))])
+    assert as_shipped(both) is both  # names that are taken are not given twice
+
+
+def test_without_records_the_tables_have_three_columns_and_the_book_says_that_nothing_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (results, scoreboard):
+        monkeypatch.setattr(module, "PAPER_SCALE", tmp_path)
+    assert scoreboard.paper_scale_frames() is None
+    reference = open_run(CHAPTER, "smoke").reference["inequality"]
+    assert paper_scale_of(reference) is None
+    found = compare(table1_cells("global_gini"), reference, resamples=199)
+    assert "Paper scale" not in comparison_table(found, found, name="t", caption="Caption.").html
+    words = pieces.markdown("gpu")
+    assert "Nothing of it has been measured yet" in words and f"- execute `{CHAPTER}`" in words
+
+
+def test_the_order_of_the_profile_trains_before_it_measures() -> None:
+    profile = load_profile("gpu")
+    assert set(profile.order) & set(profile.chapters) == set(profile.chapters) - {
+        "07_sparse_models"
+    }  # needs pruned ones
+    for chapter, values in profile.chapters.items():
+        last = max((i for i, piece in enumerate(profile.order) if piece == chapter), default=len(profile.order))
+        assert set(values.models) <= set(profile.order[:last])
+
+
+def test_after_the_time_no_further_piece_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of five minutes each, by the test's own clock: the second one starts before the eighth minute."""
+    done: list[str] = []
+    monkeypatch.setattr(pieces.time, "monotonic", lambda: 300.0 * len(done))
+    monkeypatch.setattr(pieces, "_do", lambda piece, *_: done.append(piece))
+    monkeypatch.setattr(pieces, "finished", lambda piece, profile: piece in done)
+    assert pieces.work("gpu", device="cpu", minutes=8) == []
+    assert done == list(load_profile("gpu").order[:2])
+
+
+def test_without_time_nothing_is_started_and_all_is_listed(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(pieces, "_do", None)
+    assert pieces.work("gpu", device="cpu", minutes=0) == []
+    listed = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+    assert listed == list(dict.fromkeys(load_profile("gpu").order))
+
+
+def test_what_is_no_piece_is_refused(capsys) -> None:
+    with pytest.raises(ProfileError, match="laptop has no order"):
+        pieces.work("laptop", device="cpu")
+    with pytest.raises(ValueError, match=f"unknown piece 'nonsense'; known: .*{CHAPTER}"):
+        pieces.work("gpu", device="cpu", only="nonsense")
+    if not torch.cuda.is_available():
+        assert main(["pieces"]) == 1
+        assert "torch sees no GPU" in capsys.readouterr().err
+
+
+def test_a_failed_piece_is_named_and_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """The first training fails; all others are asked for, none is tried twice."""
+    asked: list[str] = []
+
+    def do(piece: str, *_: object) -> None:
+        asked.append(piece)
+        if len(asked) == 1:
+            raise RuntimeError("catastrophic overfitting")
+
+    monkeypatch.setattr(pieces, "_do", do)
+    monkeypatch.setattr(pieces, "finished", lambda piece, profile: piece in asked[1:])
+    assert pieces.work("gpu", device="cpu") == asked[:1]
+    assert asked == list(dict.fromkeys(load_profile("gpu").order))
+    assert f"{asked[0]}: failed: catastrophic overfitting" in capsys.readouterr().out
+
+
+def test_all_networks_are_not_the_full_size_ones() -> None:
+    done = subprocess.run(["make", "-n", "train", "ALL=1"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "cifar10-resnet18w16-linf8-s0" in done.stdout
+    assert "w64" not in done.stdout and "densenet121" not in done.stdout
