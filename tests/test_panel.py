@@ -168,7 +168,9 @@ def test_slopes_are_shown_for_every_rate_and_group() -> None:
     run.records = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
     covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
     standard, robust = run.pair
-    shown = figures.slopes_table(run, [(standard,), (robust,), ("cifar10-resnet18w16-linf3-s0",)], covariates, name="s").html
+    shown = figures.slopes_table(
+        run, [(standard,), (robust,), ("cifar10-resnet18w16-linf3-s0",)], covariates, name="s"
+    ).html
     rates = [label for label in panel_columns(run) if "Gini" not in label]
     assert f"standard: raises {len(rates)}, lowers 0 of {len(rates)}" in shown
     assert f"8/255: raises 0, lowers {len(rates)} of {len(rates)}" in shown
