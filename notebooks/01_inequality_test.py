@@ -199,10 +199,10 @@ figures.inequality_findings(this_run[resnet])
 # %% [markdown]
 # ## What could be wrong
 #
-# - **One training run a model.** The interval is over images. It says nothing about another seed, so every statement above is about
-#   *these models*, not about the training method.
-# - **Small networks.** The shipped ResNet-18 has a quarter of the usual width, so that it runs on a laptop, and is less accurate than
-#   the paper's. A less accurate model may spread its attribution differently.
+# - **One training run a model.** Every network here is of seed 0, and the interval is over images. It says nothing about another seed, so every
+#   statement above is about *these models*, not about the training method. [The chapter of our own controls](13_is_it_inequality) repeats trainings with other seeds.
+# - **Small networks.** The shipped ResNet-18 has a quarter of the usual width, so that it runs on a laptop. A network of the usual width may spread its
+#   attribution differently.
 # - **The baseline is random.** One normal draw an image is what the paper states. Other baselines change the level of the index.
 # - **What chance alone gives.** Integrated Gradients multiplies a difference $x_i - x'_i$ by a mean gradient. If both were independent
 #   normal numbers, the Gini index of the absolute products would be $\pi/2 - 1 = 0.571$, and of their positive part $\pi/4 = 0.785$. The paper's values for the

@@ -748,9 +748,14 @@ def _test(records: pd.DataFrame, cell: Cell, resamples: int, seed: int) -> Paire
 def _verdict(cell: Cell, ours: Estimate | None, test: PairedTest | None, p: float | None) -> Verdict:
     if ours is None:
         return "not measured here"
-    if cell.same_setting and ours.low <= cell.paper + cell.tolerance and ours.high >= cell.paper - cell.tolerance:
+    if cell.same_setting and meets(ours, cell):
         return "reproduced"
     return direction(test, p, cell.paper - cell.baseline[1] if cell.baseline else None)
+
+
+def meets(ours: Estimate, cell: Cell) -> bool:
+    """Whether our 95 % interval meets the published value within its tolerance."""
+    return ours.low <= cell.paper + cell.tolerance and ours.high >= cell.paper - cell.tolerance
 
 
 def direction(test: Difference | None, p: float | None, expected: float | None) -> Verdict:

@@ -33,6 +33,7 @@ from ..results import (
     dataset_of,
     direction,
     load_reference,
+    meets,
     named,
     network_of,
     published_values,
@@ -390,18 +391,16 @@ def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> 
     axes.invert_yaxis()
     axes.set_xlabel("Gini index")
     figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=3)
-    cells = {
-        cell.checkpoint: cell.paper for cell in table1_cells("regional_gini", [first]) if cell.checkpoint in estimates
-    }
+    cells = {cell.checkpoint: cell for cell in table1_cells("regional_gini", [first]) if cell.checkpoint in estimates}
     met = {
         reading.replace("regional_gini_", "").replace("_", " "): sum(
-            abs(estimates[checkpoint][reading].value - value) <= 0.03 for checkpoint, value in cells.items()
+            meets(estimates[checkpoint][reading], cell) for checkpoint, cell in cells.items()
         )
         for reading in readings[1:]
     }
     caption = (
         f"Five readings of “regional inequality” give five answers. The paper's regional column spans {published.min():.2f} to "
-        f"{published.max():.2f} (gray). Published values of these {len(cells)} models that our mean meets within 0.03: "
+        f"{published.max():.2f} (gray). Published values of these {len(cells)} models that our 95 % interval meets within 0.03: "
         + "; ".join(f"{reading}: {count}" for reading, count in met.items())
         + "."
     )
