@@ -194,7 +194,7 @@ sliders.maps_slider(
 # ## What we found
 
 # %%
-figures.inequality_findings(this_run[resnet])
+figures.inequality_findings(figures.best(this_run, reference)[resnet])
 
 # %% [markdown]
 # ## What could be wrong

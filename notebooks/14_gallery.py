@@ -148,8 +148,8 @@ sliders.first_success_slider(
 # ## What we found
 
 # %%
-row = others.index(robust)
-gallery.clipping_findings(figures.best(this_run, reference)[row], records, robust)
+row, (found, _) = others.index(robust), figures.preferred(run.reference.get("clipping"), records)
+gallery.clipping_findings(figures.best(this_run, reference)[row], found, robust)
 
 # %% [markdown]
 # ## What could be wrong

@@ -126,7 +126,9 @@ def test_verdicts_at_random_and_at_separate_places_are_the_loops(subset: Subset,
     verdicts = []
     for i in sorted(set(range(16)) - set(hit.close_calls)):
         if positions == "random":  # the places belong to the image: drawn for it alone
-            centres = [(r, c) for r, c in patch_centres(maps[i : i + 1], positions="random", ids=[ids[i]], seed=7)[0].tolist()]
+            centres = [
+                (r, c) for r, c in patch_centres(maps[i : i + 1], positions="random", ids=[ids[i]], seed=7)[0].tolist()
+            ]
         else:
             centres = loop_separate(loop_centres(maps[i].numpy(), "regional"), 4)
         found = algorithm_1(model, images[i], labels[i], centres, 6, 4, 1.0) is not None

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from torch import Tensor
 
 from ..attacks import CLOSE
+from ..claims import Outcome
 from ..galleries import clipped
 from ..measurements import Example
 from ..models import REGISTRY
@@ -411,17 +412,17 @@ def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> 
     return show(figure, name=name, caption=caption, alt=f"Dot plot of the readings by model. {words}.")
 
 
-def inequality_findings(ladder: list[Compared]) -> Shown:
-    """The chapter's conclusion in sentences made from the numbers of this run."""
-    measured = [item for item in ladder if item.ours]
-    sentences = []
+def inequality_findings(ladder: list[tuple[Compared, str]]) -> Shown:
+    """The chapter's conclusion in sentences made from the numbers."""
+    measured = [item for item, _ in ladder if item.ours]
+    source, sentences = _source(ladder), []
     for item in measured:
         if item.difference is None or item.ours is None:
             continue
         low, high = item.difference.low, item.difference.high
         excludes = "excludes" if low > 0 or high < 0 else "does not exclude"
         sentences.append(
-            f"<li><strong>{item.cell.label}</strong>: global Gini index {item.ours.value:.3f}, "
+            f"<li><strong>{item.cell.label}</strong>{source}: global Gini index {item.ours.value:.3f}, "
             f"{item.difference.difference:+.3f} against the standard model; the paired 95 % interval [{low:+.3f}, {high:+.3f}] "
             f"{excludes} 0 (n = {item.difference.n}). Verdict: {verdict_badge(item.verdict)}</li>"
         )
@@ -513,14 +514,30 @@ def _weighted(weights: Sequence[float], means: Sequence[str]) -> str:
     return " ".join(f"{sign}{factor}{mean}" for sign, factor, mean in zip(signs, factors, means, strict=True))
 
 
-def best(this_run: list[Any], reference: list[Any]) -> list[tuple[Any, str]]:
-    """Each item of this run, or the reference run's where this run has none; with the words that say so."""
-    found = []
-    for live, committed in zip(this_run, reference, strict=True):
-        measured = live.ours if isinstance(live, Compared) else live.difference
-        spare = committed.ours if isinstance(committed, Compared) else committed.difference
-        found.append((live, "") if measured or not spare else (committed, " (reference run)"))
-    return found
+THIS_RUN = " (this run)"  # what findings add to a number that is not the reference run's
+
+
+def best(this_run: Sequence[Any], reference: Sequence[Any]) -> list[tuple[Any, str]]:
+    """The reference run's list where anything in it was measured, else this run's; with the words that say so.
+
+    Never a mixture: the p-values of a list are adjusted together.
+    """
+    items, source = preferred([item for item in reference if _measured(item)] and reference, this_run)
+    return [(item, source) for item in items]
+
+
+def preferred(reference: Any, this_run: Any) -> tuple[Any, str]:
+    """The reference run's table or list unless it is empty or ``None``, else this run's; with the words that say so."""
+    return (reference, "") if reference is not None and len(reference) else (this_run, THIS_RUN)
+
+
+def _measured(item: Compared | Contrasted | Outcome) -> object:
+    return item.ours if isinstance(item, Compared) else item.found if isinstance(item, Outcome) else item.difference
+
+
+def _source(items: Sequence[tuple[Any, str]]) -> str:
+    """The words of a list from ``best``."""
+    return items[0][1] if items else ""
 
 
 def _decided(item: Compared | Contrasted, more: str, less: str, open_: str) -> str:
@@ -535,7 +552,8 @@ def _tallies(controls: list[tuple[Contrasted, str]], placebos: Collection[str], 
     known = [item for item, _ in controls if item.difference]
     variants = [item for item in known if item.contrast.label not in placebos]
     others = [(item, source) for item, source in controls if item.difference and item.contrast.label in placebos]
-    sentences = [f"The attack and its variants, {named(robust)}: {_tally(variants)}."] if variants else []
+    lead = f"The attack and its variants{_source(controls)}, {named(robust)}"
+    sentences = [f"{lead}: {_tally(variants)}."] if variants else []
     if others:
         sentences.append(
             f"Placebos, places that the attack would not choose, {named(robust)}: {_tally([item for item, _ in others])}. "
@@ -572,7 +590,10 @@ def _claim(items: list[tuple[Compared, str]], subject: str) -> str:
         if not unknown
         else "The paper's direction"
     )
-    return f"<strong>{subject[0].upper()}{subject[1:]}. {lead}: of {len(verdicts)}, {', '.join(parts)}.</strong>"
+    source = "" if unknown == len(verdicts) else _source(items)
+    return (
+        f"<strong>{subject[0].upper()}{subject[1:]}{source}. {lead}: of {len(verdicts)}, {', '.join(parts)}.</strong>"
+    )
 
 
 def _direction_of(item: Compared) -> str:
