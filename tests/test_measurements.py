@@ -465,6 +465,10 @@ def mechanism(records: dict[str, pd.DataFrame], top: tuple[int, int], at_random:
     others = contrasted(against_standard(STANDARD, [ROBUST], asked), table, resamples=199)
     fits = explained((STANDARD, ROBUST), primary, records, "pair", COVARIATES)
     found = {name: (item, "") for name, item in zip(asked, others, strict=True)}
+    (elsewhere,) = contrasted(
+        against_standard(STANDARD, [ROBUST], {"random": ("random places", "fooled")}), table, resamples=199
+    )
+    found["random"] = (elsewhere, "")
     return figures.mechanism_findings((gap[0], ""), (where[2], ""), found, fits, robust=ROBUST).text
 
 
@@ -482,6 +486,13 @@ def test_only_margins(titles: None) -> None:
 def test_because_of_where(titles: None) -> None:
     text = mechanism(fragile_by_margin(), (200, 400), (150, 150))
     assert "is more fragile" in text and "It goes with where the patches are" in text
+    assert "at random places, too" not in text
+
+
+def test_fragile_everywhere(titles: None) -> None:
+    text = mechanism(fragile_by_margin(), (200, 400), (100, 300))
+    assert "is more fragile" in text and "It is so at random places, too, and no more where its map points." in text
+    assert "where the patches are." not in text.partition("Verdict.")[2].partition("Neither")[0]
 
 
 def test_less_fragile_because_of_where(titles: None) -> None:
@@ -492,6 +503,29 @@ def test_less_fragile_because_of_where(titles: None) -> None:
 def test_less_fragile_in_spite_of_smaller_margins(titles: None) -> None:
     text = mechanism(fragile_by_margin(), (400, 200), (400, 200))
     assert "is less fragile" in text and "Neither where the patches are nor how large they are nor the margins" in text
+
+
+def test_one_mask_is_explained_without_the_large_budget(titles: None) -> None:
+    table = pd.concat(
+        [
+            outcomes(share(200, 600), share(400, 600), "one"),
+            outcomes(share(100, 600), share(300, 600), "random"),
+            outcomes(np.full(600, 80), np.full(600, 80), "N=5 R=2", "area"),
+        ]
+    )
+    places = {name: (name, "fooled") for name in ("one", "random")} | {
+        "size": ("N=5 R=2", "area"),
+        "margin": ("no", "x"),
+    }
+    gap, *others = contrasted(against_standard(STANDARD, [ROBUST], places), table, resamples=199)
+    where = contrasted(place_contrasts((STANDARD, ROBUST), {"one": "random"}, "fooled"), table, resamples=199)[2]
+    found = {name: (item, "") for name, item in zip(list(places)[1:], others, strict=True)}
+    text = figures.mechanism_findings(
+        (gap, ""), (where, ""), found, {}, robust=ROBUST, attack="under one mask only"
+    ).text
+    assert "Under one mask only ℓ∞ 8/255 is fooled more often" in text
+    assert "more fragile than the standard model under one mask only" in text and "at random places, too" in text
+    assert "the same for all images" in text and "large budget" not in text
 
 
 def test_no_difference_to_explain(titles: None) -> None:

@@ -50,6 +50,25 @@ def test_the_claims_of_a_chapter_come_from_one_run() -> None:
     assert chapter_claims("09_cutout", {}, {})[0][1] == ""
 
 
+def test_the_readings_are_counted_by_the_sign_of_what_is_decided() -> None:
+    rng = np.random.default_rng(0)
+    shifts = {"up": 0.1, "down": -0.1, "even": 0.0}
+    rows = [
+        {"checkpoint": name, "condition": "", "image_id": i}
+        | {k: rng.normal((name == ROBUST) * v, 0.05) for k, v in shifts.items()}
+        for name in (STANDARD, WEAK, ROBUST)
+        for i in range(60)
+    ]
+    asked = against_standard(STANDARD, [WEAK, ROBUST], {label: ("", label) for label in shifts})
+    found = contrasted(asked, pd.DataFrame(rows), resamples=999)
+    text = figures.readings_note(figures.best(found, contrasted(asked, None)), ROBUST).text
+    assert text == "ℓ∞ 8/255 (this run): the index rises in 1 of 3 readings (up); it falls in: down; not decided: even."
+    assert (
+        "not measured"
+        in figures.readings_note(figures.best(contrasted(asked, None), contrasted(asked, None)), ROBUST).text
+    )
+
+
 def test_significant_differences_are_marked_and_the_mark_is_explained():
     generator = np.random.default_rng(0)
     values = {"high": 0.6, "low": 0.2, "alike": 0.2}

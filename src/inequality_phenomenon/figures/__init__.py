@@ -436,6 +436,24 @@ def inequality_findings(ladder: list[tuple[Compared, str]]) -> Shown:
     return Shown(f"<ul class='findings'>{''.join(sentences)}<li>{order}</li></ul>", order)
 
 
+def readings_note(items: list[tuple[Contrasted, str]], robust: str) -> Shown:
+    """In how many readings of inequality the index of ``robust`` lies above the standard network's, and in which below.
+
+    ``items``: the networks of a ladder minus the standard one, labelled by the reading and adjusted together.
+    """
+    own = [item for item, _ in items if item.contrast.terms[0][0] == robust and item.difference]
+    words = [(item.contrast.label.removesuffix(f", {named(robust)}"), _decided(item, "+", "-", "")) for item in own]
+    if not words:
+        return listed(["The readings: not measured here."])
+    lists = {sign: ", ".join(label for label, found in words if found == sign) or "none" for sign in ("+", "-", "")}
+    return listed(
+        [
+            f"<strong>{named(robust)}{_source(items)}: the index rises in {sum(sign == '+' for _, sign in words)} of {len(words)} "
+            f"readings</strong> ({lists['+']}); it falls in: {lists['-']}; not decided: {lists['']}."
+        ]
+    )
+
+
 # --- chapter 02 ------------------------------------------------------------------------------------------------
 
 
@@ -958,19 +976,20 @@ def occlusion_findings(
 
 
 def mechanism_findings(
-    gap: tuple[Compared, str],
+    gap: tuple[Compared | Contrasted, str],
     where: tuple[Contrasted, str],
     others: dict[str, tuple[Contrasted, str]],
     fits: dict[str, dict[str, Estimate]],
     *,
     robust: str,
+    attack: str = "at the primary budget",
 ) -> Shown:
     """Why the two models differ: because of where the patch is, how large the masks are, or only because of margins.
 
-    ``gap``: images fooled at the primary budget; ``where``: chosen minus random places, the l_inf model minus the standard
-    one. ``others``, all the l_inf model minus the standard one: "size" (pixels of the largest mask) and "margin" (clean
-    relative margin) there; "single", "larger", "equal": fooled by the largest mask of the large budget, that mask's pixels, fooled
-    by a mask of equal area. ``fits``: of ``results.explained``.
+    ``gap``: images fooled by the ``attack``; ``where``: chosen minus random places, the l_inf model minus the standard
+    one. ``others``, all the l_inf model minus the standard one: "random" (fooled at random places), "size" (pixels of the largest
+    mask) and "margin" (clean relative margin); and, if the large budget is asked about, "single", "larger", "equal": fooled by
+    its largest mask, that mask's pixels, fooled by a mask of equal area. ``fits``: of ``results.explained``.
     """
     item, source = gap
     if item.difference is None:
@@ -980,14 +999,14 @@ def mechanism_findings(
         sign
     ]
     sentences = [
-        f"<strong>The difference.</strong> At the primary budget {named(robust)} {state} than the standard model{source}: "
+        f"<strong>The difference.</strong> {attack.capitalize()} {named(robust)} {state} than the standard model{source}: "
         f"{points(item.difference)}, {p_text(item)}, n = {item.difference.n}.",
         _mechanism("Where", where, "what the map adds over random places"),
-        _mechanism("How large", others["size"], "pixels that the largest mask hides", "pixels"),
-        _mechanism("How large, at the large budget", others["larger"], "pixels that the largest mask hides", "pixels"),
-        _mechanism("Single mask at the large budget", others["single"], "images fooled by it"),
-        _mechanism("Single mask of equal area", others["equal"], "images fooled by it"),
-        _mechanism("Margins", others["margin"], "clean relative logit margin", "units"),
+        *(
+            _mechanism(title, others[name], what, unit)
+            for name, (title, what, unit) in _MECHANISMS.items()
+            if name in others
+        ),
     ]
     models = [fit["model"] for fit in fits.values()]
     alone, adjusted = [*models, None, None][:2]
@@ -1007,20 +1026,33 @@ def mechanism_findings(
         "how large the masks are" if _signed(others["size"][0]) == sign else "",
         "the margins" if alone and adjusted and _only_margins(sign, others["margin"][0], alone, adjusted) else "",
     ]
-    sentences.append(f"<strong>Verdict.</strong> {_mechanism_verdict(sign, [r for r in reasons if r], robust)}")
-    single, larger, equal = (_signed(others[name][0]) for name in ("single", "larger", "equal"))
+    everywhere = sign != 0 == _signed(where[0]) and _signed(others["random"][0]) == sign
+    verdict = _mechanism_verdict(sign, [reason for reason in reasons if reason], f"{named(robust)} is", attack)
+    also = " It is so at random places, too, and no more where its map points." if everywhere else ""
+    sentences.append(f"<strong>Verdict.</strong> {verdict}{also}")
+    single, larger, equal = (
+        _signed(others[name][0]) if name in others else 0 for name in ("single", "larger", "equal")
+    )
     if single:
         word = "accounts" if larger == single != equal else "does not account"
         sentences.append(f"At the large budget the size of the mask {word} for the difference under a single mask.")
     return listed(sentences)
 
 
-def _mechanism_verdict(sign: int, reasons: list[str], robust: str) -> str:
+_MECHANISMS = {  # of the differences between the two models that ``mechanism_findings`` puts into words
+    "random": ("Random places", "images fooled there", "points"),
+    "size": ("How large", "pixels that the largest mask hides", "pixels"),
+    "larger": ("How large, at the large budget", "pixels that the largest mask hides", "pixels"),
+    "single": ("Single mask at the large budget", "images fooled by it", "points"),
+    "equal": ("Single mask of equal area", "images fooled by it", "points"),
+    "margin": ("Margins", "clean relative logit margin", "units"),
+}
+
+
+def _mechanism_verdict(sign: int, reasons: list[str], subject: str, attack: str) -> str:
     if sign == 0:
         return "There is no established difference to explain."
-    fragile = (
-        f"{named(robust)} is {'more' if sign > 0 else 'less'} fragile than the standard model at the primary budget"
-    )
+    fragile = f"{subject} {'more' if sign > 0 else 'less'} fragile than the standard model {attack}"
     if not reasons:
         return f"{fragile}. Neither where the patches are nor how large they are nor the margins account for it in these data."
     if reasons == ["the margins"]:
