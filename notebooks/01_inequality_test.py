@@ -38,6 +38,7 @@ seed: int | None = None  # of the random baselines of Integrated Gradients
 models: list[str] | None = None  # checkpoints; null: the profile's list for this chapter
 region: int | None = None  # side of a region in pixels (the paper: 4)
 steps: int | None = None  # steps of Integrated Gradients (the paper: 20)
+own_images: int | None = None  # images for "correct under this model alone"; 0: none
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -59,7 +60,8 @@ from inequality_phenomenon.results import (
 )
 from inequality_phenomenon.statistics import bootstrap_mean
 
-run = open_run("01_inequality_test", profile, device, n_images, seed, models, region=region, steps=steps)
+given = {"region": region, "steps": steps, "own_images": own_images}
+run = open_run("01_inequality_test", profile, device, n_images, seed, models, **given)
 figures.models_note(run)
 
 # %% [markdown]
@@ -154,10 +156,11 @@ asked = {
     column.replace("_gini", "").replace("_", " "): ("", column) for column in ["global_gini_positive", *readings[1:]]
 }
 rows = against_standard(standard, others, asked)
-committed = run.reference.get("inequality", pd.DataFrame({"checkpoint": []}))
-readings_reference, readings_this_run = (
-    contrasted(rows, source.assign(condition=""), resamples=resamples) for source in (committed, records)
+committed, live = (
+    tables["inequality"].assign(condition="") if "inequality" in tables else None
+    for tables in (run.reference, run.records)
 )
+readings_reference, readings_this_run = (contrasted(rows, source, resamples=resamples) for source in (committed, live))
 figures.contrast_table(
     readings_reference,
     readings_this_run,
@@ -168,6 +171,26 @@ figures.contrast_table(
 
 # %%
 figures.readings_note(figures.best(readings_this_run, readings_reference), robust)
+
+# %% [markdown]
+# ## Easy images, or each network's own?
+#
+# The common subset holds easy images, those that every network of the ladder gets right. Added after looking: does it decide the answer?
+
+# %%
+if run.options["own_images"]:
+    few_own = {"own": True, "n_images": run.options["own_images"], "name": "own_images"}
+    run.measure(inequality, {"": {}}, models=(standard, *others), region=run.options["region"], **few_own, **options)
+figures.subsets(
+    run,
+    [standard, *others],
+    {"global Gini index": ("", "global_gini")},
+    committed,
+    live,
+    name="1-subsets",
+    what="Global Gini index",
+    unit="Gini",
+)
 
 # %% [markdown]
 # ## What a Gini index hides: the whole distribution

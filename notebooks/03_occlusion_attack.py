@@ -41,7 +41,7 @@ models: list[str] | None = None  # checkpoints; null: the profile's list for thi
 max_count: int | None = None  # N of the primary budget (the paper's 5)
 max_radius: int | None = None  # R of the primary budget in pixels (the paper's 10 of 224: 2 of 32)
 colors: list[str] | None = None  # of the patches; the controls use the first
-own_images: int | None = None  # images for "correct under this model alone"
+own_images: int | None = None  # images for "correct under this model alone"; 0: none
 
 # %% tags=["hide-input"]
 from IPython.display import HTML
@@ -230,12 +230,22 @@ figures.contrast_table(
 # %%
 figures.rates_figure(everything, labels, name="controls")
 
+# %% [markdown]
+# The common subset holds easy images, those that every network of the ladder gets right. Does it decide the answer?
+
 # %%
-alone = {primary: attack[primary]}
-own_records = run.measure(
-    occlusion, alone, models=run.pair, own=True, n_images=run.options["own_images"], name="own_images", seed=run.seed
+alone = occlusion_conditions([small], colors)
+if run.options["own_images"]:
+    run.measure(occlusion, alone, own=True, n_images=run.options["own_images"], name="own_images", seed=run.seed)
+figures.subsets(
+    run,
+    [standard, *(name for name in run.models if name != standard)],
+    {label: (label, "fooled") for label in alone},
+    committed,
+    records,
+    name="3-subsets",
+    what="Images fooled",
 )
-figures.own_images_note(run.reference.get("own_images"), own_records, everything, primary)
 
 # %% [markdown]
 # ## How large is the mask that succeeds?

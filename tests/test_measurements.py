@@ -29,6 +29,7 @@ from inequality_phenomenon.results import (
     Run,
     a10_cells,
     against_standard,
+    by_subset,
     compare,
     contrasted,
     explained,
@@ -302,6 +303,46 @@ def test_stacking_keeps_truth_values_and_drops_what_was_measured_twice() -> None
         found.terms[0] == contrasted([found.contrast], tables["two"], resamples=99)[0].terms[0]
     )  # Wilson, so truth values
     assert stacked({}, ["one"]) is None
+
+
+def both_subsets(common: tuple[int, int], own: tuple[int, int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How many of 100 images fool (standard, robust) on the common subset; and on own images, which the two do not share."""
+    theirs = outcomes(share(own[0]), share(own[1]), "black")
+    theirs.loc[theirs.checkpoint == ROBUST, "image_id"] += 1000
+    return outcomes(share(common[0]), share(common[1]), "black"), theirs
+
+
+def test_means_and_differences_of_both_subsets() -> None:
+    common, own = both_subsets((20, 40), (60, 30))
+    first, second = by_subset(STANDARD, [ROBUST], {"black": ("black", "fooled")}, common, own, resamples=99)
+    assert [mean.value for mean in (*first.means, *second.means)] == [0.2, 0.6, 0.4, 0.3]
+    assert first.differences == (None, None)
+    paired, unpaired = second.differences
+    assert paired.difference == pytest.approx(0.2) and paired.n == 100
+    assert unpaired.difference == pytest.approx(-0.3) and unpaired.n == 200 and unpaired.high < 0
+    (_, missing) = by_subset(STANDARD, [ROBUST], {"black": ("black", "fooled")}, common, own[:100], resamples=99)
+    assert missing.means[1] is None and missing.differences[1] is None
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (
+            (60, 30),
+            "the two subsets disagree in 1 (above 0, below 0, or not told from 0). black, ℓ∞ 8/255: +20.0 points",
+        ),
+        ((30, 31), "disagree in 1"),
+        ((30, 60), "disagree in 0"),
+    ],
+)
+def test_the_subsets_disagree_where_their_signs_do(run: Run, own: tuple[int, int], words: str) -> None:
+    common, run.records["own_images"] = both_subsets((20, 40), own)
+    places = {"black": ("black", "fooled")}
+    shown = figures.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
+    assert words in shown and "(this run)" in shown
+    del run.records["own_images"]
+    shown = figures.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
+    assert shown == "Images fooled on each model's own images: not measured here."
 
 
 # the regression

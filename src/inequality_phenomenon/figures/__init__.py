@@ -26,10 +26,12 @@ from ..measurements import Example
 from ..models import REGISTRY
 from ..results import (
     NETWORKS,
+    BySubset,
     Cell,
     Compared,
     Contrasted,
     Run,
+    by_subset,
     compare,
     dataset_of,
     direction,
@@ -40,7 +42,7 @@ from ..results import (
     published_values,
     table1_cells,
 )
-from ..statistics import Difference, Estimate, bootstrap_mean, rate_difference, wilson
+from ..statistics import Difference, Estimate, bootstrap_mean, wilson
 
 plt.rcParams |= {
     "font.size": 11,
@@ -558,6 +560,64 @@ def _source(items: Sequence[tuple[Any, str]]) -> str:
     return items[0][1] if items else ""
 
 
+def subsets(
+    run: Run,
+    models: Sequence[str],
+    places: dict[str, tuple[str, str]],
+    committed: pd.DataFrame | None,
+    live: pd.DataFrame,
+    *,
+    name: str,
+    what: str,
+    unit: str = "points",
+) -> Shown:
+    """Each model's mean on the common subset beside that on the images which this model alone gets right, and what differs.
+
+    ``models``: the standard one first; ``places``: label -> (condition, column); ``committed``, ``live``: the common subset's
+    records of both runs. The run's record "own_images" has the others. All from one run, as for ``best``.
+    """
+    (common, own), source = preferred(
+        (committed, run.reference["own_images"]) if committed is not None and "own_images" in run.reference else None,
+        (live, run.records.get("own_images")),
+    )
+    if own is None:
+        return listed([f"{what} on each model's own images: not measured here."])
+    rows = by_subset(models[0], models[1:], places, common, own, resamples=run.profile.bootstrap)
+    cells = [
+        {
+            "": row.label,
+            **{
+                header: text_of(mean, unit == "points")
+                + ("" if gap is None else f"<br><small>minus standard: {points(gap, unit)}</small>")
+                for header, mean, gap in zip(("Common subset", "Own images"), row.means, row.differences, strict=True)
+            },
+        }
+        for row in rows
+    ]
+    caption = (
+        f"{what} on the common subset and on images that each model alone classifies correctly{source}. Differences: paired on the "
+        "common subset, not paired on own images; 95 % intervals without adjustment."
+    )
+    shown, note = (
+        table(pd.DataFrame(cells), name=name, caption=caption),
+        listed([_subsets_sentence(rows, source, unit)]),
+    )
+    return Shown(shown.html + note.html, f"{shown.text}\n\n{note.text}")
+
+
+def _subsets_sentence(rows: Sequence[BySubset], source: str, unit: str) -> str:
+    """For which differences from the standard model the two subsets' intervals do not lie on the same side of 0."""
+    both = [(row.label, *row.differences) for row in rows]
+    known = [(label, common, own) for label, common, own in both if common is not None and own is not None]
+    apart = [
+        f"{label}: {points(common, unit)} on the common subset, {points(own, unit)} on own images"
+        for label, common, own in known
+        if _side(common) != _side(own)
+    ]
+    lead = f"Of {len(known)} differences from the standard model{source}, the two subsets disagree in {len(apart)}"
+    return f"<strong>{lead} (above 0, below 0, or not told from 0).</strong> {'; '.join(apart)}{'.' if apart else ''}"
+
+
 def _decided(item: Compared | Contrasted, more: str, less: str, open_: str) -> str:
     """The word for the sign of a difference, if its adjusted p-value is below 0.05."""
     if item.difference is None or item.adjusted_p is None or item.adjusted_p >= 0.05:
@@ -917,33 +977,6 @@ def regression_table(
     return table(pd.DataFrame(rows), name=name, caption=caption)
 
 
-def own_images_note(
-    reference: pd.DataFrame | None, this_run: pd.DataFrame | None, common: pd.DataFrame, condition: str
-) -> Shown:
-    """The attack on the images that each model alone classifies correctly, beside the common subset. Not paired."""
-    sentences = []
-    for run, records in (
-        ("Common subset, this run", common),
-        ("Own images, reference run", reference),
-        ("Own images, this run", this_run),
-    ):
-        rows = pd.DataFrame() if records is None else records[records.condition == condition]
-        if not len(rows):
-            continue
-        outcomes = {c: r.fooled.to_numpy(bool) for c, r in _by_model(rows)}
-        found = {title_of(c): wilson(int(fooled.sum()), len(fooled)) for c, fooled in outcomes.items()}
-        words = "; ".join(
-            f"{model} {number(e.value, True)} [{number(e.low, True)}, {number(e.high, True)}], n = {e.n}"
-            for model, e in found.items()
-        )
-        if run.startswith("Own") and len(outcomes) == 2:
-            first, second = outcomes
-            gap = rate_difference(outcomes[second], outcomes[first])
-            words += f"; {title_of(second)} minus {title_of(first)}: {points(gap)}, {_p(gap.p)}, not paired"
-        sentences.append(f"{run}, {condition}: {words}.")
-    return listed(sentences)
-
-
 def ratios_note(reference: dict[str, Estimate], this_run: dict[str, Estimate]) -> Shown:
     """The differences of differences as ratios of ratios: above 1, choosing the places multiplies the l_inf model's rate more."""
     sentences = [
@@ -1075,7 +1108,7 @@ def _plain(item: Estimate) -> str:
     return f"{item.value:+.2f} [{item.low:+.2f}, {item.high:+.2f}]" if np.isfinite(item.value) else "not determined"
 
 
-def _side(item: Estimate) -> int:
+def _side(item: Estimate | Difference) -> int:
     """On which side of 0 an interval lies; 0 if it holds 0."""
     return int(item.low > 0) - int(item.high < 0)
 
