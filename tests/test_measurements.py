@@ -532,7 +532,10 @@ def test_because_of_where(titles: None) -> None:
 
 def test_fragile_everywhere(titles: None) -> None:
     text = mechanism(fragile_by_margin(), (200, 400), (100, 300))
-    assert "is more fragile" in text and "It is so at random places, too, and no more where its map points." in text
+    assert (
+        "is more fragile" in text
+        and "The difference is there at random places, too, and the map is not shown to add to it." in text
+    )
     assert "where the patches are." not in text.partition("Verdict.")[2].partition("Neither")[0]
 
 

@@ -1061,7 +1061,9 @@ def mechanism_findings(
     ]
     everywhere = sign != 0 == _signed(where[0]) and _signed(others["random"][0]) == sign
     verdict = _mechanism_verdict(sign, [reason for reason in reasons if reason], f"{named(robust)} is", attack)
-    also = " It is so at random places, too, and no more where its map points." if everywhere else ""
+    also = (
+        " The difference is there at random places, too, and the map is not shown to add to it." if everywhere else ""
+    )
     sentences.append(f"<strong>Verdict.</strong> {verdict}{also}")
     single, larger, equal = (
         _signed(others[name][0]) if name in others else 0 for name in ("single", "larger", "equal")
