@@ -42,6 +42,7 @@ models: list[str] | None = None  # checkpoints; null: the profile's list for thi
 budgets: list[int] | None = None  # numbers of noisy subpixels, of 3072, on the axis of the figure
 budget: int | None = None  # the one that verdict and controls use (the paper's 5000 of 150528 subpixels: 102 of 3072)
 draws: int | None = None  # times that the noise is drawn for each image
+own_images: int | None = None  # images for "correct under this model alone"; 0: none
 
 # %% tags=["hide-input"]
 from IPython.display import HTML
@@ -65,7 +66,8 @@ from inequality_phenomenon.results import (
 )
 
 # %% tags=["hide-input"]
-run = open_run("02_noise_attack", profile, device, n_images, seed, models, budgets=budgets, budget=budget, draws=draws)
+given = {"budgets": budgets, "budget": budget, "draws": draws, "own_images": own_images}
+run = open_run("02_noise_attack", profile, device, n_images, seed, models, **given)
 standard, robust = run.pair
 figures.models_note(run)
 
@@ -200,6 +202,23 @@ figures.tally_note(
     contrasted(ladder, committed, resamples=resamples),
     contrasted(ladder, everything, resamples=resamples),
     "all models, kinds and budgets",
+)
+
+# %% [markdown]
+# The common subset holds easy images, those that every network of the ladder gets right. Added after looking: does it decide the answer?
+
+# %%
+if run.options["own_images"]:
+    few_own = {"own": True, "n_images": run.options["own_images"], "name": "own_images"}
+    run.measure(noise, kinds, budgets=(budget,), **few_own, **options)
+figures.subsets(
+    run,
+    [standard, *others],
+    {kind: (kind, column) for kind in kinds},
+    committed,
+    everything,
+    name="2-subsets",
+    what=f"Failure under noise on {budget} subpixels",
 )
 
 # %% [markdown]

@@ -127,7 +127,9 @@ classes.example_grid(examples, robust, name="class-examples")
 # ## What we found
 
 # %%
-classes.class_findings(records, list(run.pair), this_run, resamples=resamples)
+classes.class_findings(
+    figures.preferred(committed, records), list(run.pair), figures.best(this_run, reference), resamples=resamples
+)
 
 # %% [markdown]
 # ## What could be wrong

@@ -115,8 +115,8 @@ figures.close_calls(run.records)
 # %% [markdown]
 # ## What could be wrong
 #
-# - **Cutout is an augmentation, too.** It makes training harder; in 16 epochs the network with Cutout fits the training images less well. A lower Gini index may come
-#   with a lower accuracy, and the two are not told apart by this comparison.
+# - **Cutout is an augmentation, too.** It makes training harder; in 16 epochs the network with Cutout fits the training images less well. A change of the Gini
+#   index, in either direction, may come with a change of the accuracy, and the two are not told apart by this comparison.
 # - **One size of the hole**, in all images, at one $\varepsilon$.
 # - **The attack resembles the augmentation.** Cutout trains on images with a gray hole, so robustness to gray patches is what it teaches; robustness to noise is the fairer test of
 #   the paper's mechanism.
@@ -126,7 +126,7 @@ figures.close_calls(run.records)
 # ## Exercise
 #
 # 1. Which share of the pixels does a 16×16 hole hide on average, if its centre may lie at the border?
-# 2. Write a settings file with `cutout: 24` and train it. Does the Gini index go on falling, and what does it cost?
+# 2. Write a settings file with `cutout: 24` and train it. How does the Gini index move, and what does it cost?
 # 3. Cutout also exists without adversarial training. Predict the Gini index of such a network before you train it.
 
 # %% tags=["hide-input"]

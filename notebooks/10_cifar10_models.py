@@ -170,8 +170,8 @@ chapter.model_findings(stronger_reference, stronger_this_run, [committed, record
 #   do not.
 # - **The flags see what they look for.** A network without a flag can still be overestimated. The nine were chosen because each has fooled a
 #   published evaluation or is easy to cause by accident.
-# - **One seed.** Unless a card says otherwise a training was run once. The differences between two networks here are not differences
-#   between two training methods.
+# - **One training run a model.** Each row is one network, of seed 0 unless its title names another. The difference between two of them is not the difference
+#   between two training methods. [The chapter of our own controls](13_is_it_inequality) repeats trainings with other seeds.
 #
 # ## Exercise
 #

@@ -66,7 +66,7 @@ figures.models_note(run)
 #
 # - **Primary outcome**: the panel of the network with distillation minus that of the $\ell_\infty$ network without: both Gini indices, occlusion at $(N, R) = (5, 2)$ in three
 #   colours, three kinds of noise on 102 subpixels. Gini indices and rates are one table each, adjusted by Holm within the table.
-# - **Beside it**: the same for Cutout, so that both ways of lowering the inequality stand in one table.
+# - **Beside it**: the same for Cutout, so that both remedies stand in one table.
 # - **The price**: clean and robust accuracy on the same images (McNemar's test).
 # - The published reductions are for other networks, other data and longer training; they are quoted, not compared by a verdict.
 #

@@ -296,11 +296,12 @@ audit.spread_table(published, indices[indices.condition.isin(maps)], name="12-sp
 
 # %%
 best = {title: figures.best(pairs[1], pairs[0]) for title, pairs in tested.items()}
-audit.changes_note({title: (rows[title], [item for item, _ in items]) for title, items in best.items()})
+audit.changes_note({title: (rows[title], items) for title, items in best.items()})
 
 # %%
-known = {key: [item for item, _ in figures.best(items, committed_readings[key])] for key, items in readings.items()}
-audit.audit_findings(known, published, figures.best(algorithm[1], algorithm[0]), null)
+known = {key: figures.best(items, committed_readings[key]) for key, items in readings.items()}
+null_found = figures.preferred(run.reference.get("product_null"), null)
+audit.audit_findings(known, published, figures.best(algorithm[1], algorithm[0]), null_found)
 
 # %%
 figures.close_calls(run.records)

@@ -16,7 +16,7 @@
 # *Paper: appendices A.2, A.10 and A.11, Figures 5, 6, 8 and 9.*
 #
 # **The question.** The paper shows attribution maps and occluded images of a few networks. Do the pictures look like that for
-# every network that ships with this book? And what does the clipping that such figures usually get take away?
+# the networks of this book that are listed below? And what does the clipping that such figures usually get take away?
 #
 # **The paper's claim** (A.2). Most figures of attribution maps clip the values at three standard deviations. "Thus, the most
 # influential pixels with extremely high values are clipped to a relatively lower value but they actually dominate the
@@ -90,8 +90,8 @@ figures.contrast_table(
 # %% [markdown]
 # ## Figures 5, 6 and 9: maps as they are, and clipped
 #
-# Move the sliders: every network that ships with the book, one image of each class. Each map is on its own scale, from black to its
-# largest value.
+# Move the sliders: every network that the note above lists as measured, one image of each class. Each map is on its own scale, from black
+# to its largest value.
 
 # %% tags=["hide-input"]
 subjects = shared_images(run)
@@ -102,7 +102,7 @@ sliders.maps_slider(
     clean,
     maps,
     name="gallery-maps",
-    caption="Integrated Gradients of every network, as they are and clipped at three standard deviations, beside the image and "
+    caption="Integrated Gradients of the networks measured here, as they are and clipped at three standard deviations, beside the image and "
     "what the network says.",
 )
 
@@ -148,8 +148,8 @@ sliders.first_success_slider(
 # ## What we found
 
 # %%
-row = others.index(robust)
-gallery.clipping_findings(figures.best(this_run, reference)[row], records, robust)
+row, (found, _) = others.index(robust), figures.preferred(run.reference.get("clipping"), records)
+gallery.clipping_findings(figures.best(this_run, reference)[row], found, robust)
 
 # %% [markdown]
 # ## What could be wrong

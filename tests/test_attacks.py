@@ -51,6 +51,15 @@ def loop_centres(heat: np.ndarray, positions: str) -> list[tuple[int, int]]:
     return [(i + 2, j + 2) for _, i, j in sorted(blocks)]
 
 
+def loop_separate(centres: list[tuple[int, int]], radius: int) -> list[tuple[int, int]]:
+    """Of the ordered centres those whose largest patch overlaps none that was kept before."""
+    kept: list[tuple[int, int]] = []
+    for row, column in centres:
+        if all(max(abs(row - i), abs(column - j)) >= 2 * radius for i, j in kept):
+            kept.append((row, column))
+    return kept
+
+
 def loop_mask(centres: list[tuple[int, int]], radius: int) -> Tensor:
     mask = torch.zeros(32, 32, dtype=torch.bool)
     for row, column in centres:
@@ -107,6 +116,25 @@ def test_fooled_and_first_success_are_the_loops(
         assert torch.equal(located.images[i], torch.where(mask, torch.tensor(COLORS[color]), images[i]))
     assert len(hit.close_calls) < 3
     assert hit.forwards.sum() <= located.forwards.sum()
+
+
+@pytest.mark.parametrize("positions", ["random", "separate"])
+def test_verdicts_at_random_and_at_separate_places_are_the_loops(subset: Subset, positions: Any) -> None:
+    model, images, labels, maps = subset
+    ids = list(range(40, 56))
+    hit = occlude(model, images, labels, maps, 6, 4, "white", positions=positions, ids=ids, seed=7)
+    verdicts = []
+    for i in sorted(set(range(16)) - set(hit.close_calls)):
+        if positions == "random":  # the places belong to the image: drawn for it alone
+            centres = [
+                (r, c) for r, c in patch_centres(maps[i : i + 1], positions="random", ids=[ids[i]], seed=7)[0].tolist()
+            ]
+        else:
+            centres = loop_separate(loop_centres(maps[i].numpy(), "regional"), 4)
+        found = algorithm_1(model, images[i], labels[i], centres, 6, 4, 1.0) is not None
+        assert bool(hit.fooled[i]) == found
+        verdicts.append(found)
+    assert 0 < sum(verdicts) < len(verdicts)
 
 
 def test_the_settings_of_the_oracle_are_not_trivial(subset: Subset) -> None:
@@ -420,6 +448,24 @@ def test_noise_outcomes_are_single_predictions(subset: Subset) -> None:
                 assert set(differ) <= set(found.close_calls)
     energy = torch.full((16, 1), 1e-3)
     assert not noise_outcomes(model, images, labels, maps, [300], draws=1, energy=energy).fooled.any()
+
+
+def test_noise_of_type_1_is_the_loop(subset: Subset) -> None:
+    """One image at a time: the k largest signed values get a number each, in normalised space, and nothing is clamped."""
+    model, images, labels, maps = subset
+    budget = 300
+    found = noise_outcomes(model, images, labels, maps, [budget], "type_1", 3, draws=1, ids=list(range(60, 76)))
+    verdicts = []
+    for i in sorted(set(range(16)) - set(found.close_calls)):
+        everywhere = perturb_with_noise(model, images[i : i + 1], maps[i : i + 1], 3072, "type_2", 3, ids=[60 + i])
+        numbers = model.normalise(everywhere)[0].flatten()  # type II everywhere is the noise itself
+        noisy, values = model.normalise(images[i : i + 1])[0].flatten(), maps[i].flatten().tolist()
+        for place in sorted(range(3072), key=lambda j, values=values: (-values[j], j))[:budget]:
+            noisy[place] += numbers[place]
+        logits = model.network(noisy.view(1, 3, 32, 32))
+        assert bool(found.fooled[i, 0, 0]) == (logits.argmax() != labels[i])
+        verdicts.append(bool(found.fooled[i, 0, 0]))
+    assert 0 < sum(verdicts) < len(verdicts)
 
 
 # bad input

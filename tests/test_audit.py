@@ -14,7 +14,7 @@ import torch
 from conftest import ROBUST, STANDARD
 from torch import Tensor
 
-from inequality_phenomenon import results
+from inequality_phenomenon import figures, results
 from inequality_phenomenon.attacks import mask_areas, occlude, patch_centres, patch_mask
 from inequality_phenomenon.attribution import baseline_of, resolve_options
 from inequality_phenomenon.audit import (
@@ -268,14 +268,14 @@ def test_a_choice_that_turns_the_gap_is_counted() -> None:
     assert holm([item.difference.p for item in adjusted]) == pytest.approx([item.adjusted_p for item in adjusted])
     assert [item.verdict for item in found[2:4]] == ["same direction", "contradicted"]
     assert [item.difference.difference for item in found[:2]] == pytest.approx([0.5, -0.5])
-    text = audit.changes_note({"Table 2": (rows, found)}).text
-    assert "Of 2 changes, 1 move the number" in text
-    assert "changes in 1: turned (scripts): same direction → contradicted." in text
     none = contrasted_choices(rows, (STANDARD, ROBUST), None, resamples=199)
+    text = audit.changes_note({"Table 2": (rows, figures.best(found, none))}).text
+    assert "Table 2 (this run). Of 2 changes, 1 move the number" in text
+    assert "changes in 1: turned (scripts): same direction → contradicted." in text
     shown = audit.ledger_table(rows, none, found, name="x", caption="c").text
     assert "10.0 % → <strong>60.0 %" in shown and "no image changes" in shown and "reference" not in shown
     assert "Not measured here" in audit.ledger_table(rows, none, none, name="x", caption="c").text
-    assert "Not measured here" in audit.changes_note({"Table 2": (rows, none)}).text
+    assert "Not measured here" in audit.changes_note({"Table 2": (rows, figures.best(none, none))}).text
 
 
 def test_sets_of_images_are_those_that_all_named_networks_get_right(run: Run) -> None:
@@ -344,8 +344,12 @@ def test_a_reading_with_the_published_values_is_found(monkeypatch: pytest.Monkey
     empty = compared_readings(None, ["text", "scripts"], resamples=199)
     text = audit.readings_table(empty, found, name="x").text
     assert "5 of 5" in text and "reference" not in text
-    findings = audit.audit_findings(found, table1_relation(), [], None).text
-    assert "Of 5 combinations of a reading and maps, positive of sum on the maps of the text comes closest" in findings
+    known = {key: figures.best(empty[key], items) for key, items in found.items()}
+    findings = audit.audit_findings(known, table1_relation(), [], (None, "")).text
+    assert (
+        "The regional column. Of 5 combinations of a reading and maps, positive of sum on the maps of the text comes closest"
+        in findings
+    )
 
 
 def test_readings_of_algorithm_1_stand_beside_the_black_cells_of_a10() -> None:

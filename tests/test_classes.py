@@ -10,6 +10,7 @@ from conftest import ROBUST, STANDARD
 from inequality_phenomenon.claims import examine
 from inequality_phenomenon.classes import ANIMALS, OBJECTS, class_examples, class_inequality, class_tests
 from inequality_phenomenon.datasets import CIFAR10_CLASSES
+from inequality_phenomenon.figures import best, preferred
 from inequality_phenomenon.figures.classes import (
     class_dots,
     class_findings,
@@ -105,8 +106,10 @@ def test_animals_and_objects_get_every_verdict(shift: float, verdict: str) -> No
     animals, agreement = examine(primary, tables, resamples=999)
     assert animals.verdict == verdict and agreement.verdict == "same direction"
     assert len(secondary) == 4 and all(o.found for o in examine(secondary, tables, resamples=199))
-    text = class_findings(tables["class_inequality"], [STANDARD, ROBUST], [animals, agreement], resamples=199).text
-    assert verdict in text and "highest for" in text
+    outcomes = best([animals, agreement], examine(primary, {}))
+    records = preferred(None, tables["class_inequality"])
+    text = class_findings(records, [STANDARD, ROBUST], outcomes, resamples=199).text
+    assert verdict in text and "highest for" in text and text.count("(this run)") == 2 + 4
 
 
 def test_a_class_without_images_is_named_and_nothing_is_shown_for_it() -> None:

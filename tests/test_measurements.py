@@ -29,6 +29,7 @@ from inequality_phenomenon.results import (
     Run,
     a10_cells,
     against_standard,
+    by_subset,
     compare,
     contrasted,
     explained,
@@ -304,6 +305,46 @@ def test_stacking_keeps_truth_values_and_drops_what_was_measured_twice() -> None
     assert stacked({}, ["one"]) is None
 
 
+def both_subsets(common: tuple[int, int], own: tuple[int, int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How many of 100 images fool (standard, robust) on the common subset; and on own images, which the two do not share."""
+    theirs = outcomes(share(own[0]), share(own[1]), "black")
+    theirs.loc[theirs.checkpoint == ROBUST, "image_id"] += 1000
+    return outcomes(share(common[0]), share(common[1]), "black"), theirs
+
+
+def test_means_and_differences_of_both_subsets() -> None:
+    common, own = both_subsets((20, 40), (60, 30))
+    first, second = by_subset(STANDARD, [ROBUST], {"black": ("black", "fooled")}, common, own, resamples=99)
+    assert [mean.value for mean in (*first.means, *second.means)] == [0.2, 0.6, 0.4, 0.3]
+    assert first.differences == (None, None)
+    paired, unpaired = second.differences
+    assert paired.difference == pytest.approx(0.2) and paired.n == 100
+    assert unpaired.difference == pytest.approx(-0.3) and unpaired.n == 200 and unpaired.high < 0
+    (_, missing) = by_subset(STANDARD, [ROBUST], {"black": ("black", "fooled")}, common, own[:100], resamples=99)
+    assert missing.means[1] is None and missing.differences[1] is None
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (
+            (60, 30),
+            "the two subsets disagree in 1 (above 0, below 0, or not told from 0). black, ℓ∞ 8/255: +20.0 points",
+        ),
+        ((30, 31), "disagree in 1"),
+        ((30, 60), "disagree in 0"),
+    ],
+)
+def test_the_subsets_disagree_where_their_signs_do(run: Run, own: tuple[int, int], words: str) -> None:
+    common, run.records["own_images"] = both_subsets((20, 40), own)
+    places = {"black": ("black", "fooled")}
+    shown = figures.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
+    assert words in shown and "(this run)" in shown
+    del run.records["own_images"]
+    shown = figures.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
+    assert shown == "Images fooled on each model's own images: not measured here."
+
+
 # the regression
 
 
@@ -469,6 +510,10 @@ def mechanism(records: dict[str, pd.DataFrame], top: tuple[int, int], at_random:
     others = contrasted(against_standard(STANDARD, [ROBUST], asked), table, resamples=199)
     fits = explained((STANDARD, ROBUST), primary, records, "pair", COVARIATES)
     found = {name: (item, "") for name, item in zip(asked, others, strict=True)}
+    (elsewhere,) = contrasted(
+        against_standard(STANDARD, [ROBUST], {"random": ("random places", "fooled")}), table, resamples=199
+    )
+    found["random"] = (elsewhere, "")
     return figures.mechanism_findings((gap[0], ""), (where[2], ""), found, fits, robust=ROBUST).text
 
 
@@ -486,6 +531,16 @@ def test_only_margins(titles: None) -> None:
 def test_because_of_where(titles: None) -> None:
     text = mechanism(fragile_by_margin(), (200, 400), (150, 150))
     assert "is more fragile" in text and "It goes with where the patches are" in text
+    assert "at random places, too" not in text
+
+
+def test_fragile_everywhere(titles: None) -> None:
+    text = mechanism(fragile_by_margin(), (200, 400), (100, 300))
+    assert (
+        "is more fragile" in text
+        and "The difference is there at random places, too, and the map is not shown to add to it." in text
+    )
+    assert "where the patches are." not in text.partition("Verdict.")[2].partition("Neither")[0]
 
 
 def test_less_fragile_because_of_where(titles: None) -> None:
@@ -496,6 +551,29 @@ def test_less_fragile_because_of_where(titles: None) -> None:
 def test_less_fragile_in_spite_of_smaller_margins(titles: None) -> None:
     text = mechanism(fragile_by_margin(), (400, 200), (400, 200))
     assert "is less fragile" in text and "Neither where the patches are nor how large they are nor the margins" in text
+
+
+def test_one_mask_is_explained_without_the_large_budget(titles: None) -> None:
+    table = pd.concat(
+        [
+            outcomes(share(200, 600), share(400, 600), "one"),
+            outcomes(share(100, 600), share(300, 600), "random"),
+            outcomes(np.full(600, 80), np.full(600, 80), "N=5 R=2", "area"),
+        ]
+    )
+    places = {name: (name, "fooled") for name in ("one", "random")} | {
+        "size": ("N=5 R=2", "area"),
+        "margin": ("no", "x"),
+    }
+    gap, *others = contrasted(against_standard(STANDARD, [ROBUST], places), table, resamples=199)
+    where = contrasted(place_contrasts((STANDARD, ROBUST), {"one": "random"}, "fooled"), table, resamples=199)[2]
+    found = {name: (item, "") for name, item in zip(list(places)[1:], others, strict=True)}
+    text = figures.mechanism_findings(
+        (gap, ""), (where, ""), found, {}, robust=ROBUST, attack="under one mask only"
+    ).text
+    assert "Under one mask only ℓ∞ 8/255 is fooled more often" in text
+    assert "more fragile than the standard model under one mask only" in text and "at random places, too" in text
+    assert "the same for all images" in text and "large budget" not in text
 
 
 def test_no_difference_to_explain(titles: None) -> None:

@@ -7,10 +7,12 @@ import pytest
 from scipy import stats
 
 from inequality_phenomenon.statistics import (
+    Difference,
     bootstrap_mean,
     holm,
     logistic_regression,
     mcnemar,
+    mean_difference,
     paired_difference,
     rate_difference,
     ratio_of_ratios,
@@ -137,6 +139,24 @@ def test_holm_by_hand() -> None:
     assert holm([0.6, 0.9]) == [1, 1]
     assert holm([0.2]) == [0.2]
     assert holm([]) == []
+
+
+def test_mean_difference_of_two_sets_by_hand() -> None:
+    a, b = np.array([1.0, 2, 3, 4]), np.array([0.0, 0, 3])
+    found = mean_difference(a, b)
+    errors = [part.var(ddof=1) / len(part) for part in (a, b)]
+    freedom = sum(errors) ** 2 / (errors[0] ** 2 / 3 + errors[1] ** 2 / 2)  # Welch and Satterthwaite
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(sum(errors))
+    assert (found.difference, found.low, found.high, found.n) == pytest.approx((1.5, 1.5 - half, 1.5 + half, 7))
+    assert found.p == pytest.approx(2 * stats.t.sf(1.5 / math.sqrt(sum(errors)), freedom))
+
+
+def test_mean_difference_of_values_without_spread() -> None:
+    ones, zeros = np.ones(3), np.zeros(2)
+    assert mean_difference(ones, zeros) == Difference(1.0, 1.0, 1.0, 0.0, 5)
+    assert mean_difference(zeros, zeros).p == 1
+    with pytest.raises(ValueError, match="at least two finite values"):
+        mean_difference(ones, zeros[:1])
 
 
 def test_rate_difference_of_two_sets_by_hand() -> None:

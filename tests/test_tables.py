@@ -1,10 +1,72 @@
-"""The promise: a table marks what is significant after the adjustment, says so, and nothing else is marked."""
+"""The promise: a table marks what is significant after the adjustment and nothing else; findings speak of one run."""
 
 import numpy as np
 import pandas as pd
+import pytest
+from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon import figures
-from inequality_phenomenon.results import Contrast, contrasted
+from inequality_phenomenon.claims import chapter_claims
+from inequality_phenomenon.results import Contrast, Contrasted, against_standard, contrasted, load_whole_reference
+
+WEAK = "cifar10-resnet18w16-linf1-s0"
+
+
+def contrasts_of(measured: list[str]) -> list[Contrasted]:
+    """Two contrasts with the standard network, of which those named are measured."""
+    asked = against_standard(STANDARD, [WEAK, ROBUST], {"x": ("c", "share")})
+    rows = [
+        {"checkpoint": name, "condition": "c", "image_id": i, "share": 0.1 * i + (name == ROBUST)}
+        for name in [STANDARD, *measured]
+        for i in range(5)
+    ]
+    return contrasted(asked, pd.DataFrame(rows), resamples=99)
+
+
+@pytest.mark.parametrize(
+    ("reference", "this_run", "words"),
+    [
+        ([WEAK, ROBUST], [WEAK, ROBUST], ""),
+        ([WEAK], [WEAK, ROBUST], ""),  # never a mixture: the other stays unmeasured
+        ([], [WEAK, ROBUST], " (this run)"),
+        ([WEAK], [], ""),
+    ],
+)
+def test_findings_take_the_whole_list_of_the_reference_run_or_of_this_run(reference, this_run, words) -> None:
+    committed, live = contrasts_of(reference), contrasts_of(this_run)
+    expected = live if words else committed
+    assert figures.best(live, committed) == [(item, words) for item in expected]
+
+
+def test_the_claims_of_a_chapter_come_from_one_run() -> None:
+    reference = load_whole_reference()["09_cutout"]
+    few = {name: table[table.image_id.isin(table.image_id.unique()[:60])] for name, table in reference.items()}
+    ((both, words),) = chapter_claims("09_cutout", few, reference, resamples=99)
+    assert (
+        words == "" and both.outcomes[0].found.n == chapter_claims("09_cutout", {}, reference)[0][0].outcomes[0].found.n
+    )
+    ((alone, words),) = chapter_claims("09_cutout", few, {}, resamples=99)
+    assert words == " (this run)" and alone.outcomes[0].found.n < both.outcomes[0].found.n
+    assert chapter_claims("09_cutout", {}, {})[0][1] == ""
+
+
+def test_the_readings_are_counted_by_the_sign_of_what_is_decided() -> None:
+    rng = np.random.default_rng(0)
+    shifts = {"up": 0.1, "down": -0.1, "even": 0.0}
+    rows = [
+        {"checkpoint": name, "condition": "", "image_id": i}
+        | {k: rng.normal((name == ROBUST) * v, 0.05) for k, v in shifts.items()}
+        for name in (STANDARD, WEAK, ROBUST)
+        for i in range(60)
+    ]
+    asked = against_standard(STANDARD, [WEAK, ROBUST], {label: ("", label) for label in shifts})
+    found = contrasted(asked, pd.DataFrame(rows), resamples=999)
+    text = figures.readings_note(figures.best(found, contrasted(asked, None)), ROBUST).text
+    assert text == "ℓ∞ 8/255 (this run): the index rises in 1 of 3 readings (up); it falls in: down; not decided: even."
+    assert (
+        "not measured"
+        in figures.readings_note(figures.best(contrasted(asked, None), contrasted(asked, None)), ROBUST).text
+    )
 
 
 def test_significant_differences_are_marked_and_the_mark_is_explained():

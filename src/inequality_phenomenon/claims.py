@@ -273,10 +273,13 @@ def combined(verdicts: Sequence[Verdict]) -> Verdict:
 def chapter_claims(
     chapter: str, this_run: Tables, reference: Tables, *, resamples: int = 9999
 ) -> list[tuple[Judged, str]]:
-    """The claims of one chapter by this run's records, or by the reference run's where this run does not decide them."""
+    """The claims of one chapter by the reference run's records; by this run's, with words that say so, where those decide none.
+
+    All by the same run: the p-values of a chapter's claims are adjusted together.
+    """
     claims = [claim for claim in load_claims() if claim.chapter == chapter]
-    live, committed = (judge(claims, {chapter: tables}, resamples=resamples) for tables in (this_run, reference))
-    return [
-        (second, " (reference run)") if first.verdict == "not measured here" != second.verdict else (first, "")
-        for first, second in zip(live, committed, strict=True)
-    ]
+    for tables, source in ((reference, ""), (this_run, " (this run)")):
+        judged = judge(claims, {chapter: tables}, resamples=resamples)
+        if any(item.verdict != "not measured here" for item in judged):
+            return [(item, source) for item in judged]
+    return [(item, "") for item in judged]

@@ -187,18 +187,19 @@ def work_of(chapter: str, values: Chapter, n: int) -> dict[str, Work]:
     for name, work in found.items():
         in_pair = name in pair
         if chapter.startswith("01"):
-            work.gradients += n * options["steps"]
+            work.gradients += (n + options["own_images"]) * options["steps"]
         if chapter.startswith("02"):
             kinds, controls = 3 * len({*options["budgets"], options["budget"]}), 13 * in_pair
-            work.forwards += n * options["draws"] * (kinds + controls)
+            work.forwards += options["draws"] * (n * (kinds + controls) + options["own_images"] * 3)
+            work.gradients += options["own_images"] * gradients_of()
         if chapter.startswith("03"):
             small, large = options["max_count"] * options["max_radius"], options["large"][0] * options["large"][1]
             attack = (small + large * options["ladder_large"]) * len(options["ladder_colors"])
             own = options["own_images"]
-            work.forwards += n * attack
+            work.forwards += n * attack + own * (small * len(options["colors"]) + 3)
+            work.gradients += own * gradients_of()
             if in_pair:
-                work.forwards += n * (5 * small + 2 * large + 3 + 2 * (len(options["areas"]) + 1)) + own * (small + 3)
-                work.gradients += own * gradients_of()
+                work.forwards += n * (5 * small + 2 * large + 3 + 2 * (len(options["areas"]) + 1))
         if chapter.startswith("04") and in_pair:
             _add_ablation(work, options, n)
     return found
@@ -224,11 +225,10 @@ def _add_ablation(work: Work, options: dict[str, Any], n: int) -> None:
 def maps_of(profile: Profile) -> int:
     """Attribution maps that the profile keeps: each model's once for the chapters that share them, and chapter 04's."""
     n = profile.n_images
-    total = n * len(planned_models(profile))
+    own = [chapter.options.get("own_images", 0) * len(chapter.models) for chapter in profile.chapters.values()]
+    total = n * len(planned_models(profile)) + max(own)
     for name, chapter in profile.chapters.items():
         options, pair = chapter.options, len(pair_of(chapter.models))
-        if name.startswith("03"):
-            total += pair * options["own_images"]
         if name.startswith("04"):
             slow = options["slow_images"] * ("SmoothGrad, released" in options["variants"])
             total += pair * (3 * n + len(options["variants"]) * options["variant_images"] + slow)

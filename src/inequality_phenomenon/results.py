@@ -44,7 +44,9 @@ from .statistics import (
     holm,
     logistic_regression,
     mcnemar,
+    mean_difference,
     paired_difference,
+    rate_difference,
     ratio_of_ratios,
     welch,
     wilson,
@@ -830,9 +832,14 @@ def _test(records: pd.DataFrame, cell: Cell, resamples: int, seed: int) -> Paire
 def _verdict(cell: Cell, ours: Estimate | None, test: PairedTest | None, p: float | None) -> Verdict:
     if ours is None:
         return "not measured here"
-    if cell.same_setting and ours.low <= cell.paper + cell.tolerance and ours.high >= cell.paper - cell.tolerance:
+    if cell.same_setting and meets(ours, cell):
         return "reproduced"
     return direction(test, p, cell.paper - cell.baseline[1] if cell.baseline else None)
+
+
+def meets(ours: Estimate, cell: Cell) -> bool:
+    """Whether our 95 % interval meets the published value within its tolerance."""
+    return ours.low <= cell.paper + cell.tolerance and ours.high >= cell.paper - cell.tolerance
 
 
 def direction(test: Difference | None, p: float | None, expected: float | None) -> Verdict:
@@ -1003,6 +1010,47 @@ def by_class(records: pd.DataFrame, checkpoint: str, column: str) -> dict[str, n
     names = classes_of(dataset_of(checkpoint))
     classes = {name: rows[column][rows.label == label].to_numpy() for label, name in enumerate(names)}
     return {name: values for name, values in classes.items() if len(values) > 1}
+
+
+@dataclass(frozen=True)
+class BySubset:
+    """One mean, and its difference from the standard model's, on the common subset and on each model's own images.
+
+    Each pair: common subset, own images; ``None`` where not measured. The differences are paired on the common subset only.
+    """
+
+    label: str
+    means: tuple[Estimate | None, Estimate | None]
+    differences: tuple[Difference | None, Difference | None]
+
+
+def by_subset(
+    standard: str,
+    others: Sequence[str],
+    places: dict[str, tuple[str, str]],
+    common: pd.DataFrame,
+    own: pd.DataFrame,
+    *,
+    resamples: int = 9999,
+) -> list[BySubset]:
+    """The standard model and the others on both subsets, for each label -> (condition, column)."""
+    found = []
+    for label, (condition, column) in places.items():
+        for name in (standard, *others):
+            cell = Cell("", "", 0.0, name, column, {"condition": condition}, baseline=(standard, 0.0))
+            shared, theirs = (_column(records, cell, name) for records in (common, own))
+            means = (_estimate(shared, resamples, 0), _estimate(theirs, resamples, 0))
+            differences: tuple[Difference | None, Difference | None] = (None, None)
+            if name != standard:
+                differences = (_test(common, cell, resamples, 0), _unpaired(theirs, _column(own, cell, standard)))
+            found.append(BySubset(f"{label}, {named(name)}", means, differences))
+    return found
+
+
+def _unpaired(a: pd.Series, b: pd.Series) -> Difference | None:
+    if min(len(a), len(b)) < 2:
+        return None
+    return (rate_difference if a.dtype == bool else mean_difference)(a.to_numpy(), b.to_numpy())
 
 
 def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:

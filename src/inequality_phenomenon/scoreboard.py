@@ -172,6 +172,11 @@ def claim_verdicts(frame: pd.DataFrame) -> pd.Series:
     return frame.drop_duplicates("claim").set_index("claim").claim_verdict
 
 
+def measured_claims(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of claims about networks; a worked example, which anyone can compute, has no place in the counts."""
+    return frame[(frame.unit != "exact").groupby(frame.claim).transform("any")]
+
+
 def counts(verdicts: pd.Series) -> dict[Verdict, int]:
     """How many have each verdict."""
     return {verdict: int((verdicts == verdict).sum()) for verdict in VERDICTS}

@@ -134,6 +134,17 @@ def rate_difference(a: np.ndarray, b: np.ndarray) -> Difference:
     return Difference(float(np.mean(a) - np.mean(b)), float(low), float(high), float(p), len(a) + len(b))
 
 
+def mean_difference(a: Values, b: Values) -> Difference:
+    """Mean of one set of images minus that of another, none paired: Welch's t-test and its interval (Welch 1947)."""
+    a, b = _checked(a), _checked(b)
+    gap, n = float(a.mean() - b.mean()), len(a) + len(b)
+    if np.ptp(a) == np.ptp(b) == 0:  # no spread, no test
+        return Difference(gap, gap, gap, float(gap == 0), n)
+    found = stats.ttest_ind(a, b, equal_var=False)
+    low, high = found.confidence_interval()
+    return Difference(gap, float(low), float(high), float(found.pvalue), n)
+
+
 def ratio_of_ratios(a: Values, b: Values, c: Values, d: Values, *, resamples: int = 9999, seed: int = 0) -> Estimate:
     """(mean a / mean b) / (mean c / mean d) on the same images, with a percentile bootstrap interval over images.
 

@@ -54,7 +54,7 @@ def noise_transfer(
     """
     shown, maps = _shared(subject, targets, seed)
     viewers = {name: shown.seen_by(name) for name in dict.fromkeys([subject.checkpoint, *targets])}
-    counts = {name: torch.zeros(len(shown.ids), device=maps.device) for name in viewers}
+    counts = {name: torch.zeros(len(shown.ids), dtype=torch.float64, device=maps.device) for name in viewers}
     close = torch.zeros(len(shown.ids), dtype=torch.bool, device=maps.device)
     for draw in range(draws):
         noisy = perturb_with_noise(shown.model, shown.images, maps, budget, kind, seed, draw=draw, ids=shown.ids)

@@ -20,25 +20,29 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from torch import Tensor
 
 from ..attacks import CLOSE
+from ..claims import Outcome
 from ..galleries import clipped
 from ..measurements import Example
 from ..models import REGISTRY
 from ..results import (
     NETWORKS,
+    BySubset,
     Cell,
     Compared,
     Contrasted,
     Run,
+    by_subset,
     compare,
     dataset_of,
     direction,
     load_reference,
+    meets,
     named,
     network_of,
     published_values,
     table1_cells,
 )
-from ..statistics import Difference, Estimate, bootstrap_mean, rate_difference, wilson
+from ..statistics import Difference, Estimate, bootstrap_mean, wilson
 
 plt.rcParams |= {
     "font.size": 11,
@@ -403,18 +407,16 @@ def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> 
     axes.invert_yaxis()
     axes.set_xlabel("Gini index")
     figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=3)
-    cells = {
-        cell.checkpoint: cell.paper for cell in table1_cells("regional_gini", [first]) if cell.checkpoint in estimates
-    }
+    cells = {cell.checkpoint: cell for cell in table1_cells("regional_gini", [first]) if cell.checkpoint in estimates}
     met = {
         reading.replace("regional_gini_", "").replace("_", " "): sum(
-            abs(estimates[checkpoint][reading].value - value) <= 0.03 for checkpoint, value in cells.items()
+            meets(estimates[checkpoint][reading], cell) for checkpoint, cell in cells.items()
         )
         for reading in readings[1:]
     }
     caption = (
         f"Five readings of “regional inequality” give five answers. The paper's regional column spans {published.min():.2f} to "
-        f"{published.max():.2f} (gray). Published values of these {len(cells)} models that our mean meets within 0.03: "
+        f"{published.max():.2f} (gray). Published values of these {len(cells)} models that our 95 % interval meets within 0.03: "
         + "; ".join(f"{reading}: {count}" for reading, count in met.items())
         + "."
     )
@@ -425,17 +427,17 @@ def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> 
     return show(figure, name=name, caption=caption, alt=f"Dot plot of the readings by model. {words}.")
 
 
-def inequality_findings(ladder: list[Compared]) -> Shown:
-    """The chapter's conclusion in sentences made from the numbers of this run."""
-    measured = [item for item in ladder if item.ours]
-    sentences = []
+def inequality_findings(ladder: list[tuple[Compared, str]]) -> Shown:
+    """The chapter's conclusion in sentences made from the numbers."""
+    measured = [item for item, _ in ladder if item.ours]
+    source, sentences = _source(ladder), []
     for item in measured:
         if item.difference is None or item.ours is None:
             continue
         low, high = item.difference.low, item.difference.high
         excludes = "excludes" if low > 0 or high < 0 else "does not exclude"
         sentences.append(
-            f"<li><strong>{item.cell.label}</strong>: global Gini index {item.ours.value:.3f}, "
+            f"<li><strong>{item.cell.label}</strong>{source}: global Gini index {item.ours.value:.3f}, "
             f"{item.difference.difference:+.3f} against the standard model; the paired 95 % interval [{low:+.3f}, {high:+.3f}] "
             f"{excludes} 0 (n = {item.difference.n}). Verdict: {verdict_badge(item.verdict)}</li>"
         )
@@ -447,6 +449,24 @@ def inequality_findings(ladder: list[Compared]) -> Shown:
         else "The mean does not rise at every step of ε: " + ", ".join(f"{value:.3f}" for value in values) + "."
     )
     return Shown(f"<ul class='findings'>{''.join(sentences)}<li>{order}</li></ul>", order)
+
+
+def readings_note(items: list[tuple[Contrasted, str]], robust: str) -> Shown:
+    """In how many readings of inequality the index of ``robust`` lies above the standard network's, and in which below.
+
+    ``items``: the networks of a ladder minus the standard one, labelled by the reading and adjusted together.
+    """
+    own = [item for item, _ in items if item.contrast.terms[0][0] == robust and item.difference]
+    words = [(item.contrast.label.removesuffix(f", {named(robust)}"), _decided(item, "+", "-", "")) for item in own]
+    if not words:
+        return listed(["The readings: not measured here."])
+    lists = {sign: ", ".join(label for label, found in words if found == sign) or "none" for sign in ("+", "-", "")}
+    return listed(
+        [
+            f"<strong>{named(robust)}{_source(items)}: the index rises in {sum(sign == '+' for _, sign in words)} of {len(words)} "
+            f"readings</strong> ({lists['+']}); it falls in: {lists['-']}; not decided: {lists['']}."
+        ]
+    )
 
 
 # --- chapter 02 ------------------------------------------------------------------------------------------------
@@ -533,14 +553,88 @@ def _weighted(weights: Sequence[float], means: Sequence[str]) -> str:
     return " ".join(f"{sign}{factor}{mean}" for sign, factor, mean in zip(signs, factors, means, strict=True))
 
 
-def best(this_run: list[Any], reference: list[Any]) -> list[tuple[Any, str]]:
-    """Each item of this run, or the reference run's where this run has none; with the words that say so."""
-    found = []
-    for live, committed in zip(this_run, reference, strict=True):
-        measured = live.ours if isinstance(live, Compared) else live.difference
-        spare = committed.ours if isinstance(committed, Compared) else committed.difference
-        found.append((live, "") if measured or not spare else (committed, " (reference run)"))
-    return found
+THIS_RUN = " (this run)"  # what findings add to a number that is not the reference run's
+
+
+def best(this_run: Sequence[Any], reference: Sequence[Any]) -> list[tuple[Any, str]]:
+    """The reference run's list where anything in it was measured, else this run's; with the words that say so.
+
+    Never a mixture: the p-values of a list are adjusted together.
+    """
+    items, source = preferred([item for item in reference if _measured(item)] and reference, this_run)
+    return [(item, source) for item in items]
+
+
+def preferred(reference: Any, this_run: Any) -> tuple[Any, str]:
+    """The reference run's table or list unless it is empty or ``None``, else this run's; with the words that say so."""
+    return (reference, "") if reference is not None and len(reference) else (this_run, THIS_RUN)
+
+
+def _measured(item: Compared | Contrasted | Outcome) -> object:
+    return item.ours if isinstance(item, Compared) else item.found if isinstance(item, Outcome) else item.difference
+
+
+def _source(items: Sequence[tuple[Any, str]]) -> str:
+    """The words of a list from ``best``."""
+    return items[0][1] if items else ""
+
+
+def subsets(
+    run: Run,
+    models: Sequence[str],
+    places: dict[str, tuple[str, str]],
+    committed: pd.DataFrame | None,
+    live: pd.DataFrame,
+    *,
+    name: str,
+    what: str,
+    unit: str = "points",
+) -> Shown:
+    """Each model's mean on the common subset beside that on the images which this model alone gets right, and what differs.
+
+    ``models``: the standard one first; ``places``: label -> (condition, column); ``committed``, ``live``: the common subset's
+    records of both runs. The run's record "own_images" has the others. All from one run, as for ``best``.
+    """
+    (common, own), source = preferred(
+        (committed, run.reference["own_images"]) if committed is not None and "own_images" in run.reference else None,
+        (live, run.records.get("own_images")),
+    )
+    if own is None:
+        return listed([f"{what} on each model's own images: not measured here."])
+    rows = by_subset(models[0], models[1:], places, common, own, resamples=run.profile.bootstrap)
+    cells = [
+        {
+            "": row.label,
+            **{
+                header: text_of(mean, unit == "points")
+                + ("" if gap is None else f"<br><small>minus standard: {points(gap, unit)}</small>")
+                for header, mean, gap in zip(("Common subset", "Own images"), row.means, row.differences, strict=True)
+            },
+        }
+        for row in rows
+    ]
+    caption = (
+        f"{what} on the common subset and on images that each model alone classifies correctly{source}. Differences: paired on the "
+        "common subset, not paired on own images; 95 % intervals without adjustment."
+    )
+    shown, note = (
+        table(pd.DataFrame(cells), name=name, caption=caption),
+        listed([_subsets_sentence(rows, source, unit)]),
+    )
+    return Shown(shown.html + note.html, f"{shown.text}\n\n{note.text}")
+
+
+def _subsets_sentence(rows: Sequence[BySubset], source: str, unit: str) -> str:
+    """For which differences from the standard model the two subsets' intervals do not lie on the same side of 0."""
+    both = [(row.label, *row.differences) for row in rows]
+    known = [(label, common, own) for label, common, own in both if common is not None and own is not None]
+    apart = [
+        f"{label}: {points(common, unit)} on the common subset, {points(own, unit)} on own images"
+        for label, common, own in known
+        if _side(common) != _side(own)
+    ]
+    lead = f"Of {len(known)} differences from the standard model{source}, the two subsets disagree in {len(apart)}"
+    return f"<strong>{lead} (above 0, below 0, or not told from 0).</strong> {'; '.join(apart)}{'.' if apart else ''}"
 
 
 def _decided(item: Compared | Contrasted, more: str, less: str, open_: str) -> str:
@@ -555,7 +649,8 @@ def _tallies(controls: list[tuple[Contrasted, str]], placebos: Collection[str], 
     known = [item for item, _ in controls if item.difference]
     variants = [item for item in known if item.contrast.label not in placebos]
     others = [(item, source) for item, source in controls if item.difference and item.contrast.label in placebos]
-    sentences = [f"The attack and its variants, {named(robust)}: {_tally(variants)}."] if variants else []
+    lead = f"The attack and its variants{_source(controls)}, {named(robust)}"
+    sentences = [f"{lead}: {_tally(variants)}."] if variants else []
     if others:
         sentences.append(
             f"Placebos, places that the attack would not choose, {named(robust)}: {_tally([item for item, _ in others])}. "
@@ -592,7 +687,10 @@ def _claim(items: list[tuple[Compared, str]], subject: str) -> str:
         if not unknown
         else "The paper's direction"
     )
-    return f"<strong>{subject[0].upper()}{subject[1:]}. {lead}: of {len(verdicts)}, {', '.join(parts)}.</strong>"
+    source = "" if unknown == len(verdicts) else _source(items)
+    return (
+        f"<strong>{subject[0].upper()}{subject[1:]}{source}. {lead}: of {len(verdicts)}, {', '.join(parts)}.</strong>"
+    )
 
 
 def _direction_of(item: Compared) -> str:
@@ -898,33 +996,6 @@ def regression_table(
     return table(pd.DataFrame(rows), name=name, caption=caption)
 
 
-def own_images_note(
-    reference: pd.DataFrame | None, this_run: pd.DataFrame | None, common: pd.DataFrame, condition: str
-) -> Shown:
-    """The attack on the images that each model alone classifies correctly, beside the common subset. Not paired."""
-    sentences = []
-    for run, records in (
-        ("Common subset, this run", common),
-        ("Own images, reference run", reference),
-        ("Own images, this run", this_run),
-    ):
-        rows = pd.DataFrame() if records is None else records[records.condition == condition]
-        if not len(rows):
-            continue
-        outcomes = {c: r.fooled.to_numpy(bool) for c, r in _by_model(rows)}
-        found = {title_of(c): wilson(int(fooled.sum()), len(fooled)) for c, fooled in outcomes.items()}
-        words = "; ".join(
-            f"{model} {number(e.value, True)} [{number(e.low, True)}, {number(e.high, True)}], n = {e.n}"
-            for model, e in found.items()
-        )
-        if run.startswith("Own") and len(outcomes) == 2:
-            first, second = outcomes
-            gap = rate_difference(outcomes[second], outcomes[first])
-            words += f"; {title_of(second)} minus {title_of(first)}: {points(gap)}, {_p(gap.p)}, not paired"
-        sentences.append(f"{run}, {condition}: {words}.")
-    return listed(sentences)
-
-
 def ratios_note(reference: dict[str, Estimate], this_run: dict[str, Estimate]) -> Shown:
     """The differences of differences as ratios of ratios: above 1, choosing the places multiplies the l_inf model's rate more."""
     sentences = [
@@ -957,19 +1028,20 @@ def occlusion_findings(
 
 
 def mechanism_findings(
-    gap: tuple[Compared, str],
+    gap: tuple[Compared | Contrasted, str],
     where: tuple[Contrasted, str],
     others: dict[str, tuple[Contrasted, str]],
     fits: dict[str, dict[str, Estimate]],
     *,
     robust: str,
+    attack: str = "at the primary budget",
 ) -> Shown:
     """Why the two models differ: because of where the patch is, how large the masks are, or only because of margins.
 
-    ``gap``: images fooled at the primary budget; ``where``: chosen minus random places, the l_inf model minus the standard
-    one. ``others``, all the l_inf model minus the standard one: "size" (pixels of the largest mask) and "margin" (clean
-    relative margin) there; "single", "larger", "equal": fooled by the largest mask of the large budget, that mask's pixels, fooled
-    by a mask of equal area. ``fits``: of ``results.explained``.
+    ``gap``: images fooled by the ``attack``; ``where``: chosen minus random places, the l_inf model minus the standard
+    one. ``others``, all the l_inf model minus the standard one: "random" (fooled at random places), "size" (pixels of the largest
+    mask) and "margin" (clean relative margin); and, if the large budget is asked about, "single", "larger", "equal": fooled by
+    its largest mask, that mask's pixels, fooled by a mask of equal area. ``fits``: of ``results.explained``.
     """
     item, source = gap
     if item.difference is None:
@@ -979,14 +1051,14 @@ def mechanism_findings(
         sign
     ]
     sentences = [
-        f"<strong>The difference.</strong> At the primary budget {named(robust)} {state} than the standard model{source}: "
+        f"<strong>The difference.</strong> {attack.capitalize()} {named(robust)} {state} than the standard model{source}: "
         f"{points(item.difference)}, {p_text(item)}, n = {item.difference.n}.",
         _mechanism("Where", where, "what the map adds over random places"),
-        _mechanism("How large", others["size"], "pixels that the largest mask hides", "pixels"),
-        _mechanism("How large, at the large budget", others["larger"], "pixels that the largest mask hides", "pixels"),
-        _mechanism("Single mask at the large budget", others["single"], "images fooled by it"),
-        _mechanism("Single mask of equal area", others["equal"], "images fooled by it"),
-        _mechanism("Margins", others["margin"], "clean relative logit margin", "units"),
+        *(
+            _mechanism(title, others[name], what, unit)
+            for name, (title, what, unit) in _MECHANISMS.items()
+            if name in others
+        ),
     ]
     models = [fit["model"] for fit in fits.values()]
     alone, adjusted = [*models, None, None][:2]
@@ -1006,20 +1078,35 @@ def mechanism_findings(
         "how large the masks are" if _signed(others["size"][0]) == sign else "",
         "the margins" if alone and adjusted and _only_margins(sign, others["margin"][0], alone, adjusted) else "",
     ]
-    sentences.append(f"<strong>Verdict.</strong> {_mechanism_verdict(sign, [r for r in reasons if r], robust)}")
-    single, larger, equal = (_signed(others[name][0]) for name in ("single", "larger", "equal"))
+    everywhere = sign != 0 == _signed(where[0]) and _signed(others["random"][0]) == sign
+    verdict = _mechanism_verdict(sign, [reason for reason in reasons if reason], f"{named(robust)} is", attack)
+    also = (
+        " The difference is there at random places, too, and the map is not shown to add to it." if everywhere else ""
+    )
+    sentences.append(f"<strong>Verdict.</strong> {verdict}{also}")
+    single, larger, equal = (
+        _signed(others[name][0]) if name in others else 0 for name in ("single", "larger", "equal")
+    )
     if single:
         word = "accounts" if larger == single != equal else "does not account"
         sentences.append(f"At the large budget the size of the mask {word} for the difference under a single mask.")
     return listed(sentences)
 
 
-def _mechanism_verdict(sign: int, reasons: list[str], robust: str) -> str:
+_MECHANISMS = {  # of the differences between the two models that ``mechanism_findings`` puts into words
+    "random": ("Random places", "images fooled there", "points"),
+    "size": ("How large", "pixels that the largest mask hides", "pixels"),
+    "larger": ("How large, at the large budget", "pixels that the largest mask hides", "pixels"),
+    "single": ("Single mask at the large budget", "images fooled by it", "points"),
+    "equal": ("Single mask of equal area", "images fooled by it", "points"),
+    "margin": ("Margins", "clean relative logit margin", "units"),
+}
+
+
+def _mechanism_verdict(sign: int, reasons: list[str], subject: str, attack: str) -> str:
     if sign == 0:
         return "There is no established difference to explain."
-    fragile = (
-        f"{named(robust)} is {'more' if sign > 0 else 'less'} fragile than the standard model at the primary budget"
-    )
+    fragile = f"{subject} {'more' if sign > 0 else 'less'} fragile than the standard model {attack}"
     if not reasons:
         return f"{fragile}. Neither where the patches are nor how large they are nor the margins account for it in these data."
     if reasons == ["the margins"]:
@@ -1042,7 +1129,7 @@ def _plain(item: Estimate) -> str:
     return f"{item.value:+.2f} [{item.low:+.2f}, {item.high:+.2f}]" if np.isfinite(item.value) else "not determined"
 
 
-def _side(item: Estimate) -> int:
+def _side(item: Estimate | Difference) -> int:
     """On which side of 0 an interval lies; 0 if it holds 0."""
     return int(item.low > 0) - int(item.high < 0)
 

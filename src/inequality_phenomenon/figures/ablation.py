@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..results import Compared, Contrasted
 from ..statistics import bootstrap_mean
-from . import Shown, _by_model, _claim, _decided, listed, look, number, show, table, text_of, title_of
+from . import Shown, _by_model, _claim, _decided, _source, listed, look, number, show, table, text_of, title_of
 
 # Okabe and Ito 2008; the line style tells what colour alone must not.
 _METHOD_LOOKS = {
@@ -261,7 +261,8 @@ def ablation_findings(
         "A map's order changes the confidence sooner than a random order": faithful,
     }
     sentences += [
-        f"<strong>{text}.</strong> {_counted([item for item, _ in items])}" for text, items in counted.items()
+        f"<strong>{text}{_source(items)}.</strong> {_counted([item for item, _ in items])}"
+        for text, items in counted.items()
     ]
     return listed(sentences)
 

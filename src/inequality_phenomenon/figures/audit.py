@@ -13,6 +13,7 @@ from . import (
     Shown,
     _by_model,
     _decided,
+    _source,
     listed,
     look,
     number,
@@ -92,10 +93,11 @@ def _broken(item: Contrasted, unit: str) -> str:
     return f"{value.removesuffix(' Gini')}<br>[{interval}<br>{p_text(item)}<br>n = {item.difference.n}"
 
 
-def changes_note(groups: dict[str, tuple[Sequence[Choice], Sequence[Contrasted]]]) -> Shown:
+def changes_note(groups: dict[str, tuple[Sequence[Choice], Sequence[tuple[Contrasted, str]]]]) -> Shown:
     """For each table of the paper: how often a choice moves a number, and how often it changes the verdict on the claim."""
     sentences = []
-    for title, (choices, contrasts) in groups.items():
+    for title, (choices, found) in groups.items():
+        contrasts, source = [item for item, _ in found], _source(found)
         fours = [(choice, contrasts[4 * i : 4 * i + 4]) for i, choice in enumerate(choices)]
         known = [(choice, four) for choice, four in fours if all(item.difference for item in four)]
         if not known:
@@ -113,7 +115,7 @@ def changes_note(groups: dict[str, tuple[Sequence[Choice], Sequence[Contrasted]]
             else "It changes no verdict."
         )
         sentences.append(
-            f"<strong>{title}.</strong> Of {len(known)} changes, {moved} move the number of at least one network. {verdicts}"
+            f"<strong>{title}{source}.</strong> Of {len(known)} changes, {moved} move the number of at least one network. {verdicts}"
         )
     return listed(sentences)
 
@@ -360,31 +362,33 @@ def checks_table(checks: pd.DataFrame, *, name: str) -> Shown:
 
 
 def audit_findings(
-    readings: dict[tuple[str, str], list[Compared]],
+    readings: dict[tuple[str, str], list[tuple[Compared, str]]],
     published: pd.DataFrame,
     algorithm: Sequence[tuple[Compared, str]],
-    null: pd.DataFrame | None,
+    null: tuple[pd.DataFrame | None, str],
 ) -> Shown:
-    """The chapter's conclusions in sentences made from the numbers.
+    """The chapter's conclusions in sentences made from the numbers, each with the words that say which run's they are.
 
-    ``readings``: of ``audit.compared_readings``, from this run or else the reference run.
+    ``readings``: of ``audit.compared_readings``; ``null``: the record of ``audit.product_null``.
     """
-    close = {key: closeness(items) for key, items in readings.items()}
+    close = {key: closeness([item for item, _ in items]) for key, items in readings.items()}
     ranked = sorted((key for key in close if close[key][2]), key=lambda key: close[key][1])
     best = ranked[0]
     met, distance, n = close[best]
     sentences = [
-        f"<strong>The regional column.</strong> Of {len(ranked)} combinations of a reading and maps, {best[0].replace('_', ' ')} on the "
+        f"<strong>The regional column{_source(readings[best])}.</strong> Of {len(ranked)} combinations of a reading and maps, {best[0].replace('_', ' ')} on the "
         f"maps of the {best[1]} comes closest to the published values: mean distance {distance:.3f}, {met} of {n} met.",
         f"<strong>The published table by itself.</strong> (1 + global) / 2 predicts the regional column with a mean absolute error of "
         f"{published.residual.abs().mean():.3f} over {len(published)} cells.",
     ]
-    if null is not None:
+    if null[0] is not None:
         ours = "; ".join(
             f"{title_of(name)} {rows.measured.mean():.3f}, null {rows.normal.mean():.3f}"
-            for name, rows in _by_model(null)
+            for name, rows in _by_model(null[0])
         )
-        sentences.append(f"<strong>What chance gives.</strong> Gini(|a|) beside products of normal numbers: {ours}.")
+        sentences.append(
+            f"<strong>What chance gives{null[1]}.</strong> Gini(|a|) beside products of normal numbers: {ours}."
+        )
     for item, source in algorithm:
         if item.ours and item.cell.baseline is None:
             continue

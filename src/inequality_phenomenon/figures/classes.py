@@ -127,21 +127,28 @@ def example_grid(examples: dict[str, list[ClassExample]], checkpoint: str, *, na
     )  # fmt: skip
 
 
-def class_findings(records: pd.DataFrame, models: list[str], outcomes: list[Outcome], *, resamples: int) -> Shown:
-    """The verdicts of the primary tests and the classes at the ends, in sentences made from the numbers of this run."""
+def class_findings(
+    records: tuple[pd.DataFrame, str], models: list[str], outcomes: list[tuple[Outcome, str]], *, resamples: int
+) -> Shown:
+    """The verdicts of the primary tests and the classes at the ends, in sentences made from the numbers.
+
+    Both with the words that say which run's they are.
+    """
     sentences = []
-    for outcome in outcomes:
+    for outcome, source in outcomes:
         if not isinstance(outcome.found, Difference) or outcome.adjusted_p is None:
             sentences.append(f"<strong>{outcome.test.label}</strong>: not measured here ({outcome.reason}).")
             continue
         found = outcome.found
         excludes = "excludes" if found.low > 0 or found.high < 0 else "does not exclude"
         sentences.append(
-            f"<strong>{outcome.test.label}</strong>: {found.difference:+.3f}; the interval over images "
+            f"<strong>{outcome.test.label}</strong>{source}: {found.difference:+.3f}; the interval over images "
             f"[{found.low:+.3f}, {found.high:+.3f}] {excludes} 0; over classes, adjusted p = {outcome.adjusted_p:.3f} "
             f"(n = {found.n} images). Verdict: {verdict_badge(outcome.verdict)}"
         )
     sentences += [
-        f"{named(model)}. {_ends(records, model, column, resamples)}" for model in models for column in INDICES
+        f"{named(model)}{records[1]}. {_ends(records[0], model, column, resamples)}"
+        for model in models
+        for column in INDICES
     ]
     return listed(sentences)

@@ -32,7 +32,10 @@ def clipping_table(records: pd.DataFrame, run: str, *, name: str, resamples: int
 
 
 def clipping_findings(primary: tuple[Contrasted, str], records: pd.DataFrame, robust: str) -> Shown:
-    """Whether clipping hides more of the l_inf network's importance, and what it does to that network's Gini index."""
+    """Whether clipping hides more of the l_inf network's importance, and what it does to that network's Gini index.
+
+    ``records``: of the run that ``primary`` is from.
+    """
     item, source = primary
     if item.difference is None:
         return listed(["What clipping hides: not measured here."])
@@ -41,7 +44,7 @@ def clipping_findings(primary: tuple[Contrasted, str], records: pd.DataFrame, ro
     sentences = [
         f"<strong>Hidden importance{source}, {title_of(robust)} minus standard: {points(item.difference)}</strong> ({hidden}; "
         f"{p_text(item)}, n = {item.difference.n}). Verdict: {verdict_badge(item.verdict)}",
-        f"In the maps of {title_of(robust)} the clipping cuts {100 * means.share_clipped:.1f} % of the subpixels and leaves "
+        f"In the maps of {title_of(robust)}{source} the clipping cuts {100 * means.share_clipped:.1f} % of the subpixels and leaves "
         f"{100 * means.largest_kept:.0f} % of the largest value. The Gini index goes from {means.global_gini:.3f} to "
         f"{means.global_gini_clipped:.3f}.",
     ]

@@ -15,7 +15,7 @@ from ..robustness import ENSEMBLE
 from ..robustness_flags import FLAGS
 from ..statistics import Estimate, wilson
 from ..verification import floor_of, own_threat
-from . import Shown, _contrast_cell, listed, look, number, show, table, text_of
+from . import Shown, _contrast_cell, best, listed, look, number, show, table, text_of
 
 COMMON = "linf 8/255"  # the threat that every model is measured under
 
@@ -328,8 +328,7 @@ def model_findings(
 ) -> Shown:
     """The chapter's conclusion in sentences made from the numbers."""
     sentences = [_floors_sentence(), _ladder_sentence()]
-    for committed, live in zip(reference, this_run, strict=True):
-        item, source = (live, "this run") if live.difference else (committed, "reference run")
+    for item, source in best(this_run, reference):
         checkpoint = item.contrast.terms[0][0]
         what = f"<strong>{named(checkpoint)}, {_symbol(item.contrast.label)}</strong>"
         if item.difference is None:
@@ -337,7 +336,7 @@ def model_findings(
             continue
         strong, weak = item.terms
         sentences.append(
-            f"{what} ({source}): {number(strong.value, True)} [{100 * strong.low:.1f}, {100 * strong.high:.1f}] under AutoAttack, "
+            f"{what}{source}: {number(strong.value, True)} [{100 * strong.low:.1f}, {100 * strong.high:.1f}] under AutoAttack, "
             f"{number(weak.value, True)} under PGD-20 on the same {strong.n} images."
         )
     for title, found in zip(("Reference run", "This run"), map(findings, tables), strict=True):

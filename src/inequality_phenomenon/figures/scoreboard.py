@@ -11,7 +11,18 @@ import yaml
 from ..claims import Claim, Outcome, load_claims
 from ..paths import NOTEBOOKS
 from ..results import MANIFEST, commit, load_run, published_values
-from ..scoreboard import CHAPTERS, MISSING, VERDICTS, Frames, beside, chosen, claim_verdicts, counts, outcome_row
+from ..scoreboard import (
+    CHAPTERS,
+    MISSING,
+    VERDICTS,
+    Frames,
+    beside,
+    chosen,
+    claim_verdicts,
+    counts,
+    measured_claims,
+    outcome_row,
+)
 from . import Shown, both_verdicts, show, table, verdict_badge
 
 COLOURS = {  # of the bars; the words and numbers beside them say the same
@@ -248,9 +259,9 @@ def _difference(run: pd.Series, unit: str) -> str:
 
 
 def verdict_counts(frames: Frames) -> dict[str, dict[Any, int]]:
-    """How many claims and how many published values have each verdict in one run."""
+    """How many claims about networks and how many published values have each verdict in one run."""
     claims, values = frames
-    return {"Claims": counts(claim_verdicts(claims)), "Published values": counts(values.verdict)}
+    return {"Claims": counts(claim_verdicts(measured_claims(claims))), "Published values": counts(values.verdict)}
 
 
 def counts_markdown(frames: Frames) -> str:
@@ -350,8 +361,9 @@ def page(reference: Frames, this_run: Frames, profile: str, paper_scale: Frames 
             "A **claim** has one or more tests, each with a sign that the claim implies. It is *same direction* if all its "
             "tests have that sign with a Holm-adjusted p below 0.05, and *reproduced* if their sizes also meet the paper's "
             "on CIFAR-10; *contradicted* if all have the opposite sign; *not reproduced* otherwise, and *not measured here* if a "
-            "test lacks its networks or records. The tests of one chapter are adjusted together. A **value** has the verdicts "
-            "of [the welcome page](../index.md). Most published values are ImageNet's, which this book does not measure; the "
+            "test lacks its networks or records. The tests of one chapter are adjusted together: of those whose networks and records are "
+            "there, so an adjusted p-value can move when a planned network arrives. The paper's worked example (A.3) has a row "
+            "but no place in the counts. A **value** has the verdicts of [the welcome page](../index.md). Most published values are ImageNet's, which this book does not measure; the "
             "claims are therefore tested in their CIFAR-10 form.",
             _raw(counts_figure(reference, this_run, name="verdicts").html),
             "Machine-readable: {download}`the claims <scoreboard_claims.csv>` and "
