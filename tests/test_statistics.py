@@ -16,7 +16,6 @@ from inequality_phenomenon.statistics import (
     paired_difference,
     rate_difference,
     ratio_of_ratios,
-    welch,
     wilson,
 )
 
@@ -189,22 +188,6 @@ def test_a_p_value_at_the_floor_of_the_resamples_says_so() -> None:
     far, near = rng.normal(5, 1, 50), rng.normal(0.05, 1, 50)
     assert paired_difference(far, np.zeros(50), resamples=99).at_floor
     assert not paired_difference(near, np.zeros(50), resamples=99).at_floor
-
-
-def test_welch_compares_trainings() -> None:
-    """By hand: means 4 and 1, variances 1 and 4 over three each: the standard error is sqrt(5 / 3)."""
-    found = welch(np.array([3.0, 4.0, 5.0]), np.array([-1.0, 1.0, 3.0]))
-    error, freedom = math.sqrt(5 / 3), (5 / 3) ** 2 / ((1 / 3) ** 2 / 2 + (4 / 3) ** 2 / 2)
-    half = stats.t.ppf(0.975, freedom) * error
-    assert (found.difference, found.n) == (3.0, 6)
-    assert (found.low, found.high) == pytest.approx((3 - half, 3 + half))
-    assert found.p == pytest.approx(2 * stats.t.sf(3 / error, freedom))
-    assert found.p > 0.05 and found.low < 0  # three networks each say little
-
-
-def test_welch_needs_trainings_that_vary() -> None:
-    with pytest.raises(ValueError, match="vary between the trainings"):
-        welch(np.ones(3), np.zeros(3))
 
 
 def test_a_rate_over_draws_is_regressed_as_its_draws_would_be() -> None:

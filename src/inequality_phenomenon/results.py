@@ -48,7 +48,6 @@ from .statistics import (
     paired_difference,
     rate_difference,
     ratio_of_ratios,
-    welch,
     wilson,
 )
 
@@ -889,7 +888,7 @@ class Contrast:
     ``terms``: two, for a - b, or four, for (a - b) - (c - d), or any number with as many ``weights``. ``margin`` is
     subtracted: "less than 0.03 above" is a - b - 0.03 with ``expected`` -1, the sign that the paper's claim implies.
     ``trainings``: the first half of the terms are networks trained in one way, the second half in another; the
-    difference is that of the two ways, tested over the networks' means (``statistics.welch``) instead of over images.
+    difference is that of the two ways, tested over the networks' means (``statistics.mean_difference``) instead of over images.
     """
 
     label: str
@@ -1069,7 +1068,7 @@ def _test_terms(contrast: Contrast, columns: list[pd.Series], resamples: int, se
     values = [column.to_numpy() for column in columns]
     if contrast.trainings:
         means = np.array([value.mean() for value in values])
-        return welch(*np.split(means, 2))
+        return mean_difference(*np.split(means, 2))
     plain = contrast.weights is None and contrast.margin == 0
     if plain and len(values) == 2 and all(value.dtype == bool for value in values):
         return mcnemar(values[0], values[1], resamples=resamples, seed=seed)

@@ -110,20 +110,6 @@ def mcnemar(a: np.ndarray, b: np.ndarray, *, resamples: int = 9999, seed: int = 
     return PairedTest(interval.value, interval.low, interval.high, float(_mcnemar(table, exact=True).pvalue), len(a))
 
 
-def welch(a: Values, b: Values) -> Difference:
-    """Mean of ``a`` minus mean of ``b``, one value a training: Welch's t-test and its 95 % interval (Welch 1947).
-
-    The trainings are the sample, so this is about training methods; *n* counts the trainings of both. Values that do not
-    vary at all have no t-test: ``ValueError``.
-    """
-    a, b = _checked(a), _checked(b)
-    if np.ptp(a) == 0 and np.ptp(b) == 0:
-        raise ValueError("Welch's test needs values that vary between the trainings of at least one kind")
-    found = stats.ttest_ind(a, b, equal_var=False)
-    low, high = map(float, found.confidence_interval())
-    return Difference(float(a.mean() - b.mean()), low, high, float(found.pvalue), len(a) + len(b))
-
-
 def rate_difference(a: np.ndarray, b: np.ndarray) -> Difference:
     """Rate of one set of images minus that of another, none paired: Newcombe's interval (1998, method 10), score test."""
     counts = (int(np.sum(a)), len(a), int(np.sum(b)), len(b))
@@ -135,7 +121,10 @@ def rate_difference(a: np.ndarray, b: np.ndarray) -> Difference:
 
 
 def mean_difference(a: Values, b: Values) -> Difference:
-    """Mean of one set of images minus that of another, none paired: Welch's t-test and its interval (Welch 1947)."""
+    """Mean of one sample minus that of another, none paired: Welch's t-test and its 95 % interval (Welch 1947).
+
+    The samples are images, or trainings: then the test is about ways of training. *n* counts both samples.
+    """
     a, b = _checked(a), _checked(b)
     gap, n = float(a.mean() - b.mean()), len(a) + len(b)
     if np.ptp(a) == np.ptp(b) == 0:  # no spread, no test
