@@ -202,7 +202,8 @@ panel.claim_findings(chapter_claims(run.chapter, run.records, run.reference, res
 
 # %%
 panel.accuracy_findings(
-    figures.best(this_run, reference), {figures.named(name): live or stored for name, (stored, live) in fits.items()}
+    figures.best(this_run, reference),
+    {figures.named(name): figures.preferred(stored, live)[0] for name, (stored, live) in fits.items()},
 )
 
 # %%
