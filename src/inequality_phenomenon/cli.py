@@ -211,15 +211,16 @@ def _scoreboard(options: argparse.Namespace) -> int:
 def write_headline() -> None:
     """Put the reference run's numbers and figure into README and welcome page, between their markers."""
     from .figures import headline_figure, headline_markdown
-    from .figures.scoreboard import counts_markdown
+    from .figures.scoreboard import counts_markdown, main_claims_markdown
     from .scoreboard import reference_frames
 
-    figure = headline_figure()
+    figure, frames = headline_figure(), reference_frames()
     assert figure.png
+    tables = "\n\n".join([headline_markdown(), main_claims_markdown(frames), counts_markdown(frames)])
     with atomic_path(HEADLINE_FIGURE) as temporary:
         temporary.write_bytes(figure.png)
     for page, picture in ((ROOT / "README.md", "book/static/headline.png"), (BOOK / "index.md", "static/headline.png")):
-        block = f"![{figure.alt}]({picture})\n\n{headline_markdown()}\n\n{counts_markdown(reference_frames())}"
+        block = f"![{figure.alt}]({picture})\n\n{tables}"
         before, _, rest = page.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         with atomic_path(page) as temporary:

@@ -139,7 +139,7 @@ def table(frame: pd.DataFrame, *, name: str, caption: str, row_classes: Sequence
         caption += " An asterisk marks p below 0.05 after Holm's adjustment."
     body = (
         f"<div class='table-scroll' tabindex='0' role='region' aria-label='Table: {name.replace('-', ' ')}'>"
-        f"<table id='tab-{name}' class='measured'><caption>{caption}</caption>"
+        f"<table id='tab-{name}' class='measured'><caption><span>{caption}</span></caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
     return Shown(body, f"{caption}\n{frame.to_string(index=False)}")

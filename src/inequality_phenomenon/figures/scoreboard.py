@@ -105,19 +105,18 @@ def _p(row: pd.Series) -> str:
 
 
 def claims_table(reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: pd.DataFrame | None = None) -> Shown:
-    """One row a claim: the paper's words, our test, the runs' results, the verdict, the chapter."""
+    """One row a claim: the paper's words, our test, the chapter, the verdict, the runs' results."""
     rows = []
     for claim in load_claims():
         own = [frame[frame.claim == claim.id] for frame in (reference, this_run)]
         verdicts = [frame.claim_verdict.iloc[0] if len(frame) else MISSING for frame in own]
         rows.append(
             {
-                "The paper's claim": f"{claim.title}{_words_of(claim)}",
+                "The paper's claim": f"{claim.title}{_words_of(claim)}<small>{chapter_link(claim.chapter)}</small>",
                 "Verdict": both_verdicts(*map(verdict_badge, verdicts), *(v != MISSING for v in verdicts)),
                 **_claim_at_paper_scale(paper_scale, claim),
                 "Reference": _results(own[0]),
                 "This run": _results(own[1]),
-                "Chapter": chapter_link(claim.chapter),
             }
         )
     caption = f"The {len(rows)} claims. Differences of rates are in percentage points; the last line of each result has both means."
@@ -274,6 +273,30 @@ def counts_markdown(frames: Frames) -> str:
     return "\n".join(rows)
 
 
+MAIN_CLAIMS = ("gini-training", "noise-training", "occlusion-training", "l2-gini", "sparse-gini")
+
+
+def main_claims_markdown(frames: Frames) -> str:
+    """The paper's main claims and what the reference run says of each, for README and welcome page."""
+    rows = [
+        "| What the paper claims | Implied sign | Measured difference, 95 % interval | Verdict |",
+        "|---|---|---|---|",
+    ]
+    claims = {claim.id: claim for claim in load_claims()}
+    for name in MAIN_CLAIMS:
+        tests = frames[0][frames[0].claim == name]
+        words = "; ".join(_plain_outcome(row) for _, row in tests.iterrows() if pd.notna(row["value"]))
+        sign = "+" if getattr(claims[name].tests[0], "expected", 1) > 0 else "−"
+        rows.append(f"| {claims[name].title} | {sign} | {words or '—'} | {tests.claim_verdict.iloc[0]} |")
+    return "\n".join(rows)
+
+
+def _plain_outcome(row: pd.Series) -> str:
+    """One test's value and interval without markup."""
+    digits, unit = (1, " points") if row.unit == "points" else (3, "")
+    return f"{row.test}: {row['value']:+.{digits}f}{unit} [{row.low:+.{digits}f}, {row.high:+.{digits}f}]"
+
+
 def counts_figure(reference: Frames, this_run: Frames, *, name: str) -> Shown:
     """The verdicts of both runs as bars: claims, then published values."""
     bars = {
@@ -361,8 +384,8 @@ def page(reference: Frames, this_run: Frames, profile: str, paper_scale: Frames 
             "A **claim** has one or more tests, each with a sign that the claim implies. It is *same direction* if all its "
             "tests have that sign with a Holm-adjusted p below 0.05, and *reproduced* if their sizes also meet the paper's "
             "on CIFAR-10; *contradicted* if all have the opposite sign; *not reproduced* otherwise, and *not measured here* if a "
-            "test lacks its networks or records. The tests of one chapter are adjusted together: of those whose networks and records are "
-            "there, so an adjusted p-value can move when a planned network arrives. The paper's worked example (A.3) has a row "
+            "test lacks its networks or records. The tests of one chapter, or of one table that it announces, are adjusted together: of those whose networks and "
+            "records are there, so an adjusted p-value can move when a planned network arrives. The paper's worked example (A.3) has a row "
             "but no place in the counts. A **value** has the verdicts of [the welcome page](../index.md). Most published values are ImageNet's, which this book does not measure; the "
             "claims are therefore tested in their CIFAR-10 form.",
             _raw(counts_figure(reference, this_run, name="verdicts").html),
