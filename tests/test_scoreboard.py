@@ -195,17 +195,22 @@ def test_the_claims_differences_are_recomputed_from_the_records(reference, again
                 for name, condition, column in test.terms
             ]
             both = pd.concat(columns, axis=1, join="inner").astype(float).to_numpy()
-            total = both @ np.array(test.weights or (1, -1, -1, 1)[: len(columns)]) - test.margin
-            scale = 100 if row.unit == "points" else 1
-            assert (row.value, row["n"]) == pytest.approx((scale * total.mean(), len(total)), rel=1e-4, abs=1e-6)
-            assert row["first"] == pytest.approx(scale * both[:, 0].mean(), rel=1e-4)
+            half = len(columns) // 2
+            kinds = (1 / half,) * half + (-1 / half,) * half  # of networks
+            total = both @ np.array(test.weights or (kinds if test.trainings else (1, -1, -1, 1)[: len(columns)]))
+            total -= test.margin
+            scale, n = 100 if row.unit == "points" else 1, len(columns) if test.trainings else len(total)
+            assert (row.value, row["n"]) == pytest.approx((scale * total.mean(), n), rel=1e-4, abs=1e-6)
+            first = both[:, :half] if test.trainings else both[:, :1]
+            assert row["first"] == pytest.approx(scale * first.mean(), rel=1e-4)
             sign = np.sign(row.value) == test.expected
             if row.verdict in ("same direction", "contradicted"):
                 assert row.p < 0.05 and sign == (row.verdict == "same direction")
-            raw[claim.chapter, claim.id, test.label] = independent_p(both, total)
+            p = stats.ttest_ind(*np.split(both.mean(0), 2), equal_var=False).pvalue if test.trainings else None
+            raw[(claim.chapter, claim.family), claim.id, test.label] = p or independent_p(both, total)
     assert raw
-    for chapter in {key[0] for key in raw}:
-        own = {key: p for key, p in raw.items() if key[0] == chapter}
+    for family in {key[0] for key in raw}:
+        own = {key: p for key, p in raw.items() if key[0] == family}
         for key, p in zip(own, holm_by_hand(list(own.values())), strict=True):
             found = rows.loc[key[1:]].p
             assert found == pytest.approx(p, rel=0.25, abs=3e-3), key  # the library resamples
