@@ -24,7 +24,7 @@ from inequality_phenomenon import REGISTRY, global_gini, load_checkpoint, load_c
 from inequality_phenomenon.attribution import METHODS
 from inequality_phenomenon.figures.sliders import importance, picture
 from inequality_phenomenon.galleries import View, clipped, hidden, noisy, views
-from inequality_phenomenon.results import Subject
+from inequality_phenomenon.results import Subject, named
 
 images, labels = load_cifar10("test")
 networks = {name: load_checkpoint(name) for name in REGISTRY}
@@ -35,7 +35,7 @@ networks = {name: load_checkpoint(name) for name in REGISTRY}
 # %%
 controls = {
     "number": widgets.BoundedIntText(value=0, min=0, max=len(labels) - 1, description="Image"),
-    "network": widgets.Dropdown(options={entry.title: name for name, entry in REGISTRY.items()}, description="Network"),
+    "network": widgets.Dropdown(options={named(name): name for name in REGISTRY}, description="Network"),
     "method": widgets.Dropdown(options=METHODS, value="integrated_gradients", description="Method"),
     "seed": widgets.BoundedIntText(value=0, min=0, max=999, description="Seed"),
     "kind": widgets.Dropdown(options={"type I: added": "type_1", "type II: instead": "type_2"}, description="Noise"),

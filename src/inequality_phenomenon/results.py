@@ -455,7 +455,9 @@ def paper_scale_of(records: pd.DataFrame | None) -> pd.DataFrame | None:
         chapter, _, name = place.partition("/")
         tables[place] = load_reference(chapter, folder=PAPER_SCALE)[name]
     found = stacked(tables, places) if len(tables) > 1 else next(iter(tables.values()), None)
-    return None if found is None or not len(found) else as_shipped(found)
+    if found is None or not len(found):
+        return None
+    return as_shipped(found if "condition" in found else found.assign(condition=""))
 
 
 PAPER_SCALE_PROFILE = "gpu"
