@@ -184,15 +184,18 @@ def slopes_table(
     rates = {label: place for label, place in panel_columns(run).items() if "Gini" not in label}
     rows: list[dict[str, str]] = [{"": label} for label in rates]
     sentences = []
+    reference = run.reference  # read and verified once, not for each group
+
+    def fits_of(group: Sequence[str], tables: dict[str, pd.DataFrame]) -> list[dict[str, dict[str, Estimate]]]:
+        return [
+            explained(group, condition, tables, "occlusion" if column == "fooled" else "noise", covariates, column)
+            for condition, column in rates.values()
+        ]
+
     for group in groups:
-        committed, live = (
-            [
-                explained(group, condition, tables, "occlusion" if column == "fooled" else "noise", covariates, column)
-                for condition, column in rates.values()
-            ]
-            for tables in (run.reference, run.records)
-        )
-        source, fits = ("reference run", committed) if all(committed) else ("this run", live)
+        fits, source = fits_of(group, reference), "reference run"
+        if not all(fits):
+            fits, source = fits_of(group, run.records), "this run"
         effects = [list(fit.values())[-1][list(covariates)[-1]] if fit else None for fit in fits]
         names = " and ".join(map(named, group))
         for row, effect in zip(rows, effects, strict=True):
