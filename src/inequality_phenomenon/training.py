@@ -280,14 +280,18 @@ def _initial_model(settings: TrainingSettings) -> Classifier:
 
 def _fresh_state(settings: TrainingSettings, device: torch.device) -> State:
     model = _initial_model(settings).to(device).to(memory_format=torch.channels_last)
+    on_gpu = device.type == "cuda"  # there the rate is a tensor: a recorded step reads it anew
     optimizer = torch.optim.SGD(
         model.parameters(),
-        lr=settings.peak_rate,
+        lr=torch.tensor(settings.peak_rate, device=device) if on_gpu else settings.peak_rate,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=True,
-        fused=True if device.type == "cuda" else None,
+        fused=True if on_gpu else None,
     )
+    if on_gpu:  # a recorded step cannot make them, and from zero the first step is the same
+        for parameter in model.parameters():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return State(model, AveragedModel(model), optimizer)
 
 
@@ -369,8 +373,9 @@ def train(
     torch.set_num_threads(settings.threads)
     torch.backends.cudnn.deterministic = True  # on a GPU: the same bits again
     try:
+        step = training_step(state, settings, data)
         while state.epoch < settings.epochs and not state.stopped:
-            _one_epoch(state, settings, data, held_out, file, progress)
+            _one_epoch(state, settings, data, held_out, step, file, progress)
             after_epoch(state)
     finally:
         torch.set_num_threads(threads)
@@ -383,13 +388,14 @@ def _one_epoch(
     settings: TrainingSettings,
     data: TrainingImages,
     held_out: tuple[Tensor, ...],
+    step: "Step",
     file: Path,
     progress: bool,
 ) -> None:
     """Train, measure on the held-out images, refuse what went wrong, save."""
     device = data.labels.device
     started = time.perf_counter()
-    loss = _train_epoch(state, settings, data, held_out, progress)
+    loss = _train_epoch(state, settings, data, held_out, step, progress)
     if not math.isfinite(loss):
         raise TrainingError(
             f"the loss became {loss} in epoch {state.epoch + 1}; lower peak_rate. State kept: epoch {state.epoch}"
@@ -417,31 +423,19 @@ def _autocast(settings: TrainingSettings, device: torch.device) -> torch.autocas
     return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
-def _train_epoch(
-    state: State,
-    settings: TrainingSettings,
-    data: TrainingImages,
-    held_out: tuple[Tensor, ...],
-    progress: bool,
-) -> float:
-    """One pass over the data, or less where ``stop_at`` is reached; returns the mean training loss."""
+Step = Callable[[Tensor, Tensor, Generator], Tensor]  # images, labels, what the noise is drawn from -> loss
+
+
+def training_step(state: State, settings: TrainingSettings, data: TrainingImages) -> Step:
+    """One step of the optimizer on one batch; on a GPU recorded once and then replayed.
+
+    Small networks leave a GPU waiting for Python, which launches their many kernels one by one; a CUDA graph launches
+    them all at once.
+    """
     device = data.labels.device
-    generator = _generator(device, settings, state.epoch)
-    images_held_out, labels_held_out = held_out
-    restore_zeros = keep_zeros(state.model) if settings.pruning == "weights" else None
     teacher = load_checkpoint(settings.teacher, device) if settings.teacher else None
-    total = torch.zeros((), device=device)
-    state.model.train()
-    bar = tqdm(
-        data.batches(generator),
-        total=len(data),
-        desc=f"epoch {state.epoch + 1}/{settings.epochs}",
-        leave=False,
-        disable=not progress,
-    )
-    for step, (images, labels) in enumerate(bar):
-        fraction = (state.epoch + step / len(data)) / settings.epochs
-        state.optimizer.param_groups[0]["lr"] = learning_rate(settings, fraction)
+
+    def step(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
         with _autocast(settings, device):
             examples = craft(state.model, images, labels, settings, generator)
             logits = state.model(examples)
@@ -451,19 +445,86 @@ def _train_epoch(
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()
+        return loss.detach()
+
+    state.model.train()
+    return _recorded(step, state, data) if device.type == "cuda" else step
+
+
+def _recorded(step: Step, state: State, data: TrainingImages) -> Step:
+    """``step`` as a CUDA graph for batches of the size that ``data`` gives; the state is left as it was."""
+    recorded_generator = Generator(data.labels.device)
+    images, labels = next(data.batches(recorded_generator))
+    before, stream = state.tensors(), torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):  # what a library sets up at its first calls cannot be recorded
+            step(images, labels, recorded_generator)
+    torch.cuda.current_stream().wait_stream(stream)
+    state.load(before)
+    state.optimizer.zero_grad(set_to_none=True)
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(recorded_generator)
+    with torch.cuda.graph(graph):
+        loss = step(images, labels, recorded_generator)
+
+    def replay(new_images: Tensor, new_labels: Tensor, generator: Generator) -> Tensor:
+        images.copy_(new_images)
+        labels.copy_(new_labels)
+        recorded_generator.set_state(generator.get_state())
+        graph.replay()
+        generator.set_state(recorded_generator.get_state())
+        return loss
+
+    return replay
+
+
+def _train_epoch(
+    state: State,
+    settings: TrainingSettings,
+    data: TrainingImages,
+    held_out: tuple[Tensor, ...],
+    step: Step,
+    progress: bool,
+) -> float:
+    """One pass over the data, or less where ``stop_at`` is reached; returns the mean training loss."""
+    device = data.labels.device
+    generator = _generator(device, settings, state.epoch)
+    images_held_out, labels_held_out = held_out
+    restore_zeros = keep_zeros(state.model) if settings.pruning == "weights" else None
+    total = torch.zeros((), device=device)
+    state.model.train()
+    bar = tqdm(
+        data.batches(generator),
+        total=len(data),
+        desc=f"epoch {state.epoch + 1}/{settings.epochs}",
+        leave=False,
+        disable=not progress,
+    )
+    for done, (images, labels) in enumerate(bar):
+        fraction = (state.epoch + done / len(data)) / settings.epochs
+        _set_rate(state.optimizer, learning_rate(settings, fraction))
+        total += step(images, labels, generator)
         if restore_zeros is not None:
             restore_zeros()
         if fraction >= settings.average_from:
             state.average.update_parameters(state.model)
-        total += loss.detach()
-        if settings.stop_at is not None and step % CHECK_EVERY == 0:
+        if settings.stop_at is not None and done % CHECK_EVERY == 0:
             state.stopped = (
                 correct(state.model.eval(), images_held_out, labels_held_out).double().mean().item() >= settings.stop_at
             )
             state.model.train()
             if state.stopped:
                 break
-    return (total / (step + 1)).item()
+    return (total / (done + 1)).item()
+
+
+def _set_rate(optimizer: torch.optim.SGD, rate: float) -> None:
+    group = optimizer.param_groups[0]
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 def gradient_distance(model: nn.Module, teacher: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -549,10 +610,11 @@ def train_and_register(name: str, *, device: str | torch.device = "cpu", progres
     )
     images, labels = (part.to(device) for part in load_cifar10("test"))
     threats = {str(threat): threat for threat in (settings.threat, Threat("linf", 8 / 255)) if threat}
-    robust = {
-        text: robust_correct(model, images, labels, threat, progress=progress) for text, threat in threats.items()
-    }
-    clean = correct(fold_batch_norm(model), images, labels)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 on every device
+        robust = {
+            text: robust_correct(model, images, labels, threat, progress=progress) for text, threat in threats.items()
+        }
+        clean = correct(fold_batch_norm(model), images, labels)
     parameters = sum(p.numel() for p in model.parameters())
     entry = RegistryEntry(
         name=name,
