@@ -627,7 +627,7 @@ def train_and_register(name: str, *, device: str | torch.device = "cpu", progres
         test_clean=Accuracy(correct=int(clean.sum()), n=len(clean)),
         test_robust={text: Accuracy(correct=int(found.sum()), n=len(found)) for text, found in robust.items()},
         training_seconds=round(state.seconds),
-        machine=f"{platform.machine()} {device}, {settings.threads} thread(s), torch {torch.__version__}",
+        machine=f"{_processor(images.device, settings)}, torch {torch.__version__}",
         remake=f"inequality train {name} --device {device}" if parameters > SHIPPED else None,
     )
     write_log(state, entry.log)
@@ -635,3 +635,9 @@ def train_and_register(name: str, *, device: str | torch.device = "cpu", progres
     assert sha256_of(entry.file) == entry.sha256
     register(entry)
     return entry
+
+
+def _processor(device: torch.device, settings: TrainingSettings) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {device}, {settings.threads} thread(s)"
