@@ -448,7 +448,10 @@ def training_step(state: State, settings: TrainingSettings, data: TrainingImages
         return loss.detach()
 
     state.model.train()
-    return _recorded(step, state, data) if device.type == "cuda" else step
+    recordable = (
+        device.type == "cuda" and teacher is None
+    )  # recorded, a loss that is differentiated twice was not a number
+    return _recorded(step, state, data) if recordable else step
 
 
 def _recorded(step: Step, state: State, data: TrainingImages) -> Step:

@@ -253,6 +253,8 @@ def comparison_table(reference: list[Compared], this_run: list[Compared], *, nam
                 "Verdict": both_verdicts(_verdict_cell(committed), _verdict_cell(live), committed.ours, live.ours),
             }
         )
+    if not rows:  # none of the models that the paper gives values of
+        return listed([f"{caption} Not measured here: no model for it is trained yet."])
     frame = pd.DataFrame(rows)
     if not any(item.ours for item in reference):
         frame = frame.drop(columns="Reference")
