@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -196,7 +196,7 @@ class Run:
             raise ValueError(f"this chapter compares a standard and an l_inf model, got {', '.join(self.models)}")
         return standard[0], max(ladder, key=lambda name: int(training_of(name)[4:]))
 
-    @property
+    @cached_property
     def reference(self) -> dict[str, pd.DataFrame]:
         """The committed records of this chapter, by table; without those of other settings than the notebook was given.
 
@@ -400,15 +400,21 @@ def load_reference(
         if any(facts["settings"].get(key) != value for key, value in (overrides or {}).items()):
             continue
         file = folder / chapter / f"{name}.parquet"
-        if (found := sha256_of(file)) != facts["sha256"]:
-            raise RuntimeError(
-                f"{file} was altered: SHA-256 {found}, manifest {facts['sha256']}; `git checkout` or "
-                f"`inequality reference --profile {facts['profile']}` brings it back"
-            )
+        table = _committed(file, facts["sha256"], facts["profile"], file.stat().st_mtime_ns)
         current = [n for n, sha in facts["checkpoints"].items() if n in REGISTRY and REGISTRY[n].sha256 == sha]
-        table = pd.read_parquet(file)
         tables[name] = table[table.checkpoint.isin(current)].reset_index(drop=True)
     return tables
+
+
+@cache
+def _committed(file: Path, sha256: str, profile: str, modified: int) -> pd.DataFrame:
+    """A committed table, read and verified once for as long as its file is not ``modified``. Not to be written to."""
+    if (found := sha256_of(file)) != sha256:
+        raise RuntimeError(
+            f"{file} was altered: SHA-256 {found}, manifest {sha256}; `git checkout` or "
+            f"`inequality reference --profile {profile}` brings it back"
+        )
+    return pd.read_parquet(file)
 
 
 def load_run(profile: str) -> dict[str, dict[str, pd.DataFrame]]:
