@@ -273,22 +273,36 @@ def counts_markdown(frames: Frames) -> str:
     return "\n".join(rows)
 
 
-MAIN_CLAIMS = ("gini-training", "noise-training", "occlusion-training", "l2-gini", "sparse-gini")
+MAIN_CLAIMS = {  # and the claims that say the same of one training each, which the full-size networks have
+    "gini-training": ("gini", "regional"),
+    "noise-training": ("noise-random", "noise-type-1", "noise-type-2"),
+    "occlusion-training": ("occlusion-small",),
+    "l2-gini": ("l2-gini",),
+    "sparse-gini": ("sparse-gini",),
+}
 
 
-def main_claims_markdown(frames: Frames) -> str:
+def main_claims_markdown(frames: Frames, paper_scale: Frames | None = None) -> str:
     """The paper's main claims and what the reference run says of each, for README and welcome page."""
-    rows = [
-        "| What the paper claims | Implied sign | Measured difference, 95 % interval | Verdict |",
-        "|---|---|---|---|",
-    ]
+    columns = ["What the paper claims", "Implied sign", "Measured difference, 95 % interval", "Verdict"]
+    columns += [] if paper_scale is None else ["On full-size networks, one training each"]
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     claims = {claim.id: claim for claim in load_claims()}
-    for name in MAIN_CLAIMS:
+    for name, single in MAIN_CLAIMS.items():
         tests = frames[0][frames[0].claim == name]
-        words = "; ".join(_plain_outcome(row) for _, row in tests.iterrows() if pd.notna(row["value"]))
         sign = "+" if getattr(claims[name].tests[0], "expected", 1) > 0 else "−"
-        rows.append(f"| {claims[name].title} | {sign} | {words or '—'} | {tests.claim_verdict.iloc[0]} |")
+        cells = [claims[name].title, sign, _plain_outcomes(tests), tests.claim_verdict.iloc[0]]
+        if paper_scale is not None:
+            large = paper_scale[0][paper_scale[0].claim.isin(single)]
+            found = dict.fromkeys(verdict for verdict in large.claim_verdict if verdict != MISSING)
+            cells.append(f"{_plain_outcomes(large)}{': ' if found else ''}{', '.join(found)}")
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _plain_outcomes(tests: pd.DataFrame) -> str:
+    """The measured ones of several tests."""
+    return "; ".join(_plain_outcome(row) for _, row in tests.iterrows() if pd.notna(row["value"])) or "—"
 
 
 def _plain_outcome(row: pd.Series) -> str:
