@@ -140,7 +140,7 @@ figures.comparison_table(
 # %%
 readings = ["global_gini", *(column for column in records.columns if column.startswith("regional"))]
 estimates = {
-    checkpoint: {column: bootstrap_mean(rows[column].to_numpy(), resamples=resamples) for column in readings}
+    checkpoint: {column: bootstrap_mean(rows[column].dropna().to_numpy(), resamples=resamples) for column in readings}
     for checkpoint, rows in records.groupby("checkpoint", sort=False)
 }
 figures.readings_figure(estimates, name="five-readings")
@@ -255,8 +255,8 @@ figures.inequality_findings(figures.best(this_run, reference)[resnet])
 #
 # - **One training run a model.** Every network here is of seed 0, and the interval is over images. It says nothing about another seed, so every
 #   statement above is about *these models*, not about the training method. [The chapter of our own controls](13_is_it_inequality) repeats trainings with other seeds.
-# - **Small networks.** The shipped ResNet-18 has a quarter of the usual width, so that it runs on a laptop. A network of the usual width may spread its
-#   attribution differently.
+# - **Small networks.** The shipped ResNet-18 has a quarter of the usual width, so that it runs on a laptop. One training each at the usual width stands in
+#   the column *Paper scale* where it was measured; it is [trained more briefly than the paper's](../scale.md).
 # - **The baseline is random.** One normal draw an image is what the paper states. Other baselines change the level of the index.
 # - **What chance alone gives.** Integrated Gradients multiplies a difference $x_i - x'_i$ by a mean gradient. If both were independent
 #   normal numbers, the Gini index of the absolute products would be $\pi/2 - 1 = 0.571$, and of their positive part $\pi/4 = 0.785$. The paper's values for the

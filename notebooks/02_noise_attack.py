@@ -281,6 +281,7 @@ figures.close_calls(run.records)
 #
 # - **Noise in training.** N-FGSM shows the network uniform noise at every step. This alone can make it hard to fool by
 #   noise. The network trained by PGD is the check; it too starts from noise, though from less.
+#   So is the column *Paper scale*, whose network at 8/255 is trained by PGD with seven steps.
 # - **Small images.** On $32 \times 32$ pixels, N(0, 1) in normalised space is about a quarter of the colour range on single colour values. On
 #   $224 \times 224$ pixels a network averages over many more. Neither result can be carried over to the other size.
 # - **Outside the images.** Without clamping the network is fed colours that no image has. The clamped control shows how

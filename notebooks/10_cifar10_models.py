@@ -164,7 +164,7 @@ chapter.model_findings(stronger_reference, stronger_this_run, [committed, record
 # ## What could be wrong
 #
 # - **They are not the paper's networks.** A quarter of the usual channels, few epochs, and mostly a one-step attack in training. Published networks
-#   of the usual size reach more on both axes. A small network trained against 8/255 may behave differently from a large one.
+#   of the usual size reach more on both axes. [Two networks of the usual size](../scale.md) were trained once each, briefly.
 # - **An upper bound stays an upper bound.** AutoAttack has no proof. It is what the field compares by.
 # - **Few images.** With the laptop profile an interval is some twenty points wide. The reference values of PGD-20 use all test images; those of AutoAttack
 #   do not.

@@ -208,6 +208,8 @@ figures.contrast_table(*found, name="12-sets-attacks", caption="Both attacks by 
 
 # %% [markdown]
 # ## Five readings of the regional index, and the published column
+#
+# A map without a region of positive sum has no index in the third reading; such an image is left out there, and *n* is smaller.
 
 # %%
 maps = ["text", "scripts"]

@@ -127,7 +127,8 @@ figures.contrast_table(
 )
 
 # %% [markdown]
-# The network trained by PGD, which saw no uniform noise in training, minus the early-stopped one.
+# The network trained by PGD, whose attacks start from uniform noise half as wide as N-FGSM's and then take three gradient steps, minus the
+# early-stopped one.
 
 # %%
 panel.panel_differences(run, early, [pgd], name="13-pgd")

@@ -13,6 +13,7 @@ from torch import Tensor
 from inequality_phenomenon import datasets, figures, measurements, models
 from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, perturb_with_noise
 from inequality_phenomenon.files import sha256_of
+from inequality_phenomenon.inequality import REDUCES, regional_gini
 from inequality_phenomenon.measurements import (
     area_occlusion,
     margins,
@@ -27,6 +28,7 @@ from inequality_phenomenon.models import REGISTRY
 from inequality_phenomenon.results import (
     Contrast,
     Run,
+    Subject,
     a10_cells,
     against_standard,
     by_subset,
@@ -595,3 +597,23 @@ def test_close_calls_are_counted_and_named(run: Run) -> None:
 def test_names_without_a_registry(titles: None) -> None:
     assert [named(name) for name in (STANDARD, ROBUST, SECOND)] == ["standard", "ℓ∞ 8/255", "ℓ∞ 8/255, PGD-3"]
     assert named("cifar10-resnet18w16-linf3_new-s0") == "ℓ∞ 3/255, new"  # neither registered nor planned
+
+
+def test_an_image_without_a_region_of_positive_sum_has_no_index_in_that_reading_and_is_left_out(monkeypatch) -> None:
+    maps = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    maps[1] = -maps[1].abs()
+    maps[1, 0, 0, 0] = 1e-3  # something is positive, no sum of a region is
+    subject = Subject("a", None, maps, torch.zeros(3), [4, 5, 6])
+    monkeypatch.setattr(Subject, "maps", lambda self, method: maps)
+    found = measurements.inequality(subject)
+    undefined = {name for name, values in found.items() if np.isnan(values).any()}
+    assert undefined == {"regional_gini_positive_of_sum"}
+    assert np.isnan(found["regional_gini_positive_of_sum"]).tolist() == [False, True, False]
+    for reduce in REDUCES:
+        whole = regional_gini(maps[[0, 2]], 4, reduce)
+        assert found[f"regional_gini_{reduce}"][[0, 2]] == pytest.approx(whole.numpy(), abs=1e-12)
+    records = pd.concat(
+        [pd.DataFrame({"checkpoint": c, "condition": "", "image_id": subject.ids} | found) for c in "ab"]
+    )
+    gap = [Contrast("gap", (("a", "", "regional_gini_positive_of_sum"), ("b", "", "regional_gini_positive_of_sum")))]
+    assert [term.n for term in contrasted(gap, records, resamples=99)[0].terms] == [2, 2]

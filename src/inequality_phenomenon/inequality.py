@@ -120,6 +120,11 @@ def regional_gini(
     ``sum_of_absolute``: blocks of |a|; ``sum_of_positive``: blocks of max(a, 0); ``positive_of_sum``: max(block, 0);
     ``absolute_of_sum``: |block|; ``no_blocks_positive``: max(a, 0) without blocks (the first released script).
     """
+    return _gini_of_images(regional_values(maps, region, reduce))
+
+
+def regional_values(maps: Float[Tensor, "n c h w"], region: int, reduce: Reduce) -> Float64[Tensor, "n values"]:
+    """The values of which ``regional_gini`` is the Gini index: 0 or more, all 0 where the reading leaves nothing."""
     one_of("reduce", reduce, REDUCES)
     whole("region", region)
     maps = _checked_maps(maps)
@@ -133,7 +138,7 @@ def regional_gini(
         values = region_sums(maps, region).abs()
     else:
         values = maps.clamp_min(0)
-    return _gini_of_images(values)
+    return values.flatten(1)
 
 
 def lorenz_curve(values: Float[Tensor, "... n"], points: int = 101) -> Float64[Tensor, "... points"]:

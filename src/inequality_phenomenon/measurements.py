@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from .attacks import BUDGETS, Kind, mask_areas, noise_outcomes, occlude, occlude_area
-from .inequality import REDUCES, global_gini, regional_gini, top_share
+from .inequality import REDUCES, Reduce, gini, global_gini, regional_values, top_share
 from .results import Subject
 
 Donor = str | dict[str, str] | None  # a checkpoint; or one for each checkpoint
@@ -24,15 +24,24 @@ def inequality(
     """Both Gini indices in all readings, and the share of the total |a| that the largest subpixels carry.
 
     Columns: ``global_gini`` (|a|), ``global_gini_positive`` (max(a, 0)), ``regional_gini_*`` (five readings),
-    ``top_*`` (shares), ``positive_fraction`` (subpixels with a > 0).
+    ``top_*`` (shares), ``positive_fraction`` (subpixels with a > 0). A reading that leaves nothing of an image's map, such
+    as no region of positive sum, has no index there: NaN.
     """
     maps = subject.maps(method, **options)
     columns = {"global_gini": global_gini(maps), "global_gini_positive": global_gini(maps, sign="positive")}
-    columns |= {f"regional_gini_{reduce}": regional_gini(maps, region, reduce) for reduce in REDUCES}
+    columns |= {f"regional_gini_{reduce}": _regional_gini(maps, region, reduce) for reduce in REDUCES}
     shares = top_share(maps.abs().flatten(1), list(TOP_COUNTS))
     columns |= {f"top_{count}": shares[:, i] for i, count in enumerate(TOP_COUNTS)}
     columns["positive_fraction"] = (maps > 0).flatten(1).double().mean(1)
     return {name: values.cpu().numpy() for name, values in columns.items()}
+
+
+def _regional_gini(maps: Tensor, region: int, reduce: Reduce) -> Tensor:
+    values = regional_values(maps, region, reduce)
+    something = (values > 0).any(1)
+    found = torch.full((len(values),), torch.nan, dtype=torch.float64, device=values.device)
+    found[something] = gini(values[something])
+    return found
 
 
 def centre_share(subject: Subject) -> dict[str, np.ndarray]:

@@ -9,9 +9,10 @@ import time
 from .execution import execute_chapter
 from .models import REGISTRY
 from .profiles import Profile, ProfileError, load_profile
-from .results import PAPER_SCALE_PROFILE, manifest, reference_folder, save_reference
+from .results import PAPER_SCALE_PROFILE, manifest, named, reference_folder, save_reference
 from .scoreboard import write_reference_frames
 from .training import train_and_register
+from .verification import floor_of, meets_floor, own_threat
 
 
 def load_pieces(profile: str) -> Profile:
@@ -23,10 +24,15 @@ def load_pieces(profile: str) -> Profile:
 
 
 def finished(piece: str, profile: Profile) -> bool:
-    """Whether a network is registered, or a chapter has measured all of its networks that are, as they are now."""
+    """Whether a network is registered, or a chapter has measured all of its networks that are, as they are now.
+
+    A chapter that was cut off, or whose tables were kept by hand, is not finished: see ``save_reference``.
+    """
     if piece not in profile.chapters:
         return piece in REGISTRY
     tables = manifest(reference_folder(profile.name)).get(piece, {})
+    if not all(facts.get("whole", True) for facts in tables.values()):
+        return False
     measured = {pair for facts in tables.values() for pair in facts["checkpoints"].items()}
     wanted = {(name, REGISTRY[name].sha256) for name in profile.chapters[piece].models if name in REGISTRY}
     return bool(wanted) and wanted <= measured
@@ -80,12 +86,36 @@ def markdown(profile: str) -> str:
     found = states(values)
     remaining = [piece for piece, done in found.items() if not done]
     measured = [piece for piece in values.chapters if found.get(piece)]
+    in_part = [
+        piece for piece in values.chapters if piece not in measured and piece in manifest(reference_folder(profile))
+    ]
     lines = [
-        f"Measured at paper scale: {len(measured)} of {len(set(values.order) & set(values.chapters))} chapters. "
-        + ("" if measured else "**Nothing of it has been measured yet.** ")
-        + f"Finished: {len(found) - len(remaining)} of {len(found)} pieces."
+        f"Measured at paper scale: {len(measured)} of {len(set(values.order) & set(values.chapters))} chapters"
+        + (f", and in part {', '.join(in_part)}. " if in_part else ". ")
+        + ("" if measured or in_part else "**Nothing of it has been measured yet.** ")
+        + f"Finished: {len(found) - len(remaining)} of {len(found)} pieces.",
+        *_networks(),
     ]
     if remaining:
         lines += ["", "What remains, in this order:", ""]
         lines += [f"- {'execute' if piece in values.chapters else 'train'} `{piece}`" for piece in remaining]
     return "\n".join([*lines, ""])
+
+
+def _networks() -> list[str]:
+    """The full-size networks that are registered, with their accuracies on the full test set and their floors."""
+    rows = []
+    for name in REGISTRY.unshipped:
+        entry, own, floor = REGISTRY[name], own_threat(REGISTRY[name]), floor_of(name)
+        robust = f"{100 * entry.test_robust[own].rate:.1f} %" if own else "—"
+        least = "none was set" if floor is None else f"{100 * floor.clean:.0f} %"
+        if floor is not None and floor.robust is not None:
+            least += f" and {100 * floor.robust:.0f} %"
+        rows.append(
+            f"| {named(name)} | {entry.training['epochs']} | {100 * entry.test_clean.rate:.1f} % | {robust} "
+            f"| {least}{': **missed**' if meets_floor(name) is False else ''} | {entry.machine}, {entry.training_seconds:.0f} s |"
+        )
+    if not rows:
+        return []
+    columns = ["Network", "Epochs", "Clean accuracy", "PGD-20 at its own ε", "Floor", "Trained on"]
+    return ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *rows]

@@ -475,10 +475,11 @@ def reference_folder(profile: str) -> Path:
     return PAPER_SCALE if profile == PAPER_SCALE_PROFILE else REFERENCE
 
 
-def save_reference(profile: str, chapter: str = "*") -> None:
+def save_reference(profile: str, chapter: str = "*", *, cut_off: bool = False) -> None:
     """Make the records that ``profile`` wrote beside the executed notebooks the committed reference of their chapters.
 
-    ``chapter``: of one only. See ``reference_folder``.
+    ``chapter``: of one only. ``cut_off``: its notebook did not come to its end, so some of its tables are not there.
+    See ``reference_folder``.
     """
     folder = reference_folder(profile)
     known = manifest(folder)
@@ -496,7 +497,7 @@ def save_reference(profile: str, chapter: str = "*") -> None:
             "rows": len(table),
             "checkpoints": {name: REGISTRY[name].sha256 for name in sorted(table.checkpoint.unique())},
             "commit": code,
-        }
+        } | ({"whole": False} if cut_off else {})
     with atomic_path(folder / MANIFEST.name) as temporary:
         temporary.write_text(yaml.safe_dump(known, sort_keys=True), "utf-8")
 
@@ -807,13 +808,14 @@ def compare(cells: list[Cell], records: pd.DataFrame | None, *, resamples: int =
 
 
 def _column(records: pd.DataFrame, cell: Cell, checkpoint: str) -> pd.Series:
-    """Our per-image values of a cell, indexed by image id."""
+    """Our per-image values of a cell, indexed by image id; without images that have none."""
     chosen = records[records.checkpoint == checkpoint]
     for column, value in cell.where.items():
         chosen = chosen[chosen[column] == value] if column in chosen else chosen[:0]
     if not len(chosen) or cell.column not in chosen:
         return pd.Series(dtype=float)
-    return chosen.set_index("image_id")[cell.column].infer_objects()  # stacking makes objects of truth values
+    values = chosen.set_index("image_id")[cell.column]
+    return values.dropna().infer_objects()  # stacking makes objects of truth values
 
 
 def _estimate(values: pd.Series, resamples: int, seed: int) -> Estimate | None:
@@ -1068,7 +1070,8 @@ def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:
         rows = records[(records.checkpoint == checkpoint) & (records.condition == condition)]
         if not len(rows) or column not in rows:
             return []
-        columns.append(rows.set_index("image_id")[column].infer_objects())  # stacking makes objects of truth values
+        values = rows.set_index("image_id")[column]
+        columns.append(values.dropna().infer_objects())  # stacking makes objects of truth values
     both = pd.concat(columns, axis=1, join="inner")
     return [both.iloc[:, i] for i in range(len(columns))] if len(both) > 1 else []
 

@@ -48,6 +48,15 @@ def own_threat(entry: RegistryEntry) -> str | None:
     return None if norm == "none" else str(Threat(norm, epsilon))
 
 
+def meets_floor(checkpoint: str) -> bool | None:
+    """Whether a checkpoint's registered accuracies reach its floor; ``None`` where none was set."""
+    floor, entry = floor_of(checkpoint), REGISTRY[checkpoint]
+    if floor is None:
+        return None
+    robust = entry.test_robust[own_threat(entry) or ""].rate if floor.robust is not None else 1.0
+    return entry.test_clean.rate >= floor.clean and robust >= (floor.robust or 0.0)
+
+
 @dataclass(frozen=True)
 class Check:
     """One thing that was looked at, in words, and whether it is as it should be."""

@@ -23,16 +23,19 @@ from ..attacks import CLOSE
 from ..claims import Outcome
 from ..galleries import clipped
 from ..measurements import Example
-from ..models import REGISTRY
+from ..models import LADDER, REGISTRY
+from ..paths import PAPER_SCALE
 from ..results import (
     NETWORKS,
     BySubset,
     Cell,
     Compared,
+    Contrast,
     Contrasted,
     Run,
     by_subset,
     compare,
+    contrasted,
     dataset_of,
     direction,
     load_reference,
@@ -1166,6 +1169,35 @@ def headline_markdown() -> str:
             f"| {item.cell.label} | {100 * entry.test_clean.rate:.1f} % | {robust} | {item.cell.paper:.2f} | {ours} | {item.verdict} |"
         )
     return "\n".join(rows)
+
+
+def one_mask_markdown() -> str:
+    """What a single patch does instead of the best of many, for README and welcome page; empty without records."""
+    chapter, table = "03_occlusion_attack", "controls"
+    records = load_reference(chapter).get(table)
+    if records is None:
+        return ""
+    if table in load_reference(chapter, folder=PAPER_SCALE):
+        records.attrs["paper_scale"] = [f"{chapter}/{table}"]
+    standard, robust = LADDER[0], LADDER[-1]
+    places = {"over the most important region": "one mask only", "at a random place": "one mask only, random places"}
+    asked = [
+        Contrast(words, ((robust, condition, "fooled"), (standard, condition, "fooled")))
+        for words, condition in places.items()
+    ]
+    found = []
+    for item in contrasted(asked, records):
+        large = item.paper_scale.difference if item.paper_scale else None
+        if item.difference:
+            found.append(
+                f"{item.contrast.label}: {points(item.difference)}"
+                + (f", at paper scale {points(large)}" if large else "")
+            )
+    return (
+        f"The paper's attack takes the best of {5 * 2} patches. With *one* black patch of the same largest size, the "
+        f"difference of {named(robust)} from {named(standard)} is, {'; '.join(found)} (one training each). "
+        "Where it is as large at a random place, the place is not the reason."
+    )
 
 
 def headline_figure() -> Shown:

@@ -14,7 +14,7 @@ from ..results import Contrasted, Run, named
 from ..robustness import ENSEMBLE
 from ..robustness_flags import FLAGS
 from ..statistics import Estimate, wilson
-from ..verification import floor_of, own_threat
+from ..verification import floor_of, meets_floor, own_threat
 from . import Shown, _contrast_cell, best, listed, look, number, show, table, text_of
 
 COMMON = "linf 8/255"  # the threat that every model is measured under
@@ -349,15 +349,10 @@ def model_findings(
 
 
 def _floors_sentence() -> str:
-    missed, counted = [], 0
-    for checkpoint, entry in REGISTRY.items():
-        floor, own = floor_of(checkpoint), own_threat(entry)
-        if floor is None:
-            continue
-        counted += 1
-        robust = entry.test_robust[own].rate if own else 1.0
-        if entry.test_clean.rate < floor.clean or (floor.robust is not None and robust < floor.robust):
-            missed.append(named(checkpoint))
+    """Of the networks that ship, and of the full-size ones."""
+    met = {name: meets_floor(name) for name in [*REGISTRY, *REGISTRY.unshipped]}
+    counted = sum(fine is not None for fine in met.values())
+    missed = [named(name) for name, fine in met.items() if fine is False]
     words = f"; missed by {', '.join(missed)}" if missed else ""
     return (
         f"<strong>Quality floors.</strong> Met by {counted - len(missed)} of the {counted} models that have one{words}."

@@ -6,11 +6,10 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import yaml
 
 from ..claims import Claim, Outcome, load_claims
-from ..paths import NOTEBOOKS
-from ..results import MANIFEST, commit, load_run, published_values
+from ..paths import NOTEBOOKS, PAPER_SCALE, REFERENCE
+from ..results import commit, load_run, manifest, published_values
 from ..scoreboard import (
     CHAPTERS,
     MISSING,
@@ -270,6 +269,13 @@ def counts_markdown(frames: Frames) -> str:
         f"| {what} | {' | '.join(str(found[verdict]) for verdict in VERDICTS)} | {sum(found.values())} |"
         for what, found in verdict_counts(frames).items()
     ]
+    counted = measured_claims(frames[0]).claim.unique()
+    sized = [c for c in load_claims() if c.id in counted and any(getattr(t, "paper", None) for t in c.tests)]
+    rows += [
+        "",
+        f"Only {len(sized)} of the {len(counted)} claims have a size published for CIFAR-10 and can be *reproduced*; the "
+        "others can at best be *same direction*.",
+    ]
     return "\n".join(rows)
 
 
@@ -362,12 +368,12 @@ def _raw(content: str) -> str:
 
 
 def provenance(profile: str) -> str:
-    """HTML: which records stand behind both runs' columns."""
-    manifest = yaml.safe_load(MANIFEST.read_text("utf-8")) if MANIFEST.exists() else {}
+    """HTML: which records stand behind each column."""
     rows = [("commit", commit()), ("profile of this run", profile)]
     rows += [
-        (f"reference: {chapter}, {name}", f"{facts['rows']} rows, profile {facts['profile']}, commit {facts['commit']}")
-        for chapter, tables in manifest.items()
+        (f"{run}: {chapter}, {name}", f"{facts['rows']} rows, profile {facts['profile']}, commit {facts['commit']}")
+        for run, folder in (("paper scale", PAPER_SCALE), ("reference", REFERENCE))
+        for chapter, tables in manifest(folder).items()
         for name, facts in tables.items()
     ]
     rows += [
@@ -394,7 +400,8 @@ def page(reference: Frames, this_run: Frames, profile: str, paper_scale: Frames 
         [
             "# Scoreboard",
             "What became of every claim and of every number that the paper publishes. This page is generated from the "
-            f"records of the reference run and of this run (profile `{profile}`); nothing on it is typed by hand.",
+            f"records of the reference run, of the run on full-size networks ([paper scale](../scale.md)) where there is one, and of "
+            f"this run (profile `{profile}`); nothing on it is typed by hand.",
             "A **claim** has one or more tests, each with a sign that the claim implies. It is *same direction* if all its "
             "tests have that sign with a Holm-adjusted p below 0.05, and *reproduced* if their sizes also meet the paper's "
             "on CIFAR-10; *contradicted* if all have the opposite sign; *not reproduced* otherwise, and *not measured here* if a "
@@ -404,7 +411,7 @@ def page(reference: Frames, this_run: Frames, profile: str, paper_scale: Frames 
             "claims are therefore tested in their CIFAR-10 form.",
             _raw(counts_figure(reference, this_run, name="verdicts").html),
             "Machine-readable: {download}`the claims <scoreboard_claims.csv>` and "
-            "{download}`the published values <scoreboard_values.csv>`, with both runs side by side.",
+            "{download}`the published values <scoreboard_values.csv>`, with the reference run and this run side by side.",
             "## Claims",
             _raw(claims_table(reference[0], this_run[0], claims).html),
             "## Published values",
