@@ -1172,7 +1172,7 @@ def headline_markdown() -> str:
 
 
 def one_mask_markdown() -> str:
-    """What a single patch does instead of the best of many, for README and welcome page; empty without records."""
+    """What one mask does instead of the best of many, for README and welcome page; empty without records."""
     chapter, table = "03_occlusion_attack", "controls"
     records = load_reference(chapter).get(table)
     if records is None:
@@ -1180,7 +1180,7 @@ def one_mask_markdown() -> str:
     if table in load_reference(chapter, folder=PAPER_SCALE):
         records.attrs["paper_scale"] = [f"{chapter}/{table}"]
     standard, robust = LADDER[0], LADDER[-1]
-    places = {"over the most important region": "one mask only", "at a random place": "one mask only, random places"}
+    places = {"over the most important regions": "one mask only", "at random places": "one mask only, random places"}
     asked = [
         Contrast(words, ((robust, condition, "fooled"), (standard, condition, "fooled")))
         for words, condition in places.items()
@@ -1194,9 +1194,9 @@ def one_mask_markdown() -> str:
                 + (f", at paper scale {points(large)}" if large else "")
             )
     return (
-        f"The paper's attack takes the best of {5 * 2} patches. With *one* black patch of the same largest size, the "
-        f"difference of {named(robust)} from {named(standard)} is, {'; '.join(found)} (one training each). "
-        "Where it is as large at a random place, the place is not the reason."
+        "The paper's search takes the best of several masks, here of ten. Under the largest mask alone (five black patches of "
+        f"radius 2), failures of {named(robust)} minus {named(standard)}, one training each: {'; '.join(found)}. "
+        "Where the difference is as large at random places, the places are not the reason for it."
     )
 
 
