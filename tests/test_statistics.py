@@ -86,6 +86,21 @@ def test_paired_p_value_agrees_with_the_t_test_and_wilcoxon_on_normal_difference
     assert (found.low <= 0 <= found.high) == (found.p > 0.05)
 
 
+@pytest.mark.parametrize("distinct", [3, 11, 500])
+def test_intervals_and_p_values_are_scipys_whether_values_repeat_or_not(distinct: int) -> None:
+    """Few distinct values are resampled as counts, many one by one: both are SciPy's bootstrap and permutation test."""
+    rng = np.random.default_rng(1)
+    a, b = rng.choice(np.linspace(0, 1, distinct), (2, 400)) if distinct < 500 else rng.random((2, 400))
+    difference = a - b - (a - b).mean() + 0.02
+    found = paired_difference(difference, np.zeros(400), resamples=9999)
+    theirs = stats.bootstrap(
+        (difference,), np.mean, method="percentile", rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert [found.low, found.high] == pytest.approx(list(theirs), abs=0.003)
+    test = stats.permutation_test((difference,), np.mean, permutation_type="samples", rng=np.random.default_rng(3))
+    assert found.p == pytest.approx(test.pvalue, abs=0.02) and 0.01 < test.pvalue < 0.9
+
+
 def test_paired_p_value_is_exact_where_all_sign_flips_can_be_counted() -> None:
     """Four equal differences: |mean| is as large as observed in 2 of the 16 flips."""
     found = paired_difference(np.ones(4), np.zeros(4), resamples=50_000)

@@ -53,6 +53,9 @@ class PairedTest(Difference):
     """A difference a - b on the same images."""
 
 
+FEW = 64  # distinct values up to which a resample is drawn as counts of them
+
+
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Estimate:
     """Rate with Wilson's score interval (Wilson 1927). ``ValueError`` where ``n`` is 0 or ``successes`` exceeds it."""
     whole("successes", successes)
@@ -73,11 +76,15 @@ def bootstrap_mean(values: Values, *, resamples: int = 9999, seed: int = 0) -> E
     _check_draws(resamples, seed)
     if np.ptp(values) == 0:  # the bootstrap distribution is one point
         return Estimate(float(values[0]), float(values[0]), float(values[0]), len(values))
-    found = stats.bootstrap(
-        (values,), np.mean, n_resamples=resamples, batch=1000, method="percentile", rng=np.random.default_rng(seed)
-    )
-    low, high = map(float, found.confidence_interval)
-    return Estimate(float(values.mean()), low, high, len(values))
+    rng = np.random.default_rng(seed)
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) <= FEW:  # how often each value is drawn is multinomial: the same distribution, without the draws
+        drawn = rng.multinomial(len(values), counts / len(values), size=resamples)
+        low, high = np.percentile(drawn @ distinct / len(values), [2.5, 97.5])
+    else:
+        found = stats.bootstrap((values,), np.mean, n_resamples=resamples, batch=1000, method="percentile", rng=rng)
+        low, high = found.confidence_interval
+    return Estimate(float(values.mean()), float(low), float(high), len(values))
 
 
 def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int = 0) -> PairedTest:
@@ -91,11 +98,18 @@ def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int 
     difference = a - b
     interval = bootstrap_mean(difference, resamples=resamples, seed=seed)
     rng = np.random.default_rng(seed)
-    rounding = 1e-12 * np.abs(difference).mean()
+    sizes, counts = np.unique(np.abs(difference), return_counts=True)
+    bound = abs(interval.value) * len(difference) - 1e-12 * np.abs(difference).sum()
     extreme = 0
     for start in range(0, resamples, 1000):  # all at once would need resamples * n numbers
-        signs = rng.choice([-1.0, 1.0], size=(min(1000, resamples - start), len(difference)))
-        extreme += int(np.sum(np.abs(signs @ difference) / len(difference) >= abs(interval.value) - rounding))
+        draws = min(1000, resamples - start)
+        if len(sizes) <= FEW:  # of the differences of one size, a binomial number keeps its sign
+            kept = rng.binomial(counts, 0.5, size=(draws, len(sizes)))
+            sums = (2 * kept - counts) @ sizes
+        else:
+            signs = 2.0 * rng.integers(2, size=(draws, len(difference)), dtype=np.int8) - 1
+            sums = signs @ difference
+        extreme += int(np.sum(np.abs(sums) >= bound))
     p = float(extreme + 1) / (resamples + 1)
     return PairedTest(interval.value, interval.low, interval.high, p, len(difference), at_floor=extreme == 0)
 
