@@ -265,6 +265,7 @@ def test_a_measurement_that_two_chapters_share_has_one_value(reference) -> None:
     every = pd.concat(
         [quantities(key[1], table).assign(chapter=key[0]) for key, table in records.items()], ignore_index=True
     )
+    every = every.dropna(subset=["value"])  # a reading that leaves nothing of a map has no index
     single = every.format == np.float32
     keys = ["checkpoint", "condition", "image_id", "quantity"]
     rounded = every.assign(value=every.value.astype(np.float32)).groupby(keys).value
