@@ -385,6 +385,7 @@ figures.close_calls(run.records)
 #
 # - **The geometry is ours.** The paper does not define "radius" or where in a region a patch is centred. We hide squares of side $2r$
 #   around the centres of $4 \times 4$ regions. If our rates at $(10, 4)$ are far above those of A.10, this is the first suspect.
+#   [The chapter on the paper and its code](12_paper_and_code) measures other readings; under that of the released scripts far fewer images are fooled.
 # - **Best of many.** A search over $N \cdot R$ masks rewards any network that changes its mind easily, in any direction. The
 #   single mask is the fairer question; the table has both.
 # - **Colour is not neutral.** Black is far from the mean colour, gray is close to it. A patch is also a new edge, and a square in the picture
