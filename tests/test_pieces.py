@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from inequality_phenomenon import pieces, results, scoreboard
+from inequality_phenomenon import models, pieces, results, scoreboard
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.figures import comparison_table, contrast_table
 from inequality_phenomenon.figures.scoreboard import claims_table, values_table
@@ -17,6 +17,7 @@ from inequality_phenomenon.models import REGISTRY, CheckpointError, load_checkpo
 from inequality_phenomenon.paths import CHECKPOINTS, ROOT
 from inequality_phenomenon.profiles import ProfileError, load_profile
 from inequality_phenomenon.results import as_shipped, compare, contrasted, open_run, paper_scale_of, table1_cells
+from inequality_phenomenon.verification import meets_floor
 
 STANDARD, ROBUST = "cifar10-resnet18w64-standard-s0", "cifar10-resnet18w64-linf8-s0"
 CHAPTER = "01_inequality_test"
@@ -94,8 +95,9 @@ def test_each_piece_is_done_once_and_another_process_goes_on(story, project: Pat
 
 
 @pytest.fixture
-def measured(story, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process, as if the project's paper-scale records were committed here."""
+def measured(story, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process, as if the project's paper-scale records were committed here, without weights that do not ship."""
+    monkeypatch.setattr(models, "TRAINING", tmp_path)
     folder = project / "results" / "reference-gpu"
     for module in (results, scoreboard):
         monkeypatch.setattr(module, "PAPER_SCALE", folder)
@@ -162,6 +164,23 @@ def test_without_records_the_tables_have_three_columns_and_the_book_says_that_no
     assert "Paper scale" not in comparison_table(found, found, name="t", caption="Caption.").html
     words = pieces.markdown("gpu")
     assert "Nothing of it has been measured yet" in words and f"- execute `{CHAPTER}`" in words
+
+
+def test_a_chapter_that_was_cut_off_is_not_finished_and_said_to_be_measured_in_part(
+    measured, monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    profile = load_profile("gpu").model_copy(update={"chapters": {CHAPTER: load_profile("gpu").chapters[CHAPTER]}})
+    assert pieces.finished(CHAPTER, profile)
+    known = results.manifest(project / "results" / "reference-gpu")
+    next(iter(known[CHAPTER].values()))["whole"] = False
+    monkeypatch.setattr(pieces, "manifest", lambda folder: known)
+    assert not pieces.finished(CHAPTER, profile)
+    assert f"and in part {CHAPTER}. " in pieces.markdown("gpu")
+
+
+def test_the_floor_that_a_full_size_network_misses_is_named() -> None:
+    row = next(line for line in pieces.markdown("gpu").splitlines() if line.startswith("| ℓ∞ 8/255, width 64"))
+    assert meets_floor(ROBUST) is False and row.count("**missed**") == 1
 
 
 def test_the_order_of_the_profile_trains_before_it_measures() -> None:

@@ -63,6 +63,9 @@ SHIPPED = 2_000_000  # parameters: the weights of a larger model are not committ
 LEARNED = 0.15  # held-out PGD accuracy that is clearly above chance: below it there is nothing to collapse from
 
 
+Step = Callable[[Tensor, Tensor, Generator], Tensor]  # images, labels, what the noise is drawn from -> loss
+
+
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what to do. The last good state is kept."""
 
@@ -388,7 +391,7 @@ def _one_epoch(
     settings: TrainingSettings,
     data: TrainingImages,
     held_out: tuple[Tensor, ...],
-    step: "Step",
+    step: Step,
     file: Path,
     progress: bool,
 ) -> None:
@@ -423,9 +426,6 @@ def _autocast(settings: TrainingSettings, device: torch.device) -> torch.autocas
     return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
-Step = Callable[[Tensor, Tensor, Generator], Tensor]  # images, labels, what the noise is drawn from -> loss
-
-
 def training_step(state: State, settings: TrainingSettings, data: TrainingImages) -> Step:
     """One step of the optimizer on one batch; on a GPU recorded once and then replayed.
 
@@ -448,10 +448,9 @@ def training_step(state: State, settings: TrainingSettings, data: TrainingImages
         return loss.detach()
 
     state.model.train()
-    recordable = (
-        device.type == "cuda" and teacher is None
-    )  # recorded, a loss that is differentiated twice was not a number
-    return _recorded(step, state, data) if recordable else step
+    if device.type != "cuda" or teacher is not None:  # recorded, a loss that is differentiated twice was not a number
+        return step
+    return _recorded(step, state, data)
 
 
 def _recorded(step: Step, state: State, data: TrainingImages) -> Step:

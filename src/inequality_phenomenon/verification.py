@@ -48,15 +48,6 @@ def own_threat(entry: RegistryEntry) -> str | None:
     return None if norm == "none" else str(Threat(norm, epsilon))
 
 
-def meets_floor(checkpoint: str) -> bool | None:
-    """Whether a checkpoint's registered accuracies reach its floor; ``None`` where none was set."""
-    floor, entry = floor_of(checkpoint), REGISTRY[checkpoint]
-    if floor is None:
-        return None
-    robust = entry.test_robust[own_threat(entry) or ""].rate if floor.robust is not None else 1.0
-    return entry.test_clean.rate >= floor.clean and robust >= (floor.robust or 0.0)
-
-
 @dataclass(frozen=True)
 class Check:
     """One thing that was looked at, in words, and whether it is as it should be."""
@@ -104,6 +95,12 @@ def _floors(entry: RegistryEntry) -> list[Check]:
         Check(f"{what:12s} {found.rate:7.2%} n={found.n}, floor {least:.0%}", found.rate >= least)
         for what, found, least in pairs
     ]
+
+
+def meets_floor(checkpoint: str) -> bool | None:
+    """Whether a checkpoint's registered accuracies reach its floors; ``None`` where none was set."""
+    checks = _floors(REGISTRY[checkpoint])
+    return all(check.passed for check in checks) if checks else None
 
 
 def _flags(checkpoint: str, images: Tensor, labels: Tensor) -> Check:

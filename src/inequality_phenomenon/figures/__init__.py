@@ -24,7 +24,6 @@ from ..claims import Outcome
 from ..galleries import clipped
 from ..measurements import Example
 from ..models import LADDER, REGISTRY
-from ..paths import PAPER_SCALE
 from ..results import (
     NETWORKS,
     BySubset,
@@ -42,6 +41,7 @@ from ..results import (
     meets,
     named,
     network_of,
+    open_run,
     published_values,
     table1_cells,
 )
@@ -1173,12 +1173,9 @@ def headline_markdown() -> str:
 
 def one_mask_markdown() -> str:
     """What one mask does instead of the best of many, for README and welcome page; empty without records."""
-    chapter, table = "03_occlusion_attack", "controls"
-    records = load_reference(chapter).get(table)
+    records = open_run("03_occlusion_attack", "full").reference.get("controls")
     if records is None:
         return ""
-    if table in load_reference(chapter, folder=PAPER_SCALE):
-        records.attrs["paper_scale"] = [f"{chapter}/{table}"]
     standard, robust = LADDER[0], LADDER[-1]
     places = {"over the most important regions": "one mask only", "at random places": "one mask only, random places"}
     asked = [

@@ -184,7 +184,6 @@ def slopes_table(
     rates = {label: place for label, place in panel_columns(run).items() if "Gini" not in label}
     rows: list[dict[str, str]] = [{"": label} for label in rates]
     sentences = []
-    reference = run.reference  # read and verified once, not for each group
 
     def fits_of(group: Sequence[str], tables: dict[str, pd.DataFrame]) -> list[dict[str, dict[str, Estimate]]]:
         return [
@@ -193,7 +192,7 @@ def slopes_table(
         ]
 
     for group in groups:
-        fits, source = fits_of(group, reference), "reference run"
+        fits, source = fits_of(group, run.reference), "reference run"
         if not all(fits):
             fits, source = fits_of(group, run.records), "this run"
         effects = [list(fit.values())[-1][list(covariates)[-1]] if fit else None for fit in fits]
