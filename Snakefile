@@ -79,7 +79,6 @@ rule scoreboard:
         "book/_generated/scoreboard_claims.csv",
         "book/_generated/scoreboard_values.csv",
         "book/_generated/pieces.txt",
-        "book/_generated/gpu_steps.txt",
     params:
         profile=PROFILE,
     shell:

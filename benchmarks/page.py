@@ -20,13 +20,13 @@ class Table:
     name: str
     columns: dict[str, str]
     missing: str = "Not measured yet."
+    machine: str = "{cpu}, {threads} threads, torch {torch}"
 
     def markdown(self) -> str:
         if not (FOLDER / f"{self.name}.csv").exists():
             return self.missing
         rows = pd.read_csv(FOLDER / f"{self.name}.csv", dtype=str)
-        where = rows[["cpu", "threads", "torch"]].drop_duplicates()
-        machines = "; ".join(f"{row.cpu}, {row.threads} threads, torch {row.torch}" for row in where.itertuples())
+        machines = "; ".join(sorted({self.machine.format(**row) for row in rows.to_dict("records")}))
         shown = rows[list(self.columns)].rename(columns=self.columns)
         lines = [
             "| " + " | ".join(cells) + " |" for cells in [shown.columns, ["---"] * len(self.columns), *shown.values]
@@ -75,6 +75,18 @@ TABLES = (
         "gpu",
         {"name": "What", "ours": "Ours", "bound": "The bound", "ratio": "Ratio", "note": "What the bound is"},
         missing="No GPU here: not measured.",
+    ),
+    Table(
+        "gpu_steps",
+        {
+            "network": "Network",
+            "training": "Training",
+            "batch": "Batch",
+            "compiled": "Compiled",
+            "recorded": "Recorded",
+            "milliseconds": "Milliseconds a step",
+        },
+        machine="{card}, torch {torch}, nothing else running",
     ),
     Table(
         "grid",

@@ -220,7 +220,7 @@ def test_building_killed_at_random_moments_gives_the_same_page(tmp_path: Path, k
     (tmp_path / "_config.yml").write_text('title: One page\nexecute:\n  execute_notebooks: "off"\n')
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
     (tmp_path / "book" / "index.md").write_text("# One page\n\nThe text of the page.\n")
-    for name in ("scoreboard.md", "scoreboard_claims.csv", "scoreboard_values.csv", "pieces.txt", "gpu_steps.txt"):
+    for name in ("scoreboard.md", "scoreboard_claims.csv", "scoreboard_values.csv", "pieces.txt"):
         (tmp_path / "book" / "_generated" / name).write_text("---\norphan: true\n---\n# Scoreboard\n")
 
     def result() -> dict[str, str]:

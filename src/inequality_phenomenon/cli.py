@@ -194,7 +194,7 @@ def _grid(options: argparse.Namespace) -> int:
 
 def _scoreboard(options: argparse.Namespace) -> int:
     from .figures.scoreboard import page
-    from .pieces import markdown, steps_markdown
+    from .pieces import markdown
     from .results import PAPER_SCALE_PROFILE
     from .scoreboard import beside, paper_scale_frames, reference_frames, run_frames, write_csv
 
@@ -205,8 +205,6 @@ def _scoreboard(options: argparse.Namespace) -> int:
         temporary.write_text(page(reference, this_run, options.profile, paper_scale_frames()), "utf-8")
     with atomic_path(GENERATED / "pieces.txt") as temporary:
         temporary.write_text(markdown(PAPER_SCALE_PROFILE), "utf-8")
-    with atomic_path(GENERATED / "gpu_steps.txt") as temporary:
-        temporary.write_text(steps_markdown(), "utf-8")
     return 0
 
 

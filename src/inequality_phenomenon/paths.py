@@ -21,7 +21,6 @@ VENDOR = BOOK / "static" / "vendor"  # JavaScript fetched at build time, never t
 HEADLINE_FIGURE = BOOK / "static" / "headline.png"
 REFERENCE = ROOT / "results" / "reference"
 PAPER_SCALE = ROOT / "results" / "reference-gpu"  # the same of the full-size networks, and their training logs
-GPU_STEPS = ROOT / "results" / "benchmarks" / "gpu_steps.csv"  # one training step on the GPU that was lent
 PUBLISHED_VALUES = ROOT / "results" / "published_values.csv"
 CLAIMS = ROOT / "results" / "claims.yaml"
 COMMON_SUBSET = CHECKPOINTS / "common_subset.json"

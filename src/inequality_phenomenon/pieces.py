@@ -6,11 +6,8 @@ is finished is read from the committed files alone, so another machine goes on w
 
 import time
 
-import pandas as pd
-
 from .execution import execute_chapter
 from .models import REGISTRY
-from .paths import GPU_STEPS
 from .profiles import Profile, ProfileError, load_profile
 from .results import PAPER_SCALE_PROFILE, manifest, named, reference_folder, save_reference
 from .scoreboard import write_reference_frames
@@ -122,16 +119,3 @@ def _networks() -> list[str]:
         return []
     columns = ["Network", "Epochs", "Clean accuracy", "PGD-20 at its own ε", "Floor", "Trained on"]
     return ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *rows]
-
-
-def steps_markdown() -> str:
-    """What one training step was seen to take on a GPU, for the book."""
-    steps = pd.read_csv(GPU_STEPS)
-    rows = [
-        f"| {step.network}, {step.training} | {step.batch} | {step.compiled} | {step.recorded} | {step.milliseconds:.1f} |"
-        for step in steps.itertuples()
-    ]
-    columns = ["Network and training", "Batch", "Compiled", "Recorded", "Milliseconds a step"]
-    places = ", ".join(sorted({f"{step.card}, torch {step.torch}" for step in steps.itertuples()}))
-    head = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    return "\n".join([*head, *rows, "", f"Measured on: {places}, nothing else running.", ""])
