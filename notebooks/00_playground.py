@@ -24,7 +24,8 @@ from inequality_phenomenon import REGISTRY, global_gini, load_checkpoint, load_c
 from inequality_phenomenon.attribution import METHODS
 from inequality_phenomenon.figures.sliders import importance, picture
 from inequality_phenomenon.galleries import View, clipped, hidden, noisy, views
-from inequality_phenomenon.results import Subject, named
+from inequality_phenomenon.names import named
+from inequality_phenomenon.subjects import Subject
 
 images, labels = load_cifar10("test")
 networks = {name: load_checkpoint(name) for name in REGISTRY}

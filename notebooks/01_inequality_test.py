@@ -47,17 +47,11 @@ import torch
 from IPython.display import HTML
 
 from inequality_phenomenon import figures, gini, lorenz_curve, top_share
+from inequality_phenomenon.comparison import against_standard, compare, contrasted, table1_cells
 from inequality_phenomenon.figures import sliders
 from inequality_phenomenon.galleries import shared_images, views
 from inequality_phenomenon.measurements import inequality
-from inequality_phenomenon.results import (
-    against_standard,
-    compare,
-    contrasted,
-    open_run,
-    provenance,
-    table1_cells,
-)
+from inequality_phenomenon.results import open_run, provenance
 from inequality_phenomenon.statistics import bootstrap_mean
 
 given = {"region": region, "steps": steps, "own_images": own_images}

@@ -49,21 +49,12 @@ from IPython.display import HTML
 
 from inequality_phenomenon import figures
 from inequality_phenomenon.attacks import perturb_with_noise
+from inequality_phenomenon.comparison import against_standard, compare, contrasted, noise_cells, place_contrasts, ratios
 from inequality_phenomenon.figures import sliders
 from inequality_phenomenon.galleries import noisy_views, shared_images
 from inequality_phenomenon.measurements import noise
-from inequality_phenomenon.results import (
-    against_standard,
-    checkpoint_of,
-    compare,
-    contrasted,
-    noise_cells,
-    open_run,
-    place_contrasts,
-    provenance,
-    ratios,
-    stacked,
-)
+from inequality_phenomenon.names import checkpoint_of
+from inequality_phenomenon.results import open_run, provenance, stacked
 
 # %% tags=["hide-input"]
 given = {"budgets": budgets, "budget": budget, "draws": draws, "own_images": own_images}

@@ -47,6 +47,15 @@ own_images: int | None = None  # images for "correct under this model alone"; 0:
 from IPython.display import HTML
 
 from inequality_phenomenon import figures
+from inequality_phenomenon.comparison import (
+    a10_cells,
+    against_standard,
+    compare,
+    contrasted,
+    explained,
+    place_contrasts,
+    table2_cells,
+)
 from inequality_phenomenon.figures import sliders
 from inequality_phenomenon.galleries import occluded_views, shared_images
 from inequality_phenomenon.measurements import (
@@ -58,18 +67,7 @@ from inequality_phenomenon.measurements import (
     occlusion_conditions,
     occlusion_examples,
 )
-from inequality_phenomenon.results import (
-    a10_cells,
-    against_standard,
-    compare,
-    contrasted,
-    explained,
-    open_run,
-    place_contrasts,
-    provenance,
-    stacked,
-    table2_cells,
-)
+from inequality_phenomenon.results import open_run, provenance, stacked
 
 # %% tags=["hide-input"]
 own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "own_images": own_images}

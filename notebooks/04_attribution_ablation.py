@@ -70,18 +70,11 @@ from inequality_phenomenon.ablation import (
     patch_conditions,
     published_leaders,
 )
+from inequality_phenomenon.comparison import against_standard, compare, contrasted, table3_cells
 from inequality_phenomenon.figures import ablation
 from inequality_phenomenon.measurements import inequality, noise, occlusion
-from inequality_phenomenon.results import (
-    against_standard,
-    compare,
-    contrasted,
-    named,
-    open_run,
-    provenance,
-    stacked,
-    table3_cells,
-)
+from inequality_phenomenon.names import named
+from inequality_phenomenon.results import open_run, provenance, stacked
 
 # %% tags=["hide-input"]
 own = {"budget": budget, "draws": draws, "fill": fill, "variants": variants, "variant_images": variant_images}

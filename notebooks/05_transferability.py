@@ -45,9 +45,10 @@ draws: int | None = None  # times that the noise is drawn for each image
 from IPython.display import HTML
 
 from inequality_phenomenon import figures
+from inequality_phenomenon.comparison import contrasted
 from inequality_phenomenon.figures import transfer
 from inequality_phenomenon.measurements import occlusion_conditions
-from inequality_phenomenon.results import contrasted, open_run, provenance, stacked
+from inequality_phenomenon.results import open_run, provenance, stacked
 from inequality_phenomenon.transferability import noise_transfer, occlusion_transfer
 
 run = open_run("05_transferability", profile, device, n_images, seed, models, color=color, budget=budget, draws=draws)

@@ -45,10 +45,11 @@ from IPython.display import HTML
 
 from inequality_phenomenon import figures
 from inequality_phenomenon.claims import chapter_claims
+from inequality_phenomenon.comparison import against_standard, contrasted
 from inequality_phenomenon.figures import panel
 from inequality_phenomenon.measurements import centre_share
 from inequality_phenomenon.panel import measure_panel, panel_records
-from inequality_phenomenon.results import against_standard, contrasted, open_run, provenance
+from inequality_phenomenon.results import open_run, provenance
 
 own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "budget": budget, "draws": draws}
 run = open_run("06_l2_models", profile, device, n_images, seed, models, **own)

@@ -59,8 +59,9 @@ from inequality_phenomenon.accuracy import (
     measure_attack,
     pgd_evaluation,
 )
+from inequality_phenomenon.comparison import contrasted
 from inequality_phenomenon.figures import models as chapter
-from inequality_phenomenon.results import contrasted, open_run, provenance, stacked
+from inequality_phenomenon.results import open_run, provenance, stacked
 
 # %% tags=["hide-input"]
 own = {"auto_attack_models": auto_attack_models, "auto_attack_images": auto_attack_images}

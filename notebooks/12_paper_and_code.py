@@ -70,16 +70,10 @@ from inequality_phenomenon.audit import (
     script_sets,
     table1_relation,
 )
+from inequality_phenomenon.comparison import against_standard, compare, contrasted
 from inequality_phenomenon.figures import audit
 from inequality_phenomenon.measurements import inequality, noise
-from inequality_phenomenon.results import (
-    against_standard,
-    compare,
-    contrasted,
-    open_run,
-    provenance,
-    stacked,
-)
+from inequality_phenomenon.results import open_run, provenance, stacked
 
 # %% tags=["hide-input"]
 own = {"budget": budget, "draws": draws, "patches": patches, "large": large, "few_images": few_images}

@@ -54,10 +54,12 @@ from IPython.display import HTML
 
 from inequality_phenomenon import figures
 from inequality_phenomenon.claims import chapter_claims
+from inequality_phenomenon.comparison import contrasted, explained
 from inequality_phenomenon.figures import panel
 from inequality_phenomenon.measurements import margins
+from inequality_phenomenon.names import checkpoint_of
 from inequality_phenomenon.panel import measure_panel, measure_trainings, panel_contrasts, panel_records
-from inequality_phenomenon.results import checkpoint_of, contrasted, explained, open_run, provenance
+from inequality_phenomenon.results import open_run, provenance
 
 own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "budget": budget, "draws": draws}
 own["trainings_images"] = trainings_images

@@ -42,9 +42,10 @@ max_radius: int | None = None  # R in pixels (the paper: 4)
 from IPython.display import HTML
 
 from inequality_phenomenon import figures
+from inequality_phenomenon.comparison import against_standard, contrasted
 from inequality_phenomenon.figures import gallery, sliders
 from inequality_phenomenon.galleries import clipping, first_successes, ladder_of, shared_images, views
-from inequality_phenomenon.results import against_standard, contrasted, open_run, provenance
+from inequality_phenomenon.results import open_run, provenance
 
 # %% tags=["hide-input"]
 own = {"methods": methods, "colors": colors, "max_count": max_count, "max_radius": max_radius}

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from inequality_phenomenon import datasets, models, results
+from inequality_phenomenon import datasets, models, results, subjects
 from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.models import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
 from inequality_phenomenon.profiles import Profile
@@ -112,7 +112,7 @@ def register(name: str, model: Classifier, folder: Path) -> RegistryEntry:
 def run(trained: Classifier, test_set: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Two registered models, the trained one and a copy with noisy weights, and their common subset of 20 images."""
     monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(results, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(subjects, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(results, "EXECUTED", tmp_path / "executed")
     monkeypatch.setattr(datasets, "COMMON_SUBSET", tmp_path / "subset.json")
     entries = {STANDARD: register(STANDARD, trained, tmp_path)}

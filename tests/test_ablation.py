@@ -28,12 +28,14 @@ from inequality_phenomenon.ablation import (
 )
 from inequality_phenomenon.attacks import noise_outcomes, occlude
 from inequality_phenomenon.attribution import attribute, resolve_options
+from inequality_phenomenon.comparison import compare, contrasted, table3_cells
 from inequality_phenomenon.figures import ablation
 from inequality_phenomenon.inequality import global_gini
 from inequality_phenomenon.measurements import inequality, noise, occlusion
 from inequality_phenomenon.models import Classifier
 from inequality_phenomenon.paths import PUBLISHED_VALUES
-from inequality_phenomenon.results import Run, Subject, compare, contrasted, table3_cells
+from inequality_phenomenon.results import Run
+from inequality_phenomenon.subjects import Subject
 
 
 @dataclass

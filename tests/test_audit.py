@@ -14,7 +14,7 @@ import torch
 from conftest import ROBUST, STANDARD
 from torch import Tensor
 
-from inequality_phenomenon import figures, results
+from inequality_phenomenon import comparison, figures
 from inequality_phenomenon.attacks import mask_areas, occlude, patch_centres, patch_mask
 from inequality_phenomenon.attribution import baseline_of, resolve_options
 from inequality_phenomenon.audit import (
@@ -37,13 +37,15 @@ from inequality_phenomenon.audit import (
     script_sets,
     table1_relation,
 )
+from inequality_phenomenon.comparison import compare, table1_cells
 from inequality_phenomenon.figures import audit
 from inequality_phenomenon.inequality import REDUCES, gini, global_gini, regional_gini
 from inequality_phenomenon.measurements import inequality, noise
 from inequality_phenomenon.models import REGISTRY
 from inequality_phenomenon.paths import PUBLISHED_VALUES
-from inequality_phenomenon.results import Run, Subject, compare, table1_cells
+from inequality_phenomenon.results import Run
 from inequality_phenomenon.statistics import holm
+from inequality_phenomenon.subjects import Subject
 
 
 @dataclass
@@ -323,7 +325,7 @@ def test_a_statement_fails_with_another_published_number(
     assert (table.id == cell).sum() == 1
     table.loc[table.id == cell, "value"] = value
     table.to_csv(tmp_path / "published.csv", index=False)
-    monkeypatch.setattr(results, "PUBLISHED_VALUES", tmp_path / "published.csv")
+    monkeypatch.setattr(comparison, "PUBLISHED_VALUES", tmp_path / "published.csv")
     found = checks()
     assert not found[found.statement.str.contains(word)].holds.any()
 

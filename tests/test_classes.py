@@ -9,6 +9,7 @@ from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon.claims import examine
 from inequality_phenomenon.classes import ANIMALS, OBJECTS, class_examples, class_inequality, class_tests
+from inequality_phenomenon.comparison import by_class
 from inequality_phenomenon.datasets import CIFAR10_CLASSES
 from inequality_phenomenon.figures import best, preferred
 from inequality_phenomenon.figures.classes import (
@@ -19,7 +20,7 @@ from inequality_phenomenon.figures.classes import (
     ranked,
 )
 from inequality_phenomenon.inequality import global_gini
-from inequality_phenomenon.results import Run, by_class
+from inequality_phenomenon.results import Run
 from inequality_phenomenon.statistics import bootstrap_classes, class_difference, class_ranks, rank_agreement
 
 REGIONAL = "regional_gini_sum_of_absolute"

@@ -25,7 +25,7 @@ from conftest import ROBUST, STANDARD
 from damage import single_bit_flips
 from torch import Tensor
 
-from inequality_phenomenon import datasets, models, results
+from inequality_phenomenon import datasets, models, results, subjects
 from inequality_phenomenon import grid as grids
 from inequality_phenomenon.attacks import occlude
 from inequality_phenomenon.attribution import attribute
@@ -43,7 +43,8 @@ from inequality_phenomenon.models import (
     register,
 )
 from inequality_phenomenon.paths import REFERENCE
-from inequality_phenomenon.results import Run, cached, load_reference, provenance
+from inequality_phenomenon.results import Run, load_reference, provenance
+from inequality_phenomenon.subjects import cached
 from inequality_phenomenon.workflow import chapters
 
 GRID = Grid(
@@ -126,7 +127,7 @@ def start(work: Callable[..., None], *arguments: Any) -> Any:
 def measure_all(folder: Path, entries: dict[str, Any]) -> None:
     """All cells of the grid, in a process that knows nothing of the tests' patches."""
     torch.set_num_threads(1)
-    models.CHECKPOINTS, results.CACHE = folder.parent, folder / "cache"  # type: ignore[misc]
+    models.CHECKPOINTS, subjects.CACHE = folder.parent, folder / "cache"  # type: ignore[misc]
     grids.GRID, datasets.COMMON_SUBSET = folder / "grid", folder.parent / "subset.json"  # type: ignore[misc]
     REGISTRY._entries = entries
     for cell in GRID.cells():
@@ -239,7 +240,7 @@ def test_building_killed_at_random_moments_gives_the_same_page(tmp_path: Path, k
 def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results, "CACHE", small_disk)
+    monkeypatch.setattr(subjects, "CACHE", small_disk)
     content = bytes(400_000)
     first, _ = cached("maps", {"a": 1}, lambda: content)
     with pytest.raises(
@@ -253,7 +254,7 @@ def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(
 
 
 def test_a_folder_that_may_only_be_read_is_read_and_named(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "CACHE", small_disk)
+    monkeypatch.setattr(subjects, "CACHE", small_disk)
     cached("maps", {"a": 1}, lambda: b"content")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     assert cached("maps", {"a": 1}, lambda: b"")[0] == b"content"

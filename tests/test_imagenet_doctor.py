@@ -9,6 +9,7 @@ from doctor_examples import CASES, FOLDER, doctor, shortened
 from miniature import Miniature, write
 
 from inequality_phenomenon import imagenet_doctor, imagenet_page
+from inequality_phenomenon.comparison import published_values
 from inequality_phenomenon.files import sha256_of
 from inequality_phenomenon.imagenet_doctor import (
     Work,
@@ -24,7 +25,6 @@ from inequality_phenomenon.imagenet_doctor import (
 from inequality_phenomenon.models import REGISTRY
 from inequality_phenomenon.paths import BOOK, NOTEBOOKS
 from inequality_phenomenon.profiles import load_profile
-from inequality_phenomenon.results import published_values
 
 PROMISES = {
     "missing": ["PROBLEM images      no folder is named: --data FOLDER, or set INEQUALITY_IMAGENET", "note    model"],

@@ -12,6 +12,19 @@ from torch import Tensor
 
 from inequality_phenomenon import datasets, figures, measurements, models
 from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, perturb_with_noise
+from inequality_phenomenon.comparison import (
+    Contrast,
+    a10_cells,
+    against_standard,
+    by_subset,
+    compare,
+    contrasted,
+    explained,
+    noise_cells,
+    place_contrasts,
+    published_values,
+    table2_cells,
+)
 from inequality_phenomenon.files import sha256_of
 from inequality_phenomenon.inequality import REDUCES, regional_gini
 from inequality_phenomenon.measurements import (
@@ -25,26 +38,11 @@ from inequality_phenomenon.measurements import (
     occlusion_examples,
 )
 from inequality_phenomenon.models import REGISTRY
-from inequality_phenomenon.results import (
-    Contrast,
-    Run,
-    Subject,
-    a10_cells,
-    against_standard,
-    by_subset,
-    compare,
-    contrasted,
-    explained,
-    measure,
-    named,
-    noise_cells,
-    place_contrasts,
-    published_values,
-    stacked,
-    table2_cells,
-)
+from inequality_phenomenon.names import named
+from inequality_phenomenon.results import Run, stacked
 from inequality_phenomenon.robustness import correct
 from inequality_phenomenon.statistics import Estimate, logistic_regression
+from inequality_phenomenon.subjects import Subject, measure
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"

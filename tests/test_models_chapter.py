@@ -10,11 +10,12 @@ import torch
 
 from inequality_phenomenon import accuracy, models, verification
 from inequality_phenomenon.accuracy import attack_contrasts, findings, planned_models, training_log
+from inequality_phenomenon.comparison import contrasted
 from inequality_phenomenon.figures import models as chapter
 from inequality_phenomenon.models import REGISTRY, Accuracy, RegistryEntry, build, save_checkpoint
 from inequality_phenomenon.paths import CHECKPOINTS, PROFILES
 from inequality_phenomenon.profiles import Profile, load_profile
-from inequality_phenomenon.results import Run, contrasted, stacked
+from inequality_phenomenon.results import Run, stacked
 from inequality_phenomenon.robustness_flags import FLAGS
 from inequality_phenomenon.training import load_settings
 

@@ -7,6 +7,7 @@ from conftest import ROBUST, STANDARD
 from scipy.stats import ttest_ind
 
 from inequality_phenomenon.accuracy import PGD, measure_attack, pgd_evaluation
+from inequality_phenomenon.comparison import contrasted
 from inequality_phenomenon.figures import panel as figures
 from inequality_phenomenon.measurements import centre_share
 from inequality_phenomenon.panel import (
@@ -20,7 +21,7 @@ from inequality_phenomenon.panel import (
     subjects,
     training_contrasts,
 )
-from inequality_phenomenon.results import Run, contrasted, open_run
+from inequality_phenomenon.results import Run, open_run
 
 SUBJECT = "cifar10-resnet18w16-linf4-s0"
 N = 8

@@ -9,14 +9,15 @@ import pytest
 import torch
 import yaml
 
-from inequality_phenomenon import models, pieces, results, scoreboard
+from inequality_phenomenon import comparison, models, pieces, results, scoreboard
 from inequality_phenomenon.cli import main
+from inequality_phenomenon.comparison import compare, contrasted, table1_cells
 from inequality_phenomenon.figures import comparison_table, contrast_table
 from inequality_phenomenon.figures.scoreboard import claims_table, values_table
 from inequality_phenomenon.models import REGISTRY, CheckpointError, load_checkpoint, read_registry
 from inequality_phenomenon.paths import CHECKPOINTS, ROOT
 from inequality_phenomenon.profiles import ProfileError, load_profile
-from inequality_phenomenon.results import as_shipped, compare, contrasted, open_run, paper_scale_of, table1_cells
+from inequality_phenomenon.results import as_shipped, open_run, paper_scale_of
 from inequality_phenomenon.verification import meets_floor
 
 STANDARD, ROBUST = "cifar10-resnet18w64-standard-s0", "cifar10-resnet18w64-linf8-s0"
@@ -125,7 +126,7 @@ def test_paper_scale_stands_beside_the_reference_run(measured) -> None:
     html = comparison_table(found, found, name="t", caption="Caption.").html
     assert "<th scope='col'>Paper</th><th scope='col'>Paper scale</th><th scope='col'>Reference</th>" in html
     names = [name.replace("w64", "w16") for name in (ROBUST, STANDARD)]
-    asked = [results.Contrast("gap", tuple((name, "", "global_gini") for name in names), 1)]
+    asked = [comparison.Contrast("gap", tuple((name, "", "global_gini") for name in names), 1)]
     gaps = contrasted(asked, results.stacked({"inequality": reference.assign(condition="")}, ["inequality"]))
     beside = gaps[0].paper_scale
     assert gaps[0].difference is not None and beside is not None and beside.difference is not None

@@ -6,23 +6,19 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import ROBUST, STANDARD
 from scipy import stats
 
 from inequality_phenomenon import results, scoreboard
 from inequality_phenomenon.claims import load_claims
 from inequality_phenomenon.cli import BEGIN, END
+from inequality_phenomenon.comparison import a10_cells, published_tables, published_values, table1_cells
 from inequality_phenomenon.figures import headline_markdown, one_mask_markdown
 from inequality_phenomenon.figures.scoreboard import counts_markdown, main_claims_markdown, page, verdict_counts
 from inequality_phenomenon.paths import BOOK, NOTEBOOKS, ROOT
-from inequality_phenomenon.profiles import Profile
-from inequality_phenomenon.results import (
-    a10_cells,
-    load_whole_reference,
-    published_tables,
-    published_values,
-    table1_cells,
-)
+from inequality_phenomenon.profiles import Profile, load_profile
+from inequality_phenomenon.results import load_whole_reference
 from inequality_phenomenon.scoreboard import (
     CHAPTERS,
     CLAIMS_CSV,
@@ -367,6 +363,18 @@ def test_every_verdict_and_data_set_can_be_hidden() -> None:
     style = (BOOK / "static" / "book.css").read_text("utf-8")
     for value in [verdict.replace(" ", "-") for verdict in VERDICTS] + ["cifar10", "imagenet"]:
         assert f'.scoreboard:has(input[value="{value}"]:not(:checked)) tr.{value}' in style
+
+
+def test_the_manifest_says_by_what_a_table_was_measured(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(results, "reference_folder", lambda profile: tmp_path / "reference")
+    run.as_planned, run.profile = True, load_profile("smoke")
+    run.chapter, table = "08_class_inequality", pd.DataFrame({"checkpoint": [STANDARD], "value": [1.0]})
+    run.record("some", table)
+    results.save_reference("smoke")
+    facts = results.manifest(tmp_path / "reference")[run.chapter]["some"]
+    assert facts["device"] == "cpu" and facts["torch"] == torch.__version__ and facts["commit"] == results.commit()
+    saved = pd.read_parquet(tmp_path / "reference" / run.chapter / "some.parquet")
+    assert saved.equals(table) and not saved.attrs
 
 
 def test_a_run_with_other_settings_leaves_no_record(run) -> None:

@@ -7,7 +7,8 @@ from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon import figures
 from inequality_phenomenon.claims import chapter_claims
-from inequality_phenomenon.results import Contrast, Contrasted, against_standard, contrasted, load_whole_reference
+from inequality_phenomenon.comparison import Contrast, Contrasted, against_standard, contrasted
+from inequality_phenomenon.results import load_whole_reference
 
 WEAK = "cifar10-resnet18w16-linf1-s0"
 

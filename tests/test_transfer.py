@@ -7,6 +7,7 @@ import torch
 from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon.attacks import occlude, perturb_with_noise
+from inequality_phenomenon.comparison import contrasted
 from inequality_phenomenon.figures import contrast_table
 from inequality_phenomenon.figures.transfer import (
     pair_table,
@@ -14,7 +15,8 @@ from inequality_phenomenon.figures.transfer import (
     transfer_findings,
     transfer_matrix,
 )
-from inequality_phenomenon.results import Run, contrasted, measure
+from inequality_phenomenon.results import Run
+from inequality_phenomenon.subjects import measure
 from inequality_phenomenon.transferability import noise_transfer, occlusion_transfer
 
 PAIR = (STANDARD, ROBUST)

@@ -9,10 +9,11 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from .attribution import METHOD_TITLES, Baseline, baseline_of, resolve_options
+from .comparison import Contrast, published_values
 from .measurements import Attribution, chosen_maps
 from .models import fold_batch_norm
 from .randomness import uniform_images
-from .results import Contrast, Subject, published_values
+from .subjects import Subject
 
 _ORDER = 7  # second part of a random key; attribution uses 1, 2 and 6, the attacks 3 to 5
 SHARES = (2, 5, 10, 20, 40, 60, 80)  # per cent of the subpixels, beside 0 and 100
@@ -41,7 +42,7 @@ def chosen_variants(names: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def noise_conditions(attributions: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Conditions for ``measurements.noise``, called as in ``results.table3_cells``."""
+    """Conditions for ``measurements.noise``, called as in ``comparison.table3_cells``."""
     kinds = {"type I": "type_1", "type II": "type_2"}
     return {
         f"{name}, {title}": {"attribution": options, "kind": kind}
@@ -53,7 +54,7 @@ def noise_conditions(attributions: dict[str, dict[str, Any]]) -> dict[str, dict[
 def patch_conditions(
     attributions: dict[str, dict[str, Any]], patches: tuple[int, int], colors: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """Conditions for ``measurements.occlusion``, called as in ``results.table3_cells``."""
+    """Conditions for ``measurements.occlusion``, called as in ``comparison.table3_cells``."""
     count, radius = patches
     return {
         f"{name}, N={count} R={radius} {color}": {

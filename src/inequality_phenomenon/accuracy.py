@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .comparison import Contrast
 from .models import REGISTRY
 from .paths import CHECKPOINTS, PROFILES
 from .profiles import load_profile
-from .results import Contrast, Run, Subject, cached, code_hash, measure
+from .results import Run
 from .robustness import Threat, auto_attack
 from .robustness_flags import Finding, check, evaluate
+from .subjects import Subject, cached, code_hash, measure
 
 PGD, AUTO_ATTACK = "PGD-20", "AutoAttack"  # what the conditions of the records begin with
 PART = 50  # images that AutoAttack takes at once: what a kill loses, about four minutes of one CPU core

@@ -14,25 +14,24 @@ from torch import Tensor, nn
 
 from .attacks import CLOSE, Centres, Color, mask_areas, patch_centres, patch_fill, patch_mask
 from .attribution import baseline_of, resolve_options
-from .inequality import REDUCES, gini, global_gini
-from .measurements import Attribution, chosen_maps
-from .models import REGISTRY, fold_batch_norm
-from .randomness import normal_images, uniform_images
-from .results import (
+from .comparison import (
     Cell,
     Compared,
     Contrast,
     Contrasted,
-    Run,
-    Subject,
     a10_cells,
-    checkpoint_of,
     compare,
     contrasted,
-    named,
     published_values,
     table1_cells,
 )
+from .inequality import REDUCES, gini, global_gini
+from .measurements import Attribution, chosen_maps
+from .models import REGISTRY, fold_batch_norm
+from .names import checkpoint_of, named
+from .randomness import normal_images, uniform_images
+from .results import Run
+from .subjects import Subject
 
 _NULL = 8  # second part of a random key; attribution uses 1, 2 and 6, the attacks 3 to 5, ``ablation`` 7
 

@@ -18,10 +18,12 @@ import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
 
+from .comparison import Contrast, Term, Verdict, by_class, direction, paired
 from .inequality import gini
 from .models import REGISTRY
+from .names import named
 from .paths import CLAIMS
-from .results import Contrast, Term, Verdict, as_shipped, by_class, direction, named, paired
+from .results import as_shipped
 from .statistics import Difference, Estimate, class_difference, holm, rank_agreement
 
 Tables = dict[str, pd.DataFrame]  # a chapter's records, by name

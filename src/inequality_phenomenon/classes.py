@@ -12,7 +12,8 @@ from torch import Tensor
 from .claims import AgreementTest, ClassTest, Test
 from .evaluation import classes_of
 from .measurements import inequality
-from .results import Subject, dataset_of, named
+from .names import dataset_of, named
+from .subjects import Subject
 
 ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")
 OBJECTS = ("airplane", "automobile", "ship", "truck")

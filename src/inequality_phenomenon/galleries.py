@@ -15,7 +15,8 @@ from torch import Tensor
 
 from .attacks import occlude, patch_centres, patch_fill, patch_mask, perturb_with_noise
 from .inequality import global_gini
-from .results import Run, Subject
+from .results import Run
+from .subjects import Subject
 
 CLIP = 3.0  # standard deviations at which figures of attribution maps are usually clipped (paper, A.2)
 

@@ -112,7 +112,8 @@ def measure_cell(cell: GridCell, grid: Grid) -> "pd.DataFrame":
     Raises ``ValueError`` for an unknown checkpoint or method, ``CheckpointError`` for a missing or altered file.
     """
     from .measurements import inequality
-    from .results import Run, measure
+    from .results import Run
+    from .subjects import measure
 
     with own_device() as device:
         profile = Profile(name="grid", n_images=grid.n_images, chapters={})
@@ -129,7 +130,7 @@ def measure_cell(cell: GridCell, grid: Grid) -> "pd.DataFrame":
 def _facts(cell: GridCell, grid: Grid) -> dict[str, Any]:
     """All that decides a cell's record, but for the kind of device."""
     from .models import REGISTRY
-    from .results import code_hash
+    from .subjects import code_hash
 
     sha256 = REGISTRY[cell.checkpoint].sha256 if cell.checkpoint in REGISTRY else None
     return asdict(cell) | {

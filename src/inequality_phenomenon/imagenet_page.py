@@ -6,13 +6,14 @@
 import pandas as pd
 from torchvision.models import get_model_weights
 
+from .comparison import NETWORKS, published_values
 from .files import atomic_path
 from .imagenet import SIDE
 from .imagenet_doctor import MAP_BYTES, Work, in_words, maps_of, planned_models, work_of
 from .models import REGISTRY
+from .names import network_of
 from .paths import BOOK, ROOT
 from .profiles import Profile, load_profile
-from .results import NETWORKS, network_of, published_values
 
 PAGE = BOOK / "imagenet.md"
 BENCHMARK = ROOT / "results" / "benchmarks" / "imagenet.csv"

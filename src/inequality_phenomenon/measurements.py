@@ -1,4 +1,4 @@
-"""What the chapters measure: functions of a ``results.Subject`` that return one value an image and column."""
+"""What the chapters measure: functions of a ``subjects.Subject`` that return one value an image and column."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .attacks import BUDGETS, Kind, mask_areas, noise_outcomes, occlude, occlude_area
 from .inequality import REDUCES, Reduce, gini, global_gini, regional_values, top_share
-from .results import Subject
+from .subjects import Subject
 
 Donor = str | dict[str, str] | None  # a checkpoint; or one for each checkpoint
 Attribution = dict[str, Any] | None  # arguments of ``attribute``; None: Integrated Gradients as in the paper

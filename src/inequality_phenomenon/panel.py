@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 
 from .accuracy import PGD
+from .comparison import Contrast, against_standard
 from .measurements import inequality, noise, occlusion, occlusion_conditions
 from .models import REGISTRY
-from .results import Contrast, Run, against_standard, stacked
+from .results import Run, stacked
 
 SEEDS = (0, 1, 2)  # of the trainings that are repeated
 NOISE = {"random": {"positions": "random"}, "type I": {"kind": "type_1"}, "type II": {"kind": "type_2"}}

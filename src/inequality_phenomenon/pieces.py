@@ -8,8 +8,9 @@ import time
 
 from .execution import execute_chapter
 from .models import REGISTRY
+from .names import named
 from .profiles import Profile, ProfileError, load_profile
-from .results import PAPER_SCALE_PROFILE, manifest, named, reference_folder, save_reference
+from .results import PAPER_SCALE_PROFILE, manifest, reference_folder, save_reference
 from .scoreboard import write_reference_frames
 from .training import train_and_register
 from .verification import floor_of, meets_floor, own_threat

@@ -11,19 +11,13 @@ from typing import Any, get_args
 import pandas as pd
 
 from .claims import AgreementTest, ExampleTest, Judged, Outcome, Tables, in_percent, judge, load_claims
+from .comparison import Compared, Verdict, published_tables, published_values
 from .files import atomic_path
 from .models import REGISTRY
+from .names import named
 from .paths import PAPER_SCALE, REFERENCE
 from .profiles import load_profile
-from .results import (
-    Compared,
-    Verdict,
-    load_run,
-    load_whole_reference,
-    named,
-    published_tables,
-    published_values,
-)
+from .results import load_run, load_whole_reference
 from .statistics import Difference
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)

@@ -1,4 +1,4 @@
-"""Attack images made on one network and shown to the others (paper, appendix A.4): functions of a ``results.Subject``.
+"""Attack images made on one network and shown to the others (paper, appendix A.4): functions of a ``subjects.Subject``.
 
 The subject is the network on which the images are made. Every function returns a column for each network, named by its
 checkpoint: is it fooled by these images? Images that one of the networks misclassifies when clean are left out.
@@ -15,7 +15,7 @@ from torch import Tensor
 from .attacks import CLOSE, Color, Kind, patch_centres, patch_fill, patch_mask, perturb_with_noise
 from .measurements import occlusion
 from .models import fold_batch_norm
-from .results import Subject, measure
+from .subjects import Subject, measure
 
 
 def occlusion_transfer(

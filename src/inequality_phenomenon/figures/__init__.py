@@ -21,30 +21,26 @@ from torch import Tensor
 
 from ..attacks import CLOSE
 from ..claims import Outcome
-from ..galleries import clipped
-from ..measurements import Example
-from ..models import LADDER, REGISTRY
-from ..results import (
+from ..comparison import (
     NETWORKS,
     BySubset,
     Cell,
     Compared,
     Contrast,
     Contrasted,
-    Run,
     by_subset,
     compare,
     contrasted,
-    dataset_of,
     direction,
-    load_reference,
     meets,
-    named,
-    network_of,
-    open_run,
     published_values,
     table1_cells,
 )
+from ..galleries import clipped
+from ..measurements import Example
+from ..models import LADDER, REGISTRY
+from ..names import dataset_of, named, network_of
+from ..results import Run, load_reference, open_run
 from ..statistics import Difference, Estimate, bootstrap_mean, wilson
 
 plt.rcParams |= {

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from matplotlib import pyplot as plt
 from torch import Tensor
 
-from ..results import Compared, Contrasted
+from ..comparison import Compared, Contrasted
 from ..statistics import bootstrap_mean
 from . import Shown, _by_model, _claim, _decided, _source, listed, look, number, show, table, text_of, title_of
 

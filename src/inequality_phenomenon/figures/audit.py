@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from ..audit import OTHER_LINES, POSITIVE_PRODUCT_OF_NORMALS, PRODUCT_OF_NORMALS, Choice
-from ..results import Compared, Contrasted, named, training_of
+from ..comparison import Compared, Contrasted
+from ..names import named, training_of
 from ..statistics import Estimate, bootstrap_mean
 from . import (
     Shown,

@@ -5,7 +5,8 @@ import pandas as pd
 
 from ..claims import Outcome
 from ..classes import INDICES, ClassExample, kind_of
-from ..results import by_class, dataset_of, named
+from ..comparison import by_class
+from ..names import dataset_of, named
 from ..statistics import Difference, Estimate, bootstrap_mean, class_ranks
 from . import Shown, listed, look, show, table, text_of, title_of, verdict_badge
 

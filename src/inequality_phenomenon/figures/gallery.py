@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ..results import Contrasted
+from ..comparison import Contrasted
 from ..statistics import bootstrap_mean
 from . import Shown, listed, p_text, points, table, text_of, title_of, verdict_badge
 

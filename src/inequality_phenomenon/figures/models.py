@@ -8,9 +8,11 @@ from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
 from ..accuracy import AUTO_ATTACK, PGD, findings, planned_models, training_log
+from ..comparison import Contrasted
 from ..models import LADDER, REGISTRY, Accuracy, RegistryEntry
+from ..names import named
 from ..paths import CHECKPOINTS
-from ..results import Contrasted, Run, named
+from ..results import Run
 from ..robustness import ENSEMBLE
 from ..robustness_flags import FLAGS
 from ..statistics import Estimate, wilson

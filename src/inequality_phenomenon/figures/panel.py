@@ -9,7 +9,9 @@ import pandas as pd
 
 from ..accuracy import pgd_evaluation
 from ..claims import Judged
+from ..comparison import Contrast, Contrasted, contrasted, explained
 from ..models import REGISTRY
+from ..names import named
 from ..panel import (
     TRAININGS,
     panel_columns,
@@ -18,7 +20,7 @@ from ..panel import (
     price_contrasts,
     training_contrasts,
 )
-from ..results import Contrast, Contrasted, Run, contrasted, explained, named, paper_scale_of
+from ..results import Run, paper_scale_of
 from ..scoreboard import outcome_row
 from ..statistics import Estimate, bootstrap_mean, wilson
 from . import Shown, best, contrast_table, listed, look, p_text, points, show, table, text_of, title_of, verdict_badge

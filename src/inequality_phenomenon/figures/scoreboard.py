@@ -8,8 +8,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from ..claims import Claim, Outcome, load_claims
+from ..comparison import published_values
 from ..paths import NOTEBOOKS, PAPER_SCALE, REFERENCE
-from ..results import commit, load_run, manifest, published_values
+from ..results import commit, load_run, manifest
 from ..scoreboard import (
     CHAPTERS,
     MISSING,
@@ -371,7 +372,7 @@ def provenance(profile: str) -> str:
     """HTML: which records stand behind each column."""
     rows = [("commit", commit()), ("profile of this run", profile)]
     rows += [
-        (f"{run}: {chapter}, {name}", f"{facts['rows']} rows, profile {facts['profile']}, commit {facts['commit']}")
+        (f"{run}: {chapter}, {name}", f"{facts['rows']} rows, " + ", ".join(_measured_by(facts)))
         for run, folder in (("paper scale", PAPER_SCALE), ("reference", REFERENCE))
         for chapter, tables in manifest(folder).items()
         for name, facts in tables.items()
@@ -386,6 +387,11 @@ def provenance(profile: str) -> str:
         "<details class='provenance'><summary>Provenance of every number on this page</summary>"
         f"<table>{body}</table></details>"
     )
+
+
+def _measured_by(facts: dict[str, Any]) -> list[str]:
+    """Of a table in a manifest: older ones do not name the device."""
+    return [f"{name} {facts[name]}" for name in ("profile", "commit", "device", "torch") if name in facts]
 
 
 def page(reference: Frames, this_run: Frames, profile: str, paper_scale: Frames | None = None) -> str:

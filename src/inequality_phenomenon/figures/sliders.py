@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ..galleries import View, clipped
 from ..inequality import global_gini, top_share
-from ..results import Subject
 from ..statistics import bootstrap_mean, wilson
+from ..subjects import Subject
 from . import Shown, number, table, title_of
 
 LOSSLESS = 64  # pixels a side; larger pictures are compressed, or a page would not load

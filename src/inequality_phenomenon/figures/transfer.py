@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ..results import Contrast, Contrasted, named
+from ..comparison import Contrast, Contrasted
+from ..names import named
 from ..statistics import Estimate, bootstrap_mean, wilson
 from . import Shown, listed, number, p_text, points, show, table, text_of, title_of, verdict_badge
 
