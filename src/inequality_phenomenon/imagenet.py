@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64, UInt8
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from statsmodels.stats.proportion import proportion_confint
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -29,7 +30,6 @@ from .files import atomic_path
 from .models import REGISTRY, fold_batch_norm, load_checkpoint
 from .paths import IMAGENET_CANDIDATES, IMAGENET_CLASSES, converted_folder
 from .randomness import usable_cpus
-from .statistics import wilson
 
 Exif = Literal["ignore", "apply"]
 
@@ -365,8 +365,8 @@ def _check_plausible(selection: Selection) -> None:
         return
     for name, correct in selection.correct.items():
         published = REGISTRY[name].top1
-        found = wilson(correct, selection.read)
-        if published and 100 * found.high < published / 2:
+        _, high = proportion_confint(correct, selection.read, method="wilson")
+        if published and 100 * high < published / 2:
             raise DataError(
                 f"{name} classifies {correct} of {selection.read} images correctly; published are {published} %. The labels do "
                 "not belong to these images, or the weights not to this network"
