@@ -252,7 +252,7 @@ def _what(entry: RegistryEntry) -> dict[str, str]:
         "Input and output": "pixels (N, 3, 32, 32) in [0, 1]; 10 logits, the classes of CIFAR-10",
         "Trained against": threat,
         "Training": _pairs(shown),
-        "Trained in": f"{entry.training_seconds / 60:.0f} minutes on {html.escape(entry.machine)}",
+        "Trained in": f"{entry.training_seconds / 60:.0f} minutes on the clock, {html.escape(entry.machine)}",
         "File": f"{_shipping(entry)}, half precision, SHA-256 <code>{entry.sha256}</code>",
     }
 

@@ -404,6 +404,7 @@ def page(reference: Frames, this_run: Frames, profile: str, paper_scale: Frames 
     values = values_table(reference[1], this_run[1], published).html
     return "\n\n".join(
         [
+            "---\nhtml_theme.sidebar_secondary.remove: true\n---",  # the tables need the width
             "# Scoreboard",
             "What became of every claim and of every number that the paper publishes. This page is generated from the "
             f"records of the reference run, of the run on full-size networks ([paper scale](../scale.md)) where there is one, and of "
