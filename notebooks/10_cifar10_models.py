@@ -80,7 +80,7 @@ chapter.subjects_note(run)
 # - **AutoAttack**: the standard version (APGD-CE, targeted APGD-DLR, targeted FAB, Square with 5000 queries), at the same budgets.
 #   We report the difference from PGD-20 on the same images (McNemar's test, adjusted by Holm over the table). That AutoAttack finds more is
 #   expected; the question is how much more.
-# - **Floors**: the least accuracy with which a network may ship, set before the networks were trained. They are in the cards below.
+# - **Floors**: the least accuracy with which a network may ship, for most kinds of training, set before the networks were trained. They are in the cards below.
 # - **Flags**: nine signs that a robust accuracy is an artefact, with limits that are fixed in the code. [The page on
 #   flags](../robustness_flags.md) gives each. A raised flag is shown beside the number; it does not remove it.
 # - **No choice by test images.** Nothing here chose an epoch, a setting or a network. The only images that may stop a training are 500
@@ -168,7 +168,7 @@ chapter.model_findings(stronger_reference, stronger_this_run, [committed, record
 #   of the usual size reach more on both axes. [Two networks of the usual size](../scale.md) were trained once each, briefly.
 # - **An upper bound stays an upper bound.** AutoAttack has no proof. It is what the field compares by.
 # - **Few images.** With the laptop profile an interval is some twenty points wide. The reference values of PGD-20 use all test images; those of AutoAttack
-#   do not.
+#   do not, nor does the PGD-20 beside them.
 # - **The flags see what they look for.** A network without a flag can still be overestimated. The nine were chosen because each has fooled a
 #   published evaluation or is easy to cause by accident.
 # - **One training run a model.** Each row is one network, of seed 0 unless its title names another. The difference between two of them is not the difference

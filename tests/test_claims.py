@@ -186,7 +186,7 @@ def test_rates_are_compared_by_mcnemar_and_within_5_points() -> None:
 @pytest.mark.parametrize(
     ("test", "reason"),
     [
-        (paired(record="other"), "there is no record “other” yet"),
+        (paired(record="other"), "this run has no record “other”"),
         (
             paired(terms=((ROBUST, "black", "fooled"), (STANDARD, "black", "fooled"))),
             "no fooled of ℓ∞ 8/255 under “black”",

@@ -1,6 +1,6 @@
 """The paper's claims as data (``results/claims.yaml``), and what our records say about each.
 
-A claim has one or more tests. Each test gets a verdict by the rules of ``results.compare``: *same direction* or
+A claim has one or more tests. Each test gets a verdict by the rules of ``comparison.compare``: *same direction* or
 *contradicted* by the sign of a difference at p < 0.05, adjusted by Holm over all tests of a chapter's claims, or of
 those of one ``family`` where the chapter announces several tables;
 *reproduced* where the sign is the paper's and the interval also meets the paper's value +- 0.03 (Gini) or +- 5 points
@@ -44,7 +44,7 @@ class _RecordTest(_Strict):
 
 
 class PairedTest(_RecordTest):
-    """A difference of means on the same images, as ``results.Contrast``; with ``trainings`` over networks."""
+    """A difference of means on the same images, as ``comparison.Contrast``; with ``trainings`` over networks."""
 
     kind: Literal["paired"] = "paired"
     terms: tuple[Term, ...]
@@ -250,7 +250,7 @@ def _find(test: Test, tables: Tables, resamples: int) -> Finding | str:
     if untrained := [name for name in test.checkpoints if name not in REGISTRY]:
         return f"not trained yet: {', '.join(map(named, untrained))}"
     if test.record not in tables:
-        return f"there is no record “{test.record}” yet"
+        return f"this run has no record “{test.record}”"
     return test.find(as_shipped(tables[test.record]), resamples)
 
 

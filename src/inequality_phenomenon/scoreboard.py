@@ -102,7 +102,7 @@ def _why(published: dict[Any, Any], item: Compared | None) -> str:
         return "ImageNet: neither its images nor networks for it ship with this book"
     if item is not None and item.cell.checkpoint not in REGISTRY:
         return f"not trained yet: {named(item.cell.checkpoint)}"
-    return "no record yet"
+    return "not measured by this run"
 
 
 # --- both runs -------------------------------------------------------------------------------------------------

@@ -980,7 +980,7 @@ def _both(item: Estimate | None) -> str:
 def regression_table(
     reference: dict[str, dict[str, Estimate]], this_run: dict[str, dict[str, Estimate]], *, name: str, caption: str
 ) -> Shown:
-    """Log odds ratios of the nested regressions of ``results.explained``; the intercepts are left out."""
+    """Log odds ratios of the nested regressions of ``comparison.explained``; the intercepts are left out."""
     rows = [
         {
             "Regression on": specification,
@@ -1042,7 +1042,7 @@ def mechanism_findings(
     ``gap``: images fooled by the ``attack``; ``where``: chosen minus random places, the l_inf model minus the standard
     one. ``others``, all the l_inf model minus the standard one: "random" (fooled at random places), "size" (pixels of the largest
     mask) and "margin" (clean relative margin); and, if the large budget is asked about, "single", "larger", "equal": fooled by
-    its largest mask, that mask's pixels, fooled by a mask of equal area. ``fits``: of ``results.explained``.
+    its largest mask, that mask's pixels, fooled by a mask of equal area. ``fits``: of ``comparison.explained``.
     """
     item, source = gap
     if item.difference is None:
@@ -1151,7 +1151,7 @@ def _only_margins(sign: int, margin: Contrasted, alone: Estimate, adjusted: Esti
 def headline_markdown() -> str:
     """The summary table of README and welcome page: registry accuracies and the reference run's Table 1."""
     rows = [
-        "| Model | Clean accuracy | PGD-20 at its own ε | Global Gini index: paper | ours, reference run | Verdict |",
+        "| Model | Clean accuracy, n = 10,000 | PGD-20 at its own ε, n = 10,000 | Global Gini index: paper | ours, reference run | Verdict |",
         "|---|---|---|---|---|---|",
     ]
     cells = [cell for cell in table1_cells("global_gini") if cell.checkpoint in REGISTRY]
@@ -1183,8 +1183,8 @@ def one_mask_markdown() -> str:
         large = item.paper_scale.difference if item.paper_scale else None
         if item.difference:
             found.append(
-                f"{item.contrast.label}: {points(item.difference)}"
-                + (f", at paper scale {points(large)}" if large else "")
+                f"{item.contrast.label}: {points(item.difference)}, n = {item.difference.n}"
+                + (f", at paper scale {points(large)}, n = {large.n}" if large else "")
             )
     return (
         "The paper's search takes the best of several masks, here of ten. Under the largest mask alone (five black patches of "

@@ -47,7 +47,7 @@ def subjects_note(run: Run) -> Shown:
     sentences = [
         f"Measured in this run: {', '.join(named(name) for name in run.models)}.",
         f"Images: the first {run.n_images} of the 10,000 test images, whether or not a model classifies them correctly.",
-        f"Registered: {len(REGISTRY)} models. Their reference values are of all test images.",
+        f"Registered: {len(registered())} models. Their reference values are of all test images.",
     ]
     if missing := planned_models():
         sentences.append(f"Planned, but not trained yet: {len(missing)} models, listed at the end of this chapter.")
@@ -87,7 +87,7 @@ def accuracy_table(records: pd.DataFrame, *, name: str) -> Shown:
                 inside.append(measured.low <= known.rate <= measured.high)
         rows.append(row)
     caption = (
-        "Accuracy of the shipped models. Reference: all test images, measured when the model was registered. "
+        "Accuracy of the registered models. Reference: all test images, measured when the model was registered. "
         f"In {sum(inside)} of {len(inside)} cells the reference value lies in this run's 95 % interval."
     )
     return table(pd.DataFrame(rows), name=name, caption=caption)

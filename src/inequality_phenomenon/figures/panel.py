@@ -180,7 +180,7 @@ def slopes_table(
 ) -> Shown:
     """The last covariate's log odds ratio, the others held fixed, for every rate of the panel and each group of models.
 
-    ``groups``: of two models or one, as for ``results.explained``. Each column is of the reference run where it has the
+    ``groups``: of two models or one, as for ``comparison.explained``. Each column is of the reference run where it has the
     models, else of this run, as its heading says.
     """
     rates = {label: place for label, place in panel_columns(run).items() if "Gini" not in label}
@@ -238,7 +238,7 @@ def price_table(run: Run, against: str, *, name: str) -> Shown:
 def accuracy_findings(rates: list[tuple[Contrasted, str]], fits: dict[str, dict[str, dict[str, Estimate]]]) -> Shown:
     """What is left of the differences at equal accuracy, and what the Gini index adds at equal margin.
 
-    ``rates``: the l_inf model minus the early-stopped one; ``fits``: of ``results.explained``, by the other model's title.
+    ``rates``: the l_inf model minus the early-stopped one; ``fits``: of ``comparison.explained``, by the other model's title.
     """
     known = [(item, source) for item, source in rates if item.difference]
     if not known:

@@ -291,14 +291,21 @@ MAIN_CLAIMS = {  # and the claims that say the same of one training each, which 
 
 def main_claims_markdown(frames: Frames, paper_scale: Frames | None = None) -> str:
     """The paper's main claims and what the reference run says of each, for README and welcome page."""
-    columns = ["What the paper claims", "Implied sign", "Measured difference, 95 % interval", "Verdict"]
+    columns = [
+        "What the paper claims",
+        "Implied sign",
+        "Measured difference, 95 % interval, n images (of three trainings: n networks)",
+        "Verdict",
+    ]
     columns += [] if paper_scale is None else ["On full-size networks, one training each"]
     rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     claims = {claim.id: claim for claim in load_claims()}
     for name, single in MAIN_CLAIMS.items():
         tests = frames[0][frames[0].claim == name]
         sign = "+" if getattr(claims[name].tests[0], "expected", 1) > 0 else "−"
-        cells = [claims[name].title, sign, _plain_outcomes(tests), tests.claim_verdict.iloc[0]]
+        trainings = any(getattr(test, "trainings", False) for test in claims[name].tests)
+        title = claims[name].title + ("" if trainings else ", one training each")
+        cells = [title, sign, _plain_outcomes(tests), tests.claim_verdict.iloc[0]]
         if paper_scale is not None:
             large = paper_scale[0][paper_scale[0].claim.isin(single)]
             found = dict.fromkeys(verdict for verdict in large.claim_verdict if verdict != MISSING)
@@ -315,7 +322,9 @@ def _plain_outcomes(tests: pd.DataFrame) -> str:
 def _plain_outcome(row: pd.Series) -> str:
     """One test's value and interval without markup."""
     digits, unit = (1, " points") if row.unit == "points" else (3, "")
-    return f"{row.test}: {row['value']:+.{digits}f}{unit} [{row.low:+.{digits}f}, {row.high:+.{digits}f}]"
+    return (
+        f"{row.test}: {row['value']:+.{digits}f}{unit} [{row.low:+.{digits}f}, {row.high:+.{digits}f}], n = {row.n:.0f}"
+    )
 
 
 def counts_figure(reference: Frames, this_run: Frames, *, name: str) -> Shown:
