@@ -151,7 +151,7 @@ def training_curves(checkpoints: list[str], *, name: str) -> Shown:
         axes.set_ylim(0, 100)
     panels[0].set_ylabel("held-out accuracy, %")
     panels[0].legend(frameon=False, fontsize=8, ncols=2, loc="lower right")
-    caption = "Accuracy on 500 training images that are held out. The last point is the model that ships."
+    caption = "Accuracy on 500 training images that are held out. The last point is the registered model."
     if left:
         deepest = min(left, key=lambda label: left[label])
         caption += (
