@@ -186,6 +186,9 @@ def values_table(reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: p
                 "What": f"{_dataset(row)}, {NETWORKS[row.architecture]}, {_training(row)}:<br>{_setting(row)}"
                 f"<br>{chapter_link(CHAPTERS[row.table])}",
                 "Paper": _published(row),
+                "Verdict": both_verdicts(
+                    *(verdict_badge(run.verdict) for run in runs), *(not pd.isna(run.value) for run in runs)
+                ),
                 **(
                     {}
                     if large is None
@@ -193,9 +196,6 @@ def values_table(reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: p
                 ),
                 "Reference": value_text(runs[0], row.unit),
                 "This run": value_text(runs[1], row.unit),
-                "Verdict": both_verdicts(
-                    *(verdict_badge(run.verdict) for run in runs), *(not pd.isna(run.value) for run in runs)
-                ),
             }
         )
         classes.append(f"{row.verdict.replace(' ', '-')} {row.dataset}")
