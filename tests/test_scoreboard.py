@@ -248,7 +248,7 @@ def quantities(name: str, table: pd.DataFrame) -> pd.DataFrame:
         if column in set(table.checkpoint):
             rows = table[table.checkpoint == column]
             quantity = "fooled" if name == "occlusion_transfer" else "failure_102"
-        if quantity.startswith(("global_gini", "regional_gini", "failure_", "fooled")):
+        if quantity.startswith(("global_gini", "regional_gini", "failure_", "fooled")) and quantity != "fooled_by":
             frames.append(
                 rows[keys].assign(quantity=quantity, value=rows[column].astype(float), format=rows[column].dtype)
             )
