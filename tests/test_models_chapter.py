@@ -113,7 +113,7 @@ def test_auto_attack_is_compared_with_pgd_on_the_same_images(registry, tables) -
     assert row_of(shown, "standard, attacked").count("not measured here") == 3
     words = text(chapter.model_findings(none, this_run, [{}, tables]))
     assert "(this run): 40.0 % [24.6, 57.7] under AutoAttack, 56.7 % under PGD-20 on the same 30 images" in words
-    assert "standard, ℓ∞ 8/255 : AutoAttack is not measured here" in words
+    assert "standard, attacked at ℓ∞ 8/255 : AutoAttack is not measured here" in words
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def auto_attack_table(
     rows = []
     for committed, live in zip(reference, this_run, strict=True):
         checkpoint, condition, _ = live.contrast.terms[0]
-        shown = live if live.difference else committed
+        shown = committed if committed.difference else live
         rows.append(
             {
                 "": f"{named(checkpoint)}, attacked at {_symbol(live.contrast.label)}",
@@ -332,7 +332,7 @@ def model_findings(
     sentences = [_floors_sentence(), _ladder_sentence()]
     for item, source in best(this_run, reference):
         checkpoint = item.contrast.terms[0][0]
-        what = f"<strong>{named(checkpoint)}, {_symbol(item.contrast.label)}</strong>"
+        what = f"<strong>{named(checkpoint)}, attacked at {_symbol(item.contrast.label)}</strong>"
         if item.difference is None:
             sentences.append(f"{what}: AutoAttack is not measured here.")
             continue
