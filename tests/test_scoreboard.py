@@ -15,6 +15,7 @@ from inequality_phenomenon.claims import load_claims
 from inequality_phenomenon.cli import BEGIN, END
 from inequality_phenomenon.comparison import a10_cells, published_tables, published_values, table1_cells
 from inequality_phenomenon.figures import headline_markdown, one_mask_markdown
+from inequality_phenomenon.figures.panel import distillation_markdown
 from inequality_phenomenon.figures.scoreboard import counts_markdown, main_claims_markdown, page, verdict_counts
 from inequality_phenomenon.paths import BOOK, NOTEBOOKS, ROOT
 from inequality_phenomenon.profiles import Profile, load_profile
@@ -288,7 +289,7 @@ def test_readme_and_welcome_page_show_the_committed_summary(file) -> None:
     block = file.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
     assert counts_markdown(reference_frames()) in block
     assert main_claims_markdown(reference_frames(), paper_scale_frames()) in block
-    assert one_mask_markdown() in block
+    assert one_mask_markdown() in block and distillation_markdown() in block
     rows = [line for line in block.splitlines() if line.startswith("| ResNet-18")]
     assert rows and set(rows) <= set(headline_markdown().splitlines())  # a network may have been trained since
     records = load_whole_reference()["01_inequality_test"]["inequality"]

@@ -211,13 +211,15 @@ def _scoreboard(options: argparse.Namespace) -> int:
 def write_headline() -> None:
     """Put the reference run's numbers and figure into README and welcome page, between their markers."""
     from .figures import headline_figure, headline_markdown, one_mask_markdown
+    from .figures.panel import distillation_markdown
     from .figures.scoreboard import counts_markdown, main_claims_markdown
     from .scoreboard import paper_scale_frames, reference_frames
 
     figure, frames = headline_figure(), reference_frames()
     assert figure.png
     claims = main_claims_markdown(frames, paper_scale_frames())
-    tables = "\n\n".join([headline_markdown(), claims, one_mask_markdown(), counts_markdown(frames)])
+    sentences = [one_mask_markdown(), distillation_markdown()]
+    tables = "\n\n".join([headline_markdown(), claims, *filter(None, sentences), counts_markdown(frames)])
     with atomic_path(HEADLINE_FIGURE) as temporary:
         temporary.write_bytes(figure.png)
     for page, picture in ((ROOT / "README.md", "book/static/headline.png"), (BOOK / "index.md", "static/headline.png")):
