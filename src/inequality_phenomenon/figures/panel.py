@@ -135,13 +135,11 @@ def distillation_markdown() -> str:
     """What changes when training itself lowers the inequality, for README and welcome page; empty without records."""
     run = open_run("11_gradient_distillation", "full")
     records, (_, robust) = panel_records(run.reference), run.pair
-    ginis, rates = (
-        [item for item in contrasted(group, records) if item.difference and "igd" in item.contrast.terms[0][0]]
-        for group in panel_contrasts(run, robust)
-    )
-    if not ginis:
+    found = [contrasted(group, records) for group in panel_contrasts(run, robust)]
+    ginis, rates = ([item for item in group if "igd" in item.contrast.terms[0][0]] for group in found)
+    gini = next((item.difference for item in ginis if item.contrast.terms[0][2] == "global_gini"), None)
+    if gini is None:
         return ""
-    gini = next(item.difference for item in ginis if item.contrast.terms[0][2] == "global_gini")
     decided = [item for item in rates if item.adjusted_p is not None and item.adjusted_p < 0.05]
     lower = sum(item.difference.difference < 0 for item in decided if item.difference)
     return (
