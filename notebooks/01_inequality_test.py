@@ -256,8 +256,8 @@ panel.claim_findings([found for found in judged if found[0].claim.id == "gini-de
 #   statement above is about *these models*, not about the training method. [The chapter of our own controls](13_is_it_inequality) repeats trainings with other seeds.
 # - **Small networks.** The shipped ResNet-18 has a quarter of the usual width, so that it runs on a laptop. One training each at the usual width stands in
 #   the column *Paper scale* where it was measured; it is [trained more briefly than the paper's](../scale.md).
-# - **The DenseNets** are DenseNet-BC-40-12 with 0.18 million parameters; the paper does not name its variant. They differ in more than the attack: the standard one was trained for 16 epochs
-#   on a CPU, the one at 8/255 for 12 on a GPU. The images were chosen by the ResNets; those that a DenseNet gets wrong are left out for it.
+# - **The DenseNets** are DenseNet-BC-40-12 with 0.18 million parameters; the paper does not name its variant. They differ in more than the attack, also in epochs and device:
+#   [their model cards](10_cifar10_models) have both. The images were chosen by the ResNets; those that a DenseNet gets wrong are left out for it.
 # - **The baseline is random.** One normal draw an image is what the paper states. Other baselines change the level of the index.
 # - **What chance alone gives.** Integrated Gradients multiplies a difference $x_i - x'_i$ by a mean gradient. If both were independent
 #   normal numbers, the Gini index of the absolute products would be $\pi/2 - 1 = 0.571$, and of their positive part $\pi/4 = 0.785$. The paper's values for the

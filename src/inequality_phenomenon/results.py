@@ -1,4 +1,4 @@
-"""Measurements as files: records with their provenance, the reference run, and the comparison with the paper.
+"""Measurements as files: a chapter's run, its records with their provenance, and the reference run.
 
 A measurement is a table with one row per image.
 """
@@ -322,8 +322,9 @@ def save_reference(profile: str, chapter: str = "*", *, cut_off: bool = False) -
         temporary.write_text(yaml.safe_dump(known, sort_keys=True), "utf-8")
 
 
+@cache
 def commit() -> str:
-    """The commit that is checked out, marked if files differ from it."""
+    """The commit that was checked out when this process first asked, marked if files differ from it."""
     found = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=False
     )
