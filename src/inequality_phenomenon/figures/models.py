@@ -132,7 +132,7 @@ def training_curves(checkpoints: list[str], *, name: str) -> Shown:
     """Held-out accuracy by epoch, clean and under PGD-10 at the model's own budget, from the shipped training logs."""
     if not checkpoints:
         return listed(["No such model is registered yet."])
-    figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.8), sharey=True)
+    figure, panels = plt.subplots(1, 2, figsize=(9.5, 4.4), sharey=True)
     columns = {"clean": "clean", "pgd10": "PGD-10 at its own ε"}
     words, left = [], {}
     for checkpoint in checkpoints:
@@ -150,7 +150,9 @@ def training_curves(checkpoints: list[str], *, name: str) -> Shown:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(0, 100)
     panels[0].set_ylabel("held-out accuracy, %")
-    panels[0].legend(frameon=False, fontsize=8, ncols=2, loc="lower right")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=4, loc="outside lower center"
+    )
     caption = "Accuracy on 500 training images that are held out. The last point is the registered model."
     if left:
         deepest = min(left, key=lambda label: left[label])
