@@ -25,20 +25,20 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup:
-	@$(PYTHON) -I src/inequality_phenomenon/installation.py
+	@$(PYTHON) -I src/inequality_phenomenon/book/installation.py
 
 book: setup ## Execute the chapters that changed and build the book (PROFILE=laptop, smoke, full, ...)
-	@$(BIN)/python -m inequality_phenomenon.workflow book --profile $(PROFILE)
+	@$(BIN)/python -m inequality_phenomenon.book.workflow book --profile $(PROFILE)
 
 lab: setup ## Open the notebooks in JupyterLab, where the scripts are notebooks; 00_playground is for trying things
 	@$(BIN)/jupytext-config --settings-file .venv/etc/jupyter/labconfig/default_setting_overrides.json set-default-viewer python
 	@$(BIN)/jupyter lab notebooks
 
 pdf: book ## Build the book and print it into one PDF (needs a Chromium, and says what to do without)
-	@$(BIN)/python -m inequality_phenomenon.printing
+	@$(BIN)/python -m inequality_phenomenon.book.printing
 
 site: book ## Build the book and put all that is published into _build/site
-	@$(BIN)/python -m inequality_phenomenon.publishing
+	@$(BIN)/python -m inequality_phenomenon.book.publishing
 
 test: setup ## Linters, types, spelling and all tests
 	@$(BIN)/ruff check .
@@ -58,17 +58,17 @@ gpu: setup ## Paper scale, in pieces that resume: MINUTES=8 starts no more after
 	@$(BIN)/inequality pieces gpu $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PIECE),--only $(PIECE))
 
 grid: setup ## Train and measure every cell of grid.yaml, here or on CLUSTER=slurm, and gather one table
-	@$(BIN)/python -m inequality_phenomenon.workflow grid --cluster "$(CLUSTER)"
+	@$(BIN)/python -m inequality_phenomenon.book.workflow grid --cluster "$(CLUSTER)"
 
 assignments: setup ## Fetch the data and make the student notebooks, in COURSE=classroom
-	@$(BIN)/python -m inequality_phenomenon.classroom --course "$(COURSE)" release
+	@$(BIN)/python -m inequality_phenomenon.classroom.course --course "$(COURSE)" release
 
 grade: setup ## Grade SUBMISSIONS=folder into grades.csv of COURSE=classroom; without SUBMISSIONS, a made-up class
 ifdef SUBMISSIONS
-	@$(BIN)/python -m inequality_phenomenon.classroom --course "$(COURSE)" grade "$(SUBMISSIONS)"
+	@$(BIN)/python -m inequality_phenomenon.classroom.course --course "$(COURSE)" grade "$(SUBMISSIONS)"
 else
 	@$(BIN)/python tests/sample_class.py $(SAMPLE)
-	@$(BIN)/python -m inequality_phenomenon.classroom --course $(SAMPLE) grade $(SAMPLE)/handed_in
+	@$(BIN)/python -m inequality_phenomenon.classroom.course --course $(SAMPLE) grade $(SAMPLE)/handed_in
 endif
 
 bench: setup ## Speed against the alternatives, as ratios measured now
@@ -78,7 +78,7 @@ serve: ## Serve the built book on this machine (PORT=8000)
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 reference: setup ## Execute every chapter with the full profile (hours) and make its records the reference
-	@$(BIN)/python -m inequality_phenomenon.workflow chapters --profile full
+	@$(BIN)/python -m inequality_phenomenon.book.workflow chapters --profile full
 	@$(BIN)/inequality reference
 
 data: setup ## Fetch and verify CIFAR-10

@@ -3,7 +3,7 @@
 from hashlib import sha256
 from pathlib import Path
 
-from inequality_phenomenon.grid import load_grid
+from inequality_phenomenon.measure.grid import load_grid
 
 CHAPTERS = sorted(path.stem for path in Path("notebooks").glob("[0-9]*.py") if not path.stem.startswith("00_"))
 PROFILE = config.get("profile", "laptop")
@@ -66,7 +66,7 @@ rule execute:
         content=lambda wildcards: (content(f"notebooks/{wildcards.nb}.py"), COMPUTES_CONTENT),
     threads: lambda wildcards: workflow.cores  # a chapter uses all cores by itself
     shell:
-        "python -m inequality_phenomenon.execution {wildcards.nb} {output} -p profile {params.profile}"
+        "python -m inequality_phenomenon.book.execution {wildcards.nb} {output} -p profile {params.profile}"
 
 
 # Reads the records that the chapters wrote, so it comes after all of them.

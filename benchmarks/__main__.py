@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-from inequality_phenomenon import imagenet_page
+from inequality_phenomenon.imagenet import page as imagenet_page
 
 from . import page
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from inequality_phenomenon import training
 from inequality_phenomenon.attacks import occlude
 from inequality_phenomenon.attribution import attribute
 from inequality_phenomenon.datasets import load_cifar10
-from inequality_phenomenon.models import Classifier, build, fold_batch_norm
-from inequality_phenomenon.training import TrainingImages, TrainingSettings
+from inequality_phenomenon.networks import Classifier, build, fold_batch_norm
+from inequality_phenomenon.training import loop as training
+from inequality_phenomenon.training.loop import TrainingImages, TrainingSettings
 
 from .measure import Row, table, write_csv
 from .occlusion import loop

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import yaml
 
-from inequality_phenomenon.grid import Grid
-from inequality_phenomenon.paths import PROFILES, ROOT
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.measure.grid import Grid
 
 from .measure import Row, table, write_csv
 
@@ -42,8 +42,8 @@ def simulated(cells: int) -> Row:
     grid = Grid(networks=("none",), epsilons=(8,), seeds=tuple(range(cells // len(METHODS))), attributions=METHODS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shutil.copy(ROOT / "Snakefile", folder)
-        shutil.copytree(PROFILES, folder / "profiles")
+        shutil.copy(paths.ROOT / "Snakefile", folder)
+        shutil.copytree(paths.PROFILES, folder / "profiles")
         for file in ("checkpoints/registry.yaml", ".cache/cifar10.fetched"):
             (folder / file).parent.mkdir()
             (folder / file).touch()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from inequality_phenomenon.attribution import attribute
-from inequality_phenomenon.models import build, fold_batch_norm
+from inequality_phenomenon.networks import build, fold_batch_norm
 
 from .measure import Row, interleaved, table, write_csv
 

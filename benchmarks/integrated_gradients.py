@@ -13,11 +13,11 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
+from inequality_phenomenon._support.randomness import normal_images
 from inequality_phenomenon.attribution import attribute
 from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.inequality import global_gini
-from inequality_phenomenon.models import REGISTRY, Classifier, build, load_checkpoint
-from inequality_phenomenon.randomness import normal_images
+from inequality_phenomenon.networks import REGISTRY, Classifier, build, load_checkpoint
 
 from .measure import Row, interleaved, table, write_csv
 

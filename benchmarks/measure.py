@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from inequality_phenomenon.files import atomic_path
-from inequality_phenomenon.paths import ROOT
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import atomic_path
 
-FOLDER = ROOT / "results" / "benchmarks"
+FOLDER = paths.ROOT / "results" / "benchmarks"
 Row = dict[str, str | float | int]
 
 

@@ -16,7 +16,7 @@ from inequality_phenomenon.attacks import occlude
 from inequality_phenomenon.attribution import attribute
 from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.inequality import region_sums
-from inequality_phenomenon.models import Classifier, fold_batch_norm, load_checkpoint
+from inequality_phenomenon.networks import Classifier, fold_batch_norm, load_checkpoint
 from inequality_phenomenon.robustness import correct
 
 from .measure import table, write_csv

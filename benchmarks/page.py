@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from inequality_phenomenon.files import atomic_path
-from inequality_phenomenon.paths import BOOK
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import atomic_path
 
 from .measure import FOLDER
 
-PAGE = BOOK / "performance.md"
+PAGE = paths.BOOK / "performance.md"
 BEGIN, END = "<!-- {0}: written by `make bench` -->", "<!-- end of {0} -->"
 
 

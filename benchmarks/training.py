@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from inequality_phenomenon import training
 from inequality_phenomenon.datasets import load_cifar10_bytes
-from inequality_phenomenon.models import build
-from inequality_phenomenon.training import TrainingImages, TrainingSettings
+from inequality_phenomenon.networks import build
+from inequality_phenomenon.training import loop as training
+from inequality_phenomenon.training.loop import TrainingImages, TrainingSettings
 
 from .measure import Row, interleaved, table, write_csv
 

@@ -22,10 +22,10 @@ from IPython.display import display
 
 from inequality_phenomenon import REGISTRY, global_gini, load_checkpoint, load_cifar10, top_share
 from inequality_phenomenon.attribution import METHODS
-from inequality_phenomenon.figures.sliders import importance, picture
-from inequality_phenomenon.galleries import View, clipped, hidden, noisy, views
+from inequality_phenomenon.measure.galleries import View, clipped, hidden, noisy, views
+from inequality_phenomenon.measure.sample import Subject
 from inequality_phenomenon.names import named
-from inequality_phenomenon.subjects import Subject
+from inequality_phenomenon.show.sliders import importance, picture
 
 images, labels = load_cifar10("test")
 networks = {name: load_checkpoint(name) for name in REGISTRY}

@@ -46,18 +46,18 @@ import pandas as pd
 import torch
 from IPython.display import HTML
 
-from inequality_phenomenon import figures, gini, lorenz_curve, top_share
-from inequality_phenomenon.claims import chapter_claims
-from inequality_phenomenon.comparison import against_standard, compare, contrasted, table1_cells
-from inequality_phenomenon.figures import panel, sliders
-from inequality_phenomenon.galleries import shared_images, views
-from inequality_phenomenon.measurements import inequality
-from inequality_phenomenon.results import open_run, provenance
+from inequality_phenomenon import gini, lorenz_curve, show, top_share
+from inequality_phenomenon.measure.galleries import shared_images, views
+from inequality_phenomenon.measure.measurements import inequality
+from inequality_phenomenon.measure.results import open_run, provenance
+from inequality_phenomenon.show import panel, sliders
 from inequality_phenomenon.statistics import bootstrap_mean
+from inequality_phenomenon.verdicts.claims import chapter_claims
+from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, table1_cells
 
 given = {"region": region, "steps": steps, "own_images": own_images}
 run = open_run("01_inequality_test", profile, device, n_images, seed, models, **given)
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What the Gini index says
@@ -67,7 +67,7 @@ figures.models_note(run)
 
 # %%
 examples = torch.tensor([[1.0, 1, 1, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 1, 1000]])
-figures.table(
+show.table(
     pd.DataFrame(
         {
             "Vector": ["[1, 1, 1, 1, 1]", "[0, 0, 0, 1, 1]", "[0, 0, 0, 1, 1000]"],
@@ -107,7 +107,7 @@ cells = table1_cells("global_gini", run.models)
 resamples = run.profile.bootstrap
 reference = compare(cells, run.reference.get("inequality"), resamples=resamples)
 this_run = compare(cells, records, resamples=resamples)
-figures.comparison_table(
+show.comparison_table(
     reference,
     this_run,
     name="1-global",
@@ -116,7 +116,7 @@ figures.comparison_table(
 
 # %%
 resnet = slice(0, 5)
-figures.gini_by_epsilon(this_run[resnet], reference[resnet], name="global-gini", title="Global Gini index")
+show.gini_by_epsilon(this_run[resnet], reference[resnet], name="global-gini", title="Global Gini index")
 
 # %% [markdown]
 # The same for the regional index. The paper sums importance over 4×4 blocks but leaves open what happens to signs. We take
@@ -124,7 +124,7 @@ figures.gini_by_epsilon(this_run[resnet], reference[resnet], name="global-gini",
 
 # %%
 regional_cells = table1_cells("regional_gini_sum_of_absolute", run.models)
-figures.comparison_table(
+show.comparison_table(
     compare(regional_cells, run.reference.get("inequality"), resamples=resamples),
     compare(regional_cells, records, resamples=resamples),
     name="1-regional",
@@ -138,7 +138,7 @@ estimates = {
     checkpoint: {column: bootstrap_mean(rows[column].dropna().to_numpy(), resamples=resamples) for column in readings}
     for checkpoint, rows in records.groupby("checkpoint", sort=False)
 }
-figures.readings_figure(estimates, name="five-readings")
+show.readings_figure(estimates, name="five-readings")
 
 # %% [markdown]
 # Does the answer depend on the reading? *Secondary*, added after looking: the five readings, each network of the ladder minus the standard one, with
@@ -154,7 +154,7 @@ committed, live = (
     for tables in (run.reference, run.records)
 )
 readings_reference, readings_this_run = (contrasted(rows, source, resamples=resamples) for source in (committed, live))
-figures.contrast_table(
+show.contrast_table(
     readings_reference,
     readings_this_run,
     name="1-readings",
@@ -163,7 +163,7 @@ figures.contrast_table(
 )
 
 # %%
-figures.readings_note(figures.best(readings_this_run, readings_reference), robust)
+show.readings_note(show.best(readings_this_run, readings_reference), robust)
 
 # %% [markdown]
 # ## Easy images, or each network's own?
@@ -174,7 +174,7 @@ figures.readings_note(figures.best(readings_this_run, readings_reference), robus
 if run.options["own_images"]:
     few_own = {"own": True, "n_images": run.options["own_images"], "name": "own_images"}
     run.measure(inequality, {"": {}}, models=(standard, *others), region=run.options["region"], **few_own, **options)
-figures.subsets(
+show.subsets(
     run,
     [standard, *others],
     {"global Gini index": ("", "global_gini")},
@@ -196,7 +196,7 @@ figures.subsets(
 subjects = {checkpoint: run.subject(checkpoint) for checkpoint in run.models}
 maps = {checkpoint: subject.maps(**options) for checkpoint, subject in subjects.items()}
 curves = {name: lorenz_curve(found.abs().flatten(1)).mean(0).cpu().numpy() for name, found in maps.items()}
-figures.lorenz_curves(curves, name="lorenz")
+show.lorenz_curves(curves, name="lorenz")
 
 # %%
 total = run.data.subpixels
@@ -204,7 +204,7 @@ counts = np.unique([*np.geomspace(1, total, 60).astype(int), round(0.05 * total)
 shares = {
     name: top_share(found.abs().flatten(1), counts.tolist()).mean(0).cpu().numpy() for name, found in maps.items()
 }
-figures.top_share_curves(shares, counts, total, name="top-share")
+show.top_share_curves(shares, counts, total, name="top-share")
 
 # %% [markdown]
 # ## What the maps look like
@@ -217,7 +217,7 @@ first = next(iter(subjects.values()))
 common = sorted(set.intersection(*(set(subject.ids) for subject in subjects.values())), key=first.ids.index)
 labels = {image_id: run.data.classes[int(first.labels[first.ids.index(image_id)])] for image_id in common}
 chosen = [next(i for i in common if labels[i] == name) for name in list(dict.fromkeys(labels.values()))[:3]]
-figures.attribution_grid(
+show.attribution_grid(
     torch.stack([first.images[first.ids.index(i)] for i in chosen]),
     {name: torch.stack([found[subjects[name].ids.index(i)] for i in chosen]) for name, found in maps.items()},
     [labels[i] for i in chosen],
@@ -243,7 +243,7 @@ sliders.maps_slider(
 # ## What we found
 
 # %%
-figures.inequality_findings(figures.best(this_run, reference)[resnet])
+show.inequality_findings(show.best(this_run, reference)[resnet])
 
 # %%
 judged = chapter_claims(run.chapter, run.records, run.reference, resamples=resamples)

@@ -47,20 +47,27 @@ own_images: int | None = None  # images for "correct under this model alone"; 0:
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
+from inequality_phenomenon import show
 from inequality_phenomenon.attacks import perturb_with_noise
-from inequality_phenomenon.comparison import against_standard, compare, contrasted, noise_cells, place_contrasts, ratios
-from inequality_phenomenon.figures import sliders
-from inequality_phenomenon.galleries import noisy_views, shared_images
-from inequality_phenomenon.measurements import noise
+from inequality_phenomenon.measure.galleries import noisy_views, shared_images
+from inequality_phenomenon.measure.measurements import noise
+from inequality_phenomenon.measure.results import open_run, provenance, stacked
 from inequality_phenomenon.names import checkpoint_of
-from inequality_phenomenon.results import open_run, provenance, stacked
+from inequality_phenomenon.show import sliders
+from inequality_phenomenon.verdicts.comparison import (
+    against_standard,
+    compare,
+    contrasted,
+    noise_cells,
+    place_contrasts,
+    ratios,
+)
 
 # %% tags=["hide-input"]
 given = {"budgets": budgets, "budget": budget, "draws": draws, "own_images": own_images}
 run = open_run("02_noise_attack", profile, device, n_images, seed, models, **given)
 standard, robust = run.pair
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -108,7 +115,7 @@ noisy = {
     kind: perturb_with_noise(subject.model, few, maps, budget, seed=run.seed, ids=subject.ids[:3], **own)
     for kind, own in kinds.items()
 }
-figures.noise_pictures(
+show.noise_pictures(
     {"clean": few} | noisy,
     name="noisy-images",
     caption=f"Noise on {budget} of {run.data.subpixels} subpixels, at random or where the map of the ℓ∞ network points.",
@@ -152,7 +159,7 @@ second = checkpoint_of("resnet18", "linf", "8_pgd3")
 cells = noise_cells(budget, standard, (robust, second))
 reference = compare(cells, committed, resamples=resamples)
 this_run = compare(cells, everything, resamples=resamples)
-figures.comparison_table(
+show.comparison_table(
     reference,
     this_run,
     name="2-noise",
@@ -164,7 +171,7 @@ figures.comparison_table(
 # ## Figure 3, drawn again
 
 # %%
-figures.noise_curves(
+show.noise_curves(
     everything, list(kinds), list(budgets), name="noise-budgets", resamples=resamples, total=run.data.subpixels
 )
 
@@ -189,7 +196,7 @@ others = [name for name in run.models if name != standard]
 ladder = against_standard(
     standard, others, {f"{kind}, {k}": (kind, f"failure_{k}") for kind in kinds for k in budgets}, expected=1
 )
-figures.tally_note(
+show.tally_note(
     contrasted(ladder, committed, resamples=resamples),
     contrasted(ladder, everything, resamples=resamples),
     "all models, kinds and budgets",
@@ -202,7 +209,7 @@ figures.tally_note(
 if run.options["own_images"]:
     few_own = {"own": True, "n_images": run.options["own_images"], "name": "own_images"}
     run.measure(noise, kinds, budgets=(budget,), **few_own, **options)
-figures.subsets(
+show.subsets(
     run,
     [standard, *others],
     {kind: (kind, column) for kind in kinds},
@@ -223,7 +230,7 @@ figures.subsets(
 where = place_contrasts(run.pair, {"type I": "random", "type II": "random, type II"}, column)
 where_reference = contrasted(where, committed, resamples=resamples)
 where_this_run = contrasted(where, everything, resamples=resamples)
-figures.contrast_table(
+show.contrast_table(
     where_reference,
     where_this_run,
     name="2-where",
@@ -235,7 +242,7 @@ figures.contrast_table(
 # Added after looking: the same question in ratios. Above 1, choosing the places *multiplies* the $\ell_\infty$ network's failures more.
 
 # %%
-figures.ratios_note(ratios(where, committed, resamples=resamples), ratios(where, everything, resamples=resamples))
+show.ratios_note(ratios(where, committed, resamples=resamples), ratios(where, everything, resamples=resamples))
 
 # %% [markdown]
 # ## Controls
@@ -244,7 +251,7 @@ figures.ratios_note(ratios(where, committed, resamples=resamples), ratios(where,
 rows = against_standard(standard, [robust], {label: (label, column) for label in [*kinds, *controls]})
 controls_reference = contrasted(rows, committed, resamples=resamples)
 controls_this_run = contrasted(rows, everything, resamples=resamples)
-figures.contrast_table(
+show.contrast_table(
     controls_reference,
     controls_this_run,
     name="2-controls",
@@ -255,17 +262,17 @@ figures.contrast_table(
 # ## What we found
 
 # %%
-figures.noise_findings(
-    figures.best(this_run, reference),
-    figures.best(where_this_run, where_reference),
-    figures.best(controls_this_run, controls_reference),
+show.noise_findings(
+    show.best(this_run, reference),
+    show.best(where_this_run, where_reference),
+    show.best(controls_this_run, controls_reference),
     robust=robust,
     second=second,
     placebos=[label for label in controls if "random" in label or "lowest" in label],
 )
 
 # %%
-figures.close_calls(run.records)
+show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong

@@ -46,19 +46,9 @@ own_images: int | None = None  # images for "correct under this model alone"; 0:
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.comparison import (
-    a10_cells,
-    against_standard,
-    compare,
-    contrasted,
-    explained,
-    place_contrasts,
-    table2_cells,
-)
-from inequality_phenomenon.figures import sliders
-from inequality_phenomenon.galleries import occluded_views, shared_images
-from inequality_phenomenon.measurements import (
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.galleries import occluded_views, shared_images
+from inequality_phenomenon.measure.measurements import (
     area_occlusion,
     inequality,
     margins,
@@ -67,13 +57,23 @@ from inequality_phenomenon.measurements import (
     occlusion_conditions,
     occlusion_examples,
 )
-from inequality_phenomenon.results import open_run, provenance, stacked
+from inequality_phenomenon.measure.results import open_run, provenance, stacked
+from inequality_phenomenon.show import sliders
+from inequality_phenomenon.verdicts.comparison import (
+    a10_cells,
+    against_standard,
+    compare,
+    contrasted,
+    explained,
+    place_contrasts,
+    table2_cells,
+)
 
 # %% tags=["hide-input"]
 own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "own_images": own_images}
 run = open_run("03_occlusion_attack", profile, device, n_images, seed, models, **own)
 standard, robust = run.pair
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -126,7 +126,7 @@ records.groupby(["condition", "checkpoint"], sort=False)[["fooled", "forwards"]]
 budgets = {f"N={count} R={radius}": {"max_count": count, "max_radius": radius} for count, radius in (small, large)}
 areas = run.measure(occluded_area, budgets, models=run.pair, seed=run.seed)
 resamples = run.profile.bootstrap
-figures.area_note(run.reference.get("occluded_area"), areas, resamples=resamples, total=run.data.pixels)
+show.area_note(run.reference.get("occluded_area"), areas, resamples=resamples, total=run.data.pixels)
 
 # %% [markdown]
 # Now the controls, at the primary budget.
@@ -172,7 +172,7 @@ area_records = run.measure(area_occlusion, fixed, models=run.pair, color=color, 
 cells = [cell for cell in table2_cells({"N=5 R=10": small}, run.models) if cell.checkpoint in run.pair]
 primary_reference = compare(cells, committed, resamples=resamples)
 primary_this_run = compare(cells, records, resamples=resamples)
-figures.comparison_table(
+show.comparison_table(
     primary_reference,
     primary_this_run,
     name="3-primary",
@@ -185,7 +185,7 @@ figures.comparison_table(
 # %%
 published_reference = compare(a10_cells(), committed, resamples=resamples)
 published_this_run = compare(a10_cells(), records, resamples=resamples)
-figures.comparison_table(
+show.comparison_table(
     published_reference,
     published_this_run,
     name="3-a10",
@@ -199,7 +199,7 @@ figures.comparison_table(
 
 # %%
 cells = table2_cells({"N=5 R=10": small, "N=10 R=20": large}, run.models)
-figures.comparison_table(
+show.comparison_table(
     compare(cells, committed, resamples=resamples),
     compare(cells, records, resamples=resamples),
     name="3-table2",
@@ -217,7 +217,7 @@ everything, all_committed = stacked(run.records, names), stacked(run.reference, 
 rows = against_standard(standard, [robust], {label: (label, "fooled") for label in labels})
 controls_reference = contrasted(rows, all_committed, resamples=resamples)
 controls_this_run = contrasted(rows, everything, resamples=resamples)
-figures.contrast_table(
+show.contrast_table(
     controls_reference,
     controls_this_run,
     name="3-controls",
@@ -226,7 +226,7 @@ figures.contrast_table(
 )
 
 # %%
-figures.rates_figure(everything, labels, name="controls")
+show.rates_figure(everything, labels, name="controls")
 
 # %% [markdown]
 # The common subset holds easy images, those that every network of the ladder gets right. Does it decide the answer?
@@ -235,7 +235,7 @@ figures.rates_figure(everything, labels, name="controls")
 alone = occlusion_conditions([small], colors)
 if run.options["own_images"]:
     run.measure(occlusion, alone, own=True, n_images=run.options["own_images"], name="own_images", seed=run.seed)
-figures.subsets(
+show.subsets(
     run,
     [standard, *(name for name in run.models if name != standard)],
     {label: (label, "fooled") for label in alone},
@@ -255,7 +255,7 @@ figures.subsets(
 located = run.measure(
     occlusion, {largest: attack[largest]}, models=run.pair, locate=True, name="first_success", seed=run.seed
 )
-figures.first_success_figure(located, name="first-success", total=run.data.pixels)
+show.first_success_figure(located, name="first-success", total=run.data.pixels)
 
 # %% [markdown]
 # ## Figures 1 and 4, drawn again
@@ -265,7 +265,7 @@ figures.first_success_figure(located, name="first-success", total=run.data.pixel
 # %%
 subjects = {name: run.subject(name) for name in run.pair}
 examples = occlusion_examples(subjects, 3, **attack[largest], seed=run.seed)
-figures.occlusion_pictures(examples, name="occluded")
+show.occlusion_pictures(examples, name="occluded")
 
 # %% [markdown]
 # Move the sliders: every mask that Algorithm 1 tries, one at a time, and the share of images that it has fooled by then.
@@ -299,13 +299,13 @@ where, where_later = (
     for asked in (asked_first, asked_later)
 )
 caption = "Images fooled at the chosen places minus at random places. A verdict only where the paper implies one."
-figures.contrast_table(*where, name="3-where", caption=caption)
+show.contrast_table(*where, name="3-where", caption=caption)
 
 # %% [markdown]
 # Added after looking, with an adjustment of its own: the same for one mask only, and for smaller areas.
 
 # %%
-figures.contrast_table(*where_later, name="3-where-later", caption=caption)
+show.contrast_table(*where_later, name="3-where-later", caption=caption)
 
 # %% [markdown]
 # Then a logistic regression of *fooled* (primary budget, black) on the network, the image's relative margin and its Gini
@@ -316,7 +316,7 @@ run.measure(inequality, {"clean": {}}, models=run.pair, seed=run.seed)
 covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
 fits_reference = explained(run.pair, primary, run.reference, "pair", covariates)
 fits = explained(run.pair, primary, run.records, "pair", covariates)
-figures.regression_table(
+show.regression_table(
     fits_reference,
     fits,
     name="3-regression",
@@ -328,10 +328,10 @@ figures.regression_table(
 # ## What we found
 
 # %%
-figures.occlusion_findings(
-    figures.best(primary_this_run, primary_reference),
-    figures.best(published_this_run, published_reference),
-    figures.best(controls_this_run, controls_reference),
+show.occlusion_findings(
+    show.best(primary_this_run, primary_reference),
+    show.best(published_this_run, published_reference),
+    show.best(controls_this_run, controls_reference),
     robust=robust,
     placebos=[label for label in labels if "random" in label or label in ("lowest attribution", "image centre")],
 )
@@ -344,18 +344,18 @@ differences = {
     "equal": (f"{largest}, equal area, important places", "fooled"),
     "margin": ("clean", "relative_margin"),
 }
-differ = figures.best(controls_this_run, controls_reference)
+differ = show.best(controls_this_run, controls_reference)
 control = {item.contrast.label: (item, source) for item, source in differ}
-between, between_later = (figures.best(live, stored)[2] for stored, live in (where, where_later))
+between, between_later = (show.best(live, stored)[2] for stored, live in (where, where_later))
 asked = against_standard(standard, [robust], differences)
 row = next(i for i, item in enumerate(primary_this_run) if item.cell.baseline and item.cell.label.startswith(primary))
 live, stored = (contrasted(asked, source, resamples=resamples) for source in (everything, all_committed))
-reasons = dict(zip(differences, figures.best(live, stored), strict=True))
-figures.mechanism_findings(
-    figures.best(primary_this_run, primary_reference)[row],
+reasons = dict(zip(differences, show.best(live, stored), strict=True))
+show.mechanism_findings(
+    show.best(primary_this_run, primary_reference)[row],
     between,
     reasons | {"random": control["random places"]},
-    figures.preferred(fits_reference, fits)[0],
+    show.preferred(fits_reference, fits)[0],
     robust=robust,
 )
 
@@ -366,17 +366,17 @@ figures.mechanism_findings(
 single_fits = [
     explained(run.pair, "one mask only", source, "controls", covariates) for source in (run.reference, run.records)
 ]
-figures.mechanism_findings(
+show.mechanism_findings(
     control["one mask only"],
     between_later,
     {"random": control["one mask only, random places"]} | {name: reasons[name] for name in ("size", "margin")},
-    figures.preferred(*single_fits)[0],
+    show.preferred(*single_fits)[0],
     robust=robust,
     attack="under one mask only",
 )
 
 # %%
-figures.close_calls(run.records)
+show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong

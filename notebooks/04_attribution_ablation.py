@@ -56,8 +56,8 @@ grid_images: int | None = None  # images for it
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.ablation import (
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.ablation import (
     PAPER_SETTINGS,
     SHARES,
     VARIANTS,
@@ -70,18 +70,18 @@ from inequality_phenomenon.ablation import (
     patch_conditions,
     published_leaders,
 )
-from inequality_phenomenon.comparison import against_standard, compare, contrasted, table3_cells
-from inequality_phenomenon.figures import ablation
-from inequality_phenomenon.measurements import inequality, noise, occlusion
+from inequality_phenomenon.measure.measurements import inequality, noise, occlusion
+from inequality_phenomenon.measure.results import open_run, provenance, stacked
 from inequality_phenomenon.names import named
-from inequality_phenomenon.results import open_run, provenance, stacked
+from inequality_phenomenon.show import ablation
+from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, table3_cells
 
 # %% tags=["hide-input"]
 own = {"budget": budget, "draws": draws, "fill": fill, "variants": variants, "variant_images": variant_images}
 own |= {"slow_images": slow_images, "steps": steps, "grid_images": grid_images}
 run = open_run("04_attribution_ablation", profile, device, n_images, seed, models, **own)
 standard, robust = run.pair
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -146,7 +146,7 @@ reference = compare(cells, committed, resamples=resamples)
 this_run = compare(cells, records, resamples=resamples)
 parts = {"gini": "global_gini", "noise": f"failure_{budget}", "occlusion": "fooled"}
 rows = {part: [i for i, cell in enumerate(cells) if cell.column == column] for part, column in parts.items()}
-figures.comparison_table(
+show.comparison_table(
     [reference[i] for i in rows["gini"]],
     [this_run[i] for i in rows["gini"]],
     name="4-gini",
@@ -154,7 +154,7 @@ figures.comparison_table(
 )
 
 # %%
-figures.comparison_table(
+show.comparison_table(
     [reference[i] for i in rows["noise"]],
     [this_run[i] for i in rows["noise"]],
     name="4-noise",
@@ -162,7 +162,7 @@ figures.comparison_table(
 )
 
 # %%
-figures.comparison_table(
+show.comparison_table(
     [reference[i] for i in rows["occlusion"]],
     [this_run[i] for i in rows["occlusion"]],
     name="4-occlusion",
@@ -209,17 +209,15 @@ between = {
 
 # %%
 sparser, noisier, occluding = statements
-figures.contrast_table(
+show.contrast_table(
     *between[sparser], name="4-sparser", caption=f"{sparser}? Differences between methods, same network.", unit="Gini"
 )
 
 # %%
-figures.contrast_table(
-    *between[noisier], name="4-noisier", caption=f"{noisier}? Differences in failure between methods."
-)
+show.contrast_table(*between[noisier], name="4-noisier", caption=f"{noisier}? Differences in failure between methods.")
 
 # %%
-figures.contrast_table(*between[occluding], name="4-patches", caption=f"{occluding}? Differences in images fooled.")
+show.contrast_table(*between[occluding], name="4-patches", caption=f"{occluding}? Differences in images fooled.")
 
 # %% [markdown]
 # ## Do other settings change the story?
@@ -233,7 +231,7 @@ labels = list(PAPER_SETTINGS) + list(VARIANTS)
 every = [stacked(source, tables + other_tables) for source in (run.reference, run.records)]
 gini_rows = against_standard(standard, [robust], {name: (name, "global_gini") for name in labels}, expected=1)
 gini_variants = [contrasted(gini_rows, source, resamples=resamples) for source in every]
-figures.contrast_table(
+show.contrast_table(
     *gini_variants, name="4-settings", caption="Global Gini index, the ℓ∞ network minus the standard one.", unit="Gini"
 )
 
@@ -245,7 +243,7 @@ attacked = {
 attacked |= {f"{name}, {black}": (f"{name}, {black}", "fooled") for name in labels}
 attack_rows = against_standard(standard, [robust], attacked, expected=1)
 attack_variants = [contrasted(attack_rows, source, resamples=resamples) for source in every]
-figures.contrast_table(
+show.contrast_table(
     *attack_variants, name="4-attacks", caption="Failures and images fooled, the ℓ∞ network minus the standard one."
 )
 
@@ -285,7 +283,7 @@ faithful = [
     contrasted(faithful_rows, source.get("deletion_insertion"), resamples=resamples)
     for source in (run.reference, run.records)
 ]
-figures.contrast_table(
+show.contrast_table(
     *faithful,
     name="4-faithful",
     caption="Area under the curve, the method's order minus a random order. The expected sign is that of an order that matters.",
@@ -313,15 +311,15 @@ ablation.maps_by_method(first.images[chosen], maps, [classes[i] for i in chosen]
 
 # %%
 ablation.ablation_findings(
-    figures.best(this_run, reference),
-    {text: figures.best(live, stored) for text, (stored, live) in between.items()},
-    figures.best(gini_variants[1], gini_variants[0]),
-    figures.best(attack_variants[1], attack_variants[0]),
-    figures.best(faithful[1], faithful[0]),
+    show.best(this_run, reference),
+    {text: show.best(live, stored) for text, (stored, live) in between.items()},
+    show.best(gini_variants[1], gini_variants[0]),
+    show.best(attack_variants[1], attack_variants[0]),
+    show.best(faithful[1], faithful[0]),
 )
 
 # %%
-figures.close_calls(run.records)
+show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong

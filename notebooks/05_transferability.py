@@ -44,16 +44,16 @@ draws: int | None = None  # times that the noise is drawn for each image
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.comparison import contrasted
-from inequality_phenomenon.figures import transfer
-from inequality_phenomenon.measurements import occlusion_conditions
-from inequality_phenomenon.results import open_run, provenance, stacked
-from inequality_phenomenon.transferability import noise_transfer, occlusion_transfer
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.measurements import occlusion_conditions
+from inequality_phenomenon.measure.results import open_run, provenance, stacked
+from inequality_phenomenon.measure.transferability import noise_transfer, occlusion_transfer
+from inequality_phenomenon.show import transfer
+from inequality_phenomenon.verdicts.comparison import contrasted
 
 run = open_run("05_transferability", profile, device, n_images, seed, models, color=color, budget=budget, draws=draws)
 standard, robust = run.pair
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -121,7 +121,7 @@ transfer.transfer_matrix(records, attacks, name="transfer-matrix")
 low, easier = transfer.transfer_contrasts(run.pair, [*attack, "noise type I"])
 reference = contrasted(low + easier, committed, resamples=resamples)
 this_run = contrasted(low + easier, records, resamples=resamples)
-figures.contrast_table(
+show.contrast_table(
     reference,
     this_run,
     name="5-primary",
@@ -133,7 +133,7 @@ figures.contrast_table(
 
 # %%
 second_low, second_easier = transfer.transfer_contrasts(run.pair, ["noise type II"])
-figures.contrast_table(
+show.contrast_table(
     contrasted(second_low + second_easier, committed, resamples=resamples),
     contrasted(second_low + second_easier, records, resamples=resamples),
     name="5-type-2",
@@ -144,11 +144,11 @@ figures.contrast_table(
 # ## What we found
 
 # %%
-found = figures.best(this_run, reference)
+found = show.best(this_run, reference)
 transfer.transfer_findings(found[: len(low)], found[len(low) :])
 
 # %%
-figures.close_calls(run.records)
+show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong

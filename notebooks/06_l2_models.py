@@ -43,18 +43,18 @@ draws: int | None = None  # times that the noise is drawn for each image
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.claims import chapter_claims
-from inequality_phenomenon.comparison import against_standard, contrasted
-from inequality_phenomenon.figures import panel
-from inequality_phenomenon.measurements import centre_share
-from inequality_phenomenon.panel import measure_panel, panel_records
-from inequality_phenomenon.results import open_run, provenance
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.measurements import centre_share
+from inequality_phenomenon.measure.panel import measure_panel, panel_records
+from inequality_phenomenon.measure.results import open_run, provenance
+from inequality_phenomenon.show import panel
+from inequality_phenomenon.verdicts.claims import chapter_claims
+from inequality_phenomenon.verdicts.comparison import against_standard, contrasted
 
 own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "budget": budget, "draws": draws}
 run = open_run("06_l2_models", profile, device, n_images, seed, models, **own)
 standard, robust = run.pair
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -105,10 +105,10 @@ panel.panel_differences(run, robust, name="6-linf")
 
 # %%
 centre = against_standard(standard, [name for name in run.models if name != standard], {"share": ("", "centre_share")})
-figures.contrast_table(
+show.contrast_table(
     *(contrasted(centre, t.get("centre_share"), resamples=run.profile.bootstrap) for t in (run.reference, run.records)),
     name="6-centre",
-    caption=f"Exploration: share of the total attribution in the middle 16×16 pixels, minus that of {figures.title_of(standard)}.",
+    caption=f"Exploration: share of the total attribution in the middle 16×16 pixels, minus that of {show.title_of(standard)}.",
 )
 
 # %% [markdown]
@@ -118,7 +118,7 @@ figures.contrast_table(
 panel.claim_findings(chapter_claims("06_l2_models", run.records, run.reference, resamples=run.profile.bootstrap))
 
 # %%
-figures.close_calls(run.records)
+show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong

@@ -45,16 +45,16 @@ draws: int | None = None  # times that the noise is drawn for each image
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.claims import chapter_claims
-from inequality_phenomenon.figures import panel
-from inequality_phenomenon.panel import measure_panel, panel_records
-from inequality_phenomenon.results import open_run, provenance
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.panel import measure_panel, panel_records
+from inequality_phenomenon.measure.results import open_run, provenance
+from inequality_phenomenon.show import panel
+from inequality_phenomenon.verdicts.claims import chapter_claims
 
 own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "budget": budget, "draws": draws}
 run = open_run("07_sparse_models", profile, device, n_images, seed, models, **own)
 standard, robust = run.pair
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -103,7 +103,7 @@ panel.panel_differences(run, robust, name="7-linf")
 panel.claim_findings(chapter_claims("07_sparse_models", run.records, run.reference, resamples=run.profile.bootstrap))
 
 # %%
-figures.close_calls(run.records)
+show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong

@@ -43,15 +43,15 @@ region: int | None = None  # side of a region in pixels (the paper: 4)
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.claims import examine
-from inequality_phenomenon.classes import INDICES, class_examples, class_inequality, class_tests
-from inequality_phenomenon.figures import classes, scoreboard
-from inequality_phenomenon.results import open_run, provenance
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.classes import INDICES, class_examples, class_inequality, class_tests
+from inequality_phenomenon.measure.results import open_run, provenance
+from inequality_phenomenon.show import classes, scoreboard
+from inequality_phenomenon.verdicts.claims import examine
 
 run = open_run("08_class_inequality", profile, device, n_images, seed, models, region=region)
 standard, robust = run.pair
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -128,7 +128,7 @@ classes.example_grid(examples, robust, name="class-examples")
 
 # %%
 classes.class_findings(
-    figures.preferred(committed, records), list(run.pair), figures.best(this_run, reference), resamples=resamples
+    show.preferred(committed, records), list(run.pair), show.best(this_run, reference), resamples=resamples
 )
 
 # %% [markdown]

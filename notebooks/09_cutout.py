@@ -41,12 +41,12 @@ attack_images: int | None = None  # first images of the test set for the accurac
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.accuracy import PGD, measure_attack, pgd_evaluation
-from inequality_phenomenon.claims import chapter_claims
-from inequality_phenomenon.figures import panel
-from inequality_phenomenon.panel import measure_panel, panel_records, subjects
-from inequality_phenomenon.results import open_run, provenance
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.accuracy import PGD, measure_attack, pgd_evaluation
+from inequality_phenomenon.measure.panel import measure_panel, panel_records, subjects
+from inequality_phenomenon.measure.results import open_run, provenance
+from inequality_phenomenon.show import panel
+from inequality_phenomenon.verdicts.claims import chapter_claims
 
 own = {
     "max_count": max_count,
@@ -58,7 +58,7 @@ own = {
 }
 run = open_run("09_cutout", profile, device, n_images, seed, models, **own)
 standard, robust = run.pair
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -110,7 +110,7 @@ panel.price_table(run, robust, name="9-price")
 panel.claim_findings(chapter_claims("09_cutout", run.records, run.reference, resamples=run.profile.bootstrap))
 
 # %%
-figures.close_calls(run.records)
+show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong

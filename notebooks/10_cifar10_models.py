@@ -51,7 +51,7 @@ auto_attack_images: int | None = None  # the first so many test images for AutoA
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon.accuracy import (
+from inequality_phenomenon.measure.accuracy import (
     AUTO_ATTACK,
     PGD,
     attack_contrasts,
@@ -59,9 +59,9 @@ from inequality_phenomenon.accuracy import (
     measure_attack,
     pgd_evaluation,
 )
-from inequality_phenomenon.comparison import contrasted
-from inequality_phenomenon.figures import models as chapter
-from inequality_phenomenon.results import open_run, provenance, stacked
+from inequality_phenomenon.measure.results import open_run, provenance, stacked
+from inequality_phenomenon.show import models as chapter
+from inequality_phenomenon.verdicts.comparison import contrasted
 
 # %% tags=["hide-input"]
 own = {"auto_attack_models": auto_attack_models, "auto_attack_images": auto_attack_images}

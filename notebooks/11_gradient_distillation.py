@@ -41,11 +41,11 @@ attack_images: int | None = None  # first images of the test set for the accurac
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.accuracy import PGD, measure_attack, pgd_evaluation
-from inequality_phenomenon.figures import panel
-from inequality_phenomenon.panel import measure_panel, panel_records, subjects
-from inequality_phenomenon.results import open_run, provenance
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.accuracy import PGD, measure_attack, pgd_evaluation
+from inequality_phenomenon.measure.panel import measure_panel, panel_records, subjects
+from inequality_phenomenon.measure.results import open_run, provenance
+from inequality_phenomenon.show import panel
 
 own = {
     "max_count": max_count,
@@ -57,7 +57,7 @@ own = {
 }
 run = open_run("11_gradient_distillation", profile, device, n_images, seed, models, **own)
 _, robust = run.pair
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -102,7 +102,7 @@ panel.price_table(run, robust, name="11-price")
 panel.panel_findings(run, robust)
 
 # %%
-figures.close_calls(run.records)
+show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong

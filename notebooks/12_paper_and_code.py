@@ -52,8 +52,8 @@ method_images: int | None = None  # images for them
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.audit import (
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.audit import (
     INDICES,
     NOISE,
     OTHER_METHODS,
@@ -70,10 +70,10 @@ from inequality_phenomenon.audit import (
     script_sets,
     table1_relation,
 )
-from inequality_phenomenon.comparison import against_standard, compare, contrasted
-from inequality_phenomenon.figures import audit
-from inequality_phenomenon.measurements import inequality, noise
-from inequality_phenomenon.results import open_run, provenance, stacked
+from inequality_phenomenon.measure.measurements import inequality, noise
+from inequality_phenomenon.measure.results import open_run, provenance, stacked
+from inequality_phenomenon.show import audit
+from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted
 
 # %% tags=["hide-input"]
 own = {"budget": budget, "draws": draws, "patches": patches, "large": large, "few_images": few_images}
@@ -81,7 +81,7 @@ own |= {"sets": sets, "methods": methods, "method_images": method_images}
 run = open_run("12_paper_and_code", profile, device, n_images, seed, models, **own)
 standard, robust = run.pair
 rows = choices(run.options["budget"])
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What differs
@@ -190,7 +190,7 @@ both = [stacked(source, tables + names) for source in (run.reference, run.record
 sets = {"common subset": "text"} | {name: name for name in ("two networks", "four networks")}
 indexed = {title: ("text" if name == "text" else f"index, {name}", "global_gini") for title, name in sets.items()}
 found = [contrasted(against_standard(standard, [robust], indexed, 1), source, resamples=resamples) for source in both]
-figures.contrast_table(
+show.contrast_table(
     *found, name="12-sets-index", caption="Global Gini index by set of images, ℓ∞ minus standard.", unit="Gini"
 )
 
@@ -198,7 +198,7 @@ figures.contrast_table(
 attacked = {f"type I, {title}": (f"type I, {name}", f"failure_{budget[0]}") for title, name in sets.items()}
 attacked |= {f"black, {title}": (f"black, {name}", "fooled") for title, name in sets.items()}
 found = [contrasted(against_standard(standard, [robust], attacked, 1), source, resamples=resamples) for source in both]
-figures.contrast_table(*found, name="12-sets-attacks", caption="Both attacks by set of images, ℓ∞ minus standard.")
+show.contrast_table(*found, name="12-sets-attacks", caption="Both attacks by set of images, ℓ∞ minus standard.")
 
 # %% [markdown]
 # ## Five readings of the regional index, and the published column
@@ -253,7 +253,7 @@ variants = {
 }
 a10 = algorithm_cells(variants)
 algorithm = [compare(a10, source.get("large"), resamples=resamples) for source in (run.reference, run.records)]
-figures.comparison_table(
+show.comparison_table(
     *algorithm,
     name="12-algorithm",
     caption="Readings of Algorithm 1 beside appendix A.10 (black): images fooled. “Side r” holds even sides only.",
@@ -291,16 +291,16 @@ audit.spread_table(published, indices[indices.condition.isin(maps)], name="12-sp
 # ## What we found
 
 # %%
-best = {title: figures.best(pairs[1], pairs[0]) for title, pairs in tested.items()}
+best = {title: show.best(pairs[1], pairs[0]) for title, pairs in tested.items()}
 audit.changes_note({title: (rows[title], items) for title, items in best.items()})
 
 # %%
-known = {key: figures.best(items, committed_readings[key]) for key, items in readings.items()}
-null_found = figures.preferred(run.reference.get("product_null"), null)
-audit.audit_findings(known, published, figures.best(algorithm[1], algorithm[0]), null_found)
+known = {key: show.best(items, committed_readings[key]) for key, items in readings.items()}
+null_found = show.preferred(run.reference.get("product_null"), null)
+audit.audit_findings(known, published, show.best(algorithm[1], algorithm[0]), null_found)
 
 # %%
-figures.close_calls(run.records)
+show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong

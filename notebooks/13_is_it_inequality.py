@@ -52,14 +52,14 @@ trainings_images: int | None = None  # on which three trainings of each kind are
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.claims import chapter_claims
-from inequality_phenomenon.comparison import contrasted, explained
-from inequality_phenomenon.figures import panel
-from inequality_phenomenon.measurements import margins
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.measurements import margins
+from inequality_phenomenon.measure.panel import measure_panel, measure_trainings, panel_contrasts, panel_records
+from inequality_phenomenon.measure.results import open_run, provenance
 from inequality_phenomenon.names import checkpoint_of
-from inequality_phenomenon.panel import measure_panel, measure_trainings, panel_contrasts, panel_records
-from inequality_phenomenon.results import open_run, provenance
+from inequality_phenomenon.show import panel
+from inequality_phenomenon.verdicts.claims import chapter_claims
+from inequality_phenomenon.verdicts.comparison import contrasted, explained
 
 own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "budget": budget, "draws": draws}
 own["trainings_images"] = trainings_images
@@ -67,7 +67,7 @@ run = open_run("13_is_it_inequality", profile, device, n_images, seed, models, *
 standard, robust = run.pair
 early, pgd = checkpoint_of("resnet18", "standard_early", ""), checkpoint_of("resnet18", "linf", "8_pgd3")
 l2, matched = checkpoint_of("resnet18", "l2_", 0.5), checkpoint_of("resnet18", "linf", 4)
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -111,21 +111,21 @@ panel.panel_table(run, name="13-panel", caption="Accuracy, inequality and both a
 # %%
 resamples = run.profile.bootstrap
 ginis, rates = panel_contrasts(run, early, [robust])
-figures.contrast_table(
+show.contrast_table(
     contrasted(ginis, committed, resamples=resamples),
     contrasted(ginis, records, resamples=resamples),
     name="13-gini",
-    caption=f"Gini indices, {figures.title_of(robust)} minus the early-stopped standard network.",
+    caption=f"Gini indices, {show.title_of(robust)} minus the early-stopped standard network.",
     unit="Gini",
 )
 
 # %%
 reference, this_run = (contrasted(rates, source, resamples=resamples) for source in (committed, records))
-figures.contrast_table(
+show.contrast_table(
     reference,
     this_run,
     name="13-rates",
-    caption=f"Images fooled, {figures.title_of(robust)} minus the early-stopped standard network.",
+    caption=f"Images fooled, {show.title_of(robust)} minus the early-stopped standard network.",
 )
 
 # %% [markdown]
@@ -146,7 +146,7 @@ panel.panel_differences(run, matched, [l2], name="13-l2")
 
 # %%
 _, usual = panel_contrasts(run, standard, [robust, early])
-figures.contrast_table(
+show.contrast_table(
     contrasted(usual, committed, resamples=resamples),
     contrasted(usual, records, resamples=resamples),
     name="13-usual",
@@ -166,18 +166,18 @@ fits = {
     ]
     for other in (early, standard)
 }
-figures.regression_table(
+show.regression_table(
     *fits[early],
     name="13-regression",
     caption=f"Log odds of being fooled ({condition}), for one standard deviation of a predictor; for the model, "
-    f"{figures.title_of(robust)} against the early-stopped standard network.",
+    f"{show.title_of(robust)} against the early-stopped standard network.",
 )
 
 # %%
-figures.regression_table(
+show.regression_table(
     *fits[standard],
     name="13-regression-standard",
-    caption=f"The same, {figures.title_of(robust)} against the fully trained standard network.",
+    caption=f"The same, {show.title_of(robust)} against the fully trained standard network.",
 )
 
 # %% [markdown]
@@ -205,12 +205,12 @@ panel.claim_findings(chapter_claims(run.chapter, run.records, run.reference, res
 
 # %%
 panel.accuracy_findings(
-    figures.best(this_run, reference),
-    {figures.named(name): figures.preferred(stored, live)[0] for name, (stored, live) in fits.items()},
+    show.best(this_run, reference),
+    {show.named(name): show.preferred(stored, live)[0] for name, (stored, live) in fits.items()},
 )
 
 # %%
-figures.close_calls(run.records)
+show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong

@@ -41,17 +41,17 @@ max_radius: int | None = None  # R in pixels (the paper: 4)
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.comparison import against_standard, contrasted
-from inequality_phenomenon.figures import gallery, sliders
-from inequality_phenomenon.galleries import clipping, first_successes, ladder_of, shared_images, views
-from inequality_phenomenon.results import open_run, provenance
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.galleries import clipping, first_successes, ladder_of, shared_images, views
+from inequality_phenomenon.measure.results import open_run, provenance
+from inequality_phenomenon.show import gallery, sliders
+from inequality_phenomenon.verdicts.comparison import against_standard, contrasted
 
 # %% tags=["hide-input"]
 own = {"methods": methods, "colors": colors, "max_count": max_count, "max_radius": max_radius}
 run = open_run("14_gallery", profile, device, n_images, seed, models, **own)
 standard, robust = run.pair
-figures.models_note(run)
+show.models_note(run)
 
 # %% [markdown]
 # ## What we decided before looking
@@ -81,7 +81,7 @@ others = [name for name in ladder if name != standard]
 asked = against_standard(standard, others, {"hidden importance": ("clipping", "share_hidden")}, expected=1)
 reference = contrasted(asked, run.reference.get("clipping"), resamples=run.profile.bootstrap)
 this_run = contrasted(asked, records, resamples=run.profile.bootstrap)
-figures.contrast_table(
+show.contrast_table(
     reference,
     this_run,
     name="14-hidden",
@@ -149,8 +149,8 @@ sliders.first_success_slider(
 # ## What we found
 
 # %%
-row, (found, _) = others.index(robust), figures.preferred(run.reference.get("clipping"), records)
-gallery.clipping_findings(figures.best(this_run, reference)[row], found, robust)
+row, (found, _) = others.index(robust), show.preferred(run.reference.get("clipping"), records)
+gallery.clipping_findings(show.best(this_run, reference)[row], found, robust)
 
 # %% [markdown]
 # ## What could be wrong

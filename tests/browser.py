@@ -12,9 +12,9 @@ import pytest
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 
-from inequality_phenomenon.npm import PackageError
-from inequality_phenomenon.paths import CACHE
-from inequality_phenomenon.vendor import Library, fetch
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.npm import PackageError
+from inequality_phenomenon.book.vendor import Library, fetch
 
 AXE = Library(
     "axe-core@4.14.1",
@@ -66,7 +66,7 @@ def open_chromium() -> webdriver.Chrome:
 
 def axe_script() -> str:
     """axe-core's source, fetched once."""
-    folder = CACHE / "axe"
+    folder = paths.CACHE / "axe"
     try:
         if not AXE.folder(folder).exists():
             fetch(AXE, folder)

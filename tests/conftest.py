@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from inequality_phenomenon import datasets, models, results, subjects
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.profiles import Profile
 from inequality_phenomenon.datasets import load_cifar10
-from inequality_phenomenon.models import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
-from inequality_phenomenon.profiles import Profile
-from inequality_phenomenon.results import Run
+from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
 from inequality_phenomenon.robustness import correct
-from inequality_phenomenon.training import TrainingSettings, train
+from inequality_phenomenon.training.loop import TrainingSettings, train
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 
@@ -111,10 +111,10 @@ def register(name: str, model: Classifier, folder: Path) -> RegistryEntry:
 @pytest.fixture
 def run(trained: Classifier, test_set: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Two registered models, the trained one and a copy with noisy weights, and their common subset of 20 images."""
-    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(subjects, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(results, "EXECUTED", tmp_path / "executed")
-    monkeypatch.setattr(datasets, "COMMON_SUBSET", tmp_path / "subset.json")
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(paths, "EXECUTED", tmp_path / "executed")
+    monkeypatch.setattr(paths, "COMMON_SUBSET", tmp_path / "subset.json")
     entries = {STANDARD: register(STANDARD, trained, tmp_path)}
     first = correct(trained, *(part[:300] for part in test_set))
     generator = torch.Generator().manual_seed(0)

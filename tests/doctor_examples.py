@@ -12,12 +12,12 @@ from pathlib import Path
 import miniature
 from public_format import write_public
 
-from inequality_phenomenon.files import atomic_path
-from inequality_phenomenon.imagenet import wordnet_ids
-from inequality_phenomenon.models import build
-from inequality_phenomenon.paths import BOOK
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import atomic_path
+from inequality_phenomenon.imagenet.data import wordnet_ids
+from inequality_phenomenon.networks import build
 
-FOLDER = BOOK / "static" / "doctor"
+FOLDER = paths.BOOK / "static" / "doctor"
 CASES = ("missing", "broken", "good")
 
 

@@ -16,10 +16,10 @@ from PIL import Image
 from public_format import write_public
 from torch import nn
 
-from inequality_phenomenon.files import sha256_of
-from inequality_phenomenon.imagenet import candidate_ids, decode, wordnet_ids
-from inequality_phenomenon.models import IMAGENET_MEAN, IMAGENET_STD, Normalise, build
-from inequality_phenomenon.paths import ROOT
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import sha256_of
+from inequality_phenomenon.imagenet.data import candidate_ids, decode, wordnet_ids
+from inequality_phenomenon.networks import IMAGENET_MEAN, IMAGENET_STD, Normalise, build
 
 STANDARD, ROBUST = "imagenet-resnet18-standard-torchvision", "imagenet-resnet18-linf8-public"
 WIDTH = 4
@@ -130,17 +130,17 @@ def write_project(root: Path, plain: str) -> None:
     """The project's own files, with a registry of the two models and a profile that computes little."""
     (root / "checkpoints").mkdir(parents=True)
     for name in ("notebooks", "results"):
-        (root / name).symlink_to(ROOT / name)
-    for file in (ROOT / "checkpoints").iterdir():
+        (root / name).symlink_to(paths.ROOT / name)
+    for file in (paths.ROOT / "checkpoints").iterdir():
         if file.name != "imagenet.yaml":
             (root / "checkpoints" / file.name).symlink_to(file)
-    rows = yaml.safe_load((ROOT / "checkpoints" / "imagenet.yaml").read_text("utf-8"))
+    rows = yaml.safe_load((paths.ROOT / "checkpoints" / "imagenet.yaml").read_text("utf-8"))
     mine = {row["name"]: row for row in rows if row["name"] in (STANDARD, ROBUST)}
     for row in mine.values():
         row |= {"architecture": "resnet18", "arguments": {"width": WIDTH, "classes": 1000}}
     mine[STANDARD] |= {"source": plain, "sha256": plain.removeprefix("resnet18-").removesuffix(".pth")}
     (root / "checkpoints" / "imagenet.yaml").write_text(yaml.safe_dump(list(mine.values())), "utf-8")
-    profile = yaml.safe_load((ROOT / "profiles" / "imagenet.yaml").read_text("utf-8"))
+    profile = yaml.safe_load((paths.ROOT / "profiles" / "imagenet.yaml").read_text("utf-8"))
     profile |= {"n_images": len(CLASSES), "bootstrap": 99, "common": [STANDARD, ROBUST]}
     for chapter in profile["chapters"].values():
         chapter["models"] = [STANDARD, ROBUST]

@@ -8,7 +8,7 @@ import dill
 import torch
 from torch import Tensor, nn
 
-from inequality_phenomenon.models import IMAGENET_MEAN, IMAGENET_STD
+from inequality_phenomenon.networks import IMAGENET_MEAN, IMAGENET_STD
 
 
 def attacker_state(network: nn.Module) -> "OrderedDict[str, Tensor]":

@@ -13,10 +13,10 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from inequality_phenomenon.classroom import Course, grade_id, release
-from inequality_phenomenon.paths import ASSIGNMENTS
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.classroom.course import Course, grade_id, release
 
-MEASURING, ATTACKS, DOUBT = sorted(path.stem for path in ASSIGNMENTS.glob("*.py"))
+MEASURING, ATTACKS, DOUBT = sorted(path.stem for path in paths.ASSIGNMENTS.glob("*.py"))
 ALL_OF_MEASURING = (
     "lorenz", "gini", "global", "regional", "closed-k", "closed-even", "closed-zeros", "measure", "hides",
 )  # fmt: skip
@@ -286,7 +286,7 @@ HELPERS = {
 
 def solutions(assignment: str) -> dict[str, str]:
     """The reference answer to each question: what the source has between the marks."""
-    source = jupytext.read(ASSIGNMENTS / f"{assignment}.py", fmt="py:percent")
+    source = jupytext.read(paths.ASSIGNMENTS / f"{assignment}.py", fmt="py:percent")
     return {
         str(grade_id(cell)).removesuffix("-answer"): "\n".join(
             line

@@ -12,8 +12,12 @@ from conftest import ROBUST, STANDARD
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.ablation import (
+from inequality_phenomenon import show
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.attacks import noise_outcomes, occlude
+from inequality_phenomenon.attribution import attribute, resolve_options
+from inequality_phenomenon.inequality import global_gini
+from inequality_phenomenon.measure.ablation import (
     PAPER_SETTINGS,
     SHARES,
     VARIANTS,
@@ -26,16 +30,12 @@ from inequality_phenomenon.ablation import (
     patch_conditions,
     published_leaders,
 )
-from inequality_phenomenon.attacks import noise_outcomes, occlude
-from inequality_phenomenon.attribution import attribute, resolve_options
-from inequality_phenomenon.comparison import compare, contrasted, table3_cells
-from inequality_phenomenon.figures import ablation
-from inequality_phenomenon.inequality import global_gini
-from inequality_phenomenon.measurements import inequality, noise, occlusion
-from inequality_phenomenon.models import Classifier
-from inequality_phenomenon.paths import PUBLISHED_VALUES
-from inequality_phenomenon.results import Run
-from inequality_phenomenon.subjects import Subject
+from inequality_phenomenon.measure.measurements import inequality, noise, occlusion
+from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.measure.sample import Subject
+from inequality_phenomenon.networks import Classifier
+from inequality_phenomenon.show import ablation
+from inequality_phenomenon.verdicts.comparison import compare, contrasted, table3_cells
 
 
 @dataclass
@@ -163,7 +163,7 @@ def test_squares_are_more_unequal(run: Run) -> None:
 
 def test_table_3_is_carried_over_cell_by_cell() -> None:
     cells = table3_cells(102, (5, 2))
-    published = pd.read_csv(PUBLISHED_VALUES)
+    published = pd.read_csv(paths.PUBLISHED_VALUES)
     assert {cell.id for cell in cells} == set(published[published.table == "table3"].id) and len(cells) == 48
     measured = {*PAPER_SETTINGS, *noise_conditions(PAPER_SETTINGS)}
     measured |= set(patch_conditions(PAPER_SETTINGS, (5, 2), ["black", "gray", "white"]))
@@ -236,7 +236,7 @@ def test_findings_count_every_sign() -> None:
     tables = [outcomes(a, b, method, "global_gini") for method in list(PAPER_SETTINGS)[:3]]
     tables.append(outcomes(b, a, list(PAPER_SETTINGS)[3], "global_gini"))
     table = pd.concat(tables)
-    primary = figures.best(compare(cells, table, resamples=199), compare(cells, None))
+    primary = show.best(compare(cells, table, resamples=199), compare(cells, None))
     contrasts = method_contrasts("GradientShap", ["Input X Gradient"], {STANDARD: "standard"}, {"": "global_gini"})
     none = [(item, "") for item in contrasted(contrasts, None)]
     same = [(item, "") for item in contrasted(contrasts, table, resamples=199)]

@@ -21,7 +21,7 @@ from inequality_phenomenon.attacks import (
     perturb_with_noise,
 )
 from inequality_phenomenon.attribution import attribute
-from inequality_phenomenon.models import Classifier
+from inequality_phenomenon.networks import Classifier
 from inequality_phenomenon.robustness import correct
 
 Subset = tuple[Classifier, Tensor, Tensor, Tensor]

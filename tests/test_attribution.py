@@ -11,10 +11,10 @@ from captum.attr import InputXGradient, IntegratedGradients, Saliency
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
+from inequality_phenomenon._support.randomness import normal_images, uniform_images
 from inequality_phenomenon.attribution import METHODS, PAPER, RELEASED, Options, attribute, resolve_options
 from inequality_phenomenon.inequality import global_gini
-from inequality_phenomenon.models import Classifier
-from inequality_phenomenon.randomness import normal_images, uniform_images
+from inequality_phenomenon.networks import Classifier
 
 IDS = [7, 3, 5000, 12, 0, 9999, 41, 2]  # places in the test set, as a notebook passes them
 

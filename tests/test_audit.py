@@ -14,10 +14,12 @@ import torch
 from conftest import ROBUST, STANDARD
 from torch import Tensor
 
-from inequality_phenomenon import comparison, figures
+from inequality_phenomenon import show
+from inequality_phenomenon._support import paths
 from inequality_phenomenon.attacks import mask_areas, occlude, patch_centres, patch_mask
 from inequality_phenomenon.attribution import baseline_of, resolve_options
-from inequality_phenomenon.audit import (
+from inequality_phenomenon.inequality import REDUCES, gini, global_gini, regional_gini
+from inequality_phenomenon.measure.audit import (
     INDICES,
     NOISE,
     OTHER_METHODS,
@@ -37,15 +39,13 @@ from inequality_phenomenon.audit import (
     script_sets,
     table1_relation,
 )
-from inequality_phenomenon.comparison import compare, table1_cells
-from inequality_phenomenon.figures import audit
-from inequality_phenomenon.inequality import REDUCES, gini, global_gini, regional_gini
-from inequality_phenomenon.measurements import inequality, noise
-from inequality_phenomenon.models import REGISTRY
-from inequality_phenomenon.paths import PUBLISHED_VALUES
-from inequality_phenomenon.results import Run
+from inequality_phenomenon.measure.measurements import inequality, noise
+from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.measure.sample import Subject
+from inequality_phenomenon.networks import REGISTRY
+from inequality_phenomenon.show import audit
 from inequality_phenomenon.statistics import holm
-from inequality_phenomenon.subjects import Subject
+from inequality_phenomenon.verdicts.comparison import compare, table1_cells
 
 
 @dataclass
@@ -272,13 +272,13 @@ def test_a_choice_that_turns_the_gap_is_counted() -> None:
     assert [item.verdict for item in found[2:4]] == ["same direction", "contradicted"]
     assert [item.difference.difference for item in found[:2]] == pytest.approx([0.5, -0.5])
     none = contrasted_choices(rows, (STANDARD, ROBUST), None, resamples=199)
-    text = audit.changes_note({"Table 2": (rows, figures.best(found, none))}).text
+    text = audit.changes_note({"Table 2": (rows, show.best(found, none))}).text
     assert "Table 2 (this run). Of 2 changes, 1 move the number" in text
     assert "changes in 1: turned (scripts): same direction → contradicted." in text
     shown = audit.ledger_table(rows, none, found, name="x", caption="c").text
     assert "10.0 % → <strong>60.0 %" in shown and "no image changes" in shown and "reference" not in shown
     assert "Not measured here" in audit.ledger_table(rows, none, none, name="x", caption="c").text
-    assert "Not measured here" in audit.changes_note({"Table 2": (rows, figures.best(none, none))}).text
+    assert "Not measured here" in audit.changes_note({"Table 2": (rows, show.best(none, none))}).text
 
 
 def test_sets_of_images_are_those_that_all_named_networks_get_right(run: Run) -> None:
@@ -321,11 +321,11 @@ def test_statements_about_the_published_numbers_hold() -> None:
 def test_a_statement_fails_with_another_published_number(
     cell: str, value: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = pd.read_csv(PUBLISHED_VALUES, keep_default_na=False)
+    table = pd.read_csv(paths.PUBLISHED_VALUES, keep_default_na=False)
     assert (table.id == cell).sum() == 1
     table.loc[table.id == cell, "value"] = value
     table.to_csv(tmp_path / "published.csv", index=False)
-    monkeypatch.setattr(comparison, "PUBLISHED_VALUES", tmp_path / "published.csv")
+    monkeypatch.setattr(paths, "PUBLISHED_VALUES", tmp_path / "published.csv")
     found = checks()
     assert not found[found.statement.str.contains(word)].holds.any()
 
@@ -347,7 +347,7 @@ def test_a_reading_with_the_published_values_is_found(monkeypatch: pytest.Monkey
     empty = compared_readings(None, ["text", "scripts"], resamples=199)
     text = audit.readings_table(empty, found, name="x").text
     assert "5 of 5" in text and "reference" not in text
-    known = {key: figures.best(empty[key], items) for key, items in found.items()}
+    known = {key: show.best(empty[key], items) for key, items in found.items()}
     findings = audit.audit_findings(known, table1_relation(), [], (None, "")).text
     assert (
         "The regional column. Of 5 combinations of a reading and maps, positive of sum on the maps of the text comes closest"

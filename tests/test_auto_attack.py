@@ -9,11 +9,12 @@ from pyautoattack import AutoAttack
 from test_robustness import exact_linf_survivors, linear_classifier
 from torch import Tensor, nn
 
-from inequality_phenomenon import accuracy, models, results, subjects
-from inequality_phenomenon.accuracy import auto_attack_evaluation, measure_attack, pgd_evaluation
-from inequality_phenomenon.models import REGISTRY, Accuracy, Classifier, RegistryEntry, save_checkpoint
-from inequality_phenomenon.profiles import Profile
-from inequality_phenomenon.results import Run
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.profiles import Profile
+from inequality_phenomenon.measure import accuracy
+from inequality_phenomenon.measure.accuracy import auto_attack_evaluation, measure_attack, pgd_evaluation
+from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, save_checkpoint
 from inequality_phenomenon.robustness import ENSEMBLE, AutoAttackOutcome, Threat, auto_attack, correct, robust_correct
 
 EPSILON = 1 / 255
@@ -98,9 +99,9 @@ def test_a_model_in_training_mode_is_refused(batch) -> None:
 
 @pytest.fixture
 def run(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(subjects, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(results, "EXECUTED", tmp_path / "executed")
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(paths, "EXECUTED", tmp_path / "executed")
     monkeypatch.setattr(accuracy, "PART", 5)
     some = Accuracy(correct=1, n=2)
     entry = RegistryEntry(

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from inequality_phenomenon.batching import for_batches, is_out_of_memory, rows_for
+from inequality_phenomenon._support.batching import for_batches, is_out_of_memory, rows_for
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from inequality_phenomenon.attacks import occlude
 from inequality_phenomenon.attribution import attribute
-from inequality_phenomenon.models import Classifier, Normalise
+from inequality_phenomenon.networks import Classifier, Normalise
 
 class Hungry(nn.Module):
     def forward(self, x):

@@ -17,10 +17,10 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from inequality_phenomenon import gini
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.profiles import load_profile
+from inequality_phenomenon.book.workflow import chapters
 from inequality_phenomenon.datasets import load_cifar10
-from inequality_phenomenon.paths import ROOT
-from inequality_phenomenon.profiles import load_profile
-from inequality_phenomenon.workflow import chapters
 
 CHAPTERS = chapters()
 
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
 def run_book(folder: Path) -> subprocess.CompletedProcess:
     environment = os.environ | {"INEQUALITY_ROOT": str(folder), "PYTHONPATH": str(folder / "src")}
-    command = [sys.executable, "-m", "inequality_phenomenon.workflow", "book", "--profile", "smoke"]
+    command = [sys.executable, "-m", "inequality_phenomenon.book.workflow", "book", "--profile", "smoke"]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -63,15 +63,15 @@ def book(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clone")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
+        cwd=paths.ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
     for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
+        if (paths.ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+            shutil.copy2(paths.ROOT / name, folder / name)
     done = run_book(folder)
     assert done.returncode == 0, done.stderr[-5000:]
     assert str(folder / "_build/html/index.html") in done.stdout.splitlines()[-1]
@@ -133,7 +133,7 @@ def test_a_chapter_says_how_long_it_runs_and_offers_its_sources(book, pages, cha
     offered = [link for link in page.links if Path(link).stem == chapter and Path(link).suffix in (".ipynb", ".py")]
     assert {Path(link).suffix for link in offered} == {".ipynb", ".py"}
     script = next(link for link in offered if link.endswith(".py"))
-    assert (path.parent / script).read_text() == (ROOT / "notebooks" / f"{chapter}.py").read_text()
+    assert (path.parent / script).read_text() == (paths.ROOT / "notebooks" / f"{chapter}.py").read_text()
 
 
 def test_without_a_repository_there_are_no_launch_links(pages):

@@ -9,14 +9,14 @@ import yaml
 from conftest import ROBUST, STANDARD
 from scipy import stats
 
-from inequality_phenomenon import claims as module
-from inequality_phenomenon.claims import Claim, ClassTest, PairedTest, combined, examine, judge, load_claims
-from inequality_phenomenon.models import REGISTRY
-from inequality_phenomenon.paths import CHECKPOINTS, CLAIMS
-from inequality_phenomenon.results import load_whole_reference
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.measure.results import load_whole_reference
+from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.statistics import Difference
+from inequality_phenomenon.verdicts import claims as module
+from inequality_phenomenon.verdicts.claims import Claim, ClassTest, PairedTest, combined, examine, judge, load_claims
 
-RAW = yaml.safe_load(CLAIMS.read_text("utf-8"))
+RAW = yaml.safe_load(paths.CLAIMS.read_text("utf-8"))
 ALL = load_claims()
 
 
@@ -39,7 +39,7 @@ def test_a_claim_names_networks_that_are_registered_or_planned(claim: Claim) -> 
     for test in claim.tests:
         for name in getattr(test, "checkpoints", ()):
             assert name in RAW["networks"].values()
-            assert name in REGISTRY or (CHECKPOINTS / f"{name}.yaml").exists(), name
+            assert name in REGISTRY or (paths.CHECKPOINTS / f"{name}.yaml").exists(), name
 
 
 @pytest.mark.parametrize("claim", ALL, ids=lambda claim: claim.id)

@@ -23,9 +23,17 @@ from nbgrader.api import Gradebook
 from sample_class import ATTACKS, DOUBT, MEASURING, WRONG, filled, hand_in, solutions
 
 from inequality_phenomenon import coursework
-from inequality_phenomenon.classroom import COLUMNS, Course, grade_id, main, release, template, with_answers
-from inequality_phenomenon.paths import ASSIGNMENTS, ROOT
-from inequality_phenomenon.sandbox import LOOK, Limits, execute, isolation
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.classroom.course import (
+    COLUMNS,
+    Course,
+    grade_id,
+    main,
+    release,
+    template,
+    with_answers,
+)
+from inequality_phenomenon.classroom.sandbox import LOOK, Limits, execute, isolation
 
 NAMES = [MEASURING, ATTACKS, DOUBT]
 SAYS_NOTHING = {"with torch.no_grad():", "_table = pd.DataFrame("}  # lines that stand in what is shown, too
@@ -70,7 +78,7 @@ def table(course: Course) -> Rows:
 def test_the_student_version_holds_no_answer_and_no_hidden_test(course: Course, name: str) -> None:
     secret: set[str] = set()
     hidden = False
-    for line in (ASSIGNMENTS / f"{name}.py").read_text().splitlines():
+    for line in (paths.ASSIGNMENTS / f"{name}.py").read_text().splitlines():
         if "### BEGIN" in line:
             hidden = True
         elif "### END" in line:
@@ -166,7 +174,7 @@ def test_answers_agree_with_the_library() -> None:
 
     from inequality_phenomenon import gini
 
-    cells = jupytext.read(ASSIGNMENTS / f"{MEASURING}.py", fmt="py:percent").cells
+    cells = jupytext.read(paths.ASSIGNMENTS / f"{MEASURING}.py", fmt="py:percent").cells
     source = next(cell.source for cell in cells if grade_id(cell) == "gini")
     names: dict = {"RIGHT": {}}
     exec("import numpy as np\n" + source.partition("### END HIDDEN TESTS")[0], names)
@@ -211,7 +219,7 @@ def tiny(_tiny: Path, tmp_path: Path) -> Course:
 @pytest.fixture
 def grade_tiny(tiny: Course, monkeypatch: pytest.MonkeyPatch):
     """Grade students' answers to the three questions: {student: {question: code}}; what is missing is answered rightly."""
-    monkeypatch.setattr("inequality_phenomenon.classroom.Course", lambda folder: Course(folder, tiny.sources))
+    monkeypatch.setattr("inequality_phenomenon.classroom.course.Course", lambda folder: Course(folder, tiny.sources))
 
     def run(answers: dict[str, dict[str, str]], *options: str) -> Rows:
         handed_out = nbformat.read(tiny.notebook("release", "tiny"), as_version=4)
@@ -308,7 +316,7 @@ def test_nothing_is_left_running_when_the_grader_is_killed(tiny: Course) -> None
     waiting.cells[1].source = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)"
     nbformat.write(waiting, handed_in / "tiny.ipynb")
     script = (
-        "import asyncio, sys; from pathlib import Path; from inequality_phenomenon import classroom as c;"
+        "import asyncio, sys; from pathlib import Path; from inequality_phenomenon.classroom import course as c;"
         f"course = c.Course(Path({str(tiny.folder)!r}), Path({str(tiny.sources)!r}));"
         f"asyncio.run(c.grade(course, c.collect(course, course.folder / 'handed_in'), c.Limits(), 1))"
     )
@@ -448,7 +456,7 @@ def test_by_hand_switches_functions_and_packages_off() -> None:
 
 
 def recipe(*arguments: str) -> str:
-    return subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(["make", "-n", *arguments], cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def test_make_grades_a_folder_or_the_made_up_class() -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from inequality_phenomenon._support import paths
 from inequality_phenomenon.datasets import (
     CIFAR10_CLASSES,
     CIFAR10_DIGESTS,
@@ -27,9 +28,8 @@ from inequality_phenomenon.datasets import (
     load_cifar10,
     load_cifar10_bytes,
 )
-from inequality_phenomenon.models import CIFAR10_MEAN, CIFAR10_STD
-from inequality_phenomenon.paths import data_folder
-from inequality_phenomenon.training import TrainingImages, TrainingSettings, held_out_ids
+from inequality_phenomenon.networks import CIFAR10_MEAN, CIFAR10_STD
+from inequality_phenomenon.training.loop import TrainingImages, TrainingSettings, held_out_ids
 
 Member = tuple[str, bytes]
 
@@ -37,7 +37,7 @@ Member = tuple[str, bytes]
 @pytest.fixture(scope="module")
 def store(test_set: tuple[Tensor, Tensor]) -> Path:
     """The verified file that every other test of the session reads."""
-    return data_folder() / "cifar10.safetensors"
+    return paths.data_folder() / "cifar10.safetensors"
 
 
 @pytest.fixture(scope="module")

@@ -25,16 +25,20 @@ from conftest import ROBUST, STANDARD
 from damage import single_bit_flips
 from torch import Tensor
 
-from inequality_phenomenon import datasets, models, results, subjects
-from inequality_phenomenon import grid as grids
+from inequality_phenomenon import datasets
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import DamagedFile, atomic_path, write_sealed
 from inequality_phenomenon.attacks import occlude
 from inequality_phenomenon.attribution import attribute
+from inequality_phenomenon.book.workflow import chapters
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.datasets import DataError, load_cifar10, load_cifar10_bytes
-from inequality_phenomenon.files import DamagedFile, atomic_path, write_sealed
-from inequality_phenomenon.grid import Grid, gather, measure_cell
 from inequality_phenomenon.inequality import global_gini
-from inequality_phenomenon.models import (
+from inequality_phenomenon.measure import grid as grids
+from inequality_phenomenon.measure.cache import cached
+from inequality_phenomenon.measure.grid import Grid, gather, measure_cell
+from inequality_phenomenon.measure.results import Run, load_reference, provenance
+from inequality_phenomenon.networks import (
     REGISTRY,
     CheckpointError,
     Classifier,
@@ -42,23 +46,19 @@ from inequality_phenomenon.models import (
     read_registry,
     register,
 )
-from inequality_phenomenon.paths import REFERENCE
-from inequality_phenomenon.results import Run, load_reference, provenance
-from inequality_phenomenon.subjects import cached
-from inequality_phenomenon.workflow import chapters
 
 GRID = Grid(
     networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient", "input_x_gradient"), n_images=12
 )
 FLIPS = [20, pytest.param(200, marks=pytest.mark.faults)]
 Context = multiprocessing.get_context("forkserver")
-Context.set_forkserver_preload(["inequality_phenomenon.training", "inequality_phenomenon.measurements"])
+Context.set_forkserver_preload(["inequality_phenomenon.training.loop", "inequality_phenomenon.measure.measurements"])
 
 
 @pytest.fixture
 def folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two registered networks of width 4, a cache and a grid, all in one folder."""
-    monkeypatch.setattr(grids, "GRID", tmp_path / "grid")
+    monkeypatch.setattr(paths, "GRID", tmp_path / "grid")
     return tmp_path
 
 
@@ -80,8 +80,8 @@ def test_any_flipped_bit_of_a_reference_record_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flips: int
 ) -> None:
     chapter = "08_class_inequality"
-    shutil.copytree(REFERENCE / chapter, tmp_path / chapter)
-    monkeypatch.setattr(results, "REFERENCE", tmp_path)
+    shutil.copytree(paths.REFERENCE / chapter, tmp_path / chapter)
+    monkeypatch.setattr(paths, "REFERENCE", tmp_path)
     (file,) = (tmp_path / chapter).glob("class_inequality.parquet")
     for _ in single_bit_flips(file, flips):
         with pytest.raises(RuntimeError, match=r"class_inequality\.parquet was altered"):
@@ -127,8 +127,8 @@ def start(work: Callable[..., None], *arguments: Any) -> Any:
 def measure_all(folder: Path, entries: dict[str, Any]) -> None:
     """All cells of the grid, in a process that knows nothing of the tests' patches."""
     torch.set_num_threads(1)
-    models.CHECKPOINTS, subjects.CACHE = folder.parent, folder / "cache"  # type: ignore[misc]
-    grids.GRID, datasets.COMMON_SUBSET = folder / "grid", folder.parent / "subset.json"  # type: ignore[misc]
+    paths.CHECKPOINTS, paths.CACHE = folder.parent, folder / "cache"  # type: ignore[misc]
+    paths.GRID, paths.COMMON_SUBSET = folder / "grid", folder.parent / "subset.json"  # type: ignore[misc]
     REGISTRY._entries = entries
     for cell in GRID.cells():
         if not cell.record.exists():
@@ -205,7 +205,7 @@ def test_executing_killed_at_random_moments_gives_the_same_chapter(tmp_path: Pat
         (file,) = (path for path in (tmp_path / "_build").iterdir() if not path.name.startswith("."))
         return [(cell.source, cell.get("outputs")) for cell in nbformat.read(file, as_version=4).cells]
 
-    command = [sys.executable, "-m", "inequality_phenomenon.execution", "01_sum", "_build/01_sum.ipynb"]
+    command = [sys.executable, "-m", "inequality_phenomenon.book.execution", "01_sum", "_build/01_sum.ipynb"]
     kill_at_random(command, tmp_path, kills, result)
     assert result()[-1][1][0].text == "499999500000\n"
 
@@ -213,7 +213,7 @@ def test_executing_killed_at_random_moments_gives_the_same_chapter(tmp_path: Pat
 @pytest.mark.parametrize("kills", [pytest.param(10, marks=pytest.mark.faults)])
 def test_building_killed_at_random_moments_gives_the_same_page(tmp_path: Path, kills: int) -> None:
     """The workflow's own rule, on a book of one page."""
-    shutil.copy(Path(results.ROOT) / "Snakefile", tmp_path)
+    shutil.copy(Path(paths.ROOT) / "Snakefile", tmp_path)
     for name in ("notebooks", "book/_generated", "profiles", "checkpoints", "results", "src"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("profiles/laptop.yaml", "checkpoints/registry.yaml"):
@@ -240,7 +240,7 @@ def test_building_killed_at_random_moments_gives_the_same_page(tmp_path: Path, k
 def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subjects, "CACHE", small_disk)
+    monkeypatch.setattr(paths, "CACHE", small_disk)
     content = bytes(400_000)
     first, _ = cached("maps", {"a": 1}, lambda: content)
     with pytest.raises(
@@ -254,7 +254,7 @@ def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(
 
 
 def test_a_folder_that_may_only_be_read_is_read_and_named(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subjects, "CACHE", small_disk)
+    monkeypatch.setattr(paths, "CACHE", small_disk)
     cached("maps", {"a": 1}, lambda: b"content")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     assert cached("maps", {"a": 1}, lambda: b"")[0] == b"content"
@@ -342,7 +342,7 @@ def test_two_runs_give_byte_identical_records(tmp_path: Path) -> None:
     for root in roots:
         root.mkdir()
         for part in ("notebooks", "profiles", "checkpoints", "results"):
-            (root / part).symlink_to(results.ROOT / part)
+            (root / part).symlink_to(paths.ROOT / part)
         own = {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / "cache"), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "inequality_phenomenon.cli", "run", "laptop", "--device", "cpu"]
         with (root / "log").open("w") as log:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from inequality_phenomenon.files import DamagedFile, atomic_path, read_sealed, sha256_of, write_sealed
+from inequality_phenomenon._support.files import DamagedFile, atomic_path, read_sealed, sha256_of, write_sealed
 
 
 def test_content_appears_under_the_name_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_old_content_survives_a_kill_while_writing(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
-from inequality_phenomenon.files import atomic_path
+from inequality_phenomenon._support.files import atomic_path
 with atomic_path(Path({str(target)!r})) as temporary:
     temporary.write_text("half of the ne")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -22,8 +22,8 @@ import torch
 from public_format import attacker_state, write_public
 from torch import nn
 
-from inequality_phenomenon.files import sha256_of
-from inequality_phenomenon.foreign_checkpoints import (
+from inequality_phenomenon._support.files import sha256_of
+from inequality_phenomenon.imagenet.pickles import (
     HUGGING_FACE,
     Conversion,
     Expected,
@@ -33,7 +33,7 @@ from inequality_phenomenon.foreign_checkpoints import (
     read_public_models,
     read_state,
 )
-from inequality_phenomenon.models import (
+from inequality_phenomenon.networks import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     REGISTRY,
@@ -404,9 +404,9 @@ def test_an_older_plain_state_without_counters_fits(network: nn.Module, folder: 
 NO_SPACE = """
 import resource, sys
 from pathlib import Path
-from inequality_phenomenon.foreign_checkpoints import Expected, public_state
+from inequality_phenomenon.imagenet.pickles import Expected, public_state
 from test_foreign_checkpoints import entry, expected
-from inequality_phenomenon.models import build
+from inequality_phenomenon.networks import build
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 public_state(entry(Path("small.ckpt")), expected(build("resnet18", width=4, classes=5).network))
 """

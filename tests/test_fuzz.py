@@ -29,16 +29,15 @@ from pydantic import ValidationError
 from torch import Generator, Tensor, nn
 
 import inequality_phenomenon as library
-from inequality_phenomenon import profiles
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.profiles import Profile, ProfileError, load_profile
+from inequality_phenomenon.book.strict_engine import ParameterError, check_parameters
+from inequality_phenomenon.book.workflow import chapters
 from inequality_phenomenon.cli import main
-from inequality_phenomenon.models import REGISTRY, CheckpointError, Classifier
-from inequality_phenomenon.paths import NOTEBOOKS
-from inequality_phenomenon.profiles import Profile, ProfileError, load_profile
-from inequality_phenomenon.results import open_run
+from inequality_phenomenon.measure.results import open_run
+from inequality_phenomenon.networks import REGISTRY, CheckpointError, Classifier
 from inequality_phenomenon.robustness import Threat
-from inequality_phenomenon.strict_engine import ParameterError, check_parameters
-from inequality_phenomenon.training import TrainingSettings, load_settings
-from inequality_phenomenon.workflow import chapters
+from inequality_phenomenon.training.loop import TrainingSettings, load_settings
 
 SOURCE = str(Path(library.__file__).parent)
 KNOWN_ERRORS = (ValueError, TypeError, CheckpointError, ProfileError)
@@ -455,7 +454,7 @@ def gives_a_profile_or_refuses(folder: Path, content: bytes) -> None:
 
 @pytest.fixture
 def profile_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(profiles, "PROFILES", tmp_path)
+    monkeypatch.setattr(paths, "PROFILES", tmp_path)
     return tmp_path
 
 
@@ -472,7 +471,7 @@ def test_a_thousand_profiles_are_valid_or_refused(profile_folder: Path, content:
     gives_a_profile_or_refuses(profile_folder, content)
 
 
-NOTEBOOK = load_notebook_node(jupytext.read(NOTEBOOKS / "01_inequality_test.py", fmt="py:percent"))
+NOTEBOOK = load_notebook_node(jupytext.read(paths.NOTEBOOKS / "01_inequality_test.py", fmt="py:percent"))
 wrong_parameters = st.one_of(
     st.fixed_dictionaries({"profile": st.none() | st.integers() | st.lists(st.text(max_size=3), max_size=2)}),
     st.fixed_dictionaries({"n_images": st.text(max_size=5) | st.floats() | st.booleans()}),

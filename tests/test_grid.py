@@ -11,15 +11,24 @@ import pytest
 import yaml
 from conftest import ROBUST, STANDARD
 
-from inequality_phenomenon import grid as grids
-from inequality_phenomenon import models, training
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import DamagedFile
 from inequality_phenomenon.cli import main
-from inequality_phenomenon.files import DamagedFile
-from inequality_phenomenon.grid import Grid, GridCell, GridError, forget_stale, gather, load_grid, measure_cell, summary
-from inequality_phenomenon.models import REGISTRY, register
-from inequality_phenomenon.paths import PROFILES, ROOT
-from inequality_phenomenon.results import Run
-from inequality_phenomenon.training import load_settings
+from inequality_phenomenon.measure import grid as grids
+from inequality_phenomenon.measure.grid import (
+    Grid,
+    GridCell,
+    GridError,
+    forget_stale,
+    gather,
+    load_grid,
+    measure_cell,
+    summary,
+)
+from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.networks import REGISTRY, register
+from inequality_phenomenon.training import loop as training
+from inequality_phenomenon.training.loop import load_settings
 
 SMALL = Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient",), n_images=6)
 
@@ -27,7 +36,7 @@ SMALL = Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attribution
 @pytest.fixture
 def folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two registered networks of width 4 and no record yet."""
-    monkeypatch.setattr(grids, "GRID", tmp_path / "grid")
+    monkeypatch.setattr(paths, "GRID", tmp_path / "grid")
     return tmp_path
 
 
@@ -125,10 +134,10 @@ def project(folder: Path) -> Path:
     (root / "checkpoints").mkdir(parents=True)
     (root / ".cache").mkdir()
     (root / ".cache" / "cifar10.fetched").touch()
-    shutil.copy(ROOT / "Snakefile", root)
-    shutil.copytree(PROFILES, root / "profiles")
+    shutil.copy(paths.ROOT / "Snakefile", root)
+    shutil.copytree(paths.PROFILES, root / "profiles")
     register(REGISTRY[STANDARD], root / "checkpoints" / "registry.yaml")
-    shutil.copy(models.CHECKPOINTS / f"{STANDARD}.safetensors", root / "checkpoints")
+    shutil.copy(paths.CHECKPOINTS / f"{STANDARD}.safetensors", root / "checkpoints")
     shutil.copy(folder / "subset.json", root / "checkpoints" / "common_subset.json")
     (root / "grid.yaml").write_text(yaml.safe_dump(SMALL.model_dump(mode="json")))
     return root
@@ -137,7 +146,7 @@ def project(folder: Path) -> Path:
 def make_grid(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(root / "bin"), os.environ["PATH"]])
     return subprocess.run(
-        [sys.executable, "-m", "inequality_phenomenon.workflow", "grid", *options],
+        [sys.executable, "-m", "inequality_phenomenon.book.workflow", "grid", *options],
         cwd=root,
         env=os.environ | {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / ".cache"), "PATH": path},
         capture_output=True,

@@ -16,10 +16,10 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 
-from inequality_phenomenon import models
+from inequality_phenomenon import networks
+from inequality_phenomenon._support import paths
 from inequality_phenomenon.datasets import DataError
-from inequality_phenomenon.evaluation import Cifar10, ImageNetSet, evaluation_set
-from inequality_phenomenon.imagenet import (
+from inequality_phenomenon.imagenet.data import (
     Selection,
     candidate_ids,
     class_names,
@@ -29,7 +29,7 @@ from inequality_phenomenon.imagenet import (
     select_common,
     wordnet_ids,
 )
-from inequality_phenomenon.paths import IMAGENET_CANDIDATES
+from inequality_phenomenon.measure.evaluation import Cifar10, ImageNetSet, evaluation_set
 
 IDS = candidate_ids()[: len(CLASSES)]
 
@@ -54,7 +54,7 @@ def flat(tmp_path: Path) -> Path:
 
 
 def test_the_committed_candidates_are_what_the_seed_draws() -> None:
-    committed = json.loads(IMAGENET_CANDIDATES.read_text())
+    committed = json.loads(paths.IMAGENET_CANDIDATES.read_text())
     assert committed == draw_candidates() and len(set(committed["ids"])) == 5000
 
 
@@ -257,10 +257,10 @@ def registered(setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type:
     for name, value in setup.environment(tmp_path / "data").items():
         if name.startswith("INEQUALITY") and os.environ.get(name) != value:
             monkeypatch.setenv(name, value)
-    monkeypatch.setattr(models.read_public_models, "__defaults__", (setup.root / "checkpoints" / "imagenet.yaml",))
-    models._public_models.cache_clear()
+    monkeypatch.setattr(networks.read_public_models, "__defaults__", (setup.root / "checkpoints" / "imagenet.yaml",))
+    networks._public_models.cache_clear()
     yield setup
-    models._public_models.cache_clear()
+    networks._public_models.cache_clear()
 
 
 NAMES = ("imagenet-resnet18-standard-torchvision", "imagenet-resnet18-linf8-public")
@@ -273,7 +273,7 @@ def test_the_selection_is_right_recorded_and_not_made_twice(registered, tmp_path
     assert found.examined == 100 and len(found.missing) == 92 and found.correct == dict.fromkeys(NAMES, 8)
     images, labels = data.load(found.ids)
     for name in NAMES:
-        assert torch.equal(models.load_checkpoint(name)(images).argmax(1), labels)
+        assert torch.equal(networks.load_checkpoint(name)(images).argmax(1), labels)
     (file,) = (tmp_path / "data" / "imagenet-subsets").glob("*.json")
     assert Selection.model_validate_json(file.read_text()) == found
     written = file.stat().st_mtime_ns
@@ -287,9 +287,9 @@ def test_the_selection_is_right_recorded_and_not_made_twice(registered, tmp_path
 
 def test_labels_of_other_images_are_noticed(registered, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     """With a published accuracy to compare with, and enough images."""
-    monkeypatch.setattr("inequality_phenomenon.imagenet._PLAUSIBLE_AFTER", 8)
+    monkeypatch.setattr("inequality_phenomenon.imagenet.data._PLAUSIBLE_AFTER", 8)
     for name in NAMES:
-        monkeypatch.setitem(models._public_models(), name, models.REGISTRY[name].model_copy(update={"top1": 90.0}))
+        monkeypatch.setitem(networks._public_models(), name, networks.REGISTRY[name].model_copy(update={"top1": 90.0}))
     data = load_imagenet(registered.images)
     select_common(data, NAMES, 3)
     shifted = {image_id: (label + 1) % 1000 for image_id, label in data.labels.items()}

@@ -8,10 +8,11 @@ import pytest
 from doctor_examples import CASES, FOLDER, doctor, shortened
 from miniature import Miniature, write
 
-from inequality_phenomenon import imagenet_doctor, imagenet_page
-from inequality_phenomenon.comparison import published_values
-from inequality_phenomenon.files import sha256_of
-from inequality_phenomenon.imagenet_doctor import (
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import sha256_of
+from inequality_phenomenon._support.profiles import load_profile
+from inequality_phenomenon.imagenet import page as imagenet_page
+from inequality_phenomenon.imagenet.doctor import (
     Work,
     _disk,
     _model,
@@ -22,9 +23,8 @@ from inequality_phenomenon.imagenet_doctor import (
     planned_models,
     work_of,
 )
-from inequality_phenomenon.models import REGISTRY
-from inequality_phenomenon.paths import BOOK, NOTEBOOKS
-from inequality_phenomenon.profiles import load_profile
+from inequality_phenomenon.networks import REGISTRY
+from inequality_phenomenon.verdicts.comparison import published_values
 
 PROMISES = {
     "missing": ["PROBLEM images      no folder is named: --data FOLDER, or set INEQUALITY_IMAGENET", "note    model"],
@@ -60,7 +60,7 @@ def test_the_book_shows_what_the_doctor_says(setup: Miniature, tmp_path: Path, c
 def test_what_a_disk_must_take_is_added_up_and_kept_maps_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INEQUALITY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("INEQUALITY_MODELS", str(tmp_path / "models"))
-    monkeypatch.setattr(imagenet_doctor, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10e9))
     profile = load_profile("imagenet")
     models = [REGISTRY[name] for name in planned_models(profile)]
@@ -103,12 +103,12 @@ def test_the_generated_parts_of_the_page_are_up_to_date() -> None:
 def test_the_page_refers_to_what_is_there() -> None:
     text = imagenet_page.PAGE.read_text()
     for name in re.findall(r"\(_executed/(\w+)\)", text):
-        assert (NOTEBOOKS / f"{name}.py").exists()
+        assert (paths.NOTEBOOKS / f"{name}.py").exists()
     for name in re.findall(r"\{literalinclude\} (\S+)", text):
-        assert (BOOK / name).exists()
+        assert (paths.BOOK / name).exists()
     for label in re.findall(r"\]\(([a-z-]+)\)", text):
         assert f"({label})=\n" in text
-    assert "book/imagenet\n" in (BOOK.parent / "_toc.yml").read_text()
+    assert "book/imagenet\n" in (paths.BOOK.parent / "_toc.yml").read_text()
 
 
 def test_passes_are_counted_as_the_chapters_make_them() -> None:

@@ -14,14 +14,14 @@ import torch
 import yaml
 from miniature import CLASSES, ROBUST, STANDARD, Miniature, decode, name_of, write
 
+from inequality_phenomenon._support import paths
 from inequality_phenomenon.attribution import attribute
-from inequality_phenomenon.foreign_checkpoints import read_state
-from inequality_phenomenon.imagenet import wordnet_ids
+from inequality_phenomenon.imagenet.data import wordnet_ids
+from inequality_phenomenon.imagenet.pickles import read_state
 from inequality_phenomenon.inequality import global_gini
-from inequality_phenomenon.models import IMAGENET_MEAN, IMAGENET_STD, Classifier, Normalise, build
-from inequality_phenomenon.paths import PROFILES
+from inequality_phenomenon.networks import IMAGENET_MEAN, IMAGENET_STD, Classifier, Normalise, build
 
-CHAPTERS = tuple(yaml.safe_load((PROFILES / "imagenet.yaml").read_text())["chapters"])
+CHAPTERS = tuple(yaml.safe_load((paths.PROFILES / "imagenet.yaml").read_text())["chapters"])
 STEPS = 2  # of Integrated Gradients, in the miniature's chapter 01
 
 
@@ -36,7 +36,7 @@ def start(setup: Miniature, chapter: str) -> subprocess.Popen[str]:
     command = [
         sys.executable,
         "-m",
-        "inequality_phenomenon.execution",
+        "inequality_phenomenon.book.execution",
         chapter,
         str(target),
         "-p",

@@ -10,9 +10,28 @@ import torch
 from conftest import register
 from torch import Tensor
 
-from inequality_phenomenon import datasets, figures, measurements, models
+from inequality_phenomenon import datasets, networks, show
+from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, perturb_with_noise
-from inequality_phenomenon.comparison import (
+from inequality_phenomenon.inequality import REDUCES, regional_gini
+from inequality_phenomenon.measure import measurements
+from inequality_phenomenon.measure.measurements import (
+    area_occlusion,
+    margins,
+    noise,
+    noise_energy,
+    occluded_area,
+    occlusion,
+    occlusion_conditions,
+    occlusion_examples,
+)
+from inequality_phenomenon.measure.results import Run, stacked
+from inequality_phenomenon.measure.sample import Subject, measure
+from inequality_phenomenon.names import named
+from inequality_phenomenon.networks import REGISTRY
+from inequality_phenomenon.robustness import correct
+from inequality_phenomenon.statistics import Estimate, logistic_regression
+from inequality_phenomenon.verdicts.comparison import (
     Contrast,
     a10_cells,
     against_standard,
@@ -25,24 +44,6 @@ from inequality_phenomenon.comparison import (
     published_values,
     table2_cells,
 )
-from inequality_phenomenon.files import sha256_of
-from inequality_phenomenon.inequality import REDUCES, regional_gini
-from inequality_phenomenon.measurements import (
-    area_occlusion,
-    margins,
-    noise,
-    noise_energy,
-    occluded_area,
-    occlusion,
-    occlusion_conditions,
-    occlusion_examples,
-)
-from inequality_phenomenon.models import REGISTRY
-from inequality_phenomenon.names import named
-from inequality_phenomenon.results import Run, stacked
-from inequality_phenomenon.robustness import correct
-from inequality_phenomenon.statistics import Estimate, logistic_regression
-from inequality_phenomenon.subjects import Subject, measure
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
@@ -165,7 +166,7 @@ def test_examples_are_chosen_by_the_rule_and_show_what_they_say(run: Run) -> Non
         assert (example.after[example.checkpoint][0] != example.label) == example.fooled
         changed = (example.image != example.occluded).any(0)
         assert changed.sum() <= example.pixels and (example.occluded[:, changed] == 1).all()
-    shown = figures.occlusion_pictures(examples, name="x")
+    shown = show.occlusion_pictures(examples, name="x")
     assert f"In {sum(e.fooled for e in examples)} of 6 cases" in shown.html and examples[0].label in shown.alt
 
 
@@ -198,7 +199,7 @@ def test_a_changed_donor_is_not_answered_from_the_cache(run: Run, tmp_path: Path
     for _ in range(2):
         measure(occlusion, run.subject(STANDARD), run, **options)
     assert [step["cached"] for step in run.steps] == [False, True]
-    model = models.load_checkpoint(ROBUST)
+    model = networks.load_checkpoint(ROBUST)
     next(model.parameters()).mul_(2)
     REGISTRY._entries[ROBUST] = register(ROBUST, model, tmp_path)
     assert sha256_of(tmp_path / f"{ROBUST}.safetensors") == REGISTRY[ROBUST].sha256
@@ -338,10 +339,10 @@ def test_means_and_differences_of_both_subsets() -> None:
 def test_the_subsets_disagree_where_their_signs_do(run: Run, own: tuple[int, int], words: str) -> None:
     common, run.records["own_images"] = both_subsets((20, 40), own)
     places = {"black": ("black", "fooled")}
-    shown = figures.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
+    shown = show.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
     assert words in shown and "(this run)" in shown
     del run.records["own_images"]
-    shown = figures.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
+    shown = show.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
     assert shown == "Images fooled on each model's own images: not measured here."
 
 
@@ -431,8 +432,8 @@ def findings(table: pd.DataFrame | None) -> str:
         resamples=199,
     )
     primary = compare(cells, table, resamples=199)
-    shown = figures.noise_findings(
-        figures.best(primary, compare(cells, None)), figures.best(where, where), figures.best(controls, controls),
+    shown = show.noise_findings(
+        show.best(primary, compare(cells, None)), show.best(where, where), show.best(controls, controls),
         robust=ROBUST, second=SECOND, placebos=["random"],
     )  # fmt: skip
     return shown.text
@@ -514,7 +515,7 @@ def mechanism(records: dict[str, pd.DataFrame], top: tuple[int, int], at_random:
         against_standard(STANDARD, [ROBUST], {"random": ("random places", "fooled")}), table, resamples=199
     )
     found["random"] = (elsewhere, "")
-    return figures.mechanism_findings((gap[0], ""), (where[2], ""), found, fits, robust=ROBUST).text
+    return show.mechanism_findings((gap[0], ""), (where[2], ""), found, fits, robust=ROBUST).text
 
 
 def test_only_margins(titles: None) -> None:
@@ -568,9 +569,7 @@ def test_one_mask_is_explained_without_the_large_budget(titles: None) -> None:
     gap, *others = contrasted(against_standard(STANDARD, [ROBUST], places), table, resamples=199)
     where = contrasted(place_contrasts((STANDARD, ROBUST), {"one": "random"}, "fooled"), table, resamples=199)[2]
     found = {name: (item, "") for name, item in zip(list(places)[1:], others, strict=True)}
-    text = figures.mechanism_findings(
-        (gap, ""), (where, ""), found, {}, robust=ROBUST, attack="under one mask only"
-    ).text
+    text = show.mechanism_findings((gap, ""), (where, ""), found, {}, robust=ROBUST, attack="under one mask only").text
     assert "Under one mask only ℓ∞ 8/255 is fooled more often" in text
     assert "more fragile than the standard model under one mask only" in text and "at random places, too" in text
     assert "the same for all images" in text and "large budget" not in text
@@ -582,13 +581,13 @@ def test_no_difference_to_explain(titles: None) -> None:
 
 def test_the_regression_table_says_what_is_not_determined() -> None:
     fits = {"model": {"(intercept)": Estimate(0, -1, 1, 9), "model": Estimate(math.nan, -math.inf, math.inf, 9)}}
-    html = figures.regression_table({}, fits, name="x", caption="c").html
+    html = show.regression_table({}, fits, name="x", caption="c").html
     assert "not determined by these data" in html and "not measured here" in html and "intercept" not in html
 
 
 def test_close_calls_are_counted_and_named(run: Run) -> None:
     table = outcomes(share(3), share(4), "a").assign(close_call=share(1, 200))
-    shown = figures.close_calls({"x": table, "y": table, "z": outcomes(share(3), share(4), "a")})
+    shown = show.close_calls({"x": table, "y": table, "z": outcomes(share(3), share(4), "a")})
     assert "1 of 400 outcomes: a, standard, test image 0." in shown.text
 
 

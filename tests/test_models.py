@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from inequality_phenomenon import models
-from inequality_phenomenon.models import (
+from inequality_phenomenon import networks
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.networks import (
     REGISTRY,
     Accuracy,
     CheckpointError,
@@ -175,10 +176,10 @@ def entry_for(file: Path, sha256: str, name: str = "small") -> RegistryEntry:
 @pytest.fixture
 def registered(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RegistryEntry:
     """A real trained checkpoint in a registry of its own folder."""
-    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
     file = tmp_path / "registry.yaml"
-    monkeypatch.setattr(models.read_registry, "__defaults__", (file,))
-    monkeypatch.setattr(models.register, "__defaults__", (file,))
+    monkeypatch.setattr(networks.read_registry, "__defaults__", (file,))
+    monkeypatch.setattr(networks.register, "__defaults__", (file,))
     monkeypatch.setattr(REGISTRY, "_entries", None)
     entry = entry_for(file, save_checkpoint(trained, tmp_path / "small.safetensors"))
     register(entry)
@@ -209,7 +210,7 @@ def test_altered_checkpoint_is_refused_with_both_hashes(registered: RegistryEntr
     registered.file.write_bytes(content)
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint("small")
-    assert registered.sha256 in str(caught.value) and models.sha256_of(registered.file) in str(caught.value)
+    assert registered.sha256 in str(caught.value) and networks.sha256_of(registered.file) in str(caught.value)
     assert str(registered.file) in str(caught.value)
 
 
@@ -222,7 +223,7 @@ def test_missing_checkpoint_says_how_to_make_it(registered: RegistryEntry) -> No
 def test_weights_that_do_not_ship_are_looked_up_but_not_listed(
     registered: RegistryEntry, trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "TRAINING", tmp_path / "training")
+    monkeypatch.setattr(paths, "TRAINING", tmp_path / "training")
     large = registered.model_copy(update={"name": "large", "remake": "inequality train large --device cuda"})
     register(large)
     assert "remake" not in (tmp_path / "registry.yaml").read_text().partition("name: small")[2]

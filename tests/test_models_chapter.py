@@ -8,16 +8,15 @@ import pandas as pd
 import pytest
 import torch
 
-from inequality_phenomenon import accuracy, models, verification
-from inequality_phenomenon.accuracy import attack_contrasts, findings, planned_models, training_log
-from inequality_phenomenon.comparison import contrasted
-from inequality_phenomenon.figures import models as chapter
-from inequality_phenomenon.models import REGISTRY, Accuracy, RegistryEntry, build, save_checkpoint
-from inequality_phenomenon.paths import CHECKPOINTS, PROFILES
-from inequality_phenomenon.profiles import Profile, load_profile
-from inequality_phenomenon.results import Run, stacked
-from inequality_phenomenon.robustness_flags import FLAGS
-from inequality_phenomenon.training import load_settings
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.profiles import Profile, load_profile
+from inequality_phenomenon.measure.accuracy import attack_contrasts, findings, planned_models, training_log
+from inequality_phenomenon.measure.results import Run, stacked
+from inequality_phenomenon.measure.robustness_flags import FLAGS
+from inequality_phenomenon.networks import REGISTRY, Accuracy, RegistryEntry, build, save_checkpoint
+from inequality_phenomenon.show import models as chapter
+from inequality_phenomenon.training.loop import load_settings
+from inequality_phenomenon.verdicts.comparison import contrasted
 
 STANDARD, LINF8, SEEDED = (f"cifar10-resnet18w16-{end}" for end in ("standard-s0", "linf8-s0", "linf8-s1"))
 L2 = "cifar10-resnet18w16-l2_0.5-s0"
@@ -37,8 +36,7 @@ def entry(name: str, folder: Path, clean: int, robust: dict[str, int]) -> Regist
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, RegistryEntry]:
-    for module in (models, accuracy, verification, chapter):
-        monkeypatch.setattr(module, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
     entries = {
         L2: entry(L2, tmp_path, 8000, {"l2 0.5": 6000, "linf 8/255": 1500}),
         LINF8: entry(LINF8, tmp_path, 7000, {"linf 8/255": 4200}),
@@ -184,8 +182,8 @@ def test_the_trade_off_is_that_of_the_registry(registry, tables) -> None:
 
 def test_planned_models_are_those_that_somebody_asks_for_and_the_registry_lacks() -> None:
     planned = planned_models()
-    asked = {path.stem for path in CHECKPOINTS.glob("cifar10-*.yaml")}
-    for path in PROFILES.glob("*.yaml"):
+    asked = {path.stem for path in paths.CHECKPOINTS.glob("cifar10-*.yaml")}
+    for path in paths.PROFILES.glob("*.yaml"):
         for number, values in load_profile(path.stem).chapters.items():
             asked |= {name for name in values.models if name.startswith("cifar10-")}
             assert all(number[:2] in planned[name] for name in values.models if name in planned)
@@ -202,7 +200,7 @@ def test_a_planned_model_is_listed_without_a_number(registry, tmp_path: Path) ->
 
 
 def test_without_a_plan_there_is_no_table(registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(accuracy, "PROFILES", tmp_path)
+    monkeypatch.setattr(paths, "PROFILES", tmp_path)
     assert "Every planned model is trained" in chapter.planned_table(name="t").text
 
 

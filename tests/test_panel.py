@@ -6,11 +6,9 @@ import pytest
 from conftest import ROBUST, STANDARD
 from scipy.stats import ttest_ind
 
-from inequality_phenomenon.accuracy import PGD, measure_attack, pgd_evaluation
-from inequality_phenomenon.comparison import contrasted
-from inequality_phenomenon.figures import panel as figures
-from inequality_phenomenon.measurements import centre_share
-from inequality_phenomenon.panel import (
+from inequality_phenomenon.measure.accuracy import PGD, measure_attack, pgd_evaluation
+from inequality_phenomenon.measure.measurements import centre_share
+from inequality_phenomenon.measure.panel import (
     TRAININGS,
     measure_panel,
     panel_columns,
@@ -21,7 +19,9 @@ from inequality_phenomenon.panel import (
     subjects,
     training_contrasts,
 )
-from inequality_phenomenon.results import Run, open_run
+from inequality_phenomenon.measure.results import Run, open_run
+from inequality_phenomenon.show import panel as figures
+from inequality_phenomenon.verdicts.comparison import contrasted
 
 SUBJECT = "cifar10-resnet18w16-linf4-s0"
 N = 8

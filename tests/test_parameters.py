@@ -11,9 +11,9 @@ import papermill.cli
 import pytest
 from click.testing import CliRunner, Result
 
-from inequality_phenomenon import execution
-from inequality_phenomenon.paths import ROOT
-from inequality_phenomenon.workflow import chapters
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.book import execution
+from inequality_phenomenon.book.workflow import chapters
 
 CHAPTERS = [Path("notebooks", f"{name}.py") for name in chapters()]
 
@@ -61,7 +61,7 @@ def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(chapter: 
     output = tmp_path / "out.ipynb"
     options = ["-p", "n_imges", "50", "-p", "n_images", "abc", "-p", "profile", "7"]
     command = [sys.executable, "-m", "papermill", str(chapter), str(output), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "unknown parameter 'n_imges'" in done.stderr
     assert "parameter 'n_images' must be int | None, not 'abc'" in done.stderr
@@ -119,7 +119,7 @@ def test_a_failing_notebook_shows_its_cell_and_leaves_no_output(folder: Path) ->
 
 
 def test_execution_replaces_its_target_on_success_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "ROOT", folder)
+    monkeypatch.setattr(paths, "ROOT", folder)
     target = folder / "done" / "small.ipynb"
 
     def execute(n_images: str) -> Result:

@@ -9,16 +9,18 @@ import pytest
 import torch
 import yaml
 
-from inequality_phenomenon import comparison, models, pieces, results, scoreboard
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.profiles import ProfileError, load_profile
+from inequality_phenomenon.book import pieces
 from inequality_phenomenon.cli import main
-from inequality_phenomenon.comparison import compare, contrasted, table1_cells
-from inequality_phenomenon.figures import comparison_table, contrast_table
-from inequality_phenomenon.figures.scoreboard import claims_table, values_table
-from inequality_phenomenon.models import REGISTRY, CheckpointError, load_checkpoint, read_registry
-from inequality_phenomenon.paths import CHECKPOINTS, ROOT
-from inequality_phenomenon.profiles import ProfileError, load_profile
-from inequality_phenomenon.results import as_shipped, open_run, paper_scale_of
-from inequality_phenomenon.verification import meets_floor
+from inequality_phenomenon.measure import results
+from inequality_phenomenon.measure.results import as_shipped, open_run, paper_scale_of
+from inequality_phenomenon.measure.verification import meets_floor
+from inequality_phenomenon.networks import REGISTRY, CheckpointError, load_checkpoint, read_registry
+from inequality_phenomenon.show import comparison_table, contrast_table
+from inequality_phenomenon.show.scoreboard import claims_table, values_table
+from inequality_phenomenon.verdicts import comparison, scoreboard
+from inequality_phenomenon.verdicts.comparison import compare, contrasted, table1_cells
 
 STANDARD, ROBUST = "cifar10-resnet18w64-standard-s0", "cifar10-resnet18w64-linf8-s0"
 CHAPTER = "01_inequality_test"
@@ -26,7 +28,8 @@ CHAPTER = "01_inequality_test"
 # The command with fewer images to check a training on, and a limit that makes small networks too large to ship.
 COMMAND = """
 import sys
-from inequality_phenomenon import cli, training
+from inequality_phenomenon import cli
+from inequality_phenomenon.training import loop as training
 held_out, load = training._held_out, training.load_cifar10
 training._held_out = lambda: tuple(part[:10] for part in held_out())
 training.load_cifar10 = lambda split: tuple(part[:20] for part in load(split))
@@ -52,11 +55,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     for folder in ("checkpoints", "results", "profiles"):
         (root / folder).mkdir()
-        for file in (ROOT / folder).iterdir():
+        for file in (paths.ROOT / folder).iterdir():
             if file.stem not in ("registry", "reference-gpu", "gpu", STANDARD, ROBUST):
                 (root / folder / file.name).symlink_to(file)
-    (root / "notebooks").symlink_to(ROOT / "notebooks")
-    entries = yaml.safe_load((CHECKPOINTS / "registry.yaml").read_text("utf-8"))
+    (root / "notebooks").symlink_to(paths.ROOT / "notebooks")
+    entries = yaml.safe_load((paths.CHECKPOINTS / "registry.yaml").read_text("utf-8"))
     shipped = [entry for entry in entries if entry["name"] not in (STANDARD, ROBUST)]
     (root / "checkpoints" / "registry.yaml").write_text(yaml.safe_dump(shipped), "utf-8")
     for name in (STANDARD, ROBUST):
@@ -98,10 +101,9 @@ def test_each_piece_is_done_once_and_another_process_goes_on(story, project: Pat
 @pytest.fixture
 def measured(story, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process, as if the project's paper-scale records were committed here, without weights that do not ship."""
-    monkeypatch.setattr(models, "TRAINING", tmp_path)
+    monkeypatch.setattr(paths, "TRAINING", tmp_path)
     folder = project / "results" / "reference-gpu"
-    for module in (results, scoreboard):
-        monkeypatch.setattr(module, "PAPER_SCALE", folder)
+    monkeypatch.setattr(paths, "PAPER_SCALE", folder)
     monkeypatch.setattr(REGISTRY, "_entries", read_registry(project / "checkpoints" / "registry.yaml"))
 
 
@@ -156,8 +158,7 @@ def test_a_run_on_full_size_networks_is_compared_with_the_paper(measured, projec
 def test_without_records_the_tables_have_three_columns_and_the_book_says_that_nothing_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (results, scoreboard):
-        monkeypatch.setattr(module, "PAPER_SCALE", tmp_path)
+    monkeypatch.setattr(paths, "PAPER_SCALE", tmp_path)
     assert scoreboard.paper_scale_frames() is None
     reference = open_run(CHAPTER, "smoke").reference["inequality"]
     assert paper_scale_of(reference) is None
@@ -238,6 +239,6 @@ def test_a_failed_piece_is_named_and_does_not_stop_the_others(monkeypatch: pytes
 
 
 def test_all_networks_are_not_the_full_size_ones() -> None:
-    done = subprocess.run(["make", "-n", "train", "ALL=1"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(["make", "-n", "train", "ALL=1"], cwd=paths.ROOT, capture_output=True, text=True, check=True)
     assert "cifar10-resnet18w16-linf8-s0" in done.stdout
     assert "w64" not in done.stdout and "densenet121" not in done.stdout

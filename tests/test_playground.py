@@ -4,12 +4,12 @@ import runpy
 
 import pytest
 
-from inequality_phenomenon.paths import NOTEBOOKS
+from inequality_phenomenon._support import paths
 
 
 @pytest.fixture(scope="module")
 def playground():
-    return runpy.run_path(str(NOTEBOOKS / "00_playground.py"))
+    return runpy.run_path(str(paths.NOTEBOOKS / "00_playground.py"))
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,13 @@
 
 import pytest
 
-from inequality_phenomenon import profiles
-from inequality_phenomenon.models import REGISTRY
-from inequality_phenomenon.paths import PROFILES
-from inequality_phenomenon.profiles import ProfileError, load_profile
-from inequality_phenomenon.results import open_run
-from inequality_phenomenon.workflow import chapters
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.profiles import ProfileError, load_profile
+from inequality_phenomenon.book.workflow import chapters
+from inequality_phenomenon.measure.results import open_run
+from inequality_phenomenon.networks import REGISTRY
 
-NAMES = sorted(path.stem for path in PROFILES.glob("*.yaml"))
+NAMES = sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -20,7 +19,7 @@ def test_a_profile_names_every_chapter(name):
 
 
 def test_the_models_of_the_shipped_profiles_have_settings():
-    from inequality_phenomenon.training import load_settings
+    from inequality_phenomenon.training.loop import load_settings
 
     for name in (name for name in NAMES if load_profile(name).dataset == "cifar10"):
         for chapter in load_profile(name).chapters.values():
@@ -30,7 +29,7 @@ def test_the_models_of_the_shipped_profiles_have_settings():
 def test_unknown_names_and_keys_are_answered_with_the_valid_ones(tmp_path, monkeypatch):
     with pytest.raises(ProfileError, match="unknown profile 'lapdog'; known: full, gpu, imagenet, laptop, smoke"):
         load_profile("lapdog")
-    monkeypatch.setattr(profiles, "PROFILES", tmp_path)
+    monkeypatch.setattr(paths, "PROFILES", tmp_path)
     (tmp_path / "bad.yaml").write_text("n_images: 4\nn_imges: 5\nchapters: {}\n")
     with pytest.raises(ProfileError, match=r"bad.yaml: n_imges.*Valid keys: name, dataset, .*n_images"):
         load_profile("bad")

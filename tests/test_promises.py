@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from inequality_phenomenon.paths import BOOK, ROOT
+from inequality_phenomenon._support import paths
 
-PAGE = (BOOK / "promises.md").read_text("utf-8")
+PAGE = (paths.BOOK / "promises.md").read_text("utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/\w+\.py(?:::\w+)?)`", PAGE)))
 
 
@@ -20,7 +20,7 @@ def named_tests(file: Path) -> set[str]:
 @pytest.mark.parametrize("name", NAMED)
 def test_a_named_test_exists(name: str) -> None:
     file, _, test = name.partition("::")
-    found = named_tests(ROOT / file)
+    found = named_tests(paths.ROOT / file)
     assert found and (not test or test in found)
 
 
@@ -33,5 +33,5 @@ def test_every_promise_names_a_test_and_no_fault_is_left_out() -> None:
     assert len(rows) > 20 and all("`tests/" in row for row in rows)
     assert set(re.findall(r"`(tests/[^`]*)`", PAGE)) == set(NAMED)
     assert {name.partition("::")[2] for name in NAMED if "test_faults" in name} >= {
-        name for name in named_tests(ROOT / "tests" / "test_faults.py") if "killed" in name or "flipped" in name
+        name for name in named_tests(paths.ROOT / "tests" / "test_faults.py") if "killed" in name or "flipped" in name
     }

@@ -18,31 +18,31 @@ from IPython.core.inputtransformer2 import TransformerManager
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_class
 
-from inequality_phenomenon import pages, printing, publishing
-from inequality_phenomenon.paths import NOTEBOOKS, ROOT
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.book import printing, publishing, sphinx_extension
 
 ONE_CELL = "# %%\nprint(1)\n"
 URL = "https://github.com/someone/inequality"
 
 
 def test_the_citation_follows_its_schema():
-    schema = json.loads((ROOT / "tests" / "cff-1.2.0.schema.json").read_text("utf-8"))
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    schema = json.loads((paths.ROOT / "tests" / "cff-1.2.0.schema.json").read_text("utf-8"))
+    citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text("utf-8"))
     jsonschema.Draft7Validator(schema).validate(citation)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft7Validator(schema).validate(citation | {"license": "none"})
 
 
 def test_the_citation_has_the_packages_version():
-    project = (ROOT / "pyproject.toml").read_text("utf-8")
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    project = (paths.ROOT / "pyproject.toml").read_text("utf-8")
+    citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text("utf-8"))
     assert f'version = "{citation["version"]}"' in project
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in NOTEBOOKS.glob("*.py")))
+@pytest.mark.parametrize("script", sorted(path.name for path in paths.NOTEBOOKS.glob("*.py")))
 def test_jupyterlab_opens_a_script_as_a_notebook_and_saves_the_same_script(tmp_path, script):
     for name in (script, "jupytext.toml"):
-        shutil.copy(NOTEBOOKS / name, tmp_path)
+        shutil.copy(paths.NOTEBOOKS / name, tmp_path)
     before = (tmp_path / script).read_text("utf-8")
     manager = build_sync_jupytext_contents_manager_class(LargeFileManager)()
     manager.root_dir = str(tmp_path)
@@ -60,14 +60,14 @@ def test_jupyterlab_opens_a_script_as_a_notebook_and_saves_the_same_script(tmp_p
 def project(tmp_path_factory):
     """A repository whose address is known, with one executed chapter, its book built and its site assembled."""
     folder = tmp_path_factory.mktemp("project")
-    config = (ROOT / "_config.yml").read_text("utf-8").replace('url: ""', f"url: {URL}")
+    config = (paths.ROOT / "_config.yml").read_text("utf-8").replace('url: ""', f"url: {URL}")
     files = {
         "_config.yml": config,
         "_toc.yml": "format: jb-book\nroot: book/index\nchapters:\n  - file: book/_executed/01_first\n",
         "environment.yml": "name: here\n",
         ".gitignore": "_build\nbook/_executed\n",
         "book/index.md": "# The book\n",
-        "book/references.bib": (ROOT / "book" / "references.bib").read_text("utf-8"),
+        "book/references.bib": (paths.ROOT / "book" / "references.bib").read_text("utf-8"),
         "notebooks/01_first.py": "# %% [markdown]\n# # First\n\n# %%\nprint(1)\n",
         "notebooks/00_playground.py": ONE_CELL,
     }
@@ -86,7 +86,7 @@ def project(tmp_path_factory):
     (folder / "_build" / "site" / "docs" / "old.html").touch()
     tool = Path(sys.executable).parent / "jupyter-book"
     environment = os.environ | {"INEQUALITY_ROOT": str(folder)}
-    for command in ([tool, "build", ".", "-q"], [sys.executable, "-m", "inequality_phenomenon.publishing"]):
+    for command in ([tool, "build", ".", "-q"], [sys.executable, "-m", "inequality_phenomenon.book.publishing"]):
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -161,12 +161,12 @@ def test_the_run_time_counts_what_came_from_the_cache(duration, cached, words):
     notebook.metadata["papermill"] = {"duration": duration}
     footer = f"<details data-profile='laptop' data-device='2 CPU threads' data-cached-seconds='{cached}'>"
     notebook.cells[0]["outputs"] = [nbformat.v4.new_output("display_data", {"text/html": footer})]
-    found = pages.run_time(notebook)
+    found = sphinx_extension.run_time(notebook)
     assert found is not None
     assert found.words == f"Runs in {words} with the laptop profile on 2 CPU threads."
 
 
 def test_docstrings_are_plain_text():
     lines = ["  The mean of |a|, see ``f(**x)``; 2 * 3::", "    * a_ and `b`"]
-    pages.plain_docstring(None, "function", "f", None, None, lines)
+    sphinx_extension.plain_docstring(None, "function", "f", None, None, lines)
     assert lines == [r"The mean of \|a\|, see ``f(**x)``; 2 \* 3\::", r"\* a\_ and \`b\`"]

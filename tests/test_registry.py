@@ -5,15 +5,15 @@ import json
 import pandas as pd
 import pytest
 
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon.cli import BEGIN, END, main
 from inequality_phenomenon.datasets import correct_subset, load_cifar10
-from inequality_phenomenon.files import sha256_of
-from inequality_phenomenon.models import REGISTRY, build, fold_batch_norm, load_checkpoint
-from inequality_phenomenon.paths import CHECKPOINTS, COMMON_SUBSET, PAPER_SCALE, REFERENCE, ROOT
-from inequality_phenomenon.results import load_reference, manifest
+from inequality_phenomenon.measure.results import load_reference, manifest
+from inequality_phenomenon.networks import REGISTRY, build, fold_batch_norm, load_checkpoint
 from inequality_phenomenon.robustness import Threat, correct, robust_correct
 from inequality_phenomenon.statistics import wilson
-from inequality_phenomenon.training import TrainingSettings, load_settings
+from inequality_phenomenon.training.loop import TrainingSettings, load_settings
 
 NAMES = list(REGISTRY)
 TRIED = 200  # images of the quick robust measurement; `inequality verify` takes more
@@ -48,11 +48,11 @@ def test_a_registry_entry_agrees_with_its_settings_and_log(name):
 
 
 def test_the_checkpoints_stay_small():
-    assert sum(file.stat().st_size for file in CHECKPOINTS.iterdir()) < 60e6
+    assert sum(file.stat().st_size for file in paths.CHECKPOINTS.iterdir()) < 60e6
 
 
 def test_the_common_subset_is_correct_under_the_models_it_names():
-    stored = json.loads(COMMON_SUBSET.read_text())
+    stored = json.loads(paths.COMMON_SUBSET.read_text())
     images, labels = load_cifar10("test")
     ids = correct_subset(1000)
     assert len(set(ids)) == 1000
@@ -61,7 +61,7 @@ def test_the_common_subset_is_correct_under_the_models_it_names():
         assert correct(fold_batch_norm(load_checkpoint(name)), images[ids], labels[ids]).float().mean() >= 0.999
 
 
-@pytest.mark.parametrize("folder", [REFERENCE, PAPER_SCALE])
+@pytest.mark.parametrize("folder", [paths.REFERENCE, paths.PAPER_SCALE])
 def test_reference_records_are_those_of_the_manifest_and_of_the_registered_models(folder):
     known = manifest(folder)
     assert {path.parent.name for path in folder.glob("*/*.parquet")} == set(known)
@@ -74,9 +74,9 @@ def test_reference_records_are_those_of_the_manifest_and_of_the_registered_model
 
 
 def test_readme_and_welcome_page_show_the_reference_records(tmp_path):
-    from inequality_phenomenon.figures import headline_markdown
+    from inequality_phenomenon.show import headline_markdown
 
-    for page in (ROOT / "README.md", ROOT / "book" / "index.md"):
+    for page in (paths.ROOT / "README.md", paths.ROOT / "book" / "index.md"):
         block = page.read_text().partition(BEGIN)[2].partition(END)[0]
         assert headline_markdown() in block
 

@@ -1,6 +1,5 @@
 """The promise: a cached measurement is the one that was asked for, damage is named, and verdicts follow the fixed rules."""
 
-import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -8,18 +7,19 @@ import pandas as pd
 import pytest
 from damage import single_bit_flips
 
-from inequality_phenomenon import results, subjects
-from inequality_phenomenon.comparison import Cell, compare, published_values, table1_cells
-from inequality_phenomenon.files import DamagedFile
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import DamagedFile
+from inequality_phenomenon.measure import results
+from inequality_phenomenon.measure.cache import cached
 from inequality_phenomenon.names import checkpoint_of, named
-from inequality_phenomenon.subjects import cached, code_hash
+from inequality_phenomenon.verdicts.comparison import Cell, compare, published_values, table1_cells
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 
 
 @pytest.fixture
 def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(subjects, "CACHE", tmp_path)
+    monkeypatch.setattr(paths, "CACHE", tmp_path)
     return tmp_path
 
 
@@ -46,20 +46,6 @@ def test_every_single_bit_flip_in_a_cache_entry_is_found(cache_folder):
     file.write_bytes(whole[:-1])
     with pytest.raises(DamagedFile):
         cached("x", {"a": 1}, lambda: content)
-
-
-def test_the_code_hash_covers_what_a_module_stands_on():
-    assert code_hash("inequality") != code_hash("attribution")
-    assert code_hash("attribution") == code_hash("attribution")
-
-
-def test_words_and_statistics_make_no_measurement_stale(monkeypatch):
-    covered, getsource = [], inspect.getsource
-    monkeypatch.setattr(inspect, "getsource", lambda module: covered.append(module.__name__) or getsource(module))
-    code_hash.__wrapped__("measurements")
-    names = {name.rpartition(".")[2] for name in covered}
-    assert names >= {"measurements", "attacks", "subjects"}
-    assert not names & {"statistics", "results", "comparison", "figures"}
 
 
 def records(standard: np.ndarray, robust: np.ndarray) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Generator, Tensor, nn
 
 from inequality_phenomenon.datasets import load_cifar10_bytes
-from inequality_phenomenon.models import Classifier, fold_batch_norm
+from inequality_phenomenon.networks import Classifier, fold_batch_norm
 from inequality_phenomenon.robustness import (
     Threat,
     ascend,

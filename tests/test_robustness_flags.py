@@ -10,10 +10,10 @@ import torch
 from test_robustness import linear_classifier
 from torch import Tensor, nn
 
-from inequality_phenomenon.models import Classifier
-from inequality_phenomenon.paths import BOOK
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.measure.robustness_flags import FLAGS, check, evaluate
+from inequality_phenomenon.networks import Classifier
 from inequality_phenomenon.robustness import Threat, auto_attack, pgd, robust_correct
-from inequality_phenomenon.robustness_flags import FLAGS, check, evaluate
 
 THREAT = Threat("linf", 2 / 255)
 
@@ -168,7 +168,7 @@ def test_evidence_that_is_not_a_number_raises() -> None:
 
 
 def test_the_page_says_what_the_code_does() -> None:
-    text = (BOOK / "robustness_flags.md").read_text("utf-8")
+    text = (paths.BOOK / "robustness_flags.md").read_text("utf-8")
     sections = re.findall(
         r"^## (.+)\n\n\*\*Raised if:\*\* (.+)\n\n\*\*What it means:\*\* (.+)\n\n\*\*What to do:\*\* .+\n", text, re.M
     )
@@ -177,7 +177,7 @@ def test_the_page_says_what_the_code_does() -> None:
 
 
 def test_the_example_of_the_page_runs(capsys) -> None:
-    (code,) = re.findall(r"```python\n(.+?)```", (BOOK / "robustness_flags.md").read_text("utf-8"), re.S)
+    (code,) = re.findall(r"```python\n(.+?)```", (paths.BOOK / "robustness_flags.md").read_text("utf-8"), re.S)
     exec(code.replace(":100", ":8"), {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(FLAGS) - 1

@@ -10,17 +10,18 @@ import torch
 from conftest import ROBUST, STANDARD
 from scipy import stats
 
-from inequality_phenomenon import results, scoreboard
-from inequality_phenomenon.claims import load_claims
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.profiles import Profile, load_profile
 from inequality_phenomenon.cli import BEGIN, END
-from inequality_phenomenon.comparison import a10_cells, published_tables, published_values, table1_cells
-from inequality_phenomenon.figures import headline_markdown, one_mask_markdown
-from inequality_phenomenon.figures.panel import distillation_markdown
-from inequality_phenomenon.figures.scoreboard import counts_markdown, main_claims_markdown, page, verdict_counts
-from inequality_phenomenon.paths import BOOK, NOTEBOOKS, ROOT
-from inequality_phenomenon.profiles import Profile, load_profile
-from inequality_phenomenon.results import load_whole_reference
-from inequality_phenomenon.scoreboard import (
+from inequality_phenomenon.measure import results
+from inequality_phenomenon.measure.results import load_whole_reference
+from inequality_phenomenon.show import headline_markdown, one_mask_markdown
+from inequality_phenomenon.show.panel import distillation_markdown
+from inequality_phenomenon.show.scoreboard import counts_markdown, main_claims_markdown, page, verdict_counts
+from inequality_phenomenon.verdicts import scoreboard
+from inequality_phenomenon.verdicts.claims import load_claims
+from inequality_phenomenon.verdicts.comparison import a10_cells, published_tables, published_values, table1_cells
+from inequality_phenomenon.verdicts.scoreboard import (
     CHAPTERS,
     CLAIMS_CSV,
     MISSING,
@@ -279,11 +280,11 @@ def test_the_manifest_counts_the_rows_of_every_record(reference) -> None:
     manifest = yaml.safe_load(results.MANIFEST.read_text("utf-8"))
     for chapter, tables in manifest.items():
         for name, facts in tables.items():
-            table = pd.read_parquet(results.REFERENCE / chapter / f"{name}.parquet")
+            table = pd.read_parquet(paths.REFERENCE / chapter / f"{name}.parquet")
             assert len(table) == facts["rows"] and set(table.checkpoint) == set(facts["checkpoints"])
 
 
-@pytest.mark.parametrize("file", [ROOT / "README.md", BOOK / "index.md"], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [paths.ROOT / "README.md", paths.BOOK / "index.md"], ids=lambda file: file.name)
 def test_readme_and_welcome_page_show_the_committed_summary(file) -> None:
     """`inequality reference` writes the block; run it again if this fails."""
     block = file.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
@@ -307,7 +308,7 @@ def test_readme_and_welcome_page_show_the_committed_summary(file) -> None:
 @pytest.fixture
 def small_run(tmp_path, monkeypatch, reference):
     """A run of which one chapter was executed: 60 images of the reference's first record."""
-    monkeypatch.setattr(results, "EXECUTED", tmp_path)
+    monkeypatch.setattr(paths, "EXECUTED", tmp_path)
     profile = Profile(name="test", n_images=60, bootstrap=199, chapters={})
     monkeypatch.setattr(scoreboard, "load_profile", lambda name: profile)
     table = reference["01_inequality_test"]["inequality"]
@@ -342,7 +343,7 @@ def test_the_page_names_every_claim_and_value_and_links_only_to_chapters(small_r
     for number in range(1, 156):
         assert f"no. {number:03d}</th>" in values
     for chapter in set(re.findall(r"href='\.\./_executed/(\w+)\.html'", text)):
-        assert (NOTEBOOKS / f"{chapter}.py").exists()
+        assert (paths.NOTEBOOKS / f"{chapter}.py").exists()
     for verdict in VERDICTS:
         assert f"value='{verdict.replace(' ', '-')}' checked" in text
     assert "scoreboard_values.csv" in text and "n = 60" in text and "n = 1000" in text
@@ -361,7 +362,7 @@ def test_a_worked_example_has_a_row_but_no_place_in_the_counts() -> None:
 
 def test_every_verdict_and_data_set_can_be_hidden() -> None:
     """The style sheet has a rule for each box of the page."""
-    style = (BOOK / "static" / "book.css").read_text("utf-8")
+    style = (paths.BOOK / "static" / "book.css").read_text("utf-8")
     for value in [verdict.replace(" ", "-") for verdict in VERDICTS] + ["cifar10", "imagenet"]:
         assert f'.scoreboard:has(input[value="{value}"]:not(:checked)) tr.{value}' in style
 
@@ -380,7 +381,7 @@ def test_the_manifest_says_by_what_a_table_was_measured(run, tmp_path, monkeypat
 
 def test_a_run_with_other_settings_leaves_no_record(run) -> None:
     """Else the scoreboard would show it as the profile's."""
-    from inequality_phenomenon.measurements import margins
+    from inequality_phenomenon.measure.measurements import margins
 
     run.measure(margins, {"clean": {}})
     assert list(results.load_run("test")["test"]) == ["margins"]

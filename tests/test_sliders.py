@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from inequality_phenomenon import global_gini, occlude, perturb_with_noise, results
-from inequality_phenomenon.figures import sliders
-from inequality_phenomenon.figures.sliders import Axis, Part, slider
-from inequality_phenomenon.galleries import (
+from inequality_phenomenon import global_gini, occlude, perturb_with_noise
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.measure.galleries import (
     clipped,
     clipping,
     first_successes,
@@ -21,8 +20,10 @@ from inequality_phenomenon.galleries import (
     shared_images,
     views,
 )
-from inequality_phenomenon.measurements import noise, occlusion
-from inequality_phenomenon.results import open_run
+from inequality_phenomenon.measure.measurements import noise, occlusion
+from inequality_phenomenon.measure.results import open_run
+from inequality_phenomenon.show import sliders
+from inequality_phenomenon.show.sliders import Axis, Part, slider
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def run():
 
 @pytest.fixture
 def records_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "EXECUTED", tmp_path)
+    monkeypatch.setattr(paths, "EXECUTED", tmp_path)
 
 
 @pytest.fixture(scope="module")

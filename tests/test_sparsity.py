@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from inequality_phenomenon.models import build
-from inequality_phenomenon.sparsity import keep_zeros, prune_filters, prune_weights, sparsity
+from inequality_phenomenon.networks import build
+from inequality_phenomenon.training.pruning import keep_zeros, prune_filters, prune_weights, sparsity
 
 
 def test_the_smallest_weights_of_the_whole_network_become_zero() -> None:

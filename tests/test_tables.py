@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from conftest import ROBUST, STANDARD
 
-from inequality_phenomenon import figures
-from inequality_phenomenon.claims import chapter_claims
-from inequality_phenomenon.comparison import Contrast, Contrasted, against_standard, contrasted
-from inequality_phenomenon.results import load_whole_reference
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.results import load_whole_reference
+from inequality_phenomenon.verdicts.claims import chapter_claims
+from inequality_phenomenon.verdicts.comparison import Contrast, Contrasted, against_standard, contrasted
 
 WEAK = "cifar10-resnet18w16-linf1-s0"
 
@@ -36,7 +36,7 @@ def contrasts_of(measured: list[str]) -> list[Contrasted]:
 def test_findings_take_the_whole_list_of_the_reference_run_or_of_this_run(reference, this_run, words) -> None:
     committed, live = contrasts_of(reference), contrasts_of(this_run)
     expected = live if words else committed
-    assert figures.best(live, committed) == [(item, words) for item in expected]
+    assert show.best(live, committed) == [(item, words) for item in expected]
 
 
 def test_the_claims_of_a_chapter_come_from_one_run() -> None:
@@ -62,11 +62,10 @@ def test_the_readings_are_counted_by_the_sign_of_what_is_decided() -> None:
     ]
     asked = against_standard(STANDARD, [WEAK, ROBUST], {label: ("", label) for label in shifts})
     found = contrasted(asked, pd.DataFrame(rows), resamples=999)
-    text = figures.readings_note(figures.best(found, contrasted(asked, None)), ROBUST).text
+    text = show.readings_note(show.best(found, contrasted(asked, None)), ROBUST).text
     assert text == "ℓ∞ 8/255 (this run): the index rises in 1 of 3 readings (up); it falls in: down; not decided: even."
     assert (
-        "not measured"
-        in figures.readings_note(figures.best(contrasted(asked, None), contrasted(asked, None)), ROBUST).text
+        "not measured" in show.readings_note(show.best(contrasted(asked, None), contrasted(asked, None)), ROBUST).text
     )
 
 
@@ -81,10 +80,10 @@ def test_significant_differences_are_marked_and_the_mark_is_explained():
     pairs = {"differs": ("high", "low"), "does not": ("alike", "low")}
     asked = [Contrast(label, tuple((name, "c", "share") for name in pair)) for label, pair in pairs.items()]
     found = contrasted(asked, pd.DataFrame(rows), resamples=999)
-    html = figures.contrast_table(contrasted(asked, None), found, name="t", caption="Caption.").html
+    html = show.contrast_table(contrasted(asked, None), found, name="t", caption="Caption.").html
     assert [item.adjusted_p < 0.05 for item in found] == [True, False]
     assert html.count("class='significant'") == 1 and html.index("differs") < html.index("significant")
     assert "An asterisk marks p below 0.05" in html
-    plain = figures.contrast_table(contrasted(asked[1:], None), found[1:], name="t", caption="Caption.").html
+    plain = show.contrast_table(contrasted(asked[1:], None), found[1:], name="t", caption="Caption.").html
     assert "significant" not in plain and "asterisk" not in plain
     assert "<th scope='col'></th>" not in html

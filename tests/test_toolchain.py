@@ -16,17 +16,17 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from benchmarks import page
-from inequality_phenomenon import installation, npm
-from inequality_phenomenon.paths import ROOT
+from inequality_phenomenon._support import npm, paths
+from inequality_phenomenon.book import installation
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
 REQUIREMENTS = {
     canonicalize_name(requirement.name): requirement
     for texts in [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
     for text in texts
     for requirement in [Requirement(text)]
 }
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCK = (paths.ROOT / "requirements.lock").read_text()
 CONDA_NAMES = {"matplotlib-base": "matplotlib", "pytorch-cpu": "torch"}
 
 
@@ -46,7 +46,7 @@ def test_lock_is_hashed_and_names_no_place() -> None:
 
 
 def test_conda_environment_has_the_same_ranges() -> None:
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text())
     *conda, pip = environment["dependencies"]
     assert pip == {"pip": ["-e .[book]"]}  # brings every requirement that conda does not
     listed = {
@@ -63,7 +63,7 @@ def test_conda_environment_has_the_same_ranges() -> None:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the two files that decide what is installed; the lock cannot be installed."""
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(paths.ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "requirements.lock").write_text("this is no requirement\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -130,7 +130,7 @@ def test_an_altered_package_is_refused(tmp_path: Path) -> None:
 
 def test_without_a_network_the_book_loses_its_formulas_only(tmp_path: Path) -> None:
     unreachable = {"INEQUALITY_ROOT": str(tmp_path), "npm_config_registry": "http://127.0.0.1:9/"}
-    command = [sys.executable, "-m", "inequality_phenomenon.vendor"]
+    command = [sys.executable, "-m", "inequality_phenomenon.book.vendor"]
     done = subprocess.run(command, env=os.environ | unreachable, capture_output=True, text=True)
     assert done.returncode == 0
     assert "warning: formulas will not be drawn, mathjax@3.2.2 is missing: npm pack failed" in done.stderr
@@ -147,8 +147,15 @@ def test_the_performance_page_shows_what_the_benchmarks_wrote():
 
 
 def test_make_bench_finds_every_benchmark():
-    recipe = subprocess.run(["make", "-n", "bench"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    recipe = subprocess.run(["make", "-n", "bench"], cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
     assert "-m benchmarks" in recipe
-    asked = subprocess.run([sys.executable, "-m", "benchmarks", "nonsense"], cwd=ROOT, capture_output=True, text=True)
-    known = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__", "__main__", "measure", "page"}
+    asked = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "nonsense"], cwd=paths.ROOT, capture_output=True, text=True
+    )
+    known = {path.stem for path in (paths.ROOT / "benchmarks").glob("*.py")} - {
+        "__init__",
+        "__main__",
+        "measure",
+        "page",
+    }
     assert asked.returncode == 1 and all(name in asked.stderr for name in known)

@@ -20,11 +20,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
 
-from inequality_phenomenon.models import Classifier, build, load_checkpoint
-from inequality_phenomenon.paths import CHECKPOINTS
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.networks import Classifier, build, load_checkpoint
 from inequality_phenomenon.robustness import Threat
-from inequality_phenomenon.sparsity import sparsity
-from inequality_phenomenon.training import (
+from inequality_phenomenon.training.loop import (
     State,
     TrainingError,
     TrainingImages,
@@ -37,6 +36,7 @@ from inequality_phenomenon.training import (
     train,
     write_log,
 )
+from inequality_phenomenon.training.pruning import sparsity
 
 CPU = torch.device("cpu")
 
@@ -105,7 +105,7 @@ def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path
     """kill -9 of a process, anywhere between its start and its end."""
     settings = tiny()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["inequality_phenomenon.training"])
+    context.set_forkserver_preload(["inequality_phenomenon.training.loop"])
 
     def start(folder: Path) -> multiprocessing.process.BaseProcess:
         process = context.Process(target=train, args=(settings, folder), kwargs={"progress": False})
@@ -350,7 +350,7 @@ def test_training_stops_where_the_held_out_accuracy_is_reached(tmp_path: Path) -
 
 
 def test_early_stop_is_at_the_held_out_accuracy_of_the_robust_model() -> None:
-    last = (CHECKPOINTS / "cifar10-resnet18w16-linf8-s0.csv").read_text().splitlines()
+    last = (paths.CHECKPOINTS / "cifar10-resnet18w16-linf8-s0.csv").read_text().splitlines()
     clean = last[0].split(",").index("clean")
     assert load_settings("cifar10-resnet18w16-standard_early-s0").stop_at == float(last[-1].split(",")[clean])
 
@@ -423,7 +423,7 @@ def test_settings_that_cannot_be_meant_are_refused(change: dict[str, object], me
         tiny(**change)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CHECKPOINTS.glob("cifar10-*.yaml")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in paths.CHECKPOINTS.glob("cifar10-*.yaml")))
 def test_every_committed_settings_file_is_valid(name: str) -> None:
     settings = load_settings(name)
     build(settings.architecture, **settings.arguments)

@@ -7,17 +7,12 @@ import torch
 from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon.attacks import occlude, perturb_with_noise
-from inequality_phenomenon.comparison import contrasted
-from inequality_phenomenon.figures import contrast_table
-from inequality_phenomenon.figures.transfer import (
-    pair_table,
-    transfer_contrasts,
-    transfer_findings,
-    transfer_matrix,
-)
-from inequality_phenomenon.results import Run
-from inequality_phenomenon.subjects import measure
-from inequality_phenomenon.transferability import noise_transfer, occlusion_transfer
+from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.measure.sample import measure
+from inequality_phenomenon.measure.transferability import noise_transfer, occlusion_transfer
+from inequality_phenomenon.show import contrast_table
+from inequality_phenomenon.show.transfer import pair_table, transfer_contrasts, transfer_findings, transfer_matrix
+from inequality_phenomenon.verdicts.comparison import contrasted
 
 PAIR = (STANDARD, ROBUST)
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from inequality_phenomenon import models, verification
+from inequality_phenomenon import networks
+from inequality_phenomenon._support import paths
 from inequality_phenomenon.cli import main
-from inequality_phenomenon.models import LADDER, REGISTRY, Accuracy, Classifier, RegistryEntry, save_checkpoint
+from inequality_phenomenon.measure import verification
+from inequality_phenomenon.measure.verification import FLOORS, Floor, floor_of, folder_size, own_threat, verify
+from inequality_phenomenon.networks import LADDER, REGISTRY, Accuracy, Classifier, RegistryEntry, save_checkpoint
 from inequality_phenomenon.robustness import Threat, correct, robust_correct
-from inequality_phenomenon.verification import FLOORS, Floor, floor_of, folder_size, own_threat, verify
 
 FIRST, SECOND = "cifar10-resnet18w16-linf2-s0", "cifar10-resnet18w16-standard-s0"
 N = 80  # the intervals are wide: a wrong registered value has to be far off
@@ -39,8 +41,8 @@ def counts(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> dict[str, in
 @pytest.fixture
 def registry(trained, counts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, RegistryEntry]:
     """Two honestly registered small models whose floors they meet."""
-    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(verification, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
     monkeypatch.setattr(verification, "FLAG_IMAGES", 40)
     monkeypatch.setattr(verification, "FLOORS", {"linf2": Floor(0.2, 0.1), "standard": Floor(0.2)})
     entries = {name: entry(name, tmp_path / f"{name}.safetensors", trained, counts) for name in (FIRST, SECOND)}
@@ -80,7 +82,7 @@ def test_a_checkpoint_below_its_floor(registry, monkeypatch: pytest.MonkeyPatch,
 def test_an_evaluation_that_raises_a_flag(registry, test_set, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits so large that the loss of a confident image rounds to zero: the weights of the last layer, times 10,000."""
     name, (images, labels) = FIRST, (part[:60] for part in test_set)
-    model = models.load_checkpoint(name)
+    model = networks.load_checkpoint(name)
     model.network[-1].weight.data *= 1e4
     monkeypatch.setattr(verification, "load_checkpoint", lambda _: model)
     *_, flags = verify(name, images, labels, progress=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inequality_phenomenon.paths import ROOT
+from inequality_phenomenon._support import paths
 
 PARAMETERS = '# %% tags=["parameters"]\nprofile: str = "laptop"\n\n# %%\nfrom pathlib import Path\nimport time\n'
 RECORDING = PARAMETERS + 'with open("executed", "a") as file:\n    file.write(f"first {profile}\\n")\n'
@@ -21,8 +21,8 @@ FAILING = PARAMETERS + 'raise RuntimeError("this chapter is broken")\n'
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """The workflow with one short chapter; the data rule has been run."""
-    shutil.copy(ROOT / "Snakefile", tmp_path)
-    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    shutil.copy(paths.ROOT / "Snakefile", tmp_path)
+    shutil.copytree(paths.ROOT / "profiles", tmp_path / "profiles")
     for name in ("checkpoints/registry.yaml", ".cache/cifar10.fetched", "notebooks/01_first.py"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
@@ -33,7 +33,7 @@ def project(tmp_path: Path) -> Path:
 def start(project: Path, *options: str) -> subprocess.Popen[str]:
     """The workflow in a process group of its own, as a terminal would start it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "inequality_phenomenon.workflow", "chapters", *options],
+        [sys.executable, "-m", "inequality_phenomenon.book.workflow", "chapters", *options],
         cwd=project,
         env=os.environ | {"INEQUALITY_ROOT": str(project)},
         start_new_session=True,

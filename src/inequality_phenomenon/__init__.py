@@ -7,30 +7,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._support.profiles import load_profile
     from .attacks import occlude, perturb_with_noise
     from .attribution import attribute
-    from .comparison import compare
     from .datasets import correct_subset, load_cifar10
     from .inequality import gini, global_gini, lorenz_curve, region_sums, regional_gini, top_share
-    from .models import REGISTRY, build, load_checkpoint
-    from .profiles import load_profile
+    from .measure.sample import measure
+    from .networks import REGISTRY, build, load_checkpoint
     from .robustness import pgd, robust_accuracy
     from .statistics import bootstrap_mean, mcnemar, wilson
-    from .subjects import measure
-    from .training import train
+    from .training.loop import train
+    from .verdicts.comparison import compare
 
 _HOMES = {
     "attacks": ("occlude", "perturb_with_noise"),
     "attribution": ("attribute",),
-    "comparison": ("compare",),
+    "verdicts.comparison": ("compare",),
     "datasets": ("correct_subset", "load_cifar10"),
     "inequality": ("gini", "global_gini", "lorenz_curve", "region_sums", "regional_gini", "top_share"),
-    "models": ("REGISTRY", "build", "load_checkpoint"),
-    "profiles": ("load_profile",),
+    "networks": ("REGISTRY", "build", "load_checkpoint"),
+    "_support.profiles": ("load_profile",),
     "robustness": ("pgd", "robust_accuracy"),
     "statistics": ("bootstrap_mean", "mcnemar", "wilson"),
-    "subjects": ("measure",),
-    "training": ("train",),
+    "measure.sample": ("measure",),
+    "training.loop": ("train",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

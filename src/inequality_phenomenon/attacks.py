@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from . import checks
+from ._support import checks
+from ._support.batching import for_batches, rows_for
+from ._support.randomness import normal_images, uniform_images
 from .attribution import Preset, Space
-from .batching import for_batches, rows_for
 from .inequality import region_sums
-from .models import Classifier, fold_batch_norm
-from .randomness import normal_images, uniform_images
+from .networks import Classifier, fold_batch_norm
 
 Kind = Literal["type_1", "type_2"]
 Positions = Literal["top", "random", "lowest"]

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
-from . import checks
-from .batching import for_batches, rows_for
-from .models import Classifier, fold_batch_norm
-from .randomness import normal_images, uniform_images
+from ._support import checks
+from ._support.batching import for_batches, rows_for
+from ._support.randomness import normal_images, uniform_images
+from .networks import Classifier, fold_batch_norm
 
 Preset = Literal["paper", "released"]
 Space = Literal["normalised", "pixel"]

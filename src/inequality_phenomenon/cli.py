@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
+from ._support import paths
+from ._support.files import DamagedFile, atomic_path
+from ._support.profiles import ProfileError, load_profile
 from .datasets import DataError, choose_common_subset, load_cifar10
-from .files import DamagedFile, atomic_path
-from .models import LADDER, REGISTRY, CheckpointError, load_checkpoint
-from .paths import BOOK, CHECKPOINTS, GENERATED, HEADLINE_FIGURE, REFERENCE, ROOT, data_folder
-from .profiles import ProfileError, load_profile
+from .networks import LADDER, REGISTRY, CheckpointError, load_checkpoint
 
 VERIFY_IMAGES = 1000  # the first test images: fixed, about a minute on two cores
 
@@ -98,12 +98,12 @@ def _parser() -> argparse.ArgumentParser:
 def _data(options: argparse.Namespace) -> int:
     for split in ("train", "test"):
         images, _ = load_cifar10(split)
-        print(f"CIFAR-10 {split}: {len(images)} images, digests verified, in {data_folder()}")
+        print(f"CIFAR-10 {split}: {len(images)} images, digests verified, in {paths.data_folder()}")
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
-    from .training import train_and_register
+    from .training.loop import train_and_register
 
     entry = train_and_register(options.name, device=options.device)
     print(f"registered {entry.name}: clean {entry.test_clean.rate:.2%}, " + _robust_text(entry.test_robust))
@@ -125,7 +125,7 @@ def _subset(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     """0 where every check passed; 1 where one failed or a checkpoint could not be loaded. All are tried."""
-    from .verification import FOLDER_LIMIT, folder_size, verify
+    from .measure.verification import FOLDER_LIMIT, folder_size, verify
 
     if not 1 <= options.images <= 10_000:
         raise ValueError(f"--images must lie between 1 and 10000, the size of the test set; got {options.images}")
@@ -156,18 +156,18 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _reference(options: argparse.Namespace) -> int:
-    from .results import reference_folder, save_reference
-    from .scoreboard import write_reference_frames
+    from .measure.results import reference_folder, save_reference
+    from .verdicts.scoreboard import write_reference_frames
 
     save_reference(options.profile)
     write_reference_frames(folder := reference_folder(options.profile))
-    if folder == REFERENCE:
+    if folder == paths.REFERENCE:
         write_headline()
     return 0
 
 
 def _pieces(options: argparse.Namespace) -> int:
-    from .pieces import work
+    from .book.pieces import work
 
     if options.device == "cuda" and options.minutes != 0 and not torch.cuda.is_available():
         raise ValueError("torch sees no GPU here; --minutes 0 lists the pieces, --device cpu would take days")
@@ -176,7 +176,7 @@ def _pieces(options: argparse.Namespace) -> int:
 
 
 def _grid(options: argparse.Namespace) -> int:
-    from .grid import load_grid, measure_cell, train_if_missing, write_table
+    from .measure.grid import load_grid, measure_cell, train_if_missing, write_table
 
     match options.job:
         case []:
@@ -193,36 +193,39 @@ def _grid(options: argparse.Namespace) -> int:
 
 
 def _scoreboard(options: argparse.Namespace) -> int:
-    from .figures.scoreboard import page
-    from .pieces import markdown
-    from .results import PAPER_SCALE_PROFILE
-    from .scoreboard import beside, paper_scale_frames, reference_frames, run_frames, write_csv
+    from .book.pieces import markdown
+    from .measure.results import PAPER_SCALE_PROFILE
+    from .show.scoreboard import page
+    from .verdicts.scoreboard import beside, paper_scale_frames, reference_frames, run_frames, write_csv
 
     reference, this_run = reference_frames(), run_frames(options.profile)
-    write_csv(beside(reference[0], this_run[0], ["claim", "test"]), GENERATED / "scoreboard_claims.csv")
-    write_csv(beside(reference[1], this_run[1], ["id"]), GENERATED / "scoreboard_values.csv")
-    with atomic_path(GENERATED / "scoreboard.md") as temporary:
+    write_csv(beside(reference[0], this_run[0], ["claim", "test"]), paths.GENERATED / "scoreboard_claims.csv")
+    write_csv(beside(reference[1], this_run[1], ["id"]), paths.GENERATED / "scoreboard_values.csv")
+    with atomic_path(paths.GENERATED / "scoreboard.md") as temporary:
         temporary.write_text(page(reference, this_run, options.profile, paper_scale_frames()), "utf-8")
-    with atomic_path(GENERATED / "pieces.txt") as temporary:
+    with atomic_path(paths.GENERATED / "pieces.txt") as temporary:
         temporary.write_text(markdown(PAPER_SCALE_PROFILE), "utf-8")
     return 0
 
 
 def write_headline() -> None:
     """Put the reference run's numbers and figure into README and welcome page, between their markers."""
-    from .figures import headline_figure, headline_markdown, one_mask_markdown
-    from .figures.panel import distillation_markdown
-    from .figures.scoreboard import counts_markdown, main_claims_markdown
-    from .scoreboard import paper_scale_frames, reference_frames
+    from .show import headline_figure, headline_markdown, one_mask_markdown
+    from .show.panel import distillation_markdown
+    from .show.scoreboard import counts_markdown, main_claims_markdown
+    from .verdicts.scoreboard import paper_scale_frames, reference_frames
 
     figure, frames = headline_figure(), reference_frames()
     assert figure.png
     claims = main_claims_markdown(frames, paper_scale_frames())
     sentences = [one_mask_markdown(), distillation_markdown()]
     tables = "\n\n".join([headline_markdown(), claims, *filter(None, sentences), counts_markdown(frames)])
-    with atomic_path(HEADLINE_FIGURE) as temporary:
+    with atomic_path(paths.HEADLINE_FIGURE) as temporary:
         temporary.write_bytes(figure.png)
-    for page, picture in ((ROOT / "README.md", "book/static/headline.png"), (BOOK / "index.md", "static/headline.png")):
+    for page, picture in (
+        (paths.ROOT / "README.md", "book/static/headline.png"),
+        (paths.BOOK / "index.md", "static/headline.png"),
+    ):
         block = f"![{figure.alt}]({picture})\n\n{tables}"
         before, _, rest = page.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
@@ -242,7 +245,7 @@ def _use_folders(options: argparse.Namespace) -> None:
 
 def _imagenet_doctor(device: str) -> int:
     """Print every finding; 1 where one of them would stop a run."""
-    from .imagenet_doctor import examine
+    from .imagenet.doctor import examine
 
     problems = 0
     for line in examine(device=device):
@@ -254,7 +257,7 @@ def _imagenet_doctor(device: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Into book/_executed/PROFILE/; progress with the time left goes to the terminal."""
-    from .execution import execute_chapter
+    from .book.execution import execute_chapter
 
     _use_folders(options)
     profile = load_profile(options.profile)
@@ -274,7 +277,7 @@ def _lock_text() -> str:
     """How old the locked versions are: a list of known vulnerabilities does not ship with the project."""
     command = ["git", "log", "-1", "--format=%cs", "--", "requirements.lock"]
     try:
-        day = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        day = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout.strip()
         age = (date.today() - date.fromisoformat(day)).days
     except (OSError, subprocess.CalledProcessError, ValueError):
         return "requirements.lock, of unknown age"
@@ -286,12 +289,12 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.what == "imagenet":
         _use_folders(options)
         return _imagenet_doctor(options.device)
-    print(f"project folder   {ROOT}")
+    print(f"project folder   {paths.ROOT}")
     print(f"packages         {_lock_text()}")
     print(f"torch            {torch.__version__}, {torch.get_num_threads()} threads, GPU: {torch.cuda.is_available()}")
     try:
         load_cifar10("test")
-        print(f"CIFAR-10         verified in {data_folder()}")
+        print(f"CIFAR-10         verified in {paths.data_folder()}")
     except DataError as problem:
         print(f"CIFAR-10         {problem}")
         return 1
@@ -300,7 +303,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print(f"checkpoint       {name} verified")
     for name in REGISTRY.unshipped:
         print(f"not shipped      {name}: {REGISTRY[name].remake}")
-    planned = sorted(path.stem for path in CHECKPOINTS.glob("cifar10-*.yaml") if path.stem not in REGISTRY)
+    planned = sorted(path.stem for path in paths.CHECKPOINTS.glob("cifar10-*.yaml") if path.stem not in REGISTRY)
     for name in planned:
         print(f"not trained yet  {name}")
     return 0

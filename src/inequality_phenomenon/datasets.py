@@ -24,10 +24,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from . import npm
-from .checks import whole
-from .files import atomic_path
-from .paths import COMMON_SUBSET, data_folder
+from ._support import npm, paths
+from ._support.checks import whole
+from ._support.files import atomic_path
 
 Split = Literal["train", "test"]
 Arrays = dict[str, UInt8[np.ndarray, "..."]]
@@ -82,7 +81,7 @@ def load_cifar10_bytes(split: Split) -> tuple[UInt8[Tensor, "n 32 32 3"], UInt8[
 
 def _cifar10_store() -> Path:
     """The file of verified arrays in the data folder, made from the first source that works."""
-    folder = data_folder()
+    folder = paths.data_folder()
     store = folder / "cifar10.safetensors"
     if store.exists():
         return store
@@ -219,7 +218,7 @@ def _split(images: np.ndarray, labels: np.ndarray) -> Arrays:
 
 def common_subset() -> dict[str, Any]:
     """The committed evaluation subset: ``ids``, how many ``candidates`` they were drawn from, ``correct_under`` which models."""
-    found: dict[str, Any] = json.loads(COMMON_SUBSET.read_text("utf-8"))
+    found: dict[str, Any] = json.loads(paths.COMMON_SUBSET.read_text("utf-8"))
     return found
 
 
@@ -243,7 +242,7 @@ def choose_common_subset(models: dict[str, torch.nn.Module], hashes: dict[str, s
         right = [torch.cat([m(x).argmax(1) for x in images.split(500)]) == labels for m in models.values()]
     candidates = torch.stack(right).all(0).nonzero().flatten().numpy()
     ids = np.random.default_rng(0).permutation(candidates)[:1000].tolist()
-    with atomic_path(COMMON_SUBSET) as temporary:
+    with atomic_path(paths.COMMON_SUBSET) as temporary:
         temporary.write_text(
             json.dumps({"seed": 0, "candidates": len(candidates), "correct_under": hashes, "ids": ids})
         )

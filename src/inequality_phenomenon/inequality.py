@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from .checks import one_of, real_tensor, whole
+from ._support.checks import one_of, real_tensor, whole
 
 LARGE = 2**24  # values above which rows are sorted in parts
 

@@ -2,8 +2,8 @@
 
 import yaml
 
-from .models import REGISTRY
-from .paths import CHECKPOINTS
+from ._support import paths
+from .networks import REGISTRY
 
 SHIPPED = {"resnet18": "resnet18w16", "densenet": "densenetbc40"}  # the paper's network -> the one that ships
 # Our networks of the paper's size, and those that stand for them where no large weights ship.
@@ -52,7 +52,7 @@ def named(checkpoint: str) -> str:
         return f"{named(checkpoint.removesuffix(seed) + '0')}, seed {seed}"
     if checkpoint in REGISTRY:
         return REGISTRY[checkpoint].title
-    settings = CHECKPOINTS / f"{checkpoint}.yaml"
+    settings = paths.CHECKPOINTS / f"{checkpoint}.yaml"
     if settings.exists():
         return str(yaml.safe_load(settings.read_text("utf-8"))["title"])
     training, _, variant = training_of(checkpoint).partition("_")

@@ -10,8 +10,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from . import checks
-from .models import fold_batch_norm
+from ._support import checks
+from .networks import fold_batch_norm
 
 Norm = Literal["linf", "l2"]
 

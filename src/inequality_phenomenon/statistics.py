@@ -16,7 +16,7 @@ from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, test_proportions_2indep
 
-from .checks import number, whole
+from ._support.checks import number, whole
 
 EXACT = 100_000  # splits of classes up to which all of them are tried
 

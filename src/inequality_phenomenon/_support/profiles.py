@@ -1,0 +1,53 @@
+"""Profiles: how much to compute. A profile is a list of values in ``profiles/NAME.yaml``; notebooks never ask for its name."""
+
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from . import paths
+
+
+class ProfileError(ValueError):
+    """A profile that does not exist or has a key or value that is not allowed."""
+
+
+class Chapter(BaseModel):
+    """What one notebook computes; ``options`` are the values of the notebook's own parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    models: tuple[str, ...]
+    n_images: int | None = Field(default=None, ge=2)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Profile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    dataset: Literal["cifar10", "imagenet"] = "cifar10"
+    common: tuple[str, ...] = ()  # ImageNet: the models that must all be right about an image of the common subset
+    skip_unreadable: bool = False  # ImageNet: leave out images that cannot be read, and name them, instead of stopping
+    n_images: int = Field(ge=2)
+    seed: int = 0
+    bootstrap: int = Field(default=9999, ge=99)  # resamples behind an interval
+    order: tuple[str, ...] = ()  # networks to train and chapters to execute one by one, see pieces
+    chapters: dict[str, Chapter]
+
+
+def load_profile(name: str) -> Profile:
+    """The profile ``profiles/NAME.yaml``; unknown names, keys and ill-typed values raise ``ProfileError``."""
+    known = sorted(file.stem for file in paths.PROFILES.glob("*.yaml"))
+    if name not in known:
+        raise ProfileError(f"unknown profile {name!r}; known: {', '.join(known)}")
+    file = paths.PROFILES / f"{name}.yaml"
+    try:
+        values = yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise ProfileError(f"{file.name} is not YAML: {problem}") from None
+    if not isinstance(values, dict):
+        raise ProfileError(f"{file.name} lists no values. Valid keys: {', '.join(Profile.model_fields)}")
+    try:
+        return Profile.model_validate({"name": name} | values)
+    except ValidationError as problem:
+        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())
+        raise ProfileError(f"{file.name}: {details}. Valid keys: {', '.join(Profile.model_fields)}") from None

@@ -1,0 +1,67 @@
+"""Executes one chapter: ``python -m inequality_phenomenon.execution CHAPTER TARGET -p profile laptop``."""
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import nbformat
+import papermill
+import yaml
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillException
+
+from .._support import paths
+from .._support.files import atomic_path
+
+
+def execute(chapter: str, target: Path, *, show_progress: bool = False, **parameters: Any) -> None:
+    """Execute notebooks/``chapter``.py and write the notebook to ``target``, which is replaced only on success.
+
+    ``show_progress``: the notebook's own bars, with the time left, on the terminal too.
+    Raises ``ParameterError`` on a wrong parameter and ``PapermillExecutionError``, which names the cell, on a failure.
+    """
+    os.environ.setdefault(
+        "PYDEVD_DISABLE_FILE_VALIDATION", "1"
+    )  # the kernel's debugger is not used, nor is its warning
+    target = target.resolve()
+    bar = {"desc": chapter, "leave": False, "disable": None}  # None: no bar where nobody watches a terminal
+    with contextlib.chdir(paths.ROOT):  # papermill recognises our notebooks by their relative path
+        source = f"{paths.NOTEBOOKS.name}/{chapter}.py"
+        notebook = papermill.execute_notebook(
+            source, None, parameters=parameters, progress_bar=bar, stderr_file=sys.stderr if show_progress else None
+        )
+    with atomic_path(target) as temporary:
+        nbformat.write(notebook, temporary)
+
+
+def execute_chapter(chapter: str, profile: str, device: str) -> Path:
+    """Into book/_executed/PROFILE/, with the notebook's progress on the terminal; a failure is a ``RuntimeError``."""
+    target = paths.EXECUTED / profile / f"{chapter}.ipynb"
+    try:
+        execute(chapter, target, show_progress=True, profile=profile, device=device)
+    except (PapermillException, DeadKernelError) as problem:
+        raise RuntimeError(f"{chapter} failed; the same command goes on from here{problem}") from None
+    return target
+
+
+@click.command()
+@click.argument("chapter")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME YAML")
+def main(chapter: str, target: Path, parameters: tuple[tuple[str, str], ...]) -> None:
+    """Execute a chapter and say how long it took."""
+    started = time.perf_counter()
+    print(f"{chapter}: executing", file=sys.stderr)
+    try:
+        execute(chapter, target, **{name: yaml.safe_load(value) for name, value in parameters})
+    except (PapermillException, DeadKernelError) as problem:
+        raise click.ClickException(f"{chapter} failed after {time.perf_counter() - started:.0f} s{problem}") from None
+    print(f"{chapter}: done in {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

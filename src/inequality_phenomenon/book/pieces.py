@@ -1,0 +1,122 @@
+"""A profile's networks and chapters in pieces, for a GPU that is lent for minutes: an end at any moment loses at most one.
+
+A piece trains and registers one network, or executes one chapter and keeps its records. The order is the profile's. What
+is finished is read from the committed files alone, so another machine goes on where the last one stopped.
+"""
+
+import time
+
+from .._support.profiles import Profile, ProfileError, load_profile
+from ..measure.results import PAPER_SCALE_PROFILE, manifest, reference_folder, save_reference
+from ..measure.verification import floor_of, meets_floor, own_threat
+from ..names import named
+from ..networks import REGISTRY
+from ..training.loop import train_and_register
+from ..verdicts.scoreboard import write_reference_frames
+from .execution import execute_chapter
+
+
+def load_pieces(profile: str) -> Profile:
+    """The profile, which must have an ``order``; ``ProfileError`` otherwise."""
+    values = load_profile(profile)
+    if not values.order:
+        raise ProfileError(f"profile {profile} has no order, so it is not made of pieces; {PAPER_SCALE_PROFILE} is")
+    return values
+
+
+def finished(piece: str, profile: Profile) -> bool:
+    """Whether a network is registered, or a chapter has measured all of its networks that are, as they are now.
+
+    A chapter that was cut off, or whose tables were kept by hand, is not finished: see ``save_reference``.
+    """
+    if piece not in profile.chapters:
+        return piece in REGISTRY
+    tables = manifest(reference_folder(profile.name)).get(piece, {})
+    if not all(facts.get("whole", True) for facts in tables.values()):
+        return False
+    measured = {pair for facts in tables.values() for pair in facts["checkpoints"].items()}
+    wanted = {(name, REGISTRY[name].sha256) for name in profile.chapters[piece].models if name in REGISTRY}
+    return bool(wanted) and wanted <= measured
+
+
+def states(profile: Profile) -> dict[str, bool]:
+    """Every piece once, in the profile's order, and whether it is finished."""
+    return {piece: finished(piece, profile) for piece in profile.order}
+
+
+def work(profile: str, *, device: str, minutes: float | None = None, only: str | None = None) -> list[str]:
+    """Do the pieces that are not finished, one by one; returns those that failed, whose reasons are printed.
+
+    After ``minutes`` no further piece is started: 0 only says what is done and what remains. ``only``: one piece, again
+    even if it is finished. Raises ``ProfileError`` for a profile without pieces, ``ValueError`` for an unknown piece.
+    """
+    values, started, failed = load_pieces(profile), time.monotonic(), []
+    if only is not None and only not in values.order:
+        raise ValueError(f"unknown piece {only!r}; known: {', '.join(states(values))}")
+    for piece in values.order if only is None else [only]:
+        if only is None and (finished(piece, values) or piece in failed):
+            continue
+        if minutes is not None and time.monotonic() - started >= 60 * minutes:
+            break
+        begun = time.monotonic()
+        print(f"{piece}: started", flush=True)
+        try:
+            _do(piece, values, device)
+        except RuntimeError as problem:
+            failed.append(piece)
+            print(f"{piece}: failed: {problem}", flush=True)
+        else:
+            print(f"{piece}: done in {time.monotonic() - begun:.0f} s", flush=True)
+    for piece, done in states(values).items():
+        print(f"{'done' if done else 'remains':9s}{piece}")
+    return failed
+
+
+def _do(piece: str, profile: Profile, device: str) -> None:
+    if piece not in profile.chapters:
+        train_and_register(piece, device=device)
+        return
+    execute_chapter(piece, profile.name, device)
+    save_reference(profile.name, piece)
+    write_reference_frames(reference_folder(profile.name))
+
+
+def markdown(profile: str) -> str:
+    """What is measured and what remains, for the book."""
+    values = load_pieces(profile)
+    found = states(values)
+    remaining = [piece for piece, done in found.items() if not done]
+    measured = [piece for piece in values.chapters if found.get(piece)]
+    in_part = [
+        piece for piece in values.chapters if piece not in measured and piece in manifest(reference_folder(profile))
+    ]
+    lines = [
+        f"Measured at paper scale: {len(measured)} of {len(set(values.order) & set(values.chapters))} chapters"
+        + (f", and in part {', '.join(in_part)}. " if in_part else ". ")
+        + ("" if measured or in_part else "**Nothing of it has been measured yet.** ")
+        + f"Finished: {len(found) - len(remaining)} of {len(found)} pieces.",
+        *_networks(),
+    ]
+    if remaining:
+        lines += ["", "What remains, in this order:", ""]
+        lines += [f"- {'execute' if piece in values.chapters else 'train'} `{piece}`" for piece in remaining]
+    return "\n".join([*lines, ""])
+
+
+def _networks() -> list[str]:
+    """The full-size networks that are registered, with their accuracies on the full test set and their floors."""
+    rows = []
+    for name in REGISTRY.unshipped:
+        entry, own, floor = REGISTRY[name], own_threat(REGISTRY[name]), floor_of(name)
+        robust = f"{100 * entry.test_robust[own].rate:.1f} %" if own else "—"
+        least = "none was set" if floor is None else f"{100 * floor.clean:.0f} %"
+        if floor is not None and floor.robust is not None:
+            least += f" and {100 * floor.robust:.0f} %"
+        rows.append(
+            f"| {named(name)} | {entry.training['epochs']} | {100 * entry.test_clean.rate:.1f} % | {robust} "
+            f"| {least}{': **missed**' if meets_floor(name) is False else ''} | {entry.machine}, {entry.training_seconds:.0f} s |"
+        )
+    if not rows:
+        return []
+    columns = ["Network", "Epochs", "Clean accuracy", "PGD-20 at its own ε", "Floor", "Trained on"]
+    return ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *rows]

@@ -1,0 +1,85 @@
+"""The whole book as one PDF: ``python -m inequality_phenomenon.printing`` after ``make book``.
+
+Sphinx puts all pages into one, and a Chromium without a window prints it. Any other browser can print the same page.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from .._support import paths
+from .._support.files import atomic_path
+
+SINGLE = paths.ROOT / "_build" / "singlehtml"
+PAGE = SINGLE / "whole_book.html"
+PDF = paths.ROOT / "_build" / "book.pdf"
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
+
+
+class _Images(HTMLParser):
+    """The sources of all images of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.sources.append(dict(attrs).get("src") or "")
+
+
+def missing_images(page: Path) -> list[str]:
+    """Images of ``page`` that are neither in it nor in a file beside it."""
+    parser = _Images()
+    parser.feed(page.read_text("utf-8"))
+    files = [source for source in parser.sources if urlsplit(source).scheme != "data"]
+    return [source for source in files if not (page.parent / unquote(source)).is_file()]
+
+
+def chromium() -> str | None:
+    """A Chromium on the PATH, or the one that the environment variable CHROMIUM names."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
+
+
+def build_page() -> None:
+    """All pages of the book in one, at ``PAGE``."""
+    tool = Path(sys.executable).parent / "jupyter-book"
+    command: list[str | Path] = [tool, "build", paths.ROOT, "--builder", "singlehtml", "--keep-going", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
+    if done.returncode:
+        sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
+    # Sphinx writes the page into the folder of its source, with addresses that hold in the folder above.
+    text = (SINGLE / "book" / "index.html").read_text("utf-8")
+    PAGE.write_text(text.replace('href="book/index.html#', 'href="#'), "utf-8")
+    if missing := missing_images(PAGE):
+        sys.exit(f"the book lacks images: {', '.join(missing)}")
+
+
+def print_page(browser: str, page: Path = PAGE, pdf: Path = PDF) -> None:
+    """Print ``page``, its formulas drawn, to ``pdf``."""
+    with atomic_path(pdf) as temporary:
+        command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+        command += ["--virtual-time-budget=120000", "--run-all-compositor-stages-before-draw"]
+        done = subprocess.run([*command, f"--print-to-pdf={temporary}", page.as_uri()], capture_output=True, text=True)
+        if done.returncode or not temporary.read_bytes().startswith(b"%PDF"):
+            sys.exit(f"{browser} did not print the book: {done.stderr[-2000:]}")
+
+
+def main() -> None:
+    build_page()
+    browser = chromium()
+    if browser is None:
+        sys.exit(
+            f"No Chromium was found. Open {PAGE} in any browser and print it to a file, or install one "
+            "(Debian, Ubuntu: apt-get install chromium) and repeat the command; CHROMIUM=/path names another."
+        )
+    print_page(browser)
+    print(f"The book is in {PDF}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""A Sphinx extension: what every chapter's page shows below its title, and launch links only where they lead somewhere.
+
+Below the title: how long the chapter runs, and its notebook and script to download. The launch buttons of the theme point
+at the published branch of the repository that ``repository: url`` in _config.yml names; without one there are none.
+"""
+
+import pkgutil
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util.osutil import relative_uri
+
+from .. import __name__ as PACKAGE
+from .. import __path__ as package_path
+from .._support import paths
+
+SCRIPTS = "_scripts"  # folder of the built book with the chapters' sources
+
+
+# What the theme and the bibliography write, and what a screen reader needs instead.
+MENDED = {
+    '<div id="pst-primary-sidebar" class=': '<div id="pst-primary-sidebar" role="complementary" aria-label="The book" class=',
+    'title="Search" aria-label="Search" data-bs-placement="bottom"': 'title="Search" aria-label="Search Ctrl+K" data-bs-placement="bottom"',
+    'role="doc-biblioentry"': 'role="listitem"',
+    'theme-switch-button pst-js-only" aria-label="Color mode"': 'theme-switch-button pst-js-only"',
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    "<th></th>": "<td></td>",  # the corner of a table
+    '<th class="head"><p></p></th>': "<td></td>",
+}
+
+
+@dataclass(frozen=True)
+class RunTime:
+    """How long one execution took, and would have taken from an empty cache."""
+
+    profile: str
+    seconds: float
+    device: str
+
+    @property
+    def words(self) -> str:
+        minutes = self.seconds / 60
+        time = "less than a minute" if minutes < 1 else f"about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''}"
+        return f"Runs in {time} with the {self.profile} profile on {self.device}."
+
+
+def run_time(notebook: nbformat.NotebookNode) -> RunTime | None:
+    """From papermill's duration and the chapter's provenance; ``None`` where the notebook has no provenance."""
+    shown = [
+        out["data"]["text/html"]
+        for cell in notebook.cells
+        for out in cell.get("outputs", ())
+        if "text/html" in out.get("data", {})
+    ]
+    found = re.search(r"data-profile='(.*?)' data-device='(.*?)' data-cached-seconds='(.*?)'", "".join(shown))
+    if not found:
+        return None
+    profile, device, cached = found.groups()
+    return RunTime(profile, notebook.metadata.papermill.duration + float(cached), device)
+
+
+def without_dead_links(app: Sphinx, config: Config) -> None:
+    """No launch buttons where no repository is named."""
+    if not config.html_theme_options.get("repository_url"):
+        config.html_theme_options["launch_buttons"] = {}
+
+
+def add_chapter_bar(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Run time and downloads, after the title of an executed chapter."""
+    notebook = paths.ROOT / f"{page}.ipynb"
+    script = paths.NOTEBOOKS / f"{notebook.stem}.py"
+    if notebook.parent != paths.EXECUTED or not script.exists() or "body" not in context:
+        return
+    time = run_time(nbformat.read(notebook, as_version=4))
+    here = app.builder.get_target_uri(page)
+    links = {"notebook": f"_sources/{page}.ipynb", "script": f"{SCRIPTS}/{script.name}"}
+    downloads = ", ".join(f"<a href='{relative_uri(here, to)}' download>{what}</a>" for what, to in links.items())
+    bar = f"<p class='chapter-bar'>{time.words if time else ''} Download: {downloads}.</p>"
+    context["body"] = context["body"].replace("</h1>", f"</h1>{bar}", 1)
+
+
+def list_modules(app: Sphinx, page: str, content: list[str]) -> None:
+    """Every module of the package, with its docstrings, in the place of the marker on the page of the library."""
+    if "<!-- modules -->" in content[0]:
+        names = sorted(module.name for module in pkgutil.walk_packages(package_path, f"{PACKAGE}."))
+        blocks = (
+            f"## {name.partition('.')[2]}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n"
+            for name in names
+        )
+        content[0] = content[0].replace("<!-- modules -->", "\n".join(blocks))
+
+
+def plain_docstring(app: Sphinx, kind: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
+    """Docstrings are plain text with ``code`` in double backticks: everything else that reST would interpret is escaped."""
+    escaped = [
+        "".join(
+            part if part.startswith("``") else re.sub(r"([*|\\`_]|:(?=:))", r"\\\1", part)
+            for part in re.split(r"(``.+?``)", line)
+        )
+        for line in (line.strip() for line in lines)
+    ]
+    lines[:] = escaped
+
+
+def finish(app: Sphinx, problem: Exception | None) -> None:
+    """Put the scripts beside the pages, and mend the pages' roles and names."""
+    folder = Path(app.outdir)
+    if problem or app.builder.format != "html":
+        return
+    (folder / SCRIPTS).mkdir(exist_ok=True)
+    for script in paths.NOTEBOOKS.glob("[0-9]*.py"):
+        shutil.copyfile(script, folder / SCRIPTS / script.name)
+    for page in (path for path in folder.rglob("*.html") if "_static" not in path.parts):
+        text = page.read_text("utf-8")
+        for written, needed in MENDED.items():
+            text = text.replace(written, needed)
+        page.write_text(text, "utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("config-inited", without_dead_links)
+    app.connect("source-read", list_modules)
+    app.connect("autodoc-process-docstring", plain_docstring)
+    app.connect("html-page-context", add_chapter_bar)
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,189 @@
+"""Executes submitted notebooks: each in a process of its own, with limits, without network where the system allows it.
+
+The process has an empty home, a folder that looks like this project, CIFAR-10, and no secret in its environment. On Linux
+with user namespaces it has neither a network nor sight of other processes. It still runs as the user who grades and can read
+that user's files: grade the work of strangers in a container or a virtual machine.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+
+from .._support import paths
+from .._support.kernels import OwnInterpreter
+
+SHOWN = 20_000  # characters of output that are kept of a cell: an endless loop may print
+LOOK = "look"  # tag of cells that only show something: they are not executed
+SLOW = "slow"  # tag of cells that may take longer, by the factor PATIENCE
+PATIENCE = 5
+GIVE_UP = 3  # cells in a row that were stopped: the process does not react
+PROJECT = ("notebooks", "profiles", "checkpoints", "results")  # what a chapter under papermill reads
+PASSED_ON = ("PYTHONPATH", "LANG", "LC_ALL")
+NAMESPACES = (
+    ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"],
+    ["unshare", "--map-root-user", "--net"],  # where a container forbids to mount /proc
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one notebook may use. Seconds are of wall-clock time; beyond ``memory`` an allocation fails."""
+
+    cell_seconds: float = 60
+    notebook_seconds: float = 900
+    memory: int = 4 * 2**30  # bytes of own data, for the kernel and for each process that it starts
+
+
+@cache
+def isolation() -> list[str]:
+    """The command that starts a process without network; empty where the system does not allow it."""
+    for command in NAMESPACES:
+        with suppress(OSError):
+            if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+                return command
+    return []
+
+
+class SandboxedKernel(OwnInterpreter):
+    """A kernel with limited memory and, if possible, no network. It opens no port: its sockets are files."""
+
+    transport_encryption = "disabled"
+    memory = Limits.memory
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        """The command of the process to start."""
+        network = "own" if isolation() else "shared"
+        kernel = [sys.executable, "-m", "inequality_phenomenon.sandboxed_kernel", str(self.memory), network]
+        return [*isolation(), *kernel, "-f", self.connection_file, *(extra_arguments or [])]
+
+
+class Execution(NotebookClient):
+    """Executes cells whatever fails in them, within the limits, and keeps the first ``SHOWN`` characters of each output."""
+
+    def __init__(self, notebook: NotebookNode, kernel: SandboxedKernel, limits: Limits) -> None:
+        super().__init__(
+            notebook,
+            km=kernel,
+            allow_errors=True,
+            interrupt_on_timeout=True,
+            error_on_timeout={"ename": "TimeLimit", "evalue": "", "traceback": []},
+            timeout_func=lambda cell: max(0.1, min(self.seconds_for(cell), self.seconds_left())),
+            on_cell_executed=self._mark_time_limit,
+            startup_timeout=120,
+            skip_cells_with_tag=LOOK,
+            store_widget_state=False,
+            record_timing=False,
+        )
+        self.limits, self.started = limits, time.monotonic()
+        self.shown: Counter[int] = Counter()
+        self.stopped = 0  # cells in a row
+
+    def seconds_for(self, cell: NotebookNode) -> float:
+        return self.limits.cell_seconds * (PATIENCE if SLOW in cell.metadata.get("tags", []) else 1)
+
+    def seconds_left(self) -> float:
+        return self.started + self.limits.notebook_seconds - time.monotonic()
+
+    async def run(self) -> str | None:
+        """Execute the cells in order; why it ended early, or None. Cells that were not reached have no outputs."""
+        for index, cell in enumerate(self.nb.cells):
+            if self.seconds_left() <= 0:
+                return f"the notebook's {self.limits.notebook_seconds:g} s were up"
+            if self.stopped == GIVE_UP:
+                return "the process no longer reacted"
+            try:
+                await self.async_execute_cell(cell, index)
+            except DeadKernelError:
+                task = asyncio.current_task()
+                if task and task.cancelling():  # nbclient takes our own end for the kernel's
+                    raise asyncio.CancelledError from None
+                return "the process ended before the notebook did"
+        return None
+
+    def _mark_time_limit(self, cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:
+        """The kernel may not have noticed yet that it was interrupted: the cell must show it all the same."""
+        content = execute_reply["content"]
+        timed_out = content["status"] == "error" and content["ename"] == "TimeLimit"
+        self.stopped = self.stopped + 1 if timed_out else 0
+        if timed_out:
+            cell.outputs.append(error("TimeLimit", f"no end within {self.seconds_for(cell):g} s"))
+
+    def output(
+        self, outs: list[NotebookNode], msg: dict[str, Any], display_id: str | None, cell_index: int
+    ) -> NotebookNode | None:
+        """Drop what exceeds the limit, but no error."""
+        self.shown[cell_index] += len(str(msg["content"]))
+        if self.shown[cell_index] > SHOWN and msg["msg_type"] != "error":
+            return None
+        return super().output(outs, msg, display_id, cell_index)
+
+
+def error(name: str, text: str) -> NotebookNode:
+    """An error as a cell shows it."""
+    return new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"])
+
+
+async def execute(notebook: NotebookNode, limits: Limits) -> str | None:
+    """Execute ``notebook`` in place, in a process of its own that is gone afterwards. Why it ended early, or None."""
+    with _home() as folder, ExitStack() as stack:
+        read, write = os.pipe()  # the process ends when nobody holds the other end
+        stack.callback(os.close, write)
+        log = stack.enter_context((folder / "kernel.log").open("w+"))
+        kernel = SandboxedKernel(transport="ipc", connection_file=str(folder / "kernel.json"))
+        kernel.memory = limits.memory
+        try:
+            await kernel.start_kernel(cwd=str(folder), env=_environment(folder), stdin=read, stdout=log, stderr=log)
+            client = Execution(notebook, kernel, limits)
+            try:
+                await client.async_start_new_kernel_client()
+            except RuntimeError as problem:
+                log.seek(0)
+                return f"the process did not start: {problem} {log.read()[-1000:]}"
+            try:
+                return await client.run()
+            finally:
+                if client.kc:
+                    client.kc.stop_channels()
+        finally:
+            os.close(read)
+            await kernel.shutdown_kernel(now=True)
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    """A folder that looks like this project and is deleted afterwards."""
+    with tempfile.TemporaryDirectory(prefix="sandbox-", ignore_cleanup_errors=True) as name:
+        for part in PROJECT:
+            (Path(name) / part).symlink_to(paths.ROOT / part)
+        yield Path(name)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """All that the process learns from our environment."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return kept | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "MPLCONFIGDIR": str(paths.CACHE / "matplotlib"),  # its list of fonts takes seconds to make
+        "INEQUALITY_ROOT": str(folder),
+        "INEQUALITY_CACHE": str(folder / ".cache"),
+        "INEQUALITY_DATA": str(paths.data_folder().resolve()),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }

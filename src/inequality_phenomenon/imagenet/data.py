@@ -1,0 +1,373 @@
+"""ImageNet validation images (Russakovsky et al. 2015) from the user's own folder, and the subset that is measured.
+
+The folder is either sorted into one folder a class, named by its WordNet id, or flat beside a ground-truth file. Images
+are known by their official number less one, whichever it is, so that ids and random draws do not depend on it.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, UInt8
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from statsmodels.stats.proportion import proportion_confint
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .._support import paths
+from .._support.files import atomic_path
+from .._support.randomness import usable_cpus
+from ..datasets import DataError
+from ..networks import REGISTRY, fold_batch_norm, load_checkpoint
+
+Exif = Literal["ignore", "apply"]
+
+IMAGES = 50_000
+SIDE, SHORTER_SIDE = 224, 256  # crop, after the shorter side is made so long
+_NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.(?:jpe?g|png)", re.IGNORECASE)
+_KAGGLE, _CAFFE, _DEVKIT = "LOC_val_solution.csv", "val.txt", "ILSVRC2012_validation_ground_truth.txt"
+_PLAUSIBLE_AFTER = 100  # candidates, before a model's accuracy is compared with the published one
+_AT_ONCE = 100  # candidates decoded at once
+
+
+@cache
+def wordnet_ids() -> tuple[str, ...]:
+    """The 1000 classes by WordNet id, in the order of the networks' logits."""
+    return tuple(paths.IMAGENET_CLASSES.read_text("utf-8").split())
+
+
+@cache
+def class_names() -> tuple[str, ...]:
+    """The 1000 classes as torchvision names them, in the same order."""
+    from torchvision.models import ResNet50_Weights
+
+    return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+# --- the folder ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ImageNet:
+    """An indexed validation folder; images are decoded on demand."""
+
+    root: Path
+    layout: str
+    files: dict[int, Path]  # id -> file
+    labels: dict[int, int]  # id -> class
+
+    def load(
+        self, ids: Sequence[int], *, skip_unreadable: bool = False, exif: Exif = "ignore", progress: bool = False
+    ) -> tuple[Float32[Tensor, "n 3 224 224"], Int64[Tensor, " n"]]:
+        """Images in [0, 1] and labels of ``ids``, in their order: resized to 256, the middle 224x224, any JPEG mode.
+
+        ``exif``: what to do with a camera's rotation mark; the public models were evaluated ignoring it.
+        Decoded in parallel, in memory for the result and one picture a thread. Raises ``DataError`` naming the files that
+        cannot be read, with their number; with ``skip_unreadable`` they are left out, and a warning names them.
+        """
+        pixels, bad = self.decode(ids, exif=exif, progress=progress)
+        if bad and not skip_unreadable:
+            raise DataError(unreadable_text(self.files, bad))
+        if bad:
+            warnings.warn(unreadable_text(self.files, bad), stacklevel=2)
+        kept = [place for place, image_id in enumerate(ids) if image_id not in bad]
+        labels = torch.tensor([self.labels[ids[place]] for place in kept], dtype=torch.int64)
+        return pixels[kept].float() / 255, labels
+
+    def decode(
+        self, ids: Sequence[int], *, exif: Exif = "ignore", progress: bool = False
+    ) -> tuple[UInt8[Tensor, "n 3 224 224"], dict[int, str]]:
+        """The pixels, and the reason for each image that could not be read (its pixels are 0)."""
+        if missing := [image_id for image_id in ids if image_id not in self.files]:
+            raise DataError(f"{len(missing)} images are not in {self.root}: {_few(_name(i) for i in missing)}")
+        pixels, bad = np.zeros((len(ids), 3, SIDE, SIDE), np.uint8), dict[int, str]()
+
+        def one(place: int) -> None:
+            try:
+                pixels[place] = decode(self.files[ids[place]], exif)
+            except Exception as problem:  # Pillow has many for damaged files, and one for pictures of absurd size
+                bad[ids[place]] = str(problem) or type(problem).__name__
+
+        with ThreadPoolExecutor(usable_cpus()) as pool:
+            bar = tqdm(
+                pool.map(one, range(len(ids))), total=len(ids), unit="image", desc="decoding", disable=not progress
+            )
+            for _ in bar:
+                pass
+        return torch.from_numpy(pixels), bad
+
+
+def decode(file: Path, exif: Exif = "ignore") -> UInt8[np.ndarray, "3 224 224"]:
+    """The usual evaluation crop: shorter side to 256 (bilinear), the middle 224x224, RGB whatever the file's mode."""
+    from PIL import Image, ImageOps
+    from torchvision.transforms.functional import center_crop, resize
+
+    with Image.open(file) as picture:
+        upright = ImageOps.exif_transpose(picture) if exif == "apply" else picture
+        crop = center_crop(resize(upright.convert("RGB"), SHORTER_SIDE), [SIDE, SIDE])
+    return np.asarray(crop).transpose(2, 0, 1)
+
+
+def unreadable_text(files: dict[int, Path], bad: dict[int, str]) -> str:
+    """Which images could not be read, and what to do."""
+    return (
+        f"{len(bad)} images cannot be read: {_few([f'{files[i]} ({reason})' for i, reason in sorted(bad.items())])}\n"
+        "Replace them, or set skip_unreadable to leave them out."
+    )
+
+
+def _name(image_id: int) -> str:
+    return f"ILSVRC2012_val_{image_id + 1:08d}.JPEG"
+
+
+def _few(names: Iterator[str] | Sequence[str], most: int = 5) -> str:
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def load_imagenet(root: Path | str) -> ImageNet:
+    """Index the validation folder ``root``; no image is read yet.
+
+    Classes come from the folders' WordNet ids; for a flat folder from the first ground truth found in it or beside it:
+    Kaggle's ``LOC_val_solution.csv``, Caffe's ``val.txt``, or the development kit's
+    ``ILSVRC2012_validation_ground_truth.txt`` with its ``meta.mat``.
+    Raises ``DataError`` for a folder that is neither, a missing class, and a file without a label.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise DataError(f"the ImageNet folder {root} does not exist")
+    with os.scandir(root) as found:
+        entries = list(found)
+    sorted_by_class = [entry for entry in entries if re.fullmatch(r"n\d{8}", entry.name) and entry.is_dir()]
+    flat = {int(m[1]) - 1: root / e.name for e in entries if (m := _NUMBER.fullmatch(e.name))}
+    if sorted_by_class:
+        return _by_class(root, {entry.name for entry in sorted_by_class})
+    if flat:
+        return _flat(root, flat)
+    inside = [
+        e.name for e in entries if e.is_dir() and any(re.match(r"n\d{8}|ILSVRC2012_val_", n) for n in os.listdir(e))
+    ]
+    hint = f" Is it {root / inside[0]}?" if inside else ""
+    raise DataError(
+        f"{root} is no ImageNet validation folder: it has neither folders like n01440764 nor files like {_name(0)}.{hint}"
+    )
+
+
+def _by_class(root: Path, folders: set[str]) -> ImageNet:
+    known = wordnet_ids()
+    files: dict[int, Path] = {}
+    labels: dict[int, int] = {}
+    for label, name in enumerate(known):
+        for file in os.listdir(root / name) if name in folders else ():
+            if not (match := _NUMBER.fullmatch(file)):
+                raise DataError(f"{root / name / file} is not named like {_name(0)}, so its number is not known")
+            image_id = int(match[1]) - 1
+            if image_id in files:
+                raise DataError(f"image {image_id + 1} is there twice: {files[image_id]} and {root / name / file}")
+            files[image_id], labels[image_id] = root / name / file, label
+    if missing := sorted(set(range(len(known))) - set(labels.values())):
+        raise DataError(
+            f"{len(missing)} of {len(known)} classes are missing in {root}: {_few([known[i] for i in missing])}"
+        )
+    return ImageNet(root, "by class", files, labels)
+
+
+def _flat(root: Path, files: dict[int, Path]) -> ImageNet:
+    places = [root, root.parent]
+    places += [place / "ILSVRC2012_devkit_t12" / "data" for place in places]
+    for name, read in ((_KAGGLE, _kaggle), (_CAFFE, _caffe), (_DEVKIT, _devkit)):
+        for place in places:
+            if (truth := place / name).exists():
+                try:
+                    labels = read(truth)
+                except (KeyError, ValueError, IndexError, TypeError) as problem:
+                    raise DataError(f"{truth} is not the ground truth that its name promises ({problem!r})") from None
+                if unknown := sorted(set(files) - set(labels)):
+                    raise DataError(
+                        f"{truth} has no label for {len(unknown)} images: {_few(_name(i) for i in unknown)}"
+                    )
+                return ImageNet(root, f"flat, labels from {name}", files, {i: labels[i] for i in files})
+    raise DataError(
+        f"{root} is flat, and there is no ground truth in it or beside it: {_KAGGLE}, {_CAFFE}, or {_DEVKIT} with meta.mat"
+    )
+
+
+def _kaggle(file: Path) -> dict[int, int]:
+    """Rows of "ILSVRC2012_val_00000001,n01751748 111 108 429 272 ..."."""
+    index = {name: label for label, name in enumerate(wordnet_ids())}
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.reader(stream))[1:]
+    return {int(image.rpartition("_")[2]) - 1: index[boxes.split()[0]] for image, boxes in rows}
+
+
+def _caffe(file: Path) -> dict[int, int]:
+    """Lines of "ILSVRC2012_val_00000001.JPEG 65", the class counted in the order of the WordNet ids."""
+    rows = [line.split() for line in file.read_text("utf-8").splitlines() if line.strip()]
+    labels = {int(_NUMBER.fullmatch(image)[1]) - 1: int(label) for image, label in rows}  # type: ignore[index]
+    if not set(labels.values()) <= set(range(len(wordnet_ids()))):
+        raise ValueError("a label lies outside 0, ..., 999")
+    return labels
+
+
+def _devkit(file: Path) -> dict[int, int]:
+    """One ILSVRC id a line; those count the classes in an order of their own, which ``meta.mat`` maps to WordNet ids."""
+    from scipy.io import loadmat
+
+    meta = file.with_name("meta.mat")
+    if not meta.exists():
+        raise DataError(
+            f"{file} needs {meta.name} of the development kit beside it: its class numbers have their own order"
+        )
+    index = {name: label for label, name in enumerate(wordnet_ids())}
+    synsets = np.atleast_1d(loadmat(meta, squeeze_me=True)["synsets"])
+    classes = {int(s["ILSVRC2012_ID"]): index[str(s["WNID"])] for s in synsets if int(s["num_children"]) == 0}
+    return {image_id: classes[int(line)] for image_id, line in enumerate(file.read_text("utf-8").split())}
+
+
+# --- the subset ------------------------------------------------------------------------------------------------
+
+
+@cache
+def candidate_ids() -> tuple[int, ...]:
+    """5000 of the 50,000 validation images in an order drawn once (seed 0); the list is committed."""
+    found: list[int] = json.loads(paths.IMAGENET_CANDIDATES.read_text("utf-8"))["ids"]
+    return tuple(found)
+
+
+def draw_candidates() -> dict[str, Any]:
+    """What the committed list holds."""
+    return {"seed": 0, "images": IMAGES, "ids": np.random.default_rng(0).permutation(IMAGES)[:5000].tolist()}
+
+
+class Selection(BaseModel):
+    """The images that all ``models`` classify correctly, as far as the candidates were examined, and how it was made."""
+
+    model_config = ConfigDict(extra="forbid")
+    models: dict[str, str]  # name -> SHA-256
+    candidates: str  # SHA-256 of the committed list
+    examined: int = 0  # candidates, in their order
+    missing: list[int] = Field(default_factory=list)  # of these, not in the folder
+    unreadable: dict[int, str] = Field(default_factory=dict)  # left out because the user asked for it
+    correct: dict[str, int] = Field(default_factory=dict)  # of those examined and read, by model
+    ids: list[int] = Field(default_factory=list)
+    pixels: list[str] = Field(default_factory=list)  # first digits of the SHA-256 of each one's decoded pixels
+
+    @property
+    def read(self) -> int:
+        return self.examined - len(self.missing) - len(self.unreadable)
+
+
+def pixel_hash(pixels: UInt8[Tensor, "3 h w"]) -> str:
+    return hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def select_common(
+    data: ImageNet,
+    models: Sequence[str],
+    count: int,
+    device: str | torch.device = "cpu",
+    *,
+    skip_unreadable: bool = False,
+    progress: bool = False,
+) -> Selection:
+    """At least ``count`` candidates that all ``models`` classify correctly: the paper's evaluation set (section 4.1).
+
+    Candidates are examined in their committed order, those not in the folder passed over and counted. The selection is
+    saved after every 100 with all that it depends on, so a killed run goes on and another asks nothing again.
+    Raises ``DataError`` for unreadable images, for labels that cannot be right (a model far below its published
+    accuracy), and where the candidates do not suffice.
+    """
+    networks = {name: fold_batch_norm(load_checkpoint(name, device)) for name in models}
+    file, selection = _stored(data, models)
+    todo = candidate_ids()
+    with tqdm(total=count, initial=min(len(selection.ids), count), desc="common subset", disable=not progress) as bar:
+        while len(selection.ids) < count and selection.examined < len(todo):
+            part = todo[selection.examined : selection.examined + _AT_ONCE]
+            _examine(selection, data, part, networks, device, skip_unreadable)
+            _check_plausible(selection)
+            with atomic_path(file) as temporary:
+                temporary.write_text(selection.model_dump_json(indent=1), "utf-8")
+            bar.update(min(len(selection.ids), count) - bar.n)
+    if len(selection.ids) < count:
+        raise DataError(
+            f"of the {len(todo)} candidates {selection.read} could be read and {len(selection.ids)} are classified correctly by "
+            f"all of {', '.join(models)}; n_images must not be larger"
+        )
+    return selection
+
+
+def _stored(data: ImageNet, models: Sequence[str]) -> tuple[Path, Selection]:
+    """The file of the selection that these models, labels and candidates make, and what it holds so far."""
+    hashes = {name: REGISTRY[name].sha256 for name in sorted(models)}
+    candidates = hashlib.sha256(paths.IMAGENET_CANDIDATES.read_bytes()).hexdigest()
+    labels = [data.labels.get(image_id, -1) for image_id in candidate_ids()]
+    key = hashlib.sha256(json.dumps([hashes, candidates, labels]).encode()).hexdigest()[:16]
+    file = paths.converted_folder().parent / "imagenet-subsets" / f"{key}.json"
+    if not file.exists():
+        return file, Selection(models=hashes, candidates=candidates, correct=dict.fromkeys(models, 0))
+    try:
+        return file, Selection.model_validate_json(file.read_text("utf-8"))
+    except ValidationError:
+        raise DataError(f"{file} is damaged: delete it, and the selection is made again") from None
+
+
+def _examine(
+    selection: Selection,
+    data: ImageNet,
+    part: Sequence[int],
+    networks: dict[str, nn.Module],
+    device: str | torch.device,
+    skip_unreadable: bool,
+) -> None:
+    here = [image_id for image_id in part if image_id in data.files]
+    pixels, bad = data.decode(here)
+    if bad and not skip_unreadable:
+        raise DataError(unreadable_text(data.files, bad))
+    kept = [place for place, image_id in enumerate(here) if image_id not in bad]
+    pixels, ids = pixels[kept], [here[place] for place in kept]
+    labels = torch.tensor([data.labels[image_id] for image_id in ids], device=device)
+    right = torch.ones(len(ids), dtype=torch.bool, device=device)
+    for name, network in networks.items():
+        own = predictions(network, pixels.to(device).float() / 255) == labels
+        selection.correct[name] += int(own.sum())
+        right &= own
+    chosen = right.nonzero().flatten().tolist()
+    selection.examined += len(part)
+    selection.missing += sorted(set(part) - set(here))
+    selection.unreadable |= bad
+    selection.ids += [ids[place] for place in chosen]
+    selection.pixels += [pixel_hash(pixels[place]) for place in chosen]
+
+
+@torch.inference_mode()
+def predictions(network: nn.Module, images: Float32[Tensor, "n 3 h w"]) -> Int64[Tensor, " n"]:
+    """The predicted classes, in full float32 on a GPU as well, so that near ties do not depend on the device more than need be."""
+    batch = 25 if images.device.type == "cpu" else 250
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        parts = [network(part.contiguous(memory_format=torch.channels_last)).argmax(1) for part in images.split(batch)]
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64, device=images.device)
+
+
+def _check_plausible(selection: Selection) -> None:
+    """Labels in another order, or weights of another network, make a model guess: stop before hours are spent on that."""
+    if selection.read < _PLAUSIBLE_AFTER:
+        return
+    for name, correct in selection.correct.items():
+        published = REGISTRY[name].top1
+        _, high = proportion_confint(correct, selection.read, method="wilson")
+        if published and 100 * high < published / 2:
+            raise DataError(
+                f"{name} classifies {correct} of {selection.read} images correctly; published are {published} %. The labels do "
+                "not belong to these images, or the weights not to this network"
+            )

@@ -1,0 +1,203 @@
+"""Does the attribution method decide the result (section 4.5, Table 3)? And does an attribution find what matters?"""
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float64
+from torch import Tensor, nn
+
+from .._support.randomness import uniform_images
+from ..attribution import METHOD_TITLES, Baseline, baseline_of, resolve_options
+from ..networks import fold_batch_norm
+from ..verdicts.comparison import Contrast, published_values
+from .measurements import Attribution, chosen_maps
+from .sample import Subject
+
+_ORDER = 7  # second part of a random key; attribution uses 1, 2 and 6, the attacks 3 to 5
+SHARES = (2, 5, 10, 20, 40, 60, 80)  # per cent of the subpixels, beside 0 and 100
+
+TABLE3_METHODS = ("input_x_gradient", "gradient_shap", "smoothgrad", "integrated_gradients")  # in the paper's order
+PAPER_SETTINGS = {METHOD_TITLES[method]: {"method": method} for method in TABLE3_METHODS}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "Gradient": {"method": "gradient"},
+    "SmoothGrad squared": {"method": "smoothgrad_squared"},
+    "Input X Gradient, pixel space": {"method": "input_x_gradient", "space": "pixel"},
+    "Integrated Gradients, black baseline": {"baseline": "black"},
+    "Integrated Gradients, mean baseline": {"baseline": "mean"},
+    "Integrated Gradients, blurred baseline": {"baseline": "blur"},
+    "Integrated Gradients, 50 steps": {"steps": 50},
+    "Integrated Gradients, released": {"preset": "released"},
+    "GradientShap, released": {"method": "gradient_shap", "preset": "released"},
+    "SmoothGrad, released": {"method": "smoothgrad", "preset": "released"},
+}
+
+
+def chosen_variants(names: list[str]) -> dict[str, dict[str, Any]]:
+    """Those of ``VARIANTS``; ``ValueError`` lists the valid names."""
+    if unknown := [name for name in names if name not in VARIANTS]:
+        raise ValueError(f"unknown variant {', '.join(map(repr, unknown))}; known: {'; '.join(VARIANTS)}")
+    return {name: VARIANTS[name] for name in names}
+
+
+def noise_conditions(attributions: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Conditions for ``measurements.noise``, called as in ``comparison.table3_cells``."""
+    kinds = {"type I": "type_1", "type II": "type_2"}
+    return {
+        f"{name}, {title}": {"attribution": options, "kind": kind}
+        for name, options in attributions.items()
+        for title, kind in kinds.items()
+    }
+
+
+def patch_conditions(
+    attributions: dict[str, dict[str, Any]], patches: tuple[int, int], colors: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Conditions for ``measurements.occlusion``, called as in ``comparison.table3_cells``."""
+    count, radius = patches
+    return {
+        f"{name}, N={count} R={radius} {color}": {
+            "attribution": options,
+            "max_count": count,
+            "max_radius": radius,
+            "color": color,
+        }
+        for name, options in attributions.items()
+        for color in colors
+    }
+
+
+# --- how exact, how faithful -----------------------------------------------------------------------------------
+
+
+def completeness(subject: Subject, **options: Any) -> dict[str, np.ndarray]:
+    """How far Integrated Gradients miss their own axiom, sum of a = f_y(x) - f_y(x'), at a finite number of steps.
+
+    ``options``: those of ``attribute``. Columns, in logits: ``change`` = f_y(x) - f_y(x'), ``completeness_error`` =
+    |sum of a - change|.
+    """
+    model, resolved = subject.model, resolve_options("integrated_gradients", **options)
+    start = baseline_of(model, subject.images, subject.ids, resolved)
+    start = model.normalise.inverse(start) if resolved.space == "normalised" else start
+    network = fold_batch_norm(model)
+    change = _outputs(network, subject.images, subject.labels) - _outputs(network, start, subject.labels)
+    total = subject.maps("integrated_gradients", **options).double().flatten(1).sum(1)
+    return {"change": change.cpu().numpy(), "completeness_error": (total - change).abs().cpu().numpy()}
+
+
+def deletion_insertion(
+    subject: Subject,
+    *,
+    attribution: Attribution = None,
+    order: Literal["top", "random"] = "top",
+    fill: Baseline = "mean",
+    shares: tuple[int, ...] = SHARES,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Confidence in the label while subpixels are deleted, or inserted, in descending order of signed attribution.
+
+    Petsiuk et al. 2018. A deleted subpixel has the value of ``fill``, a baseline of ``attribute`` in pixel units.
+    Columns for each p per cent: ``deletion_p``, ``insertion_p`` (softmax probability of the label without, or with only,
+    the first p per cent), and the areas under both curves, ``deletion_area`` and ``insertion_area``. An order that finds
+    what matters has a small first and a large second area.
+    """
+    if order not in ("top", "random"):
+        raise ValueError(f"unknown order {order!r}; known: top, random")
+    images = subject.images
+    scores = (
+        chosen_maps(subject, None, seed, attribution)
+        if order == "top"
+        else uniform_images(subject.ids, tuple(images.shape[1:]), seed, _ORDER).to(images)
+    )
+    ranks = scores.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view(images.shape)
+    blank = baseline_of(
+        subject.model,
+        images,
+        subject.ids,
+        resolve_options("integrated_gradients", baseline=fill, space="pixel", seed=seed),
+    )
+    network = fold_batch_norm(subject.model)
+    percents = sorted({0, *shares, 100})
+    curves: dict[str, list[Tensor]] = {"deletion": [], "insertion": []}
+    for percent in percents:
+        first = ranks < round(percent / 100 * images[0].numel())
+        for name, inputs in (
+            ("deletion", torch.where(first, blank, images)),
+            ("insertion", torch.where(first, images, blank)),
+        ):
+            curves[name].append(_outputs(network, inputs, subject.labels, softmax=True))
+    columns: dict[str, np.ndarray] = {}
+    for name, values in curves.items():
+        curve = torch.stack(values, dim=1).cpu()
+        columns |= {f"{name}_{percent}": curve[:, i].numpy() for i, percent in enumerate(percents)}
+        columns[f"{name}_area"] = torch.trapezoid(curve, torch.tensor(percents) / 100, dim=1).numpy()
+    return columns
+
+
+@torch.inference_mode()
+def _outputs(network: nn.Module, inputs: Tensor, labels: Tensor, softmax: bool = False) -> Float64[Tensor, " n"]:
+    """Logit, or probability, of each image's label."""
+    found = []
+    for part, own in zip(inputs.split(128), labels.split(128), strict=True):
+        logits = network(part.contiguous(memory_format=torch.channels_last)).double()
+        found.append((logits.softmax(1) if softmax else logits).gather(1, own[:, None])[:, 0])
+    return torch.cat(found)
+
+
+# --- what section 4.5 says about the methods --------------------------------------------------------------------
+
+
+def method_contrasts(
+    favourite: str, others: list[str], models: dict[str, str], settings: dict[str, str], expected: int | None = 1
+) -> list[Contrast]:
+    """One method minus each other one on the same network, for each setting -> column.
+
+    ``models``: checkpoint -> how the label calls it; ``settings``: what follows the method in the condition.
+    """
+    return [
+        Contrast(
+            f"{setting.removeprefix(', ') + ': ' if setting else ''}{favourite} − {other}, {called}",
+            ((checkpoint, favourite + setting, column), (checkpoint, other + setting, column)),
+            expected,
+        )
+        for setting, column in settings.items()
+        for other in others
+        for checkpoint, called in models.items()
+    ]
+
+
+def faithfulness_contrasts(methods: list[str], models: dict[str, str]) -> list[Contrast]:
+    """Each method's order minus a random one: an order that matters has less area under deletion, more under insertion."""
+    return [
+        Contrast(
+            f"{kind}: {method}, {called}",
+            ((checkpoint, method, f"{kind}_area"), (checkpoint, "random order", f"{kind}_area")),
+            sign,
+        )
+        for kind, sign in (("deletion", -1), ("insertion", 1))
+        for method in methods
+        for checkpoint, called in models.items()
+    ]
+
+
+def published_leaders() -> pd.DataFrame:
+    """For each column of the paper's Table 3: the method with its largest value, and the one that section 4.5 names.
+
+    Columns: ``model``, ``measure``, ``values`` (method -> published value), ``leader``, ``named``.
+    """
+    rows = published_values(table="table3")
+    found = []
+    for (training, metric, setting), group in rows.groupby(["training", "metric", "setting"], sort=False):
+        values = {METHOD_TITLES[row["attribution"]]: float(row["value"]) for row in group.to_dict("records")}
+        named = "integrated_gradients" if metric == "occlusion_error" else "smoothgrad"
+        found.append(
+            {
+                "model": "standard" if training == "standard" else "ℓ∞ 8/255",
+                "measure": setting or "Gini index",
+                "values": values,
+                "leader": max(values, key=lambda name: values[name]),
+                "named": METHOD_TITLES[named],
+            }
+        )
+    return pd.DataFrame(found)

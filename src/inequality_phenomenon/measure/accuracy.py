@@ -1,0 +1,110 @@
+"""How accurate the registered models are: measurements under PGD and AutoAttack, training logs, and what is planned."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._support import paths
+from .._support.profiles import load_profile
+from ..networks import REGISTRY
+from ..robustness import Threat, auto_attack
+from ..verdicts.comparison import Contrast
+from .cache import cached, code_hash
+from .results import Run
+from .robustness_flags import Finding, check, evaluate
+from .sample import Subject, measure
+
+PGD, AUTO_ATTACK = "PGD-20", "AutoAttack"  # what the conditions of the records begin with
+PART = 50  # images that AutoAttack takes at once: what a kill loses, about four minutes of one CPU core
+
+
+def measure_attack(
+    run: Run, function: Callable[..., dict[str, Any]], attack: str, models: Sequence[str], n_images: int | None = None
+) -> None:
+    """``function(subject, threat=..., seed=...)`` for every model and each threat in its registry entry.
+
+    On the first ``n_images`` of the test set. The run's record is called as the function; its conditions are
+    "ATTACK, THREAT", such as "PGD-20, linf 8/255". Nothing happens where no model is named.
+    """
+    frames = []
+    for name in models:
+        subject = run.test_images(name, n_images)
+        for threat in REGISTRY[name].test_robust:
+            found = measure(function, subject, run, threat=threat, seed=run.seed)
+            frames.append(found.assign(condition=f"{attack}, {threat}"))
+    if frames:
+        run.record(function.__name__, pd.concat(frames, ignore_index=True))
+
+
+def pgd_evaluation(subject: Subject, *, threat: str, seed: int = 0) -> dict[str, np.ndarray]:
+    """PGD-20 with 2 restarts: ``clean``, ``robust`` and the evidence of ``robustness_flags.evaluate``."""
+    return evaluate(subject.model, subject.images, subject.labels, Threat.parse(threat), seed=seed)
+
+
+def auto_attack_evaluation(subject: Subject, *, threat: str, seed: int = 0) -> dict[str, np.ndarray]:
+    """The standard version of AutoAttack: ``robust``, ``fooled_by`` and ``distance`` of ``robustness.auto_attack``.
+
+    Every part of ``PART`` images is cached by itself, so that a killed run goes on.
+    """
+    parts = []
+    for start in range(0, len(subject.ids), PART):
+        span = slice(start, start + PART)
+        part = replace(subject, images=subject.images[span], labels=subject.labels[span], ids=subject.ids[span])
+        parts.append(_auto_attack_part(part, threat, seed))
+    table = pd.concat(parts, ignore_index=True)
+    columns = {name: table[name].to_numpy() for name in ("fooled_by", "distance")}
+    return columns | {"robust": columns["fooled_by"] == "nothing"}
+
+
+def _auto_attack_part(part: Subject, threat: str, seed: int) -> pd.DataFrame:
+    key = part.key | {"threat": threat, "seed": seed, "code": code_hash(auto_attack.__module__)}
+
+    def compute() -> bytes:
+        outcome = auto_attack(part.model, part.images, part.labels, Threat.parse(threat), seed=seed, progress=True)
+        buffer = BytesIO()
+        pd.DataFrame({"fooled_by": outcome.fooled_by, "distance": outcome.distance.numpy()}).to_parquet(buffer)
+        return buffer.getvalue()
+
+    content, _ = cached("auto_attack", key | {"package": version("pyautoattack")}, compute)
+    return pd.read_parquet(BytesIO(content))
+
+
+def training_log(checkpoint: str) -> pd.DataFrame:
+    """One row an epoch: ``loss``, ``seconds`` and the accuracies on the held-out training images."""
+    return pd.read_csv(REGISTRY[checkpoint].log)
+
+
+def planned_models() -> dict[str, list[str]]:
+    """CIFAR-10 models that a settings file or a profile asks for and the registry lacks: name -> chapters that want it."""
+    asked: dict[str, set[str]] = {path.stem: set() for path in paths.CHECKPOINTS.glob("cifar10-*.yaml")}
+    for path in paths.PROFILES.glob("*.yaml"):
+        for chapter, values in load_profile(path.stem).chapters.items():
+            for name in values.models:
+                if name.startswith("cifar10-"):
+                    asked.setdefault(name, set()).add(chapter.partition("_")[0])
+    return {name: sorted(asked[name]) for name in sorted(asked) if name not in REGISTRY}
+
+
+def attack_contrasts(models: Sequence[str]) -> list[Contrast]:
+    """AutoAttack minus PGD-20 on the images of both, for every model and each threat in its registry entry."""
+    return [
+        Contrast(threat, ((name, f"{AUTO_ATTACK}, {threat}", "robust"), (name, f"{PGD}, {threat}", "robust")))
+        for name in models
+        for threat in REGISTRY[name].test_robust
+    ]
+
+
+def findings(tables: dict[str, pd.DataFrame]) -> list[tuple[str, str, Finding]]:
+    """Every flag on every evaluation in a run's records: checkpoint, condition, finding."""
+    return [
+        (str(checkpoint), str(condition), finding)
+        for name in (pgd_evaluation.__name__, auto_attack_evaluation.__name__)
+        if name in tables
+        for (checkpoint, condition), rows in tables[name].groupby(["checkpoint", "condition"], sort=False)
+        for finding in check({str(column): rows[column].to_numpy() for column in rows})
+    ]

@@ -1,0 +1,105 @@
+"""Inequality by class (paper, appendix A.7): the measurement, and examples of the extremes chosen by a rule."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32
+from torch import Tensor
+
+from ..names import dataset_of, named
+from ..verdicts.claims import AgreementTest, ClassTest, Test
+from .evaluation import classes_of
+from .measurements import inequality
+from .sample import Subject
+
+ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")
+OBJECTS = ("airplane", "automobile", "ship", "truck")
+IMAGENET_ANIMALS = 398  # the first labels, tench to puffer
+INDICES = {"global_gini": "global Gini index", "regional_gini_sum_of_absolute": "regional Gini index"}
+
+
+@cache
+def animals(dataset: str) -> tuple[str, ...]:
+    """The classes of a data set that are animals."""
+    return ANIMALS if dataset == "cifar10" else tuple(classes_of(dataset)[:IMAGENET_ANIMALS])
+
+
+def objects(dataset: str) -> tuple[str, ...]:
+    """The other classes of a data set."""
+    return OBJECTS if dataset == "cifar10" else tuple(classes_of(dataset)[IMAGENET_ANIMALS:])
+
+
+def kind_of(name: str, dataset: str = "cifar10") -> str:
+    """Animal or object."""
+    return "animal" if name in animals(dataset) else "object"
+
+
+def class_inequality(subject: Subject, **options: Any) -> dict[str, np.ndarray]:
+    """Both Gini indices and the image's ``label`` (a place in ``subject.classes``); ``options``: those of ``inequality``."""
+    found = inequality(subject, **options)
+    return {column: found[column] for column in INDICES} | {"label": subject.labels.cpu().numpy()}
+
+
+def class_tests(standard: str, robust: str) -> tuple[list[Test], list[Test]]:
+    """The tests that decide the two claims, on the network ``robust``; and the secondary ones."""
+    regional = "regional_gini_sum_of_absolute"
+    dataset = dataset_of(robust)
+    between: dict[str, Any] = {"record": "class_inequality", "above": animals(dataset), "below": objects(dataset)}
+    between["measured_only"] = dataset != "cifar10"  # of a thousand classes many have no two images in the subset
+    both = {"record": "class_inequality", "columns": ("global_gini", regional)}
+    primary: list[Test] = [
+        ClassTest(label=f"animals − objects, global, {named(robust)}", model=robust, column="global_gini", **between),
+        AgreementTest(label=f"global and regional rank correlation, {named(robust)}", model=robust, **both),
+    ]
+    secondary: list[Test] = [
+        ClassTest(label=f"animals − objects, regional, {named(robust)}", model=robust, column=regional, **between),
+        ClassTest(
+            label=f"animals − objects, global, {named(standard)}", model=standard, column="global_gini", **between
+        ),
+        ClassTest(label=f"animals − objects, regional, {named(standard)}", model=standard, column=regional, **between),
+        AgreementTest(label=f"global and regional rank correlation, {named(standard)}", model=standard, **both),
+    ]
+    return primary, secondary
+
+
+@dataclass(frozen=True)
+class ClassExample:
+    """One image, why it is shown, and its map."""
+
+    image_id: int
+    label: str
+    rule: str
+    value: float
+    image: Float32[Tensor, "3 h w"]
+    importance: Float32[Tensor, "h w"]  # |a| over channels
+
+
+def class_examples(subject: Subject, records: pd.DataFrame, column: str, **options: Any) -> list[ClassExample]:
+    """The typical image of the extreme classes, and the extreme images: of the highest and of the lowest index.
+
+    Typical: the (lower) median of its class, which has the highest or lowest mean. ``options``: those of ``subject.maps``.
+    """
+    rows = records[records.checkpoint == subject.checkpoint].sort_values([column, "image_id"])
+    means = rows.groupby("label")[column].mean()
+    maps = subject.maps(**options)
+    chosen: list[tuple[str, pd.Series]] = []
+    for word, extreme, end in (("highest", pd.Series.idxmax, -1), ("lowest", pd.Series.idxmin, 0)):
+        of_class = rows[rows.label == extreme(means)]
+        chosen.append((f"{word} class, its median", of_class.iloc[(len(of_class) - 1) // 2]))
+        chosen.append((f"{word} image", rows.iloc[end]))
+    return [_example(subject, maps, row, rule, column) for rule, row in chosen]
+
+
+def _example(subject: Subject, maps: Tensor, row: pd.Series, rule: str, column: str) -> ClassExample:
+    place = subject.ids.index(int(row.image_id))
+    return ClassExample(
+        image_id=int(row.image_id),
+        label=subject.classes[int(row.label)],
+        rule=rule,
+        value=float(row[column]),
+        image=subject.images[place].cpu(),
+        importance=maps[place].abs().sum(0).cpu(),
+    )

@@ -1,0 +1,234 @@
+"""Signs that a measured robustness is an artefact of its evaluation (Carlini et al. 2019; Croce and Hein 2020).
+
+``evaluate`` attacks a model and keeps, image by image, what the flags read; ``FLAGS`` are rules on that evidence.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Generator, Tensor, nn
+
+from ..robustness import Threat, ascend, correct, distances, input_gradient, pgd, restart_generator
+
+Evidence = Mapping[str, np.ndarray]  # columns of one value an image
+Attack = Callable[..., Tensor]  # takes the arguments of ``pgd``
+
+PASSES = 5  # over the same images, to see whether the outputs repeat
+DEVIATION = 1e-4  # between two outputs for one image, relative: the rounding of a GPU stays below
+SLACK = 0.01  # share of the images that may differ by chance
+OVERSHOOT = 1e-4  # of epsilon, or of a pixel's range: float32 rounding stays below
+SQUARE_GAIN = 0.002  # share of the images; AutoAttack's own limit
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Raised if ``value`` of the evidence, which needs ``columns``, is above ``limit``."""
+
+    name: str
+    raised_if: str
+    means: str
+    columns: tuple[str, ...]
+    value: Callable[[Evidence], float]
+    limit: float = 0.0
+    percent: bool = True  # the value is a share of the images
+
+
+FLAGS = (
+    Flag(
+        "Training mode",
+        "The model, or a part of it, is in training mode.",
+        "Batch norm then uses the statistics of the attacked batch and dropout is active. A prediction depends on the "
+        "other images of its batch, and the measured model is not the one that will be used.",
+        ("training_mode",),
+        lambda e: e["training_mode"].mean(),
+    ),
+    Flag(
+        "Probabilities instead of logits",
+        "All outputs lie between 0 and 1 and sum to 1 for every image.",
+        "Attacks expect logits. The softmax of a confident model rounds to 0 and 1, and a loss computed from it is so "
+        "flat that its gradient hardly shows the way.",
+        ("probabilities",),
+        lambda e: float(e["probabilities"].all()),
+    ),
+    Flag(
+        "Randomised model",
+        f"{PASSES} passes over the same images give outputs that differ by more than {DEVIATION:g} of their length.",
+        "The gradient belongs to another draw than the one that classifies. An attack has to average the loss over "
+        "many draws (Athalye et al. 2018); one that does not finds too little.",
+        ("deviation",),
+        lambda e: e["deviation"].max(),
+        DEVIATION,
+        percent=False,
+    ),
+    Flag(
+        "Gradients at inference",
+        "The model cannot classify with automatic differentiation switched off.",
+        "It optimises something for each image before it classifies. The usual attacks see only a part of that "
+        "computation; such a model needs an attack made for it.",
+        ("takes_gradients",),
+        lambda e: e["takes_gradients"].mean(),
+    ),
+    Flag(
+        "Zero gradients",
+        "For at least one image the gradient of the loss is zero in every subpixel, or not a number.",
+        "A gradient attack cannot move such an image. Causes are quantised inputs, saturated activations and logits so "
+        "large that the loss rounds to zero. The image counts as robust although hardly anything was tried on it.",
+        ("zero_gradient",),
+        lambda e: e["zero_gradient"].mean(),
+    ),
+    Flag(
+        "One step beats many",
+        f"A single gradient step fools more images than the attack with many steps, by more than {100 * SLACK:g} % of all.",
+        "Many small steps can reach whatever one large step reaches, so they should fool at least as many images. They "
+        "got stuck: they are too few or too small, or the loss is rugged.",
+        ("robust", "one_step"),
+        lambda e: e["robust"].mean() - e["one_step"].mean(),
+        SLACK,
+    ),
+    Flag(
+        "Budget exceeded",
+        f"An adversarial image is further from its original than epsilon, by more than {OVERSHOOT:g} of it, or leaves "
+        f"the range from 0 to 1 by more than {OVERSHOOT:g}.",
+        "The accuracy belongs to a larger budget, or to inputs that no image file can hold. It makes the model look "
+        "less robust than it is.",
+        ("relative_distance", "outside"),
+        lambda e: max(e["relative_distance"].max() - 1, e["outside"].max()),
+        OVERSHOOT,
+        percent=False,
+    ),
+    Flag(
+        "An unlimited attack fails",
+        f"More than {100 * SLACK:g} % of the images are still classified correctly under the same attack with a budget that "
+        "can turn any image into uniform grey.",
+        "Nothing is left to recognise at that budget, so a working attack fools every image. One that does not would "
+        "miss adversarial images at the real budget too.",
+        ("unlimited",),
+        lambda e: e["unlimited"].mean(),
+        SLACK,
+    ),
+    Flag(
+        "Black box beats gradients",
+        f"Square, the attack of AutoAttack that uses no gradients, fools more than {100 * SQUARE_GAIN:g} % of the images "
+        "after the three gradient attacks have failed on them.",
+        "An attack that knows the gradients should not need a random search to help it. The gradients are probably "
+        "misleading, and an attack made for this model may find still more.",
+        ("fooled_by",),
+        lambda e: (e["fooled_by"] == "square").mean(),
+        SQUARE_GAIN,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the evidence says on one flag."""
+
+    flag: Flag
+    value: float
+
+    @property
+    def raised(self) -> bool:
+        return not self.value <= self.flag.limit  # so that NaN raises
+
+
+def check(evidence: Evidence) -> list[Finding]:
+    """A finding for every flag that the evidence has the columns for, in the order of ``FLAGS``."""
+    return [Finding(flag, float(flag.value(evidence))) for flag in FLAGS if all(c in evidence for c in flag.columns)]
+
+
+def evaluate(
+    model: nn.Module,
+    images: Float[Tensor, "n 3 h w"],
+    labels: Int64[Tensor, " n"],
+    threat: Threat,
+    *,
+    attack: Attack = pgd,
+    steps: int = 20,
+    restarts: int = 2,
+    seed: int = 0,
+    batch: int = 250,
+) -> dict[str, np.ndarray]:
+    """Attack ``model`` as ``robust_correct`` does; the outcome and the evidence for the flags, one value an image.
+
+    The outcome: ``clean`` and ``robust``, correct as it is and under all restarts. Unlike ``robust_correct`` it accepts
+    a model in training mode, for the flag to say so. ``model`` itself is left as it was.
+    """
+    model = copy.deepcopy(model)  # in training mode, batch norm learns from the images that it sees
+    parts = []
+    for index, (x, y) in enumerate(zip(images.split(batch), labels.split(batch), strict=True)):
+        columns = _outputs(model, x) | _one_step(model, x, y, threat)
+        generators = [restart_generator(x.device, seed, index, restart) for restart in range(restarts + 1)]
+        columns |= _many_steps(model, x, y, threat, attack, steps, generators[:-1])
+        unlimited = Threat(threat.norm, 0.5 if threat.norm == "linf" else 0.5 * math.sqrt(x[0].numel()))
+        columns["unlimited"] = _many_steps(model, x, y, unlimited, attack, steps, generators[-1:])["robust"]
+        parts.append({name: values.cpu().numpy() for name, values in columns.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@torch.no_grad()
+def _outputs(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """What repeated passes over the images show."""
+    first, *others = (model(images) for _ in range(PASSES))
+    deviation = torch.stack(
+        [(other - first).norm(dim=1) / first.norm(dim=1).clamp_min(1e-12) for other in others]
+    ).amax(0)
+    inside = ((first >= -1e-5) & (first <= 1 + 1e-5)).all(1)
+    everywhere = torch.ones(len(images), dtype=torch.bool)
+    return {
+        "training_mode": everywhere & any(part.training for part in model.modules()),
+        "takes_gradients": everywhere & _takes_gradients(model, images),
+        "probabilities": inside & ((first.sum(1) - 1).abs() < 1e-5),
+        "deviation": deviation,
+    }
+
+
+def _takes_gradients(model: nn.Module, images: Tensor) -> bool:
+    """Whether the forward pass fails without automatic differentiation, although it works with it."""
+    try:
+        with torch.inference_mode():
+            model(images)
+    except RuntimeError:
+        return True
+    return False
+
+
+def _one_step(model: nn.Module, images: Tensor, labels: Tensor, threat: Threat) -> dict[str, Bool[Tensor, " n"]]:
+    """Clean outcome, and that of one steepest step of length epsilon from the image itself (FGSM for l_inf)."""
+    gradient, logits = input_gradient(model, images, labels)
+    clean = logits.argmax(1) == labels
+    moved = (images + ascend(torch.zeros_like(images), gradient, threat, threat.epsilon)).clamp_(0, 1)
+    flat = gradient.flatten(1)
+    return {
+        "clean": clean,
+        "zero_gradient": (flat == 0).all(1) | ~flat.isfinite().all(1),
+        "one_step": clean & correct(model, moved, labels),
+    }
+
+
+def _many_steps(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    threat: Threat,
+    attack: Attack,
+    steps: int,
+    generators: list[Generator],
+) -> dict[str, Tensor]:
+    """One restart a generator, on the images that are still correct; the largest distances over the restarts."""
+    robust = correct(model, images, labels)
+    distance, outside = torch.zeros(2, len(images), device=images.device)
+    for generator in generators:
+        left = robust.nonzero().flatten()
+        if not len(left):
+            break
+        adversarial = attack(model, images[left], labels[left], threat, steps=steps, generator=generator)
+        robust[left] = correct(model, adversarial, labels[left])
+        moved = distances(adversarial - images[left], threat) / threat.epsilon
+        beyond = (adversarial - adversarial.clamp(0, 1)).abs().flatten(1).amax(1)
+        distance[left], outside[left] = distance[left].maximum(moved), outside[left].maximum(beyond)
+    return {"robust": robust, "relative_distance": distance, "outside": outside}

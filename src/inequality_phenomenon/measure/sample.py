@@ -1,0 +1,151 @@
+"""A model and the images it is measured on, its measurements, and their cache.
+
+The key of a cached measurement names everything that decides it: the function's source and that of every measuring
+module that it stands on, the parameters, the images and the checkpoint.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from io import BytesIO
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float32, Int64
+from safetensors.torch import load, save
+from torch import Tensor
+from tqdm import tqdm
+
+from ..attribution import attribute, resolve_options
+from ..names import named
+from ..networks import REGISTRY, Classifier
+from .cache import cached, code_hash
+from .evaluation import CIFAR10, EvaluationSet
+
+
+@dataclass
+class Subject:
+    """One registered model and the images it is measured on: test images that it classifies correctly."""
+
+    checkpoint: str
+    model: Classifier
+    images: Float32[Tensor, "n 3 h w"]
+    labels: Int64[Tensor, " n"]
+    ids: list[int]  # places in the test set
+    data: EvaluationSet = CIFAR10
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes, by label."""
+        return self.data.classes
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What identifies the model and the images."""
+        return {
+            "checkpoint": REGISTRY[self.checkpoint].sha256,
+            "data": self.data.digest(self.images),
+            "ids": hashlib.sha256(np.array(self.ids, np.int64).tobytes()).hexdigest(),
+            "device": self.images.device.type,
+        }
+
+    def seen_by(self, checkpoint: str) -> "Subject":
+        """Another model on the same images, which it need not classify correctly."""
+        return replace(self, checkpoint=checkpoint, model=self.data.model(checkpoint, self.images.device))
+
+    def pieces(self) -> list["Subject"]:
+        """The same model on parts of the images: what is computed and cached at once. On CIFAR-10 that is all of them."""
+        size = self.data.piece(self.images.device) or len(self.ids)
+        parts = [slice(start, start + size) for start in range(0, len(self.ids), size)]
+        return [replace(self, images=self.images[p], labels=self.labels[p], ids=self.ids[p]) for p in parts]
+
+    def maps(self, method: str = "integrated_gradients", **options: Any) -> Float32[Tensor, "n 3 h w"]:
+        """Signed attribution maps from ``attribute`` with the same arguments, cached; on ImageNet in half precision."""
+        options = self.data.defaults(method, options) | options
+        return torch.cat([piece._maps(method, options) for piece in self.pieces()])
+
+    def _maps(self, method: str, options: dict[str, Any]) -> Tensor:
+        key = (
+            self.key
+            | asdict(resolve_options(method, **options))
+            | {"method": method, "code": code_hash(attribute.__module__)}
+        )
+
+        def compute() -> bytes:
+            maps = attribute(self.model, self.images, self.labels, method, ids=self.ids, progress=True, **options).cpu()
+            return save(halved(maps) if self.data.half_precision_maps else {"maps": maps})
+
+        content, _ = cached("maps", key, compute)
+        return restored(load(content)).to(self.images.device)
+
+
+def halved(maps: Float32[Tensor, "n 3 h w"]) -> dict[str, Tensor]:
+    """Maps in half precision with a scale for each image, so that its largest value is half precision's 32768.
+
+    Values keep a relative precision of 2^-11 down to 2e-9 of the largest; the absolute error below that is 2^-40 of it.
+    """
+    scale = maps.abs().flatten(1).amax(1).clamp_min(torch.finfo(torch.float32).tiny) / 32768
+    return {"maps": (maps / scale.view(-1, 1, 1, 1)).half(), "scale": scale}
+
+
+def restored(stored: dict[str, Tensor]) -> Float32[Tensor, "n 3 h w"]:
+    """What was stored whole or by ``halved``."""
+    return stored["maps"].float() * stored["scale"].view(-1, 1, 1, 1) if "scale" in stored else stored["maps"]
+
+
+class Steps(Protocol):
+    """What notes the steps of a measurement: a ``results.Run``."""
+
+    steps: list[dict[str, Any]]
+
+
+def measure(
+    function: Callable[..., dict[str, Any]], subject: Subject, run: Steps | None = None, **parameters: Any
+) -> pd.DataFrame:
+    """The per-image record of ``function(subject, **parameters)``, cached; adds checkpoint and image id.
+
+    A function that leaves images out returns the ids of those it kept as the column ``image_id``. Each of the subject's
+    pieces is cached by itself: on ImageNet a killed run goes on there, and a bar counts the images.
+    """
+    pieces, found = subject.pieces(), []
+    description = f"{function.__name__} of {named(subject.checkpoint)}"
+    with tqdm(total=len(subject.ids), desc=description, unit="image", disable=len(pieces) == 1) as bar:
+        for piece in pieces:
+            found.append(_measure(function, piece, parameters))
+            bar.update(len(piece.ids))
+    if run is not None:
+        facts = {"seconds": sum(f["seconds"] for _, f in found), "cached": all(f["cached"] for _, f in found)}
+        run.steps.append({"step": function.__name__, "checkpoint": subject.checkpoint, "n": len(subject.ids)} | facts)
+    return pd.concat([table for table, _ in found], ignore_index=True) if len(found) > 1 else found[0][0]
+
+
+def _measure(
+    function: Callable[..., dict[str, Any]], subject: Subject, parameters: dict[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    key = subject.key | {
+        "function": function.__name__,
+        "parameters": parameters,
+        "code": code_hash(function.__module__),
+    }
+    key["others"] = {name: REGISTRY[name].sha256 for name in sorted(_words(parameters)) if name in REGISTRY}
+
+    def compute() -> bytes:
+        columns = function(subject, **parameters)
+        table = pd.DataFrame({"checkpoint": subject.checkpoint, "image_id": subject.ids} | columns)
+        buffer = BytesIO()
+        table.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+
+    content, facts = cached(function.__name__, key, compute)
+    return pd.read_parquet(BytesIO(content)), facts
+
+
+def _words(value: Any) -> set[str]:
+    """All texts in nested parameters: the names of other checkpoints are among them."""
+    if isinstance(value, dict):
+        return set().union(*map(_words, [*value, *value.values()]))
+    if isinstance(value, (list, tuple)):
+        return set().union(*map(_words, value))
+    return {value} if isinstance(value, str) else set()

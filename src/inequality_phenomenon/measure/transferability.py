@@ -1,0 +1,97 @@
+"""Attack images made on one network and shown to the others (paper, appendix A.4): functions of a ``subjects.Subject``.
+
+The subject is the network on which the images are made. Every function returns a column for each network, named by its
+checkpoint: is it fooled by these images? Images that one of the networks misclassifies when clean are left out.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from ..attacks import CLOSE, Color, Kind, patch_centres, patch_fill, patch_mask, perturb_with_noise
+from ..networks import fold_batch_norm
+from .measurements import occlusion
+from .sample import Subject, measure
+
+
+def occlusion_transfer(
+    subject: Subject, *, targets: Sequence[str], max_count: int, max_radius: int, color: Color = "black", seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Images at Algorithm 1's first success on the subject, else under its last mask, shown to every target.
+
+    Columns: ``image_id``, whether each network is fooled, ``area`` (hidden pixels) and ``close_call`` (a margin too
+    small to be trusted).
+    """
+    shown, maps = _shared(subject, targets, seed)
+    hit = measure(  # cached: other chapters make the same search
+        occlusion, shown, max_count=max_count, max_radius=max_radius, color=color, locate=True, seed=seed
+    )
+    centres = patch_centres(maps, max_count, max_radius=max_radius, seed=seed, ids=shown.ids)
+    last = hit.assign(count=max_count, radius=max_radius)
+    ends = hit.where(hit.fooled, last)[["count", "radius"]].astype(int).to_numpy()
+    sides = shown.images.shape[2:]
+    mask = torch.cat([patch_mask(centres[[i], :count], radius, *sides) for i, (count, radius) in enumerate(ends)])
+    images = torch.where(mask, patch_fill(shown.model, shown.images, color), shown.images)
+    close, hits = (torch.tensor(hit[column].tolist(), device=maps.device) for column in ("close_call", "fooled"))
+    fooled = {subject.checkpoint: hits}
+    for name in targets:
+        if name != subject.checkpoint:
+            fooled[name], near = _fooled(shown.seen_by(name), images)
+            close |= near
+    return _columns(shown, fooled, close) | {"area": mask.flatten(1).sum(1).cpu().numpy()}
+
+
+def noise_transfer(
+    subject: Subject, *, targets: Sequence[str], budget: int, kind: Kind = "type_1", draws: int = 5, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Noise on the subject's ``budget`` most important subpixels, shown to every target: the share of draws that fool it.
+
+    Columns: ``image_id``, a share for each network and ``close_call``. The noise is that of ``measurements.noise``.
+    """
+    shown, maps = _shared(subject, targets, seed)
+    viewers = {name: shown.seen_by(name) for name in dict.fromkeys([subject.checkpoint, *targets])}
+    counts = {name: torch.zeros(len(shown.ids), dtype=torch.float64, device=maps.device) for name in viewers}
+    close = torch.zeros(len(shown.ids), dtype=torch.bool, device=maps.device)
+    for draw in range(draws):
+        noisy = perturb_with_noise(shown.model, shown.images, maps, budget, kind, seed, draw=draw, ids=shown.ids)
+        for name, viewer in viewers.items():
+            fooled, near = _fooled(viewer, noisy)
+            counts[name] += fooled
+            close |= near
+    return _columns(shown, {name: count / draws for name, count in counts.items()}, close)
+
+
+def clean(subject: Subject) -> dict[str, np.ndarray]:
+    """Which of the clean images the network classifies correctly, column ``correct``."""
+    return {"correct": ~_fooled(subject, subject.images)[0].cpu().numpy()}
+
+
+def _shared(subject: Subject, targets: Sequence[str], seed: int) -> tuple[Subject, Tensor]:
+    """The subject on those of its images that all targets classify correctly too, and its maps there."""
+    correct = [measure(clean, subject.seen_by(name)).correct.to_numpy(bool) for name in targets]
+    kept = np.logical_and.reduce(correct)
+    if not kept.any():
+        raise ValueError(f"no image is classified correctly by all of {', '.join((subject.checkpoint, *targets))}")
+    rows = torch.as_tensor(kept.nonzero()[0], device=subject.images.device)
+    ids = [subject.ids[row] for row in rows.tolist()]
+    shown = Subject(subject.checkpoint, subject.model, subject.images[rows], subject.labels[rows], ids)
+    return shown, subject.maps(seed=seed)[rows]
+
+
+@torch.inference_mode()
+def _fooled(viewer: Subject, images: Float32[Tensor, "n 3 h w"]) -> tuple[Bool[Tensor, " n"], Bool[Tensor, " n"]]:
+    """Whether the viewer's network gives these images another label, and whether its two top logits nearly tie."""
+    network = fold_batch_norm(viewer.model)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        logits = torch.cat([network(part.contiguous(memory_format=torch.channels_last)) for part in images.split(128)])
+    top = logits.topk(2).values
+    return logits.argmax(1) != viewer.labels, top[:, 0] - top[:, 1] < CLOSE
+
+
+def _columns(shown: Subject, fooled: dict[str, Tensor], close: Tensor) -> dict[str, Any]:
+    columns = {name: values.cpu().numpy() for name, values in fooled.items()}
+    return {"image_id": shown.ids} | columns | {"close_call": close.cpu().numpy()}

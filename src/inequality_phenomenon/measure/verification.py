@@ -1,0 +1,118 @@
+"""What every shipped checkpoint must show: its registered accuracy, its quality floor, an honest evaluation, little disk."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from .._support import paths
+from ..networks import REGISTRY, Accuracy, RegistryEntry, fold_batch_norm, load_checkpoint
+from ..robustness import Threat, correct, robust_correct
+from ..statistics import wilson
+from .robustness_flags import check, evaluate
+
+CONFIDENCE = 0.999  # of the intervals: with two dozen of them, 95 % would fail by chance in most runs
+FLAG_IMAGES = 100  # images on which the flags are checked
+FOLDER_LIMIT = 60e6  # bytes of checkpoints/: a clone stays quick
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The least accuracy that a checkpoint may have on the full test set."""
+
+    clean: float
+    robust: float | None = None  # PGD-20 with 2 restarts, at the model's own budget
+
+
+# By the training in the checkpoint's name: for ResNet-18 of width 16, or with the network before it.
+FLOORS = {
+    "standard": Floor(0.88),
+    "linf1": Floor(0.84, 0.74),
+    "linf2": Floor(0.80, 0.64),
+    "linf4": Floor(0.72, 0.50),
+    "linf8": Floor(0.65, 0.39),
+    "l2_0.5": Floor(0.75, 0.55),
+    "resnet18w64 linf8": Floor(0.78, 0.47),
+}
+
+
+def floor_of(checkpoint: str) -> Floor | None:
+    """The floor of a checkpoint by its name, ``cifar10-NETWORK-TRAINING-sSEED``; ``None`` where none was set."""
+    _, network, training, _ = checkpoint.split("-")
+    return FLOORS.get(training if network == "resnet18w16" else f"{network} {training}")
+
+
+def own_threat(entry: RegistryEntry) -> str | None:
+    """The threat that a model was trained against, as the registry writes it; ``None`` for standard training."""
+    norm, epsilon = entry.training["norm"], entry.training["epsilon"]
+    return None if norm == "none" else str(Threat(norm, epsilon))
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, in words, and whether it is as it should be."""
+
+    text: str
+    passed: bool
+
+
+def verify(
+    checkpoint: str, images: Float[Tensor, "n 3 h w"], labels: Int64[Tensor, " n"], *, progress: bool = True
+) -> list[Check]:
+    """Measure a checkpoint again on these test images: registered rates, floors, flags of the evaluation.
+
+    Raises ``CheckpointError`` for a missing or altered file.
+    """
+    entry, model = REGISTRY[checkpoint], load_checkpoint(checkpoint)
+    clean = correct(fold_batch_norm(model), images, labels)
+    checks = [_rate("clean", int(clean.sum()), len(clean), entry.test_clean)]
+    for threat, registered in entry.test_robust.items():
+        left = robust_correct(model, images, labels, Threat.parse(threat), progress=progress)
+        checks.append(_rate(threat, int(left.sum()), len(left), registered))
+    return checks + _floors(entry) + [_flags(checkpoint, images[:FLAG_IMAGES], labels[:FLAG_IMAGES])]
+
+
+def _rate(what: str, count: int, n: int, registered: Accuracy) -> Check:
+    found = wilson(count, n, confidence=CONFIDENCE)
+    return Check(
+        f"{what:12s} {found.value:7.2%} [{found.low:.2%}, {found.high:.2%}] n={n}, "
+        f"registered {registered.rate:.2%} n={registered.n}",
+        found.low <= registered.rate <= found.high,
+    )
+
+
+def _floors(entry: RegistryEntry) -> list[Check]:
+    """The registered rates, of the full test set, against the floors."""
+    floor = floor_of(entry.name)
+    if floor is None:
+        return []
+    pairs = [("clean", entry.test_clean, floor.clean)]
+    if floor.robust is not None:
+        own = own_threat(entry)
+        assert own is not None, "a floor for a threat needs a training against it"
+        pairs.append((own, entry.test_robust[own], floor.robust))
+    return [
+        Check(f"{what:12s} {found.rate:7.2%} n={found.n}, floor {least:.0%}", found.rate >= least)
+        for what, found, least in pairs
+    ]
+
+
+def meets_floor(checkpoint: str) -> bool | None:
+    """Whether a checkpoint's registered accuracies reach its floors; ``None`` where none was set."""
+    checks = _floors(REGISTRY[checkpoint])
+    return all(check.passed for check in checks) if checks else None
+
+
+def _flags(checkpoint: str, images: Tensor, labels: Tensor) -> Check:
+    """The flags of the evaluation at every registered threat."""
+    raised, model = [], load_checkpoint(checkpoint)
+    for threat in REGISTRY[checkpoint].test_robust:
+        findings = check(evaluate(model, images, labels, Threat.parse(threat)))
+        raised += [f"{finding.flag.name} ({threat})" for finding in findings if finding.raised]
+    text = f"{'flags':12s} {', '.join(raised) or 'none raised'}, {len(findings)} checked, n={len(images)}"
+    return Check(text, not raised)
+
+
+def folder_size() -> int:
+    """Bytes of all files in ``checkpoints/``."""
+    return sum(file.stat().st_size for file in paths.CHECKPOINTS.rglob("*") if file.is_file())

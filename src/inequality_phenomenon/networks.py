@@ -1,0 +1,348 @@
+"""Networks that take pixels in [0, 1] and return logits, and the registry of trained ones."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ._support import paths
+from ._support.checks import device_of, one_of, whole
+from ._support.files import atomic_path, sha256_of, waiting_lock
+from .imagenet.pickles import CheckpointError as CheckpointError
+from .imagenet.pickles import Expected, PublicModel, public_state, read_public_models
+
+# Mean and standard deviation of the CIFAR-10 training pixels, per channel, for pixels in [0, 1].
+CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR10_STD = (0.2470, 0.2435, 0.2616)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # as torchvision and Salman et al. have it
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std per channel; ``inverse`` undoes it. Not learned, not stored in checkpoints."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...] = CIFAR10_MEAN, std: tuple[float, ...] = CIFAR10_STD) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+    def inverse(self, z: Tensor) -> Tensor:
+        return z * self.std + self.mean
+
+
+class Classifier(nn.Module):
+    """``normalise`` then ``network``: pixels (N, 3, H, W) in [0, 1] -> logits (N, classes)."""
+
+    def __init__(self, network: nn.Module, normalise: Normalise | None = None) -> None:
+        super().__init__()
+        self.normalise = normalise or Normalise()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(self.normalise(x))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut (He et al. 2016, Figure 2)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
+
+
+def resnet18(width: int | Sequence[int] = 64, classes: int = 10) -> Classifier:
+    """ResNet-18 with a 3x3 stem and no pooling before the end, as usual on CIFAR-10.
+
+    ``width``: channels of the first stage, doubled at each of the next three, or of all four stages. 64 is the paper's
+    (11.2 M parameters), 16 ships with this project (0.70 M); filter pruning leaves other channels in each stage.
+    """
+    given: list[Any] = list(width) if isinstance(width, (list, tuple)) else [width]
+    for channels in [*given, classes]:
+        whole("width and classes", channels, 1)
+    if given != [width] and len(given) != 4:
+        raise ValueError(f"width is one number, or one for each of the four stages; got {width}")
+    widths: list[int] = given if len(given) == 4 else [given[0] * 2**stage for stage in range(4)]
+    inputs = widths[0]
+    stages: list[nn.Module] = [nn.Conv2d(3, inputs, 3, 1, 1, bias=False), nn.BatchNorm2d(inputs), nn.ReLU()]
+    for outputs, stride in zip(widths, (1, 2, 2, 2), strict=True):
+        stages += [BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs, 1)]
+        inputs = outputs
+    stages += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes)]
+    return Classifier(nn.Sequential(*stages))
+
+
+class DenseLayer(nn.Module):
+    """BN-ReLU-conv1x1-BN-ReLU-conv3x3, output appended to the input (Huang et al. 2017, DenseNet-B)."""
+
+    def __init__(self, inputs: int, growth: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, 4 * growth, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(4 * growth)
+        self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.conv1(F.relu(self.bn1(x)))
+        return torch.cat([x, self.conv2(F.relu(self.bn2(out)))], dim=1)
+
+
+def densenet_bc(depth: int | Sequence[int] = 40, growth: int = 12, classes: int = 10) -> Classifier:
+    """DenseNet-BC with compression 0.5 (Huang et al. 2017), the stem and the sides as usual on CIFAR-10.
+
+    ``depth``: of three equal dense blocks, or the layers of each block. 40 with growth 12 ships with this project (0.176 M
+    parameters); [6, 12, 24, 16] with growth 32 is DenseNet-121 for 32x32 pixels (6.96 M).
+    """
+    given: list[Any] = list(depth) if isinstance(depth, (list, tuple)) else [depth]
+    for value in (*given, growth, classes):
+        whole("depth, growth and classes", value, 1)
+    if given == [depth]:
+        layers_per_block, rest = divmod(given[0] - 4, 6)
+        if rest or given[0] < 10:
+            raise ValueError(f"a DenseNet-BC depth is 6 n + 4, not {depth}")
+        given = [layers_per_block] * 3
+    channels = 2 * growth
+    layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1, bias=False)]
+    for block, count in enumerate(given):
+        for _ in range(count):
+            layers.append(DenseLayer(channels, growth))
+            channels += growth
+        if block < len(given) - 1:  # transition: halve the channels and the sides
+            layers += [
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+                nn.Conv2d(channels, channels // 2, 1, bias=False),
+                nn.AvgPool2d(2),
+            ]
+            channels //= 2
+    layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
+    return Classifier(nn.Sequential(*layers))
+
+
+def _torchvision(name: str) -> Callable[..., Classifier]:
+    """torchvision's network of this name for 224x224 images and 1000 classes, without weights."""
+
+    def make(classes: int = 1000) -> Classifier:
+        from torchvision.models import get_model  # slow import
+
+        return Classifier(get_model(name, weights=None, num_classes=classes), Normalise(IMAGENET_MEAN, IMAGENET_STD))
+
+    return make
+
+
+ARCHITECTURES: dict[str, Callable[..., Classifier]] = {"resnet18": resnet18, "densenet_bc": densenet_bc}
+ARCHITECTURES |= {f"imagenet_{name}": _torchvision(name) for name in ("resnet18", "resnet50", "wide_resnet50_2")}
+
+
+def build(architecture: str, *, seed: int = 0, **arguments: Any) -> Classifier:
+    """A freshly initialised network in training mode; ``arguments`` go to the architecture (``width``, ``depth``...).
+
+    The initial weights depend on ``seed`` alone; the global random state is left as it was.
+    """
+    one_of("architecture", architecture, tuple(sorted(ARCHITECTURES)))
+    whole("seed", seed, 0)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+        return ARCHITECTURES[architecture](**arguments)
+
+
+def fold_batch_norm(model: nn.Module) -> nn.Module:
+    """A copy for inference with every batch norm that follows a convolution folded into it, channels last.
+
+    Same function up to float32 rounding; about 1.5 times faster on a CPU. The input's gradient stays available;
+    ``model`` itself is left as it was.
+    """
+    from torch.fx.experimental.optimization import fuse  # slow import
+
+    folded = fuse(copy.deepcopy(model).eval(), inplace=True) if not isinstance(model, torch.fx.GraphModule) else model
+    return folded.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+class Accuracy(BaseModel):
+    """Correct images out of ``n``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    correct: int
+    n: int
+
+    @property
+    def rate(self) -> float:
+        return self.correct / self.n
+
+
+class RegistryEntry(BaseModel):
+    """What is known of one trained checkpoint; all of it was measured when it was registered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    title: str  # as tables and legends show it
+    architecture: str
+    arguments: dict[str, Any]
+    parameters: int
+    training: dict[str, Any]  # the settings file, as it was when training ended
+    sha256: str
+    test_clean: Accuracy  # full test set
+    test_robust: dict[str, Accuracy]  # PGD-20 with 2 restarts, full test set, by threat ("linf 8/255")
+    training_seconds: float
+    machine: str
+    remake: str | None = None  # the command that makes the weights, where they are too large to ship
+
+    @property
+    def file(self) -> Path:
+        if self.remake:
+            return paths.TRAINING / self.name / "weights.safetensors"
+        return paths.CHECKPOINTS / f"{self.name}.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """The training log, which always ships."""
+        return (paths.PAPER_SCALE / "logs" if self.remake else paths.CHECKPOINTS) / f"{self.name}.csv"
+
+
+def read_registry(file: Path = paths.REGISTRY_FILE) -> dict[str, RegistryEntry]:
+    """All registered checkpoints by name, in the order of the file."""
+    rows = (yaml.safe_load(file.read_text("utf-8")) if file.exists() else None) or []
+    return {row["name"]: RegistryEntry.model_validate(row) for row in rows}
+
+
+class UnknownCheckpoint(KeyError, ValueError):
+    """A name that is not in the registry; the message lists those that are."""
+
+    def __str__(self) -> str:  # KeyError would show it in quotes
+        return str(self.args[0])
+
+
+class _Registry(Mapping[str, Any]):
+    """``registry.yaml`` read on first use; an unknown name is answered with the known ones.
+
+    Iterating gives what ships. A look-up also finds the models in ``unshipped`` and the public ImageNet models, whose
+    files the user makes or brings.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, RegistryEntry] | None = None
+
+    def _load(self) -> dict[str, RegistryEntry]:
+        if self._entries is None:
+            self._entries = read_registry()
+        return self._entries
+
+    def __getitem__(self, name: str) -> Any:  # RegistryEntry, or PublicModel
+        known = self._load()
+        if isinstance(name, str) and name in known:
+            return known[name]
+        if isinstance(name, str) and name in (public := _public_models()):
+            return public[name]
+        raise UnknownCheckpoint(
+            f"unknown checkpoint {name!r}; known: {', '.join(known)}, and the public models in {paths.PUBLIC_MODELS.name}"
+        )
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return (name for name, entry in self._load().items() if not entry.remake)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @property
+    def unshipped(self) -> list[str]:
+        """The trained CIFAR-10 models whose weights are too large to ship."""
+        return [name for name, entry in self._load().items() if entry.remake]
+
+    def forget(self) -> None:
+        """Read the file again on the next use."""
+        self._entries = None
+
+
+@cache
+def _public_models() -> dict[str, PublicModel]:
+    return read_public_models()
+
+
+REGISTRY = _Registry()
+
+# The CIFAR-10 models that the paper compares first: standard and l_inf, epsilon rising.
+LADDER = tuple(f"cifar10-resnet18w16-{kind}-s0" for kind in ("standard", "linf1", "linf2", "linf4", "linf8"))
+
+
+def load_checkpoint(name: str, device: str | torch.device = "cpu") -> Classifier:
+    """The registered model ``name`` in eval mode, float32, weights without gradients.
+
+    Takes pixels (N, 3, 32, 32) in [0, 1], returns logits (N, 10). The file's SHA-256 is verified first. A public ImageNet
+    model takes (N, 3, 224, 224), returns logits (N, 1000), and is fetched and converted the first time.
+    Raises ``ValueError`` for an unknown name (listing the known ones), ``CheckpointError`` for a missing or altered file.
+    """
+    entry, device = REGISTRY[name], device_of(device)
+    if isinstance(entry, PublicModel):
+        return _public_model(entry).to(device).eval().requires_grad_(False)
+    if entry.remake and not entry.file.exists():
+        raise CheckpointError(f"the weights of {name} do not ship with this project; `{entry.remake}` makes them")
+    if not entry.file.exists():
+        raise CheckpointError(f"{entry.file} is missing; `make train NAME={name}` makes it again")
+    if (found := sha256_of(entry.file)) != entry.sha256:
+        raise CheckpointError(f"{entry.file} was altered: SHA-256 {found}, registered {entry.sha256}")
+    model = build(entry.architecture, **entry.arguments)
+    model.load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in load_file(entry.file).items()}
+    )
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _public_model(entry: PublicModel) -> Classifier:
+    with torch.device("meta"):  # shapes alone: drawing weights that are replaced would take seconds
+        network = build(entry.architecture, **entry.arguments).network
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    network.load_state_dict(public_state(entry, Expected(shapes, IMAGENET_MEAN, IMAGENET_STD)), assign=True)
+    return Classifier(network, Normalise(IMAGENET_MEAN, IMAGENET_STD))
+
+
+def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The floating-point tensors of a state in float16, as they are stored and measured; integers unchanged."""
+    halves = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    for key, value in halves.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{key} does not fit into half precision")
+    return halves
+
+
+def save_checkpoint(model: nn.Module, file: Path) -> str:
+    """Write ``model`` in half precision, atomically; returns the file's SHA-256."""
+    state = {key: value.contiguous().cpu() for key, value in half_precision(model.state_dict()).items()}
+    with atomic_path(file) as temporary:
+        save_file(state, temporary)
+    return sha256_of(file)
+
+
+def register(entry: RegistryEntry, file: Path = paths.REGISTRY_FILE) -> None:
+    """Add or replace one entry of ``registry.yaml``, atomically, entries sorted by name; others may do so meanwhile."""
+    with waiting_lock(paths.LOCKS / "registry"):
+        entries = read_registry(file) | {entry.name: entry}
+        rows = [entries[name].model_dump(mode="json", exclude_defaults=True) for name in sorted(entries)]
+        with atomic_path(file) as temporary:
+            temporary.write_text(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True, width=110), "utf-8")
+    REGISTRY.forget()

@@ -1,0 +1,377 @@
+"""Figures, tables and model cards of the chapter on the trained models (paper, Table 5)."""
+
+import html
+from itertools import pairwise
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
+
+from .._support import paths
+from ..measure.accuracy import AUTO_ATTACK, PGD, findings, planned_models, training_log
+from ..measure.results import Run
+from ..measure.robustness_flags import FLAGS
+from ..measure.verification import floor_of, meets_floor, own_threat
+from ..names import named
+from ..networks import LADDER, REGISTRY, Accuracy, RegistryEntry
+from ..robustness import ENSEMBLE
+from ..statistics import Estimate, wilson
+from ..verdicts.comparison import Contrasted
+from . import Shown, _contrast_cell, best, listed, look, number, show, table, text_of
+
+COMMON = "linf 8/255"  # the threat that every model is measured under
+
+
+def ladder() -> list[str]:
+    """The registered ResNet-18 ladder of seed 0, in the order of epsilon."""
+    return [name for name in LADDER if name in REGISTRY]
+
+
+def others() -> list[str]:
+    """The registered models that are not on the ladder."""
+    return [name for name in REGISTRY if name not in ladder()]
+
+
+def registered() -> list[str]:
+    """All registered models, the ladder first, those that do not ship last."""
+    return ladder() + others() + REGISTRY.unshipped
+
+
+def _symbol(threat: str) -> str:
+    """A threat as readers write it: ℓ∞ 8/255."""
+    return threat.replace("linf ", "ℓ∞ ").replace("l2 ", "ℓ2 ")
+
+
+def subjects_note(run: Run) -> Shown:
+    """Which models and images this run measures, and what is not there."""
+    sentences = [
+        f"Measured in this run: {', '.join(named(name) for name in run.models)}.",
+        f"Images: the first {run.n_images} of the 10,000 test images, whether or not a model classifies them correctly.",
+        f"Registered: {len(registered())} models. Their reference values are of all test images.",
+    ]
+    if missing := planned_models():
+        sentences.append(f"Planned, but not trained yet: {len(missing)} models, listed at the end of this chapter.")
+    return listed(sentences)
+
+
+def _registered(found: Accuracy | None) -> Estimate | None:
+    return wilson(found.correct, found.n) if found else None
+
+
+def _measured(
+    records: pd.DataFrame | None, checkpoint: str, threat: str, column: str, attack: str = PGD
+) -> Estimate | None:
+    """The rate of a column of truth values in one evaluation."""
+    if records is None:
+        return None
+    rows = records[(records.checkpoint == checkpoint) & (records.condition == f"{attack}, {threat}")]
+    return wilson(int(rows[column].sum()), len(rows)) if len(rows) else None
+
+
+def accuracy_table(records: pd.DataFrame, *, name: str) -> Shown:
+    """Table 5: clean and PGD-20 accuracy of every registered model, on all test images and in this run."""
+    rows, inside = [], []
+    for checkpoint in registered():
+        entry = REGISTRY[checkpoint]
+        own = own_threat(entry)
+        cells = {"Clean": (entry.test_clean, _measured(records, checkpoint, COMMON, "clean"))}
+        if own:
+            cells["PGD-20 at its own ε"] = entry.test_robust[own], _measured(records, checkpoint, own, "robust")
+        cells["PGD-20 at ℓ∞ 8/255"] = entry.test_robust[COMMON], _measured(records, checkpoint, COMMON, "robust")
+        row = {"": named(checkpoint)}
+        for title in ("Clean", "PGD-20 at its own ε", "PGD-20 at ℓ∞ 8/255"):
+            known, measured = cells.get(title, (None, None))
+            row[f"{title}: reference"] = text_of(_registered(known), True) if known else "—"
+            row[f"{title}: this run"] = text_of(measured, True) if known else "—"
+            if known and measured:
+                inside.append(measured.low <= known.rate <= measured.high)
+        rows.append(row)
+    caption = (
+        "Accuracy of the registered models. Reference: all test images, measured when the model was registered. "
+        f"In {sum(inside)} of {len(inside)} cells the reference value lies in this run's 95 % interval."
+    )
+    return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+def auto_attack_table(
+    reference: list[Contrasted], this_run: list[Contrasted], records: pd.DataFrame | None, *, name: str
+) -> Shown:
+    """AutoAttack beside PGD-20 on the same images; ``records``: those that say which attack was first, if any."""
+    rows = []
+    for committed, live in zip(reference, this_run, strict=True):
+        checkpoint, condition, _ = live.contrast.terms[0]
+        shown = committed if committed.difference else live
+        rows.append(
+            {
+                "": f"{named(checkpoint)}, attacked at {_symbol(live.contrast.label)}",
+                "AutoAttack: reference": text_of(committed.terms[0] if committed.difference else None, True),
+                "AutoAttack: this run": text_of(live.terms[0] if live.difference else None, True),
+                "AutoAttack − PGD-20": _contrast_cell(shown, "points"),
+                "First fooled by": _first_attacks(records, checkpoint, condition),
+            }
+        )
+    caption = (
+        "AutoAttack, standard version, and PGD-20 with 2 restarts on the same images. Last column: images that each attack, "
+        "in this order, was the first to fool."
+    )
+    return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+_TITLES = dict(zip(ENSEMBLE, ("APGD-CE", "APGD-T", "FAB-T", "Square"), strict=True))
+
+
+def _first_attacks(records: pd.DataFrame | None, checkpoint: str, condition: str) -> str:
+    if records is None:
+        return "—"
+    rows = records[(records.checkpoint == checkpoint) & (records.condition == condition)]
+    counts = {attack: (rows.fooled_by == attack).sum() for attack in ENSEMBLE}
+    return ", ".join(f"{_TITLES[attack]} {count}" for attack, count in counts.items()) if len(rows) else "—"
+
+
+def training_curves(checkpoints: list[str], *, name: str) -> Shown:
+    """Held-out accuracy by epoch, clean and under PGD-10 at the model's own budget, from the shipped training logs."""
+    if not checkpoints:
+        return listed(["No such model is registered yet."])
+    figure, panels = plt.subplots(1, 2, figsize=(9.5, 4.4), sharey=True)
+    columns = {"clean": "clean", "pgd10": "PGD-10 at its own ε"}
+    words, left = [], {}
+    for checkpoint in checkpoints:
+        log = training_log(checkpoint)
+        for axes, column in zip(panels, columns, strict=True):
+            if column in log:
+                axes.plot(log.epoch, 100 * log[column], ms=4, lw=1.2, label=named(checkpoint), **look(checkpoint))
+        ends = [f"{title} {number(log[column].iloc[-1], True)}" for column, title in columns.items() if column in log]
+        words.append(f"{named(checkpoint)}: {', '.join(ends)}")
+        if "pgd10" in log:
+            left[named(checkpoint)] = (log.pgd10 / log.pgd10.cummax()).min()
+    for axes, title in zip(panels, columns.values(), strict=True):
+        axes.set_title(title, fontsize=11)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(0, 100)
+    panels[0].set_ylabel("held-out accuracy, %")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=4, loc="outside lower center"
+    )
+    caption = "Accuracy on 500 training images that are held out. The last point is the registered model."
+    if left:
+        deepest = min(left, key=lambda label: left[label])
+        caption += (
+            f" The deepest fall under PGD-10 leaves {number(left[deepest], True)} of the best epoch so far ({deepest}); "
+            "a training that falls below a third is stopped."
+        )
+    alt = f"Line charts of held-out accuracy by epoch. At the end: {'; '.join(words)}."
+    return show(figure, name=name, caption=caption, alt=alt)
+
+
+def trade_off_figure(checkpoints: list[str], auto_attack: pd.DataFrame | None, *, name: str) -> Shown:
+    """Clean against robust accuracy under the common threat, on all test images; AutoAttack where it was measured."""
+    figure, axes = plt.subplots(figsize=(6.8, 4.4))
+    words = []
+    for checkpoint in checkpoints:
+        entry, seen = REGISTRY[checkpoint], look(checkpoint)
+        clean, robust = 100 * entry.test_clean.rate, 100 * entry.test_robust[COMMON].rate
+        fill = "left" if "densenet" in checkpoint else "full"  # colour and marker name the training only
+        axes.plot(clean, robust, ls="", ms=9, label=named(checkpoint), fillstyle=fill, **seen)
+        words.append(f"{named(checkpoint)}: {clean:.1f} % clean, {robust:.1f} % robust")
+        stronger = _measured(auto_attack, checkpoint, COMMON, "robust", AUTO_ATTACK)
+        if stronger:
+            value, low, high = (100 * v for v in (stronger.value, stronger.low, stronger.high))
+            axes.errorbar(
+                clean,
+                value,
+                [[value - low], [high - value]],
+                fmt=seen["marker"],
+                color=seen["color"],
+                mfc="white",
+                ms=8,
+                capsize=3,
+            )
+            words[-1] += f", {value:.1f} % under AutoAttack (n = {stronger.n})"
+    axes.set_xlabel("clean accuracy, %")
+    axes.set_ylabel("accuracy under PGD-20 at ℓ∞ 8/255, %")
+    axes.set_ylim(bottom=-2)
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
+    best_clean = max(checkpoints, key=lambda c: REGISTRY[c].test_clean.rate)
+    best_robust = max(checkpoints, key=lambda c: REGISTRY[c].test_robust[COMMON].rate)
+    lost = REGISTRY[best_clean].test_clean.rate - REGISTRY[best_robust].test_clean.rate
+    won = REGISTRY[best_robust].test_robust[COMMON].rate - REGISTRY[best_clean].test_robust[COMMON].rate
+    caption = (
+        f"From the model of highest clean accuracy ({named(best_clean)}) to the most robust one ({named(best_robust)}): "
+        f"{100 * lost:.1f} points of clean accuracy less, {100 * won:.1f} points under attack more. All test images. "
+        + ("White markers with 95 % Wilson intervals: AutoAttack." if auto_attack is not None else "")
+    )
+    return show(
+        figure, name=name, caption=caption, alt=f"Scatter plot of clean and robust accuracy. {'; '.join(words)}."
+    )
+
+
+def flags_table(reference: dict[str, pd.DataFrame], this_run: dict[str, pd.DataFrame], *, name: str) -> Shown:
+    """For every flag the largest value over all evaluations, and the evaluations that raise it."""
+    rows = []
+    for flag in FLAGS:
+        row = {"": flag.name, "Raised if above": f"{100 * flag.limit:g} %" if flag.percent else f"{flag.limit:g}"}
+        for title, tables in (("Reference", reference), ("This run", this_run)):
+            found = [
+                (checkpoint, condition, item) for checkpoint, condition, item in findings(tables) if item.flag is flag
+            ]
+            row[title] = "<span class='missing'>not measured here</span>"
+            if found:
+                largest = max(item.value for _, _, item in found)
+                raised = [f"{named(c)} ({_symbol(condition)})" for c, condition, item in found if item.raised]
+                value = f"{100 * largest:.1f} %" if flag.percent else f"{largest:.1g}"
+                row[title] = (
+                    f"<strong>{'raised' if raised else 'not raised'}</strong> <small>largest {value}<br>"
+                    f"{len(found)} evaluation{'s' if len(found) > 1 else ''}{': ' if raised else ''}{'; '.join(raised)}</small>"
+                )
+        rows.append(row)
+    return table(
+        pd.DataFrame(rows), name=name, caption="Flags: signs that a robust accuracy is an artefact of its evaluation."
+    )
+
+
+def model_cards(tables: dict[str, pd.DataFrame]) -> Shown:
+    """A collapsible card for each registered model; ``tables``: records with evaluations of some of them."""
+    cards = [_card(REGISTRY[name], tables) for name in registered()]
+    return Shown("".join(cards), "\n".join(f"Model card: {name}" for name in registered()))
+
+
+def _card(entry: RegistryEntry, tables: dict[str, pd.DataFrame]) -> str:
+    facts = _what(entry) | _rates(entry) | _evaluation(entry.name, tables) | _use(entry)
+    rows = "".join(f"<tr><th scope='row'>{key}</th><td>{value}</td></tr>" for key, value in facts.items())
+    return (
+        f"<details class='model-card' id='card-{entry.name}'><summary>{named(entry.name)}: <code>{entry.name}</code>"
+        f"</summary><table>{rows}</table></details>"
+    )
+
+
+def _what(entry: RegistryEntry) -> dict[str, str]:
+    unused = {key for key, value in entry.training.items() if value in (None, "none", 0) and key != "seed"}
+    shown = {key: value for key, value in entry.training.items() if key not in unused | {"norm", "epsilon"}}
+    threat = _symbol(own_threat(entry) or "none: standard training")
+    return {
+        "Network": f"{entry.architecture}, {_pairs(entry.arguments)}; {entry.parameters:,} parameters",
+        "Input and output": "pixels (N, 3, 32, 32) in [0, 1]; 10 logits, the classes of CIFAR-10",
+        "Trained against": threat,
+        "Training": _pairs(shown),
+        "Trained in": f"{entry.training_seconds / 60:.0f} minutes on the clock, {html.escape(entry.machine)}",
+        "File": f"{_shipping(entry)}, half precision, SHA-256 <code>{entry.sha256}</code>",
+    }
+
+
+def _shipping(entry: RegistryEntry) -> str:
+    if entry.remake:
+        return f"not shipped, <code>{html.escape(entry.remake)}</code> makes it"
+    return f"{entry.file.stat().st_size / 1e6:.2f} MB"
+
+
+def _pairs(values: dict[str, object]) -> str:
+    return html.escape(
+        ", ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
+        )
+    )
+
+
+def _rates(entry: RegistryEntry) -> dict[str, str]:
+    floor, own = floor_of(entry.name), own_threat(entry)
+    least = {"Clean accuracy": floor.clean if floor else None, own: floor.robust if floor else None}
+    found = {"Clean accuracy": entry.test_clean} | dict(entry.test_robust)
+    rows = {}
+    for key, accuracy in found.items():
+        value = text_of(_registered(accuracy), True)
+        if minimum := least.get(key):
+            value += f" <small>floor {100 * minimum:g} %: {'met' if accuracy.rate >= minimum else 'missed'}</small>"
+        rows[key if key == "Clean accuracy" else f"PGD-20, 2 restarts, {_symbol(key)}"] = value
+    return rows
+
+
+def _evaluation(checkpoint: str, tables: dict[str, pd.DataFrame]) -> dict[str, str]:
+    found = [(condition, item) for name, condition, item in findings(tables) if name == checkpoint]
+    raised = sorted({f"{item.flag.name} ({_symbol(condition)})" for condition, item in found if item.raised})
+    checked = len({item.flag.name for _, item in found})
+    rows = {
+        "Flags": f"{', '.join(raised) or 'none raised'}; {checked} of {len(FLAGS)} checked"
+        if found
+        else "not checked here"
+    }
+    for threat in REGISTRY[checkpoint].test_robust:
+        stronger = _measured(tables.get("auto_attack_evaluation"), checkpoint, threat, "robust", AUTO_ATTACK)
+        rows[f"AutoAttack, {_symbol(threat)}"] = text_of(stronger, True)
+    return rows
+
+
+def _use(entry: RegistryEntry) -> dict[str, str]:
+    return {
+        "Made for": "the measurements of this book, and teaching; not for any decision about people or safety",
+        "Limits": "trained on 32x32 images of ten classes; one training run, so it says nothing on its training method in general; "
+        "robust at most within the budgets measured here",
+        "Load it": f'<code>load_checkpoint("{entry.name}")</code>',
+        "Measure it again": f"<code>inequality verify {entry.name}</code>",
+    }
+
+
+def planned_table(*, name: str) -> Shown:
+    """Models that a settings file or a profile asks for and nobody has trained yet."""
+    rows = [
+        {
+            "": f"<code>{checkpoint}</code>",
+            "Settings": "written" if (paths.CHECKPOINTS / f"{checkpoint}.yaml").exists() else "not written",
+            "Wanted by chapters": ", ".join(chapters) or "none yet",
+        }
+        for checkpoint, chapters in planned_models().items()
+    ]
+    if not rows:
+        return listed(["Every planned model is trained and registered."])
+    caption = f"Planned models without a checkpoint: {len(rows)}. Nothing about them is measured."
+    return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+def model_findings(
+    reference: list[Contrasted], this_run: list[Contrasted], tables: list[dict[str, pd.DataFrame]]
+) -> Shown:
+    """The chapter's conclusion in sentences made from the numbers."""
+    sentences = [_floors_sentence(), _ladder_sentence()]
+    for item, source in best(this_run, reference):
+        checkpoint = item.contrast.terms[0][0]
+        what = f"<strong>{named(checkpoint)}, attacked at {_symbol(item.contrast.label)}</strong>"
+        if item.difference is None:
+            sentences.append(f"{what}: AutoAttack is not measured here.")
+            continue
+        strong, weak = item.terms
+        sentences.append(
+            f"{what}{source}: {number(strong.value, True)} [{100 * strong.low:.1f}, {100 * strong.high:.1f}] under AutoAttack, "
+            f"{number(weak.value, True)} under PGD-20 on the same {strong.n} images."
+        )
+    for title, found in zip(("Reference run", "This run"), map(findings, tables), strict=True):
+        raised = [f"{item.flag.name}, {named(c)}, {_symbol(condition)}" for c, condition, item in found if item.raised]
+        if found:
+            sentences.append(
+                f"{title}: {len(found)} checks of flags, {len(raised)} raised{': ' if raised else ''}{'; '.join(raised)}."
+            )
+    return listed(sentences)
+
+
+def _floors_sentence() -> str:
+    """Of the networks that ship, and of the full-size ones."""
+    met = {name: meets_floor(name) for name in [*REGISTRY, *REGISTRY.unshipped]}
+    counted = sum(fine is not None for fine in met.values())
+    missed = [named(name) for name, fine in met.items() if fine is False]
+    words = f"; missed by {', '.join(missed)}" if missed else ""
+    return (
+        f"<strong>Quality floors.</strong> Met by {counted - len(missed)} of the {counted} models that have one{words}."
+    )
+
+
+def _ladder_sentence() -> str:
+    """Does clean accuracy fall, and robust accuracy rise, at each step of the registered ladder?"""
+    entries = [REGISTRY[name] for name in ladder()]
+    clean, robust = [e.test_clean.rate for e in entries], [e.test_robust[COMMON].rate for e in entries]
+    falls, rises = all(a > b for a, b in pairwise(clean)), all(a < b for a, b in pairwise(robust))
+    values = ", ".join(
+        f"{e.title} {number(c, True)} / {number(r, True)}" for e, c, r in zip(entries, clean, robust, strict=True)
+    )
+    return (
+        f"<strong>The ladder</strong> (clean / PGD-20 at {_symbol(COMMON)}, all test images): {values}. With ε, clean accuracy "
+        f"{'falls' if falls else 'does not fall'} and robust accuracy {'rises' if rises else 'does not rise'} at every step."
+    )

@@ -1,0 +1,301 @@
+"""Figures with sliders that need no kernel: every state is in the page, and a slider shows the one at its place.
+
+The script is book/static/sliders.js. Without it the first state is shown, and a table holds the numbers of all states.
+"""
+
+import html
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from ..inequality import global_gini, top_share
+from ..measure.galleries import View, clipped
+from ..measure.sample import Subject
+from ..statistics import bootstrap_mean, wilson
+from . import Shown, number, table, title_of
+
+LOSSLESS = 64  # pixels a side; larger pictures are compressed, or a page would not load
+TOP = 0.05  # share of the subpixels whose part of the importance is shown
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One slider: what it moves and the names of its stops."""
+
+    label: str
+    stops: Sequence[str]
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a panel, shown while every axis named in ``at`` stands at that stop."""
+
+    html: str
+    at: Mapping[str, int] = field(default_factory=dict)
+
+
+def slider(
+    axes: Mapping[str, Axis], panels: Mapping[str, Sequence[Part]], values: pd.DataFrame, *, name: str, caption: str
+) -> Shown:
+    """A figure of titled panels whose parts change with the sliders, and all its numbers as a table to unfold.
+
+    ``axes``: by the key that parts name. A panel whose title begins with "numbers" is read aloud when it changes.
+    Raises ``ValueError`` for a part at an unknown axis or stop.
+    """
+    for part in (part for parts in panels.values() for part in parts):
+        if wrong := [key for key, stop in part.at.items() if key not in axes or not 0 <= stop < len(axes[key].stops)]:
+            raise ValueError(f"slider {name}: no such place: {', '.join(f'{key} {part.at[key]}' for key in wrong)}")
+    controls = "".join(_control(f"{name}-{key}", key, axis) for key, axis in axes.items())
+    boxes = "".join(_panel(title, parts, axes) for title, parts in panels.items())
+    unfolded = table(values, name=f"{name}-values", caption="All values of this figure.")
+    start = ", ".join(f"{axis.label} {axis.stops[axis.start]}" for axis in axes.values())
+    body = (
+        f"<figure id='fig-{name}' class='measured slider' data-slider>"
+        f"<div class='slider-controls' hidden>{controls}</div><div class='slider-panels'>{boxes}</div>"
+        f"<figcaption>{caption}<span class='slider-start'> Shown: {html.escape(start)}.</span></figcaption>"
+        f"<details class='slider-values'><summary>All values as a table</summary>{unfolded.html}</details></figure>"
+    )
+    return Shown(body, f"{caption}\n{values.to_string(index=False)}")
+
+
+def _control(identity: str, key: str, axis: Axis) -> str:
+    stops = html.escape("|".join(axis.stops), quote=True)
+    return (
+        f"<label for='{identity}'>{axis.label}</label><input type='range' id='{identity}' name='{key}' min='0' "
+        f"max='{len(axis.stops) - 1}' step='1' value='{axis.start}' data-stops='{stops}' autocomplete='off' "
+        f"aria-valuetext='{html.escape(axis.stops[axis.start], quote=True)}'>"
+        f"<output for='{identity}'>{html.escape(axis.stops[axis.start])}</output>"
+    )
+
+
+def _panel(title: str, parts: Sequence[Part], axes: Mapping[str, Axis]) -> str:
+    live = " aria-live='polite'" if title.lower().startswith("numbers") else ""
+    shown = "".join(
+        f"<div data-when='{' '.join(f'{key}={stop}' for key, stop in part.at.items())}'"
+        f"{'' if all(axes[key].start == stop for key, stop in part.at.items()) else ' hidden'}>{part.html}</div>"
+        for part in parts
+    )
+    return f"<div class='slider-panel'{live}><p class='slider-title'>{title}</p>{shown}</div>"
+
+
+# --- pictures --------------------------------------------------------------------------------------------------
+
+
+def picture(pixels: Float[Tensor, "3 h w"], alt: str) -> str:
+    """An image in [0, 1] (values outside are cut off, as a screen does) as HTML, shown with crisp pixels."""
+    return _encoded((pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy(), alt)
+
+
+def importance(attribution: Float[Tensor, "3 h w"], alt: str) -> str:
+    """The size of an attribution map, |a| summed over channels, from 0 (black) to its maximum (light yellow)."""
+    size = attribution.abs().sum(0).cpu().numpy()
+    return _encoded((matplotlib.colormaps["magma"](size / size.max())[..., :3] * 255).round().astype(np.uint8), alt)
+
+
+def _encoded(pixels: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
+    buffer = BytesIO()
+    height, width = pixels.shape[:2]
+    small = max(height, width) <= LOSSLESS
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=small, quality=100 if small else 80, method=4)
+    source = f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
+    side = f"width='{128 * width // height}' height='128'"
+    return f"<img class='pixels' src='{source}' alt='{html.escape(alt, quote=True)}' {side}>"
+
+
+def _guess(view: View) -> str:
+    mark = "fooled" if view.fooled else "right"
+    return f"<p class='guess {mark}'>{view.guess}, {view.confidence:.0%}{' — fooled' if view.fooled else ''}</p>"
+
+
+def _seen(view: View, what: str, at: Mapping[str, int]) -> Part:
+    """A picture with the network's guess below."""
+    model = title_of(view.checkpoint)
+    alt = f"{' '.join([view.label, what]).strip()}; {model} says {view.guess}, {view.confidence:.0%}"
+    return Part(picture(view.image, alt) + _guess(view), at)
+
+
+def _named_images(subject: Subject, labels: Sequence[str]) -> list[str]:
+    return [f"{label} (test image {i})" for label, i in zip(labels, subject.ids, strict=True)]
+
+
+# --- the book's sliders ----------------------------------------------------------------------------------------
+
+
+def maps_slider(
+    subjects: Mapping[str, Subject],
+    clean: Mapping[str, Sequence[View]],
+    maps: Mapping[str, Mapping[str, Float[Tensor, "n 3 h w"]]],
+    *,
+    name: str,
+    caption: str,
+    records: pd.DataFrame | None = None,
+) -> Shown:
+    """Attribution maps by image, network and method, as they are and clipped at three standard deviations.
+
+    ``subjects``: networks on the same images, in the order of the slider; ``clean``: their views of these; ``maps``:
+    method -> network -> maps. ``records``: of ``measurements.inequality``, for the mean beside each image's own index.
+    """
+    models, methods, first = list(subjects), list(maps), next(iter(subjects.values()))
+    labels = [view.label for view in clean[models[0]]]
+    axes = {"model": Axis("Network", [title_of(m) for m in models], len(models) - 1)}
+    axes |= {"image": Axis("Image", _named_images(first, labels))}
+    if len(methods) > 1:
+        axes |= {"method": Axis("Attribution method", [m.replace("_", " ") for m in methods])}
+    panels: dict[str, list[Part]] = {"image": [], "attribution map": [], "the same, clipped at 3σ": [], "numbers": []}
+    rows = []
+    for m, model in enumerate(models):
+        panels["image"] += [_seen(view, "", {"model": m, "image": i}) for i, view in enumerate(clean[model])]
+        for k, method in enumerate(methods):
+            found, at = maps[method][model], {"method": k} if len(methods) > 1 else {}
+            cut = clipped(found)
+            ginis = [global_gini(values).tolist() for values in (found, cut)]
+            size = found.abs().flatten(1)
+            shares = top_share(size, [round(TOP * size.shape[1])])[:, 0].tolist()
+            for i, label in enumerate(labels):
+                place = {"model": m, "image": i} | at
+                words = f"of {title_of(model)} for the {label}: Gini index {ginis[0][i]:.3f}"
+                panels["attribution map"].append(Part(importance(found[i], f"Map {words}"), place))
+                alt = f"Clipped map {words}, {ginis[1][i]:.3f} after clipping"
+                panels["the same, clipped at 3σ"].append(Part(importance(cut[i], alt), place))
+                facts = {
+                    "Gini index": f"{ginis[0][i]:.3f}",
+                    "Gini index, clipped": f"{ginis[1][i]:.3f}",
+                    "Top 5 % of subpixels carry": number(shares[i], percent=True),
+                }
+                panels["numbers"].append(Part(_facts(facts | _mean_gini(records, model, method)), place))
+                rows.append(
+                    {"Network": title_of(model), "Image": label}
+                    | ({"Method": method.replace("_", " ")} if at else {})
+                    | facts
+                )
+    return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
+
+
+def _mean_gini(records: pd.DataFrame | None, model: str, method: str) -> dict[str, str]:
+    """The mean of all measured images, where the records are of this method."""
+    if records is None or method != "integrated_gradients" or not (records.checkpoint == model).any():
+        return {}
+    found = bootstrap_mean(records[records.checkpoint == model].global_gini.to_numpy())
+    return {f"mean of {found.n} images": f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"}
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return "<dl>" + "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items()) + "</dl>"
+
+
+def noise_slider(
+    noisy: Mapping[str, Mapping[str, Mapping[int, Sequence[View]]]],
+    records: pd.DataFrame,
+    *,
+    name: str,
+    caption: str,
+    resamples: int = 9999,
+) -> Shown:
+    """Inductive noise by budget, places and image, under each network.
+
+    ``noisy``: condition -> network -> budget -> views; ``records``: of ``measurements.noise`` with these conditions.
+    """
+    conditions, models = list(noisy), list(next(iter(noisy.values())))
+    budgets = list(noisy[conditions[0]][models[0]])
+    seen = noisy[conditions[0]][models[0]][budgets[0]]
+    axes = {
+        "budget": Axis(f"Noisy subpixels of {seen[0].image.numel()}", [str(k) for k in budgets], len(budgets) // 2),
+        "kind": Axis("Noise", conditions),
+        "image": Axis("Image", [f"{view.label} (test image {view.image_id})" for view in seen]),
+    }
+    panels: dict[str, list[Part]] = {title: [] for title in [*map(title_of, models), "numbers"]}
+    rows = []
+    for c, condition in enumerate(conditions):
+        for b, budget in enumerate(budgets):
+            rates = {}
+            for model in models:
+                for i, view in enumerate(noisy[condition][model][budget]):
+                    what = f"with {condition} noise on {budget} subpixels"
+                    panels[title_of(model)].append(_seen(view, what, {"budget": b, "kind": c, "image": i}))
+                chosen = records[(records.checkpoint == model) & (records.condition == condition)]
+                found = bootstrap_mean(chosen[f"failure_{budget}"].to_numpy(), resamples=resamples)
+                rates[f"{title_of(model)} fails"] = (
+                    f"{number(found.value, True)} [{number(found.low, True)}, {number(found.high, True)}], n = {found.n}"
+                )
+            panels["numbers"].append(Part(_facts(rates), {"budget": b, "kind": c}))
+            rows.append({"Noisy subpixels": str(budget), "Noise": condition} | rates)
+    return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
+
+
+def occlusion_slider(
+    occluded: Mapping[str, Mapping[tuple[int, int], Sequence[View]]], located: pd.DataFrame, *, name: str, caption: str
+) -> Shown:
+    """Inductive occlusion by number of patches, radius and image, under each network.
+
+    ``occluded``: network -> (n, r) -> views; ``located``: of ``measurements.occlusion`` with ``locate=True``, at the same
+    budget: the share of images that Algorithm 1 has fooled by the time it has tried the mask (n, r).
+    """
+    models = list(occluded)
+    masks = list(occluded[models[0]])
+    counts, radii = sorted({n for n, _ in masks if n}), sorted({r for _, r in masks})
+    clean = occluded[models[0]][0, 0]
+    axes = {
+        "count": Axis("Patches n", [str(n) for n in counts], min(2, len(counts) - 1)),
+        "radius": Axis("Radius r, pixels", [str(r) if r else "none" for r in radii], min(2, len(radii) - 1)),
+        "image": Axis("Image", [f"{view.label} (test image {view.image_id})" for view in clean]),
+    }
+    panels: dict[str, list[Part]] = {title: [] for title in [*map(title_of, models), "numbers"]}
+    rows = []
+    for count, radius in masks:
+        at = {"radius": radii.index(radius)} | ({"count": counts.index(count)} if count else {})
+        rates = {f"{title_of(model)} fooled so far": _fooled_so_far(located, model, count, radius) for model in models}
+        for i in range(len(clean)):
+            facts = {}
+            for model in models:
+                view = occluded[model][count, radius][i]
+                panels[title_of(model)].append(_seen(view, f"with {view.pixels} pixels hidden", at | {"image": i}))
+                facts[f"hidden by the map of {title_of(model)}"] = f"{view.pixels} of {view.image[0].numel()} pixels"
+            panels["numbers"].append(Part(_facts(facts | rates), at | {"image": i}))
+        rows.append({"Patches n": str(count), "Radius r": str(radius)} | rates)
+    return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
+
+
+def _fooled_so_far(located: pd.DataFrame, model: str, count: int, radius: int) -> str:
+    """Images whose first success, in Algorithm 1's order (n outer, r inner), is not later than (n, r)."""
+    rows = located[located.checkpoint == model]
+    early = (rows["count"] < count) | ((rows["count"] == count) & (rows.radius <= radius))
+    found = wilson(int((rows.fooled & early).sum()), len(rows))
+    return f"{number(found.value, True)} [{number(found.low, True)}, {number(found.high, True)}], n = {found.n}"
+
+
+def first_success_slider(
+    clean: Mapping[str, Sequence[View]], found: Mapping[str, Mapping[str, Sequence[View]]], *, name: str, caption: str
+) -> Shown:
+    """Algorithm 1's first success by network, colour and image: before, after, and what the network says of both.
+
+    ``clean``: network -> views; ``found``: colour -> network -> views.
+    """
+    colors, models = list(found), list(clean)
+    axes = {
+        "model": Axis("Network", [title_of(m) for m in models], len(models) - 1),
+        "color": Axis("Patches", colors),
+        "image": Axis("Image", [f"{view.label} (test image {view.image_id})" for view in clean[models[0]]]),
+    }
+    panels: dict[str, list[Part]] = {"before": [], "after": [], "numbers": []}
+    rows = []
+    for m, model in enumerate(models):
+        panels["before"] += [_seen(view, "", {"model": m, "image": i}) for i, view in enumerate(clean[model])]
+        for c, color in enumerate(colors):
+            for i, view in enumerate(found[color][model]):
+                at = {"model": m, "color": c, "image": i}
+                panels["after"].append(_seen(view, f"with {view.pixels} pixels {color}", at))
+                patches = f"{view.count} patches of radius {view.radius}" if view.fooled else "no mask succeeds"
+                facts = {"first success": patches, "hidden": f"{view.pixels} of {view.image[0].numel()} pixels"}
+                panels["numbers"].append(Part(_facts(facts), at))
+                said = {"Says before": clean[model][i].guess, "Says after": view.guess}
+                rows.append({"Network": title_of(model), "Patches": color, "Image": view.label} | said | facts)
+    return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)

@@ -1,0 +1,287 @@
+"""The paper's claims as data (``results/claims.yaml``), and what our records say about each.
+
+A claim has one or more tests. Each test gets a verdict by the rules of ``comparison.compare``: *same direction* or
+*contradicted* by the sign of a difference at p < 0.05, adjusted by Holm over all tests of a chapter's claims, or of
+those of one ``family`` where the chapter announces several tables;
+*reproduced* where the sign is the paper's and the interval also meets the paper's value +- 0.03 (Gini) or +- 5 points
+(rates). A claim holds if all its tests do, is contradicted if all of them are, and is not reproduced otherwise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
+
+from .._support import paths
+from ..inequality import gini
+from ..measure.results import as_shipped
+from ..names import named
+from ..networks import REGISTRY
+from ..statistics import Difference, Estimate, class_difference, holm, rank_agreement
+from .comparison import Contrast, Term, Verdict, by_class, direction, paired
+
+Tables = dict[str, pd.DataFrame]  # a chapter's records, by name
+Finding = tuple[Difference | Estimate, tuple[float, ...]]  # what a test found, and the means behind it
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _RecordTest(_Strict):
+    """A difference found in one of the chapter's records, whose sign the claim implies."""
+
+    label: str
+    record: str
+    expected: Literal[-1, 1] = 1
+    paper: float | None = None  # its published size on CIFAR-10
+
+
+class PairedTest(_RecordTest):
+    """A difference of means on the same images, as ``comparison.Contrast``; with ``trainings`` over networks."""
+
+    kind: Literal["paired"] = "paired"
+    terms: tuple[Term, ...]
+    weights: tuple[float, ...] | None = None
+    margin: float = 0.0
+    trainings: bool = False
+
+    @model_validator(mode="after")
+    def _enough_trainings(self) -> "PairedTest":
+        if self.trainings and (len(self.terms) < 6 or len(self.terms) % 2):
+            raise ValueError(f"{self.label}: a test over trainings needs at least three networks of each kind")
+        return self
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for term in self.terms for name in (term[0], term[2]) if name.count("-") == 3))
+
+    def find(self, table: pd.DataFrame, resamples: int) -> Finding | str:
+        table = table if "condition" in table else table.assign(condition="")
+        for checkpoint, condition, column in self.terms:
+            rows = table[(table.checkpoint == checkpoint) & (table.condition == condition)]
+            if not len(rows) or column not in rows:
+                place = f" under “{condition}”" if condition else ""
+                return f"the record has no {column} of {named(checkpoint)}{place}"
+        contrast = Contrast(self.label, self.terms, self.expected, self.weights, self.margin, self.trainings)
+        return paired(contrast, table, resamples=resamples) or "fewer than two images are shared"
+
+
+class ClassTest(_RecordTest):
+    """Mean over some classes of an index's class mean, minus that over others (``statistics.class_difference``)."""
+
+    kind: Literal["classes"] = "classes"
+    model: str
+    column: str
+    above: tuple[str, ...]
+    below: tuple[str, ...]
+    measured_only: bool = False  # pass over classes of fewer than two images, instead of giving up
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        return (self.model,)
+
+    def find(self, table: pd.DataFrame, resamples: int) -> Finding | str:
+        classes = by_class(table, self.model, self.column)
+        few = [name for name in (*self.above, *self.below) if name not in classes]
+        if few and not self.measured_only:
+            return f"fewer than two images of {', '.join(few)}"
+        groups = [{name: classes[name] for name in names if name in classes} for names in (self.above, self.below)]
+        if not all(groups):
+            return "no class on one side has two images"
+        means = tuple(float(pd.Series({n: v.mean() for n, v in group.items()}).mean()) for group in groups)
+        return class_difference(*groups, resamples=resamples), means
+
+
+class AgreementTest(_RecordTest):
+    """Do two indices order the classes alike (``statistics.rank_agreement``)?"""
+
+    kind: Literal["agreement"] = "agreement"
+    model: str
+    columns: tuple[str, str]
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        return (self.model,)
+
+    def find(self, table: pd.DataFrame, resamples: int) -> Finding | str:
+        first, second = (by_class(table, self.model, column) for column in self.columns)
+        if len(first) < 3:
+            return "fewer than three classes have two images"
+        return rank_agreement(first, second, resamples=resamples), ()
+
+
+class ExampleTest(_Strict):
+    """A worked example of the paper, computed again: the Gini index or the share of non-zero entries of a vector."""
+
+    kind: Literal["example"] = "example"
+    label: str
+    values: tuple[float, ...]
+    measure: Literal["gini", "nonzero"]
+    paper: float
+
+    def compute(self) -> Estimate:
+        vector = torch.tensor(self.values, dtype=torch.float64)
+        value = float(gini(vector)) if self.measure == "gini" else float((vector != 0).double().mean())
+        return Estimate(value, value, value, len(vector))
+
+
+Test = PairedTest | ClassTest | AgreementTest | ExampleTest
+_ReadTest = Annotated[
+    Annotated[PairedTest, Tag("paired")]
+    | Annotated[ClassTest, Tag("classes")]
+    | Annotated[AgreementTest, Tag("agreement")]
+    | Annotated[ExampleTest, Tag("example")],
+    Discriminator(lambda raw: raw.get("kind", "paired") if isinstance(raw, dict) else raw.kind),
+]
+
+
+class Claim(_Strict):
+    """One claim of the paper and how it is decided here."""
+
+    id: str
+    title: str
+    section: str
+    quote: str
+    data: Literal["CIFAR-10", "ImageNet", "both", "none"]  # on which the paper makes it
+    form: str  # the form that is tested here, in words
+    chapter: str
+    family: str = ""  # which of the chapter's claims are adjusted together: those with the same
+    tests: tuple[_ReadTest, ...] = ()
+    untestable: str = ""  # why there is no test
+
+    @model_validator(mode="after")
+    def _tested_or_not(self) -> "Claim":
+        if bool(self.tests) == bool(self.untestable):
+            raise ValueError(f"{self.id}: give tests, or say in untestable why there are none")
+        return self
+
+
+class Claims(_Strict):
+    """The file's content; ``networks`` holds the anchors of the checkpoints' names."""
+
+    networks: dict[str, str]
+    claims: tuple[Claim, ...]
+
+
+@cache
+def load_claims() -> tuple[Claim, ...]:
+    """All claims of ``results/claims.yaml``; unknown keys and ill-typed values raise ``ValueError`` naming them."""
+    return _parsed(yaml.safe_load(paths.CLAIMS.read_text("utf-8")))
+
+
+def _parsed(content: Any) -> tuple[Claim, ...]:
+    try:
+        return Claims.model_validate(content).claims
+    except ValidationError as problem:
+        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())
+        raise ValueError(f"{paths.CLAIMS.name}: {details}") from None
+
+
+def in_percent(test: Test) -> bool:
+    """Whether the test is about rates, which tables show in per cent."""
+    return isinstance(test, PairedTest) and "gini" not in test.terms[0][2]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one test found, or the reason why there is nothing."""
+
+    test: Test
+    found: Difference | Estimate | None
+    means: tuple[float, ...]  # of the terms, or of the two groups
+    adjusted_p: float | None
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its tests' outcomes and the verdict."""
+
+    claim: Claim
+    outcomes: tuple[Outcome, ...]
+    verdict: Verdict
+
+    @property
+    def reason(self) -> str:
+        """Why it was not measured; empty where it was."""
+        return self.claim.untestable or "; ".join(dict.fromkeys(o.reason for o in self.outcomes if o.reason))
+
+
+def examine(tests: Sequence[Test], tables: Tables, *, resamples: int = 9999) -> list[Outcome]:
+    """Each test on one chapter's records, p-values adjusted by Holm over all of them."""
+    findings = [_find(test, tables, resamples) for test in tests]
+    raw = [finding[0].p for finding in findings if isinstance(finding, tuple) and isinstance(finding[0], Difference)]
+    adjusted = iter(holm(raw))
+    outcomes = []
+    for test, finding in zip(tests, findings, strict=True):
+        if isinstance(finding, str):
+            outcomes.append(Outcome(test, None, (), None, "not measured here", finding))
+        else:
+            p = next(adjusted) if isinstance(finding[0], Difference) else None
+            outcomes.append(Outcome(test, finding[0], finding[1], p, _verdict(test, finding[0], p)))
+    return outcomes
+
+
+def judge(claims: Sequence[Claim], records: dict[str, Tables], *, resamples: int = 9999) -> list[Judged]:
+    """Each claim by the ``records`` (chapter -> name -> table) of one run; tests of one chapter and family are adjusted together."""
+    found: dict[str, Judged] = {}
+    for chapter, family in dict.fromkeys((claim.chapter, claim.family) for claim in claims):
+        own = [claim for claim in claims if (claim.chapter, claim.family) == (chapter, family)]
+        tests = [test for claim in own for test in claim.tests]
+        outcomes = iter(examine(tests, records.get(chapter, {}), resamples=resamples))
+        for claim in own:
+            decided = tuple(islice(outcomes, len(claim.tests)))
+            found[claim.id] = Judged(claim, decided, combined([outcome.verdict for outcome in decided]))
+    return [found[claim.id] for claim in claims]
+
+
+def _find(test: Test, tables: Tables, resamples: int) -> Finding | str:
+    """What the test finds in the records, or why it finds nothing."""
+    if isinstance(test, ExampleTest):
+        return test.compute(), ()
+    if untrained := [name for name in test.checkpoints if name not in REGISTRY]:
+        return f"not trained yet: {', '.join(map(named, untrained))}"
+    if test.record not in tables:
+        return f"this run has no record “{test.record}”"
+    return test.find(as_shipped(tables[test.record]), resamples)
+
+
+def _verdict(test: Test, found: Difference | Estimate, p: float | None) -> Verdict:
+    tolerance = 0.05 if in_percent(test) else 0.03
+    meets = test.paper is not None and found.low - tolerance <= test.paper <= found.high + tolerance
+    if isinstance(test, ExampleTest) or isinstance(found, Estimate):
+        return "reproduced" if meets else "not reproduced"
+    sign = direction(found, p, test.expected)
+    return "reproduced" if meets and sign == "same direction" else sign
+
+
+def combined(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict on a claim from those on its tests."""
+    if not verdicts or "not measured here" in verdicts:
+        return "not measured here"
+    if len(set(verdicts)) == 1:
+        return verdicts[0]
+    return "same direction" if set(verdicts) == {"same direction", "reproduced"} else "not reproduced"
+
+
+def chapter_claims(
+    chapter: str, this_run: Tables, reference: Tables, *, resamples: int = 9999
+) -> list[tuple[Judged, str]]:
+    """The claims of one chapter by the reference run's records; by this run's, with words that say so, where those decide none.
+
+    All by the same run: the p-values of a chapter's claims are adjusted together.
+    """
+    claims = [claim for claim in load_claims() if claim.chapter == chapter]
+    for tables, source in ((reference, ""), (this_run, " (this run)")):
+        judged = judge(claims, {chapter: tables}, resamples=resamples)
+        if any(item.verdict != "not measured here" for item in judged):
+            return [(item, source) for item in judged]
+    return [(item, "") for item in judged]

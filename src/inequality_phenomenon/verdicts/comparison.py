@@ -1,0 +1,588 @@
+"""Comparisons: with the paper's published values, and between our own networks, conditions and subsets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from .._support import paths
+from ..attribution import METHOD_TITLES
+from ..measure.evaluation import classes_of
+from ..measure.results import as_shipped, paper_scale_of, stacked
+from ..names import checkpoint_of, dataset_of, named, network_of
+from ..statistics import (
+    Difference,
+    Estimate,
+    PairedTest,
+    bootstrap_mean,
+    holm,
+    logistic_regression,
+    mcnemar,
+    mean_difference,
+    paired_difference,
+    rate_difference,
+    ratio_of_ratios,
+    wilson,
+)
+
+Verdict = Literal["reproduced", "same direction", "contradicted", "not reproduced", "not measured here"]
+
+
+def published_values(**where: Any) -> pd.DataFrame:
+    """The paper's published values, one row a cell, restricted to ``column=value``."""
+    table = pd.read_csv(paths.PUBLISHED_VALUES, keep_default_na=False)
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return table
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One published value and where ours is found in the records.
+
+    ``baseline``: the standard model's checkpoint and published value, for the paper's direction; ``None`` for its own row.
+    """
+
+    id: str
+    label: str
+    paper: float
+    checkpoint: str
+    column: str
+    where: dict[str, Any] = field(default_factory=dict)
+    spread: float | None = None  # the paper's +-
+    baseline: tuple[str, float] | None = None
+    dataset: str = "cifar10"  # of the published value
+    network: str | None = None  # of the published value, where it, or the setting, may be another than ours
+
+    @property
+    def tolerance(self) -> float:
+        return 0.03 if "gini" in self.column else 0.05
+
+    @property
+    def same_setting(self) -> bool:
+        """Whether the published value is of our data set and network; else only its direction can be compared."""
+        return self.dataset == dataset_of(self.checkpoint) and self.network in (None, network_of(self.checkpoint))
+
+
+DEFAULT_MODELS = ("cifar10-resnet18w16-standard-s0",)
+NETWORKS = {
+    "resnet18": "ResNet-18",
+    "densenet": "DenseNet",
+    "resnet50": "ResNet-50",
+    "wide_resnet50_2": "Wide ResNet-50-2",
+}
+
+
+def table1_cells(column: str, models: Sequence[str] = DEFAULT_MODELS) -> list[Cell]:
+    """The cells of the paper's Table 1 whose metric ``column`` measures, on the data set of ``models``.
+
+    The network of the first of the models comes first, each in the order of epsilon.
+    """
+    metric = "global_gini" if column.startswith("global") else "regional_gini"
+    dataset, network = dataset_of(models[0]), network_of(models[0])
+    rows = _published_rows(table="table1", dataset=dataset, metric=metric)
+    rows.sort(key=lambda row: row["architecture"] != network)
+    standard = {row["architecture"]: float(row["value"]) for row in rows if row["training"] == "standard"}
+    return [
+        Cell(
+            id=row["id"],
+            label=f"{NETWORKS[row['architecture']]}, "
+            + ("standard" if row["training"] == "standard" else f"ℓ∞ {row['epsilon_255']}/255"),
+            paper=float(row["value"]),
+            spread=float(row["sd"]),
+            checkpoint=checkpoint_of(row["architecture"], row["training"], row["epsilon_255"], dataset=dataset),
+            column=column,
+            baseline=None
+            if row["training"] == "standard"
+            else (checkpoint_of(row["architecture"], "standard", 0, dataset=dataset), standard[row["architecture"]]),
+            dataset=dataset,
+        )
+        for row in rows
+    ]
+
+
+def _carried_over(models: Sequence[str], training: str, epsilon_255: int | str) -> str:
+    """The checkpoint that stands for the paper's ImageNet ResNet-50: of the first model's network, on its data set."""
+    network = network_of(models[0]) if dataset_of(models[0]) == "imagenet" else "resnet18"
+    return checkpoint_of(network, training, epsilon_255, dataset=dataset_of(models[0]))
+
+
+def _published_rows(**where: Any) -> list[dict[Any, Any]]:
+    """Published values as dictionaries; ``value`` in per cent becomes ``rate``."""
+    rows = published_values(**where).sort_values("id", kind="stable").to_dict("records")
+    return [row | {"rate": float(row["value"]) / 100} for row in rows]
+
+
+def a10_cells() -> list[Cell]:
+    """Appendix A.10: occlusion at N=10, R=4 on CIFAR-10. It states neither network nor epsilon: ResNet-18, 8/255 here."""
+    rows = _published_rows(table="appendixA10")
+    standard = {row["setting"]: row["rate"] for row in rows if row["training"] == "standard"}
+    return [
+        Cell(
+            id=row["id"],
+            label=f"{row['setting']}, {named(checkpoint_of('resnet18', row['training'], 8))}",
+            paper=row["rate"],
+            checkpoint=checkpoint_of("resnet18", row["training"], 8),
+            column="fooled",
+            where={"condition": row["setting"]},
+            baseline=None
+            if row["training"] == "standard"
+            else (checkpoint_of("resnet18", "standard", 0), standard[row["setting"]]),
+        )
+        for row in sorted(rows, key=lambda row: row["setting"])
+    ]
+
+
+def table2_cells(budgets: dict[str, tuple[int, int]], models: Sequence[str] = DEFAULT_MODELS) -> list[Cell]:
+    """Table 2 (ImageNet, ResNet-50); on CIFAR-10 carried over to the ladder, where only its directions can be compared.
+
+    ``models``: their data set and network are meant.
+    ``budgets``: the paper's budget, such as "N=5 R=10" -> our (N, R). Paper's budgets that are not named are left out.
+    """
+    rows = [
+        row | {"budget": row["setting"].rpartition(" ")[0], "color": row["setting"].rpartition(" ")[2]}
+        for row in _published_rows(table="table2", metric="occlusion_error")
+    ]
+    standard = {row["setting"]: row["rate"] for row in rows if row["training"] == "standard"}
+    cells = []
+    for row in (row for row in rows if row["budget"] in budgets):
+        checkpoint = _carried_over(models, row["training"], row["epsilon_255"])
+        count, radius = budgets[row["budget"]]
+        condition = f"N={count} R={radius} {row['color']}"
+        cells.append(
+            Cell(
+                id=row["id"],
+                label=f"{condition}, {named(checkpoint)}",
+                paper=row["rate"],
+                checkpoint=checkpoint,
+                column="fooled",
+                where={"condition": condition},
+                baseline=None
+                if row["training"] == "standard"
+                else (_carried_over(models, "standard", 0), standard[row["setting"]]),
+                dataset=row["dataset"],
+                network=row["architecture"],
+            )
+        )
+    return cells
+
+
+_NOISE_SOURCES: dict[str, dict[str, str]] = {  # our condition -> where the paper has an error rate of both models
+    "random": {"table": "section4.3", "setting": "random noise, largest budget"},
+    "type I": {"table": "table3", "setting": "type I", "attribution": "integrated_gradients"},
+    "type II": {"table": "table3", "setting": "type II", "attribution": "integrated_gradients"},
+}
+
+
+def noise_cells(budget: int, standard: str, robust: Sequence[str]) -> list[Cell]:
+    """Failure under noise on ``budget`` subpixels beside the paper's ImageNet values (ResNet-50, standard and 8/255)."""
+    cells = []
+    for condition, source in _NOISE_SOURCES.items():
+        rows = {row["training"]: row for row in _published_rows(**source)}
+        for checkpoint in (standard, *(name for name in robust if dataset_of(name) == dataset_of(standard))):
+            row = rows["standard" if checkpoint == standard else "linf"]
+            cells.append(
+                Cell(
+                    id=f"{row['id']} {checkpoint}",
+                    label=f"{condition}, {named(checkpoint)}",
+                    paper=row["rate"],
+                    checkpoint=checkpoint,
+                    column=f"failure_{budget}",
+                    where={"condition": condition},
+                    baseline=None if checkpoint == standard else (standard, rows["standard"]["rate"]),
+                    dataset=row["dataset"],
+                    network=row["architecture"] if "largest" not in row["setting"] else "another budget",
+                )
+            )
+    return cells
+
+
+def table3_cells(budget: int, patches: tuple[int, int], models: Sequence[str] = DEFAULT_MODELS) -> list[Cell]:
+    """Table 3 (ImageNet, ResNet-50, standard and 8/255); on CIFAR-10 only its directions can be compared.
+
+    ``models``: their data set and network are meant.
+    Conditions are the method's title, for the Gini index; with ", type I" or ", type II" for noise on ``budget``
+    subpixels; with ", N=5 R=2 black" and so on for occlusion, where ``patches`` is our (N, R).
+    """
+    cells = []
+    for row in _published_rows(table="table3"):
+        title, setting = METHOD_TITLES[row["attribution"]], row["setting"]
+        gini = row["metric"] == "global_gini"
+        if row["metric"] == "occlusion_error":
+            setting = f"N={patches[0]} R={patches[1]} {setting.rpartition(' ')[2]}"
+        column = {"global_gini": "global_gini", "noise_error": f"failure_{budget}", "occlusion_error": "fooled"}
+        same = {key: row[key] for key in ("table", "attribution", "metric", "setting")}
+        (standard,) = _published_rows(**same, training="standard")
+        condition = title if gini else f"{title}, {setting}"
+        checkpoint, unperturbed = (_carried_over(models, r["training"], r["epsilon_255"]) for r in (row, standard))
+        value = "value" if gini else "rate"
+        cells.append(
+            Cell(
+                id=row["id"],
+                label=f"{condition}, {named(checkpoint)}",
+                paper=float(row[value]),
+                checkpoint=checkpoint,
+                column=column[row["metric"]],
+                where={"condition": condition},
+                baseline=None if checkpoint == unperturbed else (unperturbed, float(standard[value])),
+                dataset=row["dataset"],
+                network=row["architecture"],
+            )
+        )
+    return cells
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A cell with our value, the difference from the standard model, and the verdict.
+
+    ``paper_scale``: the same by the paper-scale records that stand beside those of the reference run.
+    """
+
+    cell: Cell
+    ours: Estimate | None
+    difference: PairedTest | None
+    adjusted_p: float | None
+    verdict: Verdict
+    paper_scale: "Compared | None" = None
+
+
+def compare(cells: list[Cell], records: pd.DataFrame | None, *, resamples: int = 9999, seed: int = 0) -> list[Compared]:
+    """Each cell beside our records, tests adjusted by Holm over the given cells (one table).
+
+    The verdicts were fixed before any value was seen: *reproduced*: our 95 % interval meets the paper's value
+    +- 0.03 (Gini) or +- 5 points (rates); *same direction*: the paper's sign against the standard model, adjusted
+    p < 0.05; *contradicted*: the opposite sign, adjusted p < 0.05; *not reproduced*: neither; else *not measured here*.
+    """
+    full_size = paper_scale_of(records)
+    beside = [None] * len(cells) if full_size is None else compare(cells, full_size, resamples=resamples, seed=seed)
+    records = pd.DataFrame({"checkpoint": []}) if records is None else records
+    if not {cell.checkpoint for cell in cells} & set(records.checkpoint):
+        records = as_shipped(records)
+    ours = [_estimate(_column(records, cell, cell.checkpoint), resamples, seed) for cell in cells]
+    tests = [_test(records, cell, resamples, seed) for cell in cells]
+    adjusted = iter(holm([test.p for test in tests if test]))
+    found = []
+    for cell, value, test, large in zip(cells, ours, tests, beside, strict=True):
+        p = next(adjusted) if test else None
+        found.append(Compared(cell, value, test, p, _verdict(cell, value, test, p), large))
+    return found
+
+
+def _column(records: pd.DataFrame, cell: Cell, checkpoint: str) -> pd.Series:
+    """Our per-image values of a cell, indexed by image id; without images that have none."""
+    chosen = records[records.checkpoint == checkpoint]
+    for column, value in cell.where.items():
+        chosen = chosen[chosen[column] == value] if column in chosen else chosen[:0]
+    if not len(chosen) or cell.column not in chosen:
+        return pd.Series(dtype=float)
+    values = chosen.set_index("image_id")[cell.column]
+    return values.dropna().infer_objects()  # stacking makes objects of truth values
+
+
+def _estimate(values: pd.Series, resamples: int, seed: int) -> Estimate | None:
+    if len(values) < 2:
+        return None
+    if values.dtype == bool:
+        return wilson(int(values.sum()), len(values))
+    return bootstrap_mean(values.to_numpy(), resamples=resamples, seed=seed)
+
+
+def _test(records: pd.DataFrame, cell: Cell, resamples: int, seed: int) -> PairedTest | None:
+    if cell.baseline is None:
+        return None
+    both = pd.concat(
+        [_column(records, cell, cell.checkpoint), _column(records, cell, cell.baseline[0])], axis=1, join="inner"
+    )
+    if len(both) < 2:
+        return None
+    a, b = both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy()
+    test = mcnemar if a.dtype == bool else paired_difference
+    return test(a, b, resamples=resamples, seed=seed)
+
+
+def _verdict(cell: Cell, ours: Estimate | None, test: PairedTest | None, p: float | None) -> Verdict:
+    if ours is None:
+        return "not measured here"
+    if cell.same_setting and meets(ours, cell):
+        return "reproduced"
+    return direction(test, p, cell.paper - cell.baseline[1] if cell.baseline else None)
+
+
+def meets(ours: Estimate, cell: Cell) -> bool:
+    """Whether our 95 % interval meets the published value within its tolerance."""
+    return ours.low <= cell.paper + cell.tolerance and ours.high >= cell.paper - cell.tolerance
+
+
+def direction(test: Difference | None, p: float | None, expected: float | None) -> Verdict:
+    """The verdict on a difference whose sign the paper states."""
+    if test is None or p is None or p >= 0.05 or expected is None:
+        return "not reproduced"
+    same = np.sign(test.difference) == np.sign(expected)
+    return "same direction" if same else "contradicted"
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """Cells of the paper whose values we measure, compared and adjusted together as in their chapter."""
+
+    chapter: str
+    records: tuple[str, ...]  # tables of the chapter that hold them
+    cells: list[Cell]
+
+    def compared(self, tables: dict[str, pd.DataFrame], resamples: int) -> list[Compared]:
+        """The cells beside the chapter's records, as its own page has them."""
+        only = self.records[0]
+        records = tables.get(only) if len(self.records) == 1 else stacked(tables, self.records)
+        return compare(self.cells, records, resamples=resamples)
+
+
+def published_tables() -> list[PublishedTable]:
+    """Published cells that a chapter measures on the paper's own data set, table by table.
+
+    A chapter that compares its values with published ones adds its cells here: the scoreboard takes them from this list.
+    """
+    return [
+        PublishedTable("01_inequality_test", ("inequality",), table1_cells("global_gini")),
+        PublishedTable("01_inequality_test", ("inequality",), table1_cells("regional_gini_sum_of_absolute")),
+        PublishedTable("03_occlusion_attack", ("pair", "ladder"), a10_cells()),
+    ]
+
+
+# --- contrasts: comparisons that the paper does not make -------------------------------------------------------
+
+
+Term = tuple[str, str, str]  # checkpoint, condition, column
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference between measured means on the same images.
+
+    ``terms``: two, for a - b, or four, for (a - b) - (c - d), or any number with as many ``weights``. ``margin`` is
+    subtracted: "less than 0.03 above" is a - b - 0.03 with ``expected`` -1, the sign that the paper's claim implies.
+    ``trainings``: the first half of the terms are networks trained in one way, the second half in another; the
+    difference is that of the two ways, tested over the networks' means (``statistics.mean_difference``) instead of over images.
+    """
+
+    label: str
+    terms: tuple[Term, ...]
+    expected: int | None = None
+    weights: tuple[float, ...] | None = None
+    margin: float = 0.0
+    trainings: bool = False
+
+
+@dataclass(frozen=True)
+class Contrasted:
+    """A contrast with its terms' means and the paired test, on the images that all terms share.
+
+    ``paper_scale``: as in ``Compared``.
+    """
+
+    contrast: Contrast
+    terms: tuple[Estimate, ...]
+    difference: Difference | None
+    adjusted_p: float | None
+    verdict: Verdict
+    paper_scale: "Contrasted | None" = None
+
+
+def against_standard(
+    standard: str, others: Sequence[str], cells: dict[str, tuple[str, str]], expected: int | None = None
+) -> list[Contrast]:
+    """Every other model minus the standard one, for each label -> (condition, column)."""
+    return [
+        Contrast(
+            label if len(others) == 1 else f"{label}, {named(other)}", ((other, *place), (standard, *place)), expected
+        )
+        for label, place in cells.items()
+        for other in others
+    ]
+
+
+def place_contrasts(pair: tuple[str, str], places: dict[str, str], column: str) -> list[Contrast]:
+    """Does the *where* matter: for each condition and its control at random places, within each model and between both.
+
+    ``pair``: the standard model and the other; ``places``: condition -> control. Three contrasts each.
+    """
+    found = []
+    for chosen, at_random in places.items():
+        terms = {name: ((name, chosen, column), (name, at_random, column)) for name in pair}
+        found += [Contrast(f"{chosen}, chosen − random places, {named(name)}", terms[name]) for name in pair]
+        found.append(
+            Contrast(
+                f"{chosen}, chosen − random places, {named(pair[1])} − {named(pair[0])}",
+                terms[pair[1]] + terms[pair[0]],
+                1,
+            )
+        )
+    return found
+
+
+def contrasted(
+    contrasts: Sequence[Contrast], records: pd.DataFrame | None, *, resamples: int = 9999, seed: int = 0
+) -> list[Contrasted]:
+    """The contrasts tested on our records, p-values adjusted by Holm over all of them (one table).
+
+    McNemar's test for two outcomes, Welch's over trainings, else a sign-flip test. What was not measured has no terms.
+    """
+    full_size = paper_scale_of(records)
+    beside = (
+        [None] * len(contrasts)
+        if full_size is None
+        else contrasted(contrasts, full_size, resamples=resamples, seed=seed)
+    )
+    records = pd.DataFrame({"checkpoint": [], "condition": []}) if records is None else records
+    values = [_shared(contrast, records) for contrast in contrasts]
+    tests = [
+        _test_terms(contrast, columns, resamples, seed) if columns else None
+        for contrast, columns in zip(contrasts, values, strict=True)
+    ]
+    adjusted = iter(holm([test.p for test in tests if test]))
+    found = []
+    for contrast, columns, test, large in zip(contrasts, values, tests, beside, strict=True):
+        p = next(adjusted) if test else None
+        terms = tuple(term for column in columns if (term := _estimate(column, resamples, seed)))
+        verdict = direction(test, p, contrast.expected) if test else "not measured here"
+        found.append(Contrasted(contrast, terms, test, p, verdict, large))
+    return found
+
+
+def ratios(
+    contrasts: Sequence[Contrast], records: pd.DataFrame | None, *, resamples: int = 9999
+) -> dict[str, Estimate]:
+    """(a / b) / (c / d) of each measured contrast of four terms, by label; one with a mean of 0 is left out."""
+    found = {}
+    for contrast in contrasts:
+        columns = _shared(contrast, records) if records is not None and len(contrast.terms) == 4 else []
+        values = [column.to_numpy(float) for column in columns]
+        if values and all(value.mean() > 0 for value in values):
+            a, b, c, d = values
+            found[contrast.label] = ratio_of_ratios(a, b, c, d, resamples=resamples)
+    return found
+
+
+def paired(
+    contrast: Contrast, records: pd.DataFrame, *, resamples: int = 9999, seed: int = 0
+) -> tuple[Difference, tuple[float, ...]] | None:
+    """One contrast's test, its p-value not adjusted, and the means of its terms, of its two ways of training with
+    ``trainings``; ``None`` where it was not measured."""
+    columns = _shared(contrast, records)
+    if not columns:
+        return None
+    means = np.array([column.mean() for column in columns], float)
+    if contrast.trainings:
+        means = np.array([half.mean() for half in np.split(means, 2)])
+    return _test_terms(contrast, columns, resamples, seed), tuple(map(float, means))
+
+
+def by_class(records: pd.DataFrame, checkpoint: str, column: str) -> dict[str, np.ndarray]:
+    """A column's values for each class of which there are at least two images, in the order of the labels; needs ``label``."""
+    rows = records[records.checkpoint == checkpoint]
+    names = classes_of(dataset_of(checkpoint))
+    classes = {name: rows[column][rows.label == label].to_numpy() for label, name in enumerate(names)}
+    return {name: values for name, values in classes.items() if len(values) > 1}
+
+
+@dataclass(frozen=True)
+class BySubset:
+    """One mean, and its difference from the standard model's, on the common subset and on each model's own images.
+
+    Each pair: common subset, own images; ``None`` where not measured. The differences are paired on the common subset only.
+    """
+
+    label: str
+    means: tuple[Estimate | None, Estimate | None]
+    differences: tuple[Difference | None, Difference | None]
+
+
+def by_subset(
+    standard: str,
+    others: Sequence[str],
+    places: dict[str, tuple[str, str]],
+    common: pd.DataFrame,
+    own: pd.DataFrame,
+    *,
+    resamples: int = 9999,
+) -> list[BySubset]:
+    """The standard model and the others on both subsets, for each label -> (condition, column)."""
+    found = []
+    for label, (condition, column) in places.items():
+        for name in (standard, *others):
+            cell = Cell("", "", 0.0, name, column, {"condition": condition}, baseline=(standard, 0.0))
+            shared, theirs = (_column(records, cell, name) for records in (common, own))
+            means = (_estimate(shared, resamples, 0), _estimate(theirs, resamples, 0))
+            differences: tuple[Difference | None, Difference | None] = (None, None)
+            if name != standard:
+                differences = (_test(common, cell, resamples, 0), _unpaired(theirs, _column(own, cell, standard)))
+            found.append(BySubset(f"{label}, {named(name)}", means, differences))
+    return found
+
+
+def _unpaired(a: pd.Series, b: pd.Series) -> Difference | None:
+    if min(len(a), len(b)) < 2:
+        return None
+    return (rate_difference if a.dtype == bool else mean_difference)(a.to_numpy(), b.to_numpy())
+
+
+def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:
+    """Each term's values on the images that all terms have; nothing if fewer than two."""
+    columns = []
+    for checkpoint, condition, column in contrast.terms:
+        rows = records[(records.checkpoint == checkpoint) & (records.condition == condition)]
+        if not len(rows) or column not in rows:
+            return []
+        values = rows.set_index("image_id")[column]
+        columns.append(values.dropna().infer_objects())  # stacking makes objects of truth values
+    both = pd.concat(columns, axis=1, join="inner")
+    return [both.iloc[:, i] for i in range(len(columns))] if len(both) > 1 else []
+
+
+def _test_terms(contrast: Contrast, columns: list[pd.Series], resamples: int, seed: int) -> Difference:
+    values = [column.to_numpy() for column in columns]
+    if contrast.trainings:
+        means = np.array([value.mean() for value in values])
+        return mean_difference(*np.split(means, 2))
+    plain = contrast.weights is None and contrast.margin == 0
+    if plain and len(values) == 2 and all(value.dtype == bool for value in values):
+        return mcnemar(values[0], values[1], resamples=resamples, seed=seed)
+    weights = contrast.weights or (1, -1, -1, 1)[: len(values)]
+    total = np.sum([weight * value.astype(float) for weight, value in zip(weights, values, strict=True)], axis=0)
+    return paired_difference(total, np.full(len(total), contrast.margin), resamples=resamples, seed=seed)
+
+
+def explained(
+    models: Sequence[str],
+    condition: str,
+    records: dict[str, pd.DataFrame],
+    outcome: str,
+    covariates: dict[str, tuple[str, str]],
+    column: str = "fooled",
+) -> dict[str, dict[str, Estimate]]:
+    """Logistic regressions of ``column`` on the model alone, then with one covariate more each time.
+
+    ``models``: the standard model (0) and the other (1), or one, of which there is no first regression; ``records``:
+    tables by name; ``outcome``: the name of the one that has ``column``; ``covariates``: label -> (table, column). Empty
+    where one of the tables or models is missing.
+    """
+    if any(name not in records for name in (outcome, *(table for table, _ in covariates.values()))):
+        return {}
+    table = records[outcome]
+    keys = ["checkpoint", "image_id"]
+    rows = table[(table.condition == condition) & table.checkpoint.isin(models)][[*keys, column]]
+    for label, (name, covariate) in covariates.items():
+        rows = rows.merge(records[name][[*keys, covariate]].rename(columns={covariate: label}), on=keys)
+    if rows.checkpoint.nunique() < len(models):
+        return {}
+    outcomes, groups = rows[column].to_numpy(float), rows.image_id.to_numpy()
+    predictors, found = {}, {}
+    if len(models) == 2:
+        predictors["model"] = (rows.checkpoint == models[1]).to_numpy(float)
+        found["model"] = logistic_regression(outcomes, predictors, groups)
+    for label in covariates:
+        predictors = predictors | {label: rows[label].to_numpy(float)}
+        found[" + ".join(predictors)] = logistic_regression(outcomes, predictors, groups)
+    return found
