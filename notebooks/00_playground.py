@@ -23,7 +23,7 @@ from IPython.display import display
 from inequality_phenomenon import REGISTRY, global_gini, load_checkpoint, load_cifar10, top_share
 from inequality_phenomenon.attribution import METHODS
 from inequality_phenomenon.measure.galleries import View, clipped, hidden, noisy, views
-from inequality_phenomenon.measure.sample import Subject
+from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.names import named
 from inequality_phenomenon.show.sliders import importance, picture
 
@@ -66,12 +66,12 @@ def seen(title: str, view: View) -> str:
 def shown(number, network, method, seed, kind, positions, budget, color, count, radius) -> str:
     """The panels for one choice, as HTML."""
     one = slice(number, number + 1)
-    subject = Subject(network, networks[network], images[one], labels[one], [number])
-    maps = subject.maps(method, seed=seed)
+    sample = Sample(network, networks[network], images[one], labels[one], [number])
+    maps = sample.maps(method, seed=seed)
     index, share = global_gini(maps).item(), top_share(maps.abs().flatten(1), [154]).item()
-    clean = views(subject, subject.images)[0]
-    with_noise = noisy(subject, budget, seed=seed, method=method, kind=kind, positions=positions)[0]
-    with_patches = hidden(subject, count, radius, color, seed=seed, method=method)[0]
+    clean = views(sample, sample.images)[0]
+    with_noise = noisy(sample, budget, seed=seed, method=method, kind=kind, positions=positions)[0]
+    with_patches = hidden(sample, count, radius, color, seed=seed, method=method)[0]
     panels = [
         seen(f"a {clean.label}", clean),
         panel("attribution", importance(maps[0], "attribution map"), f"Gini index {index:.3f}"),

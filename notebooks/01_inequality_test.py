@@ -193,8 +193,8 @@ show.subsets(
 # dominance (section 3.1): how much do the $N$ most important subpixels carry?
 
 # %%
-subjects = {checkpoint: run.subject(checkpoint) for checkpoint in run.models}
-maps = {checkpoint: subject.maps(**options) for checkpoint, subject in subjects.items()}
+samples = {checkpoint: run.sample(checkpoint) for checkpoint in run.models}
+maps = {checkpoint: sample.maps(**options) for checkpoint, sample in samples.items()}
 curves = {name: lorenz_curve(found.abs().flatten(1)).mean(0).cpu().numpy() for name, found in maps.items()}
 show.lorenz_curves(curves, name="lorenz")
 
@@ -213,13 +213,13 @@ show.top_share_curves(shares, counts, total, name="top-share")
 # lower one is clipped at three standard deviations, as attribution figures usually are (paper, Figures 2, 5 and 9).
 
 # %%
-first = next(iter(subjects.values()))
-common = sorted(set.intersection(*(set(subject.ids) for subject in subjects.values())), key=first.ids.index)
+first = next(iter(samples.values()))
+common = sorted(set.intersection(*(set(sample.ids) for sample in samples.values())), key=first.ids.index)
 labels = {image_id: run.data.classes[int(first.labels[first.ids.index(image_id)])] for image_id in common}
 chosen = [next(i for i in common if labels[i] == name) for name in list(dict.fromkeys(labels.values()))[:3]]
 show.attribution_grid(
     torch.stack([first.images[first.ids.index(i)] for i in chosen]),
-    {name: torch.stack([found[subjects[name].ids.index(i)] for i in chosen]) for name, found in maps.items()},
+    {name: torch.stack([found[samples[name].ids.index(i)] for i in chosen]) for name, found in maps.items()},
     [labels[i] for i in chosen],
     name="maps",
 )
@@ -232,8 +232,8 @@ show.attribution_grid(
 few = shared_images(run, classes=5)
 sliders.maps_slider(
     few,
-    {name: views(subject, subject.images) for name, subject in few.items()},
-    {"integrated_gradients": {name: subject.maps(**options) for name, subject in few.items()}},
+    {name: views(sample, sample.images) for name, sample in few.items()},
+    {"integrated_gradients": {name: sample.maps(**options) for name, sample in few.items()}},
     name="maps-slider",
     caption="Maps of Integrated Gradients, as they are and clipped, beside the image and what the network says.",
     records=records,

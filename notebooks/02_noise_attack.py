@@ -109,10 +109,10 @@ records.groupby(["condition", "checkpoint"], sort=False)[[f"failure_{k}" for k i
 # What the network is fed, clipped here to what a screen can show. The first three images of the subset.
 
 # %%
-subject = run.subject(robust)
-few, maps = subject.images[:3], subject.maps(seed=run.seed)[:3]
+sample = run.sample(robust)
+few, maps = sample.images[:3], sample.maps(seed=run.seed)[:3]
 noisy = {
-    kind: perturb_with_noise(subject.model, few, maps, budget, seed=run.seed, ids=subject.ids[:3], **own)
+    kind: perturb_with_noise(sample.model, few, maps, budget, seed=run.seed, ids=sample.ids[:3], **own)
     for kind, own in kinds.items()
 }
 show.noise_pictures(
@@ -182,7 +182,7 @@ show.noise_curves(
 few = shared_images(run, run.pair, classes=3)
 sliders.noise_slider(
     {
-        kind: {name: noisy_views(subject, budgets, seed=run.seed, **own) for name, subject in few.items()}
+        kind: {name: noisy_views(sample, budgets, seed=run.seed, **own) for name, sample in few.items()}
         for kind, own in kinds.items()
     },
     records,

@@ -263,8 +263,8 @@ show.first_success_figure(located, name="first-success", total=run.data.pixels)
 # The first image of the subset in each of three classes, never chosen by eye; under each network's own map, at the first success.
 
 # %%
-subjects = {name: run.subject(name) for name in run.pair}
-examples = occlusion_examples(subjects, 3, **attack[largest], seed=run.seed)
+samples = {name: run.sample(name) for name in run.pair}
+examples = occlusion_examples(samples, 3, **attack[largest], seed=run.seed)
 show.occlusion_pictures(examples, name="occluded")
 
 # %% [markdown]
@@ -273,7 +273,7 @@ show.occlusion_pictures(examples, name="occluded")
 # %% tags=["hide-input"]
 few = shared_images(run, run.pair, classes=3)
 sliders.occlusion_slider(
-    {name: occluded_views(subject, *large, color, seed=run.seed) for name, subject in few.items()},
+    {name: occluded_views(sample, *large, color, seed=run.seed) for name, sample in few.items()},
     located,
     name="occlusion-slider",
     caption="Patches on the most important regions of each network's own map, and what the network says.",

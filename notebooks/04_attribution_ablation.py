@@ -296,13 +296,13 @@ show.contrast_table(
 # The first image of the subset in each of two classes, never chosen by eye.
 
 # %%
-subjects = {name: run.subject(name) for name in run.pair}
-first = subjects[standard]
+samples = {name: run.sample(name) for name in run.pair}
+first = samples[standard]
 classes = [run.data.classes[int(label)] for label in first.labels]
 chosen = [classes.index(name) for name in list(dict.fromkeys(classes))[:2]]
 maps = {
-    name: {title: subject.maps(**options, seed=run.seed)[chosen] for title, options in PAPER_SETTINGS.items()}
-    for name, subject in subjects.items()
+    name: {title: sample.maps(**options, seed=run.seed)[chosen] for title, options in PAPER_SETTINGS.items()}
+    for name, sample in samples.items()
 }
 ablation.maps_by_method(first.images[chosen], maps, [classes[i] for i in chosen], name="maps-by-method")
 

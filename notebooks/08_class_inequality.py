@@ -119,8 +119,8 @@ scoreboard.outcome_table(
 # Chosen by the rule above. Each map is on its own scale.
 
 # %%
-subject = run.subject(robust)
-examples = {column: class_examples(subject, records, column, seed=run.seed) for column in INDICES}
+sample = run.sample(robust)
+examples = {column: class_examples(sample, records, column, seed=run.seed) for column in INDICES}
 classes.example_grid(examples, robust, name="class-examples")
 
 # %% [markdown]

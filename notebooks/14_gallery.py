@@ -95,11 +95,11 @@ show.contrast_table(
 # to its largest value.
 
 # %% tags=["hide-input"]
-subjects = shared_images(run)
-clean = {name: views(subject, subject.images) for name, subject in subjects.items()}
-maps = {"integrated_gradients": {name: subject.maps(seed=run.seed) for name, subject in subjects.items()}}
+samples = shared_images(run)
+clean = {name: views(sample, sample.images) for name, sample in samples.items()}
+maps = {"integrated_gradients": {name: sample.maps(seed=run.seed) for name, sample in samples.items()}}
 sliders.maps_slider(
-    subjects,
+    samples,
     clean,
     maps,
     name="gallery-maps",
@@ -113,9 +113,9 @@ sliders.maps_slider(
 # Does the picture depend on Integrated Gradients? The two networks that the paper compares, under its four methods.
 
 # %% tags=["hide-input"]
-pair = {name: subjects[name] for name in run.pair}
+pair = {name: samples[name] for name in run.pair}
 by_method = {
-    method: {name: subject.maps(method, seed=run.seed) for name, subject in pair.items()}
+    method: {name: sample.maps(method, seed=run.seed) for name, sample in pair.items()}
     for method in run.options["methods"]
 }
 sliders.maps_slider(
@@ -135,7 +135,7 @@ sliders.maps_slider(
 # %% tags=["hide-input"]
 budget = run.options["max_count"], run.options["max_radius"]
 occluded = {
-    color: {name: first_successes(subjects[name], *budget, color, seed=run.seed) for name in ladder}
+    color: {name: first_successes(samples[name], *budget, color, seed=run.seed) for name in ladder}
     for color in run.options["colors"]
 }
 sliders.first_success_slider(

@@ -32,15 +32,15 @@ from inequality_phenomenon.measure.ablation import (
 )
 from inequality_phenomenon.measure.measurements import inequality, noise, occlusion
 from inequality_phenomenon.measure.results import Run
-from inequality_phenomenon.measure.sample import Subject
+from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import Classifier
 from inequality_phenomenon.show import ablation
 from inequality_phenomenon.verdicts.comparison import compare, contrasted, table3_cells
 
 
 @dataclass
-class Given(Subject):
-    """A subject whose maps are given."""
+class Given(Sample):
+    """A sample whose maps are given."""
 
     given: Tensor | None = None
 
@@ -64,18 +64,18 @@ def linear(images: Tensor) -> Given:
 
 
 def test_the_completeness_error_falls_with_the_steps(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    errors = [completeness(subject, steps=steps)["completeness_error"].mean() for steps in (2, 10, 50)]
+    sample = run.sample(STANDARD)
+    errors = [completeness(sample, steps=steps)["completeness_error"].mean() for steps in (2, 10, 50)]
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.3 * errors[0]
 
 
 @pytest.mark.parametrize("options", [{"baseline": "black"}, {"baseline": "zero", "space": "pixel"}])
 def test_completeness_compares_with_the_change_of_the_logit(run: Run, options: dict[str, str]) -> None:
-    subject = run.subject(ROBUST)
-    found = completeness(subject, steps=3, **options)
-    logits = [subject.model(inputs) for inputs in (subject.images, torch.zeros_like(subject.images))]
-    change = (logits[0] - logits[1]).gather(1, subject.labels[:, None])[:, 0]
-    total = subject.maps(steps=3, **options).sum((1, 2, 3))
+    sample = run.sample(ROBUST)
+    found = completeness(sample, steps=3, **options)
+    logits = [sample.model(inputs) for inputs in (sample.images, torch.zeros_like(sample.images))]
+    change = (logits[0] - logits[1]).gather(1, sample.labels[:, None])[:, 0]
+    total = sample.maps(steps=3, **options).sum((1, 2, 3))
     assert np.allclose(found["change"], change, atol=1e-4)
     assert np.allclose(found["completeness_error"], (total - change).abs(), atol=1e-3)
 
@@ -102,14 +102,14 @@ def test_the_wrong_order_is_worse_than_a_random_one(linear: Given) -> None:
 
 @pytest.mark.parametrize("fill", ["mean", "black", "blur"])
 def test_curves_begin_and_end_at_the_image_and_the_fill(run: Run, fill: str) -> None:
-    subject = run.subject(STANDARD)
-    found = deletion_insertion(subject, fill=fill)
-    clean = subject.model(subject.images).softmax(1).gather(1, subject.labels[:, None])[:, 0].numpy()
+    sample = run.sample(STANDARD)
+    found = deletion_insertion(sample, fill=fill)
+    clean = sample.model(sample.images).softmax(1).gather(1, sample.labels[:, None])[:, 0].numpy()
     assert np.allclose(found["deletion_0"], clean, atol=1e-4) and np.allclose(found["insertion_100"], clean, atol=1e-4)
     assert np.allclose(found["deletion_100"], found["insertion_0"])
-    blank = {"mean": subject.model.normalise.mean.expand(1, 3, 32, 32), "black": torch.zeros(1, 3, 32, 32)}
+    blank = {"mean": sample.model.normalise.mean.expand(1, 3, 32, 32), "black": torch.zeros(1, 3, 32, 32)}
     if fill in blank:
-        expected = subject.model(blank[fill]).softmax(1)[0, subject.labels]
+        expected = sample.model(blank[fill]).softmax(1)[0, sample.labels]
         assert np.allclose(found["deletion_100"], expected, atol=1e-4)
 
 
@@ -140,21 +140,21 @@ def test_every_variant_is_a_valid_setting() -> None:
 
 
 def test_attribution_reaches_the_attacks(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    maps = attribute(subject.model, subject.images, subject.labels, "gradient", ids=subject.ids)
-    arguments = (subject.model, subject.images, subject.labels, maps)
-    fooled = noise_outcomes(*arguments, (200,), "type_2", 0, draws=2, ids=subject.ids).fooled
-    found = noise(subject, kind="type_2", budgets=(200,), draws=2, attribution={"method": "gradient"})
+    sample = run.sample(STANDARD)
+    maps = attribute(sample.model, sample.images, sample.labels, "gradient", ids=sample.ids)
+    arguments = (sample.model, sample.images, sample.labels, maps)
+    fooled = noise_outcomes(*arguments, (200,), "type_2", 0, draws=2, ids=sample.ids).fooled
+    found = noise(sample, kind="type_2", budgets=(200,), draws=2, attribution={"method": "gradient"})
     assert np.allclose(found["failure_200"], fooled[:, 0].double().mean(1))
-    hit = occlude(*arguments, 5, 2, "black", ids=subject.ids)
-    own = occlusion(subject, attribution={"method": "gradient"}, max_count=5, max_radius=2)
+    hit = occlude(*arguments, 5, 2, "black", ids=sample.ids)
+    own = occlusion(sample, attribution={"method": "gradient"}, max_count=5, max_radius=2)
     assert (own["fooled"] == hit.fooled.numpy()).all()
-    assert (own["fooled"] != occlusion(subject, max_count=5, max_radius=2)["fooled"]).any()
+    assert (own["fooled"] != occlusion(sample, max_count=5, max_radius=2)["fooled"]).any()
 
 
 def test_squares_are_more_unequal(run: Run) -> None:
     """The exercise: the index of squares is never below that of the values."""
-    maps = run.subject(STANDARD).maps()
+    maps = run.sample(STANDARD).maps()
     assert (global_gini(maps.square()) > global_gini(maps)).all()
 
 
@@ -269,7 +269,7 @@ def test_figures_and_tables_of_real_records(run: Run) -> None:
 
 
 def test_maps_are_drawn_for_every_method(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    maps = {STANDARD: {"Gradient": subject.maps("gradient")[:2], "Input X Gradient": subject.maps("gradient")[:2]}}
-    shown = ablation.maps_by_method(subject.images[:2], maps, ["cat", "ship"], name="x")
+    sample = run.sample(STANDARD)
+    maps = {STANDARD: {"Gradient": sample.maps("gradient")[:2], "Input X Gradient": sample.maps("gradient")[:2]}}
+    shown = ablation.maps_by_method(sample.images[:2], maps, ["cat", "ship"], name="x")
     assert "Grid of 2 CIFAR-10 images (cat, ship)" in shown.alt and shown.png

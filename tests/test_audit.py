@@ -41,7 +41,7 @@ from inequality_phenomenon.measure.audit import (
 )
 from inequality_phenomenon.measure.measurements import inequality, noise
 from inequality_phenomenon.measure.results import Run
-from inequality_phenomenon.measure.sample import Subject
+from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.show import audit
 from inequality_phenomenon.statistics import holm
@@ -49,8 +49,8 @@ from inequality_phenomenon.verdicts.comparison import compare, table1_cells
 
 
 @dataclass
-class Given(Subject):
-    """A subject whose maps are given."""
+class Given(Sample):
+    """A sample whose maps are given."""
 
     given: Tensor | None = None
 
@@ -60,9 +60,9 @@ class Given(Subject):
 
 
 def given(run: Run, maps: Tensor) -> Given:
-    subject = run.subject(STANDARD)
+    sample = run.sample(STANDARD)
     n = len(maps)
-    return Given(STANDARD, subject.model, subject.images[:n], subject.labels[:n], subject.ids[:n], given=maps)
+    return Given(STANDARD, sample.model, sample.images[:n], sample.labels[:n], sample.ids[:n], given=maps)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -84,10 +84,10 @@ def test_the_identity_holds_for_any_map_and_the_half_rule_for_symmetric_ones(run
 
 
 def test_columns_of_the_relation_are_the_indices_that_they_name(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    maps, found = subject.maps(), positive_part(subject)
+    sample = run.sample(STANDARD)
+    maps, found = sample.maps(), positive_part(sample)
     assert np.allclose(found["absolute"], global_gini(maps)) and np.allclose(
-        found["share"], inequality(subject)["positive_fraction"]
+        found["share"], inequality(sample)["positive_fraction"]
     )
     assert np.allclose(found["positive"], regional_gini(maps, 4, "no_blocks_positive"))
 
@@ -128,14 +128,14 @@ def test_products_of_normal_numbers_have_the_theoretical_indices() -> None:
     assert pytest.approx((1 + PRODUCT_OF_NORMALS) / 2) == POSITIVE_PRODUCT_OF_NORMALS
 
 
-def steps_of(subject: Subject) -> Tensor:
-    start = baseline_of(subject.model, subject.images, subject.ids, resolve_options("integrated_gradients"))
-    return subject.model.normalise(subject.images) - start
+def steps_of(sample: Sample) -> Tensor:
+    start = baseline_of(sample.model, sample.images, sample.ids, resolve_options("integrated_gradients"))
+    return sample.model.normalise(sample.images) - start
 
 
 def test_maps_that_are_such_products_are_not_told_from_the_null(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    found = product_null(given(run, steps_of(subject) * (0.3 + normal(20, 3, 32, 32))))
+    sample = run.sample(STANDARD)
+    found = product_null(given(run, steps_of(sample) * (0.3 + normal(20, 3, 32, 32))))
     for kind in ("measured", "measured_positive"):
         # Pixels minus a normal baseline are not quite normal: 0.01 on average, and the draws differ between processors.
         assert found[kind].mean() == pytest.approx(found[kind.replace("measured", "normal")].mean(), abs=0.02)
@@ -143,8 +143,8 @@ def test_maps_that_are_such_products_are_not_told_from_the_null(run: Run) -> Non
 
 
 def test_the_null_sees_heavy_tails_and_dependence_apart(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    step = steps_of(subject)
+    sample = run.sample(STANDARD)
+    step = steps_of(sample)
     heavy = product_null(given(run, step * normal(20, 3, 32, 32) ** 3))
     assert (heavy["shuffled"] > heavy["normal"] + 0.1).all()
     assert heavy["measured"].mean() == pytest.approx(heavy["shuffled"].mean(), abs=0.02)
@@ -154,45 +154,45 @@ def test_the_null_sees_heavy_tails_and_dependence_apart(run: Run) -> None:
 
 def test_the_null_keeps_means_and_spreads(run: Run) -> None:
     """Where the gradient is constant, its null is too: the products are the normal null of the step alone."""
-    step = steps_of(run.subject(STANDARD))
+    step = steps_of(run.sample(STANDARD))
     found = product_null(given(run, 2.5 * step))
     assert np.allclose(found["measured"], global_gini(step), atol=1e-5)
     assert np.allclose(found["shuffled"], found["measured"], atol=1e-5)
 
 
 def test_a_subpixel_at_its_baseline_has_no_null(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    subject.images[0, 0, 0, 0] = 0
+    sample = run.sample(STANDARD)
+    sample.images[0, 0, 0, 0] = 0
     with pytest.raises(ValueError, match="a subpixel equals its baseline"):
-        product_null(subject, baseline="zero", space="pixel")
+        product_null(sample, baseline="zero", space="pixel")
 
 
 # Algorithm 1
 
 
 def test_all_masks_find_what_the_search_finds(run: Run) -> None:
-    subject = run.subject(STANDARD)
+    sample = run.sample(STANDARD)
     for options in ({}, {"color": "minimum", "positions": "top_pixels"}, {"color": "white"}):
-        found = first_successes(subject, max_count=3, max_radius=4, **options)
-        arguments = (subject.model, subject.images, subject.labels, subject.maps(), 3, 4)
-        hit = occlude(*arguments, ids=subject.ids, locate=True, **{"color": "black"} | options)
+        found = first_successes(sample, max_count=3, max_radius=4, **options)
+        arguments = (sample.model, sample.images, sample.labels, sample.maps(), 3, 4)
+        hit = occlude(*arguments, ids=sample.ids, locate=True, **{"color": "black"} | options)
         assert (found["fooled"] == hit.fooled.numpy()).all() and found["fooled"].any()
         assert (found["area_count_outer"] == torch.where(hit.fooled, hit.area, 0).numpy()).all()
-        single = occlude(*arguments, ids=subject.ids, search="single", **{"color": "black"} | options)
+        single = occlude(*arguments, ids=sample.ids, search="single", **{"color": "black"} | options)
         assert (found["fooled_largest"] == single.fooled.numpy()).all()
 
 
 def test_the_readings_of_algorithm_1_by_plain_loops(run: Run) -> None:
-    subject = run.subject(ROBUST)
-    found = first_successes(subject, max_count=4, max_radius=4)
-    maps = subject.maps()
+    sample = run.sample(ROBUST)
+    found = first_successes(sample, max_count=4, max_radius=4)
+    maps = sample.maps()
     centres, areas = patch_centres(maps, 4), mask_areas(maps, 4, 4)
     for i in range(8):
         fooled = {}
         for n, r in itertools.product(range(1, 5), range(1, 5)):
             mask = patch_mask(centres[[i], :n], r, 32, 32)
-            image = torch.where(mask, torch.zeros(1, 3, 1, 1), subject.images[[i]])
-            fooled[n, r] = bool(subject.model(image).argmax() != subject.labels[i])
+            image = torch.where(mask, torch.zeros(1, 3, 1, 1), sample.images[[i]])
+            fooled[n, r] = bool(sample.model(image).argmax() != sample.labels[i])
         assert found["fooled"][i] == found["fooled_radius_outer"][i] == any(fooled.values())
         last = None
         for n in range(1, 5):  # the printed loops: break leaves the inner one only
@@ -284,14 +284,14 @@ def test_a_choice_that_turns_the_gap_is_counted() -> None:
 def test_sets_of_images_are_those_that_all_named_networks_get_right(run: Run) -> None:
     run.options = {"sets": ["pair", "occlusion"]}
     assert script_sets(run) == {"two networks": (STANDARD, ROBUST)}  # the ladder is not registered here
-    subject = run.subject(ROBUST, 30, own=(STANDARD, ROBUST))
-    other = run.subject(STANDARD, 30, own=(STANDARD, ROBUST))
-    assert subject.ids == other.ids and len(set(subject.ids)) == 30
+    sample = run.sample(ROBUST, 30, own=(STANDARD, ROBUST))
+    other = run.sample(STANDARD, 30, own=(STANDARD, ROBUST))
+    assert sample.ids == other.ids and len(set(sample.ids)) == 30
     for name in (STANDARD, ROBUST):
-        found = run.subject(name, 30, own=(STANDARD, ROBUST))
+        found = run.sample(name, 30, own=(STANDARD, ROBUST))
         assert (found.model(found.images).argmax(1) == found.labels).all()
-    alone = run.subject(STANDARD, 30, own=True)
-    assert [i for i in alone.ids if i in set(subject.ids)] == subject.ids[: len(set(alone.ids) & set(subject.ids))]
+    alone = run.sample(STANDARD, 30, own=True)
+    assert [i for i in alone.ids if i in set(sample.ids)] == sample.ids[: len(set(alone.ids) & set(sample.ids))]
     run.options = {"sets": ["all"]}
     with pytest.raises(ValueError, match="unknown set of images all; known: pair, occlusion"):
         script_sets(run)

@@ -148,12 +148,12 @@ def test_a_killed_auto_attack_goes_on_with_the_part_that_it_was_at(run: Run, mon
         return auto_attack(model, images, labels, threat, **options)
 
     monkeypatch.setattr(accuracy, "auto_attack", killed_once)
-    subject = run.test_images(NAME)
+    sample = run.test_images(NAME)
     with pytest.raises(KeyboardInterrupt):
-        auto_attack_evaluation(subject, threat="linf 32/255")
-    resumed = auto_attack_evaluation(subject, threat="linf 32/255")
+        auto_attack_evaluation(sample, threat="linf 32/255")
+    resumed = auto_attack_evaluation(sample, threat="linf 32/255")
     assert sizes == [5, 5, 5, 2]  # the first part is not attacked again
     assert resumed["robust"].shape == resumed["distance"].shape == (12,)
     assert (resumed["robust"] == (resumed["fooled_by"] == "nothing")).all()
-    again = auto_attack_evaluation(subject, threat="linf 32/255")
+    again = auto_attack_evaluation(sample, threat="linf 32/255")
     assert len(sizes) == 4 and all(np.array_equal(resumed[name], again[name]) for name in resumed)

@@ -129,17 +129,17 @@ def test_tables_and_figures_are_in_the_order_of_the_means() -> None:
 
 
 def test_the_record_is_that_of_the_maps_and_the_examples_follow_the_rule(run: Run) -> None:
-    subject = run.subject(ROBUST)
+    sample = run.sample(ROBUST)
     table = run.measure(class_inequality, seed=0)
     rows = table[table.checkpoint == ROBUST]
-    assert np.allclose(rows.global_gini, global_gini(subject.maps(seed=0)))
-    assert rows.label.tolist() == subject.labels.tolist()
+    assert np.allclose(rows.global_gini, global_gini(sample.maps(seed=0)))
+    assert rows.label.tolist() == sample.labels.tolist()
     means = rows.groupby("label").global_gini.mean()
-    typical, highest, low_typical, lowest = class_examples(subject, table, "global_gini", seed=0)
+    typical, highest, low_typical, lowest = class_examples(sample, table, "global_gini", seed=0)
     assert (highest.value, lowest.value) == (rows.global_gini.max(), rows.global_gini.min())
     for example, label in ((typical, means.idxmax()), (low_typical, means.idxmin())):
         own = sorted(rows[rows.label == label].global_gini)
         assert example.label == CIFAR10_CLASSES[label] and example.value == own[(len(own) - 1) // 2]
-    assert (highest.image == subject.images[subject.ids.index(highest.image_id)]).all()
+    assert (highest.image == sample.images[sample.ids.index(highest.image_id)]).all()
     shown = example_grid({"global_gini": [typical, highest, low_typical, lowest]}, ROBUST, name="g")
     assert f"highest image: {highest.label}, {highest.value:.3f}" in shown.alt

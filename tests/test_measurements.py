@@ -26,7 +26,7 @@ from inequality_phenomenon.measure.measurements import (
     occlusion_examples,
 )
 from inequality_phenomenon.measure.results import Run, stacked
-from inequality_phenomenon.measure.sample import Subject, measure
+from inequality_phenomenon.measure.sample import Sample, measure
 from inequality_phenomenon.names import named
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.robustness import correct
@@ -53,93 +53,93 @@ SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
 
 
 def test_noise_is_the_share_of_draws_that_fool(run: Run) -> None:
-    subject = run.subject(ROBUST)
-    found = noise(subject, kind="type_2", budgets=(50, 300), draws=3, seed=4)
-    maps = subject.maps(seed=4)
+    sample = run.sample(ROBUST)
+    found = noise(sample, kind="type_2", budgets=(50, 300), draws=3, seed=4)
+    maps = sample.maps(seed=4)
     for column, budget in enumerate((50, 300)):
         fooled = torch.zeros(20)
         for draw in range(3):
             noisy = perturb_with_noise(
-                subject.model, subject.images, maps, budget, "type_2", 4, draw=draw, ids=subject.ids
+                sample.model, sample.images, maps, budget, "type_2", 4, draw=draw, ids=sample.ids
             )
-            fooled += subject.model(noisy).argmax(1) != subject.labels
+            fooled += sample.model(noisy).argmax(1) != sample.labels
         assert np.allclose(found[f"failure_{budget}"], fooled / 3)
         assert column == 0 or found["failure_300"].mean() > found["failure_50"].mean()
     assert found["close_call"].dtype == bool and found["close_call"].shape == (20,)
 
 
 def test_maps_of_another_model_choose_the_places(run: Run) -> None:
-    subject = run.subject(ROBUST)
-    theirs = run.subject(STANDARD).maps(seed=0)
+    sample = run.sample(ROBUST)
+    theirs = run.sample(STANDARD).maps(seed=0)
     expected = noise_outcomes(
-        subject.model, subject.images, subject.labels, theirs, (200,), "type_2", 0, draws=2, ids=subject.ids
+        sample.model, sample.images, sample.labels, theirs, (200,), "type_2", 0, draws=2, ids=sample.ids
     )
     for maps_from in (STANDARD, {ROBUST: STANDARD, STANDARD: ROBUST}):
-        found = noise(subject, kind="type_2", budgets=(200,), draws=2, maps_from=maps_from)
+        found = noise(sample, kind="type_2", budgets=(200,), draws=2, maps_from=maps_from)
         assert np.allclose(found["failure_200"], expected.fooled[:, 0].double().mean(1))
-    hit = occlude(subject.model, subject.images, subject.labels, theirs, 5, 2, "black", ids=subject.ids)
-    assert (occlusion(subject, maps_from=STANDARD, max_count=5, max_radius=2)["fooled"] == hit.fooled.numpy()).all()
+    hit = occlude(sample.model, sample.images, sample.labels, theirs, 5, 2, "black", ids=sample.ids)
+    assert (occlusion(sample, maps_from=STANDARD, max_count=5, max_radius=2)["fooled"] == hit.fooled.numpy()).all()
 
 
 def test_the_energy_is_the_root_mean_square_of_the_noise(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    maps = subject.maps()
+    sample = run.sample(STANDARD)
+    maps = sample.maps()
     squares = [
-        (perturb_with_noise(subject.model, subject.images, maps, 102, positions="random", draw=draw) - subject.images)
+        (perturb_with_noise(sample.model, sample.images, maps, 102, positions="random", draw=draw) - sample.images)
         .square()
         .flatten(1)
         .sum(1)
         for draw in range(40)
     ]
-    assert math.sqrt(float(torch.cat(squares).mean())) == pytest.approx(noise_energy(subject, 102), rel=0.02)
-    assert noise_energy(subject, 408) == pytest.approx(2 * noise_energy(subject, 102))
+    assert math.sqrt(float(torch.cat(squares).mean())) == pytest.approx(noise_energy(sample, 102), rel=0.02)
+    assert noise_energy(sample, 408) == pytest.approx(2 * noise_energy(sample, 102))
 
 
 def test_equal_energy_reaches_the_attack(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    subject, seen = run.subject(STANDARD), []
+    sample, seen = run.sample(STANDARD), []
     monkeypatch.setattr(
         measurements,
         "noise_outcomes",
         lambda *args, **options: seen.append(options) or noise_outcomes(*args, **options),
     )
-    noise(subject, budgets=(10, 40), draws=1, equal_energy=True)
+    noise(sample, budgets=(10, 40), draws=1, equal_energy=True)
     (options,) = seen
     assert options["energy"].shape == (20, 2)
-    assert options["energy"][7].tolist() == pytest.approx([noise_energy(subject, 10), noise_energy(subject, 40)])
+    assert options["energy"][7].tolist() == pytest.approx([noise_energy(sample, 10), noise_energy(sample, 40)])
 
 
 def test_occlusion_and_its_first_success(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    plain = occlusion(subject, max_count=10, max_radius=4, color="black")
-    located = occlusion(subject, max_count=10, max_radius=4, color="black", locate=True)
+    sample = run.sample(STANDARD)
+    plain = occlusion(sample, max_count=10, max_radius=4, color="black")
+    located = occlusion(sample, max_count=10, max_radius=4, color="black", locate=True)
     assert (plain["fooled"] == located["fooled"]).all() and plain["fooled"].any()
     assert (located["area"] > 0).tolist() == located["fooled"].tolist()
-    areas = mask_areas(subject.maps(), 10, 4).numpy()
+    areas = mask_areas(sample.maps(), 10, 4).numpy()
     for i in located["fooled"].nonzero()[0]:
         assert located["area"][i] == areas[i, located["count"][i] - 1, located["radius"][i] - 1]
-    hidden = occluded_area(subject, max_count=10, max_radius=4)["area"]
+    hidden = occluded_area(sample, max_count=10, max_radius=4)["area"]
     assert (hidden == areas[:, -1, -1]).all() and (located["area"] <= hidden).all()
 
 
 def test_all_masks_at_count_5_radius_2_hide_80_pixels(run: Run) -> None:
     """What the chapter says of the primary budget: patches are regions, so they never overlap."""
-    assert (occluded_area(run.subject(STANDARD), max_count=5, max_radius=2)["area"] == 80).all()
+    assert (occluded_area(run.sample(STANDARD), max_count=5, max_radius=2)["area"] == 80).all()
 
 
 @pytest.mark.parametrize("positions", ["regional", "random"])
 def test_a_mask_of_a_given_area(run: Run, positions: str) -> None:
-    subject = run.subject(STANDARD)
-    found = area_occlusion(subject, area=256, positions=positions, color="black")
+    sample = run.sample(STANDARD)
+    found = area_occlusion(sample, area=256, positions=positions, color="black")
     assert found["fooled"].shape == (20,)
-    everything = area_occlusion(subject, area=1024, positions=positions, color="black")["fooled"]
-    black = subject.model(torch.zeros(1, 3, 32, 32)).argmax()
-    assert (everything == (subject.labels != black).numpy()).all()
+    everything = area_occlusion(sample, area=1024, positions=positions, color="black")["fooled"]
+    black = sample.model(torch.zeros(1, 3, 32, 32)).argmax()
+    assert (everything == (sample.labels != black).numpy()).all()
 
 
 def test_margins_by_hand(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    found = margins(subject)
-    for i, (row, label) in enumerate(zip(subject.model(subject.images).double(), subject.labels, strict=True)):
+    sample = run.sample(STANDARD)
+    found = margins(sample)
+    for i, (row, label) in enumerate(zip(sample.model(sample.images).double(), sample.labels, strict=True)):
         others = torch.cat([row[:label], row[label + 1 :]])
         assert (
             found["margin"][i] == pytest.approx(float(row[label] - others.max()), abs=1e-5) and found["margin"][i] > 0
@@ -154,11 +154,11 @@ def test_conditions_are_called_as_the_papers_cells() -> None:
 
 
 def test_examples_are_chosen_by_the_rule_and_show_what_they_say(run: Run) -> None:
-    subjects = {name: run.subject(name) for name in run.models}
-    examples = occlusion_examples(subjects, 3, max_count=10, max_radius=4, color="white")
+    samples = {name: run.sample(name) for name in run.models}
+    examples = occlusion_examples(samples, 3, max_count=10, max_radius=4, color="white")
     assert [e.checkpoint for e in examples] == [STANDARD, ROBUST] * 3
-    ids = subjects[STANDARD].ids
-    classes = [datasets.CIFAR10_CLASSES[label] for label in subjects[STANDARD].labels.tolist()]
+    ids = samples[STANDARD].ids
+    classes = [datasets.CIFAR10_CLASSES[label] for label in samples[STANDARD].labels.tolist()]
     assert len({e.label for e in examples}) == 3
     for example in examples:
         assert ids.index(example.image_id) == classes.index(example.label)  # the first of its class
@@ -174,13 +174,13 @@ def test_examples_are_chosen_by_the_rule_and_show_what_they_say(run: Run) -> Non
 
 
 def test_own_images_are_those_that_this_model_gets_right(run: Run, test_set: tuple[Tensor, Tensor]) -> None:
-    found = run.subject(ROBUST, 50, own=True)
+    found = run.sample(ROBUST, 50, own=True)
     assert len(set(found.ids)) == 50
     assert (found.model(found.images).argmax(1) == found.labels).all()
     order = np.random.default_rng(0).permutation(10_000)[:600]
     right = correct(found.model, *(part[order] for part in test_set)).numpy()
     assert found.ids == order[right][:50].tolist()
-    assert run.subject(ROBUST, 20, own=True).ids == found.ids[:20]
+    assert run.sample(ROBUST, 20, own=True).ids == found.ids[:20]
     own = run.measure(margins, {"clean": {}}, n_images=5, own=True, name="own")
     assert set(own.image_id) != set(run.measure(margins, {"clean": {}}, n_images=5).image_id)
 
@@ -197,13 +197,13 @@ def test_the_pair_is_the_standard_model_and_the_largest_epsilon(run: Run) -> Non
 def test_a_changed_donor_is_not_answered_from_the_cache(run: Run, tmp_path: Path) -> None:
     options = {"maps_from": {STANDARD: ROBUST}, "max_count": 2, "max_radius": 2}
     for _ in range(2):
-        measure(occlusion, run.subject(STANDARD), run, **options)
+        measure(occlusion, run.sample(STANDARD), run, **options)
     assert [step["cached"] for step in run.steps] == [False, True]
     model = networks.load_checkpoint(ROBUST)
     next(model.parameters()).mul_(2)
     REGISTRY._entries[ROBUST] = register(ROBUST, model, tmp_path)
     assert sha256_of(tmp_path / f"{ROBUST}.safetensors") == REGISTRY[ROBUST].sha256
-    measure(occlusion, run.subject(STANDARD), run, **options)
+    measure(occlusion, run.sample(STANDARD), run, **options)
     assert not run.steps[-1]["cached"]
 
 
@@ -600,9 +600,9 @@ def test_an_image_without_a_region_of_positive_sum_has_no_index_in_that_reading_
     maps = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     maps[1] = -maps[1].abs()
     maps[1, 0, 0, 0] = 1e-3  # something is positive, no sum of a region is
-    subject = Subject("a", None, maps, torch.zeros(3), [4, 5, 6])
-    monkeypatch.setattr(Subject, "maps", lambda self, method: maps)
-    found = measurements.inequality(subject)
+    sample = Sample("a", None, maps, torch.zeros(3), [4, 5, 6])
+    monkeypatch.setattr(Sample, "maps", lambda self, method: maps)
+    found = measurements.inequality(sample)
     undefined = {name for name, values in found.items() if np.isnan(values).any()}
     assert undefined == {"regional_gini_positive_of_sum"}
     assert np.isnan(found["regional_gini_positive_of_sum"]).tolist() == [False, True, False]
@@ -610,7 +610,7 @@ def test_an_image_without_a_region_of_positive_sum_has_no_index_in_that_reading_
         whole = regional_gini(maps[[0, 2]], 4, reduce)
         assert found[f"regional_gini_{reduce}"][[0, 2]] == pytest.approx(whole.numpy(), abs=1e-12)
     records = pd.concat(
-        [pd.DataFrame({"checkpoint": c, "condition": "", "image_id": subject.ids} | found) for c in "ab"]
+        [pd.DataFrame({"checkpoint": c, "condition": "", "image_id": sample.ids} | found) for c in "ab"]
     )
     gap = [Contrast("gap", (("a", "", "regional_gini_positive_of_sum"), ("b", "", "regional_gini_positive_of_sum")))]
     assert [term.n for term in contrasted(gap, records, resamples=99)[0].terms] == [2, 2]

@@ -82,10 +82,10 @@ def test_without_a_trained_subject_nothing_is_claimed() -> None:
 
 
 def test_the_share_in_the_middle_is_that_of_a_quarter_of_the_pixels(run: Run) -> None:
-    subject = run.subject(STANDARD)
-    maps = np.abs(subject.maps().numpy().astype(float))
+    sample = run.sample(STANDARD)
+    maps = np.abs(sample.maps().numpy().astype(float))
     expected = maps[:, :, 8:24, 8:24].sum((1, 2, 3)) / maps.sum((1, 2, 3))
-    assert centre_share(subject)["centre_share"] == pytest.approx(expected, rel=1e-5)
+    assert centre_share(sample)["centre_share"] == pytest.approx(expected, rel=1e-5)
 
 
 def repeated_records(run: Run, gap: float) -> dict[str, pd.DataFrame]:

@@ -65,48 +65,46 @@ def test_pictures_are_the_first_of_each_class_that_all_networks_get_right(run, f
     first = next(iter(few.values()))
     labels = first.labels.tolist()
     assert labels == sorted(set(labels)) and set(labels) <= set(range(4))
-    for subject in few.values():
-        assert subject.ids == first.ids and torch.equal(subject.images, first.images)
-        assert not any(view.fooled for view in views(subject, subject.images))
-    whole = [run.subject(name) for name in run.pair]
+    for sample in few.values():
+        assert sample.ids == first.ids and torch.equal(sample.images, first.images)
+        assert not any(view.fooled for view in views(sample, sample.images))
+    whole = [run.sample(name) for name in run.pair]
     both = [i for i in whole[0].ids if i in whole[1].ids]
     for label, chosen in zip(labels, first.ids, strict=True):
         assert chosen == next(i for i in both if whole[0].labels[whole[0].ids.index(i)] == label)
 
 
 def test_a_single_mask_is_the_attacks_own(few):
-    for subject in few.values():
-        maps = subject.maps()
+    for sample in few.values():
+        maps = sample.maps()
         alone = occlude(
-            subject.model,
-            subject.images,
-            subject.labels,
+            sample.model,
+            sample.images,
+            sample.labels,
             maps,
             3,
             2,
             "gray",
             search="single",
             locate=True,
-            ids=subject.ids,
+            ids=sample.ids,
         )
-        seen = hidden(subject, 3, 2, "gray")
+        seen = hidden(sample, 3, 2, "gray")
         for i, view in enumerate(seen):
             assert torch.equal(view.image, alone.images[i]) and view.pixels == alone.area[i]
             assert view.fooled == alone.fooled[i]
-        grid = occluded_views(subject, 3, 2, "gray")
+        grid = occluded_views(sample, 3, 2, "gray")
         assert len(grid) == 1 + 3 * 2 and torch.equal(grid[3, 2][0].image, seen[0].image)
-        assert torch.equal(grid[0, 0][0].image, subject.images[0])
+        assert torch.equal(grid[0, 0][0].image, sample.images[0])
 
 
 def test_noise_and_first_success_are_the_attacks_own(few):
-    subject = list(few.values())[-1]
-    noisy = noisy_views(subject, [10, 200], kind="type_2")
-    expected = perturb_with_noise(subject.model, subject.images, subject.maps(), 200, kind="type_2", ids=subject.ids)
+    sample = list(few.values())[-1]
+    noisy = noisy_views(sample, [10, 200], kind="type_2")
+    expected = perturb_with_noise(sample.model, sample.images, sample.maps(), 200, kind="type_2", ids=sample.ids)
     assert torch.equal(torch.stack([view.image for view in noisy[200]]), expected)
-    hit = occlude(
-        subject.model, subject.images, subject.labels, subject.maps(), 4, 3, "white", locate=True, ids=subject.ids
-    )
-    for i, view in enumerate(first_successes(subject, 4, 3, "white")):
+    hit = occlude(sample.model, sample.images, sample.labels, sample.maps(), 4, 3, "white", locate=True, ids=sample.ids)
+    for i, view in enumerate(first_successes(sample, 4, 3, "white")):
         assert (view.fooled, view.count, view.radius, view.pixels) == (
             hit.fooled[i],
             hit.count[i],
@@ -117,8 +115,8 @@ def test_noise_and_first_success_are_the_attacks_own(few):
 
 def test_clipping_cuts_at_three_standard_deviations(run):
     assert set(run.pair) <= set(ladder_of(run)) and all("resnet" in name for name in ladder_of(run))
-    subject = run.subject(run.pair[0], 4)
-    maps, found = subject.maps(), clipping(subject)
+    sample = run.sample(run.pair[0], 4)
+    maps, found = sample.maps(), clipping(sample)
     cut = clipped(maps)
     for i in range(4):
         bound = 3 * maps[i].std()
@@ -131,15 +129,15 @@ def test_clipping_cuts_at_three_standard_deviations(run):
 
 
 def test_the_numbers_change_with_the_sliders(run, few, records_elsewhere):
-    clean = {name: views(subject, subject.images) for name, subject in few.items()}
-    maps = {"integrated_gradients": {name: subject.maps() for name, subject in few.items()}}
+    clean = {name: views(sample, sample.images) for name, sample in few.items()}
+    maps = {"integrated_gradients": {name: sample.maps() for name, sample in few.items()}}
     html = sliders.maps_slider(few, clean, maps, name="m", caption="c").html
     for model, found in maps["integrated_gradients"].items():
         for value in global_gini(found).tolist():
             assert f"<dd>{value:.3f}</dd>" in html, model
     budgets = [10, 102]
     records = run.measure(noise, {"type I": {}}, models=run.pair, budgets=tuple(budgets), draws=1)
-    noisy = {"type I": {name: noisy_views(subject, budgets) for name, subject in few.items()}}
+    noisy = {"type I": {name: noisy_views(sample, budgets) for name, sample in few.items()}}
     html = sliders.noise_slider(noisy, records, name="n", caption="c", resamples=99).html
     for model in run.pair:
         rate = 100 * records[records.checkpoint == model].failure_102.mean()
@@ -148,7 +146,7 @@ def test_the_numbers_change_with_the_sliders(run, few, records_elsewhere):
 
 def test_fooled_so_far_counts_every_mask_up_to_this_one(run, few, records_elsewhere):
     located = run.measure(occlusion, {"x": {"max_count": 3, "max_radius": 2}}, models=run.pair, locate=True)
-    masks = {name: occluded_views(subject, 3, 2) for name, subject in few.items()}
+    masks = {name: occluded_views(sample, 3, 2) for name, sample in few.items()}
     sliders.occlusion_slider(masks, located, name="o", caption="c")
     for model in run.pair:
         rows = located[located.checkpoint == model]

@@ -18,7 +18,7 @@ PAIR = (STANDARD, ROBUST)
 
 
 def test_an_occluded_image_is_the_sources_and_the_verdict_the_targets(run: Run) -> None:
-    source, target = run.subject(STANDARD), run.subject(ROBUST)
+    source, target = run.sample(STANDARD), run.sample(ROBUST)
     found = occlusion_transfer(source, targets=PAIR, max_count=6, max_radius=3, color="white", seed=2)
     hit = occlude(
         source.model, source.images, source.labels, source.maps(seed=2), 6, 3, "white", locate=True, ids=source.ids
@@ -33,7 +33,7 @@ def test_an_occluded_image_is_the_sources_and_the_verdict_the_targets(run: Run) 
 
 @pytest.mark.parametrize("kind", ["type_1", "type_2"])
 def test_noise_goes_where_the_sources_map_says(run: Run, kind: str) -> None:
-    source, target = run.subject(ROBUST), run.subject(STANDARD)
+    source, target = run.sample(ROBUST), run.sample(STANDARD)
     found = noise_transfer(source, targets=PAIR, budget=150, kind=kind, draws=3, seed=1)
     shares = torch.zeros(len(source.ids))
     for draw in range(3):
@@ -47,13 +47,13 @@ def test_noise_goes_where_the_sources_map_says(run: Run, kind: str) -> None:
 
 def test_with_noise_everywhere_the_source_does_not_matter(run: Run) -> None:
     """The chapter's third exercise."""
-    first, second = (noise_transfer(run.subject(name), targets=PAIR, budget=3072, draws=2) for name in PAIR)
+    first, second = (noise_transfer(run.sample(name), targets=PAIR, budget=3072, draws=2) for name in PAIR)
     assert (first[STANDARD] == second[STANDARD]).all() and (first[ROBUST] == second[ROBUST]).all()
 
 
 def test_images_that_a_target_gets_wrong_are_left_out(run: Run) -> None:
     """On the images that one network alone classifies correctly, the other does not know all."""
-    own = run.subject(STANDARD, 60, own=True)
+    own = run.sample(STANDARD, 60, own=True)
     other = own.seen_by(ROBUST)
     right = (other.model(own.images).argmax(1) == own.labels).tolist()
     assert 0 < sum(right) < 60

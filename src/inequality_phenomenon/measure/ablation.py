@@ -13,7 +13,7 @@ from ..attribution import METHOD_TITLES, Baseline, baseline_of, resolve_options
 from ..networks import fold_batch_norm
 from ..verdicts.comparison import Contrast, published_values
 from .measurements import Attribution, chosen_maps
-from .sample import Subject
+from .sample import Sample
 
 _ORDER = 7  # second part of a random key; attribution uses 1, 2 and 6, the attacks 3 to 5
 SHARES = (2, 5, 10, 20, 40, 60, 80)  # per cent of the subpixels, beside 0 and 100
@@ -71,23 +71,23 @@ def patch_conditions(
 # --- how exact, how faithful -----------------------------------------------------------------------------------
 
 
-def completeness(subject: Subject, **options: Any) -> dict[str, np.ndarray]:
+def completeness(sample: Sample, **options: Any) -> dict[str, np.ndarray]:
     """How far Integrated Gradients miss their own axiom, sum of a = f_y(x) - f_y(x'), at a finite number of steps.
 
     ``options``: those of ``attribute``. Columns, in logits: ``change`` = f_y(x) - f_y(x'), ``completeness_error`` =
     |sum of a - change|.
     """
-    model, resolved = subject.model, resolve_options("integrated_gradients", **options)
-    start = baseline_of(model, subject.images, subject.ids, resolved)
+    model, resolved = sample.model, resolve_options("integrated_gradients", **options)
+    start = baseline_of(model, sample.images, sample.ids, resolved)
     start = model.normalise.inverse(start) if resolved.space == "normalised" else start
     network = fold_batch_norm(model)
-    change = _outputs(network, subject.images, subject.labels) - _outputs(network, start, subject.labels)
-    total = subject.maps("integrated_gradients", **options).double().flatten(1).sum(1)
+    change = _outputs(network, sample.images, sample.labels) - _outputs(network, start, sample.labels)
+    total = sample.maps("integrated_gradients", **options).double().flatten(1).sum(1)
     return {"change": change.cpu().numpy(), "completeness_error": (total - change).abs().cpu().numpy()}
 
 
 def deletion_insertion(
-    subject: Subject,
+    sample: Sample,
     *,
     attribution: Attribution = None,
     order: Literal["top", "random"] = "top",
@@ -104,20 +104,20 @@ def deletion_insertion(
     """
     if order not in ("top", "random"):
         raise ValueError(f"unknown order {order!r}; known: top, random")
-    images = subject.images
+    images = sample.images
     scores = (
-        chosen_maps(subject, None, seed, attribution)
+        chosen_maps(sample, None, seed, attribution)
         if order == "top"
-        else uniform_images(subject.ids, tuple(images.shape[1:]), seed, _ORDER).to(images)
+        else uniform_images(sample.ids, tuple(images.shape[1:]), seed, _ORDER).to(images)
     )
     ranks = scores.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view(images.shape)
     blank = baseline_of(
-        subject.model,
+        sample.model,
         images,
-        subject.ids,
+        sample.ids,
         resolve_options("integrated_gradients", baseline=fill, space="pixel", seed=seed),
     )
-    network = fold_batch_norm(subject.model)
+    network = fold_batch_norm(sample.model)
     percents = sorted({0, *shares, 100})
     curves: dict[str, list[Tensor]] = {"deletion": [], "insertion": []}
     for percent in percents:
@@ -126,7 +126,7 @@ def deletion_insertion(
             ("deletion", torch.where(first, blank, images)),
             ("insertion", torch.where(first, images, blank)),
         ):
-            curves[name].append(_outputs(network, inputs, subject.labels, softmax=True))
+            curves[name].append(_outputs(network, inputs, sample.labels, softmax=True))
     columns: dict[str, np.ndarray] = {}
     for name, values in curves.items():
         curve = torch.stack(values, dim=1).cpu()

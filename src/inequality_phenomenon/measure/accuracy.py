@@ -17,7 +17,7 @@ from ..verdicts.comparison import Contrast
 from .cache import cached, code_hash
 from .results import Run
 from .robustness_flags import Finding, check, evaluate
-from .sample import Subject, measure
+from .sample import Sample, measure
 
 PGD, AUTO_ATTACK = "PGD-20", "AutoAttack"  # what the conditions of the records begin with
 PART = 50  # images that AutoAttack takes at once: what a kill loses, about four minutes of one CPU core
@@ -26,42 +26,42 @@ PART = 50  # images that AutoAttack takes at once: what a kill loses, about four
 def measure_attack(
     run: Run, function: Callable[..., dict[str, Any]], attack: str, models: Sequence[str], n_images: int | None = None
 ) -> None:
-    """``function(subject, threat=..., seed=...)`` for every model and each threat in its registry entry.
+    """``function(sample, threat=..., seed=...)`` for every model and each threat in its registry entry.
 
     On the first ``n_images`` of the test set. The run's record is called as the function; its conditions are
     "ATTACK, THREAT", such as "PGD-20, linf 8/255". Nothing happens where no model is named.
     """
     frames = []
     for name in models:
-        subject = run.test_images(name, n_images)
+        sample = run.test_images(name, n_images)
         for threat in REGISTRY[name].test_robust:
-            found = measure(function, subject, run, threat=threat, seed=run.seed)
+            found = measure(function, sample, run, threat=threat, seed=run.seed)
             frames.append(found.assign(condition=f"{attack}, {threat}"))
     if frames:
         run.record(function.__name__, pd.concat(frames, ignore_index=True))
 
 
-def pgd_evaluation(subject: Subject, *, threat: str, seed: int = 0) -> dict[str, np.ndarray]:
+def pgd_evaluation(sample: Sample, *, threat: str, seed: int = 0) -> dict[str, np.ndarray]:
     """PGD-20 with 2 restarts: ``clean``, ``robust`` and the evidence of ``robustness_flags.evaluate``."""
-    return evaluate(subject.model, subject.images, subject.labels, Threat.parse(threat), seed=seed)
+    return evaluate(sample.model, sample.images, sample.labels, Threat.parse(threat), seed=seed)
 
 
-def auto_attack_evaluation(subject: Subject, *, threat: str, seed: int = 0) -> dict[str, np.ndarray]:
+def auto_attack_evaluation(sample: Sample, *, threat: str, seed: int = 0) -> dict[str, np.ndarray]:
     """The standard version of AutoAttack: ``robust``, ``fooled_by`` and ``distance`` of ``robustness.auto_attack``.
 
     Every part of ``PART`` images is cached by itself, so that a killed run goes on.
     """
     parts = []
-    for start in range(0, len(subject.ids), PART):
+    for start in range(0, len(sample.ids), PART):
         span = slice(start, start + PART)
-        part = replace(subject, images=subject.images[span], labels=subject.labels[span], ids=subject.ids[span])
+        part = replace(sample, images=sample.images[span], labels=sample.labels[span], ids=sample.ids[span])
         parts.append(_auto_attack_part(part, threat, seed))
     table = pd.concat(parts, ignore_index=True)
     columns = {name: table[name].to_numpy() for name in ("fooled_by", "distance")}
     return columns | {"robust": columns["fooled_by"] == "nothing"}
 
 
-def _auto_attack_part(part: Subject, threat: str, seed: int) -> pd.DataFrame:
+def _auto_attack_part(part: Sample, threat: str, seed: int) -> pd.DataFrame:
     key = part.key | {"threat": threat, "seed": seed, "code": code_hash(auto_attack.__module__)}
 
     def compute() -> bytes:

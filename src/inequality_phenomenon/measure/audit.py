@@ -31,7 +31,7 @@ from ..verdicts.comparison import (
 )
 from .measurements import Attribution, chosen_maps
 from .results import Run
-from .sample import Subject
+from .sample import Sample
 
 _NULL = 8  # second part of a random key; attribution uses 1, 2 and 6, the attacks 3 to 5, ``ablation`` 7
 
@@ -232,7 +232,7 @@ def algorithm_cells(readings: dict[str, tuple[str, str]]) -> list[Cell]:
 
 
 def first_successes(
-    subject: Subject,
+    sample: Sample,
     *,
     max_count: int,
     max_radius: int,
@@ -249,16 +249,16 @@ def first_successes(
     ``fooled_largest``: by the one largest mask. ``area_count_outer``, ``area_radius_outer``: hidden pixels at the first
     success in either order, 0 without one. ``close_call``: the mask that decides ``fooled`` does so by a hair.
     """
-    maps = chosen_maps(subject, None, seed, attribution)
-    places: dict[str, Any] = {"positions": positions, "seed": seed, "ids": subject.ids}
+    maps = chosen_maps(sample, None, seed, attribution)
+    places: dict[str, Any] = {"positions": positions, "seed": seed, "ids": sample.ids}
     centres = patch_centres(maps, max_count, max_radius=max_radius, **places)
-    fill, network = patch_fill(subject.model, subject.images, color), fold_batch_norm(subject.model)
+    fill, network = patch_fill(sample.model, sample.images, color), fold_batch_norm(sample.model)
     margins = torch.zeros(len(maps), max_count, max_radius, device=maps.device)
     for part in torch.arange(len(maps), device=maps.device).split(128):
         for count, radius in np.ndindex(max_count, max_radius):
             mask = patch_mask(centres[part, : count + 1], radius + 1, *maps.shape[2:])
-            inputs = torch.where(mask, fill[part], subject.images[part])
-            margins[part, count, radius] = _margins(network, inputs, subject.labels[part])
+            inputs = torch.where(mask, fill[part], sample.images[part])
+            margins[part, count, radius] = _margins(network, inputs, sample.labels[part])
     fooled, areas = margins > 0, mask_areas(maps, max_count, max_radius, **places)
     by_count = _first(fooled.flatten(1), areas.flatten(1))
     by_radius = _first(fooled.mT.flatten(1), areas.mT.flatten(1))
@@ -318,14 +318,14 @@ def most_hidden(count: int, radius: int, side: int = 32, region: int = 4) -> int
 # --- Gini indices of signed maps ----------------------------------------------------------------------------------
 
 
-def positive_part(subject: Subject, *, attribution: Attribution = None, seed: int = 0) -> dict[str, np.ndarray]:
+def positive_part(sample: Sample, *, attribution: Attribution = None, seed: int = 0) -> dict[str, np.ndarray]:
     """Why Gini(max(a, 0)) follows Gini(|a|): with a share q of positive entries, of index G+, it is 1 - q (1 - G+).
 
     Columns: ``absolute`` = Gini(|a|), ``positive`` = Gini(max(a, 0)), ``share`` = q, ``among_positive`` = G+,
     ``identity`` = 1 - q (1 - G+), ``half_rule`` = (1 + Gini(|a|)) / 2, which is the identity for q = 1/2 and G+ = Gini(|a|);
     ``held_by_top``: share of the total |a| held by the top 1 - Gini(|a|) of the subpixels, 1 if the index counted heads.
     """
-    maps = chosen_maps(subject, None, seed, attribution).flatten(1)
+    maps = chosen_maps(sample, None, seed, attribution).flatten(1)
     absolute = gini(maps.abs())
     share = (maps > 0).double().mean(1)
     among = torch.stack([gini(row[row > 0]) for row in maps])
@@ -343,7 +343,7 @@ def positive_part(subject: Subject, *, attribution: Attribution = None, seed: in
     return {name: values.cpu().numpy() for name, values in columns.items()}
 
 
-def product_null(subject: Subject, *, seed: int = 0, **options: Any) -> dict[str, np.ndarray]:
+def product_null(sample: Sample, *, seed: int = 0, **options: Any) -> dict[str, np.ndarray]:
     """Gini indices of Integrated Gradients, (x - x') times a mean gradient, beside what chance alone gives.
 
     ``normal``: both factors replaced by independent normal numbers with each image's and channel's own mean and standard
@@ -352,15 +352,15 @@ def product_null(subject: Subject, *, seed: int = 0, **options: Any) -> dict[str
     with ``_positive``, of max(a, 0). ``options``: those of ``attribute``; the baseline must differ from the image everywhere.
     """
     resolved = resolve_options("integrated_gradients", seed=seed, **options)
-    maps = subject.maps(seed=seed, **options).double()
-    images = subject.model.normalise(subject.images) if resolved.space == "normalised" else subject.images
-    step = (images - baseline_of(subject.model, subject.images, subject.ids, resolved)).double()
+    maps = sample.maps(seed=seed, **options).double()
+    images = sample.model.normalise(sample.images) if resolved.space == "normalised" else sample.images
+    step = (images - baseline_of(sample.model, sample.images, sample.ids, resolved)).double()
     if (step == 0).any():
         raise ValueError("a subpixel equals its baseline, so its mean gradient is not known; use the normal baseline")
     gradient, shape = maps / step, tuple(maps.shape[1:])
-    drawn = [normal_images(subject.ids, shape, seed, _NULL, factor).to(maps) for factor in (0, 1)]
+    drawn = [normal_images(sample.ids, shape, seed, _NULL, factor).to(maps) for factor in (0, 1)]
     moved = [_moments_of(factor, noise) for factor, noise in zip((step, gradient), drawn, strict=True)]
-    order = uniform_images(subject.ids, shape, seed, _NULL, 2).flatten(2).argsort(2).to(maps.device)
+    order = uniform_images(sample.ids, shape, seed, _NULL, 2).flatten(2).argsort(2).to(maps.device)
     shuffled = step * gradient.flatten(2).gather(2, order).view_as(maps)
     products = {"measured": maps, "normal": moved[0] * moved[1], "shuffled": shuffled}
     columns = {name: global_gini(product) for name, product in products.items()}

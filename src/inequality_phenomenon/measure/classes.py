@@ -13,7 +13,7 @@ from ..names import dataset_of, named
 from ..verdicts.claims import AgreementTest, ClassTest, Test
 from .evaluation import classes_of
 from .measurements import inequality
-from .sample import Subject
+from .sample import Sample
 
 ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")
 OBJECTS = ("airplane", "automobile", "ship", "truck")
@@ -37,10 +37,10 @@ def kind_of(name: str, dataset: str = "cifar10") -> str:
     return "animal" if name in animals(dataset) else "object"
 
 
-def class_inequality(subject: Subject, **options: Any) -> dict[str, np.ndarray]:
-    """Both Gini indices and the image's ``label`` (a place in ``subject.classes``); ``options``: those of ``inequality``."""
-    found = inequality(subject, **options)
-    return {column: found[column] for column in INDICES} | {"label": subject.labels.cpu().numpy()}
+def class_inequality(sample: Sample, **options: Any) -> dict[str, np.ndarray]:
+    """Both Gini indices and the image's ``label`` (a place in ``sample.classes``); ``options``: those of ``inequality``."""
+    found = inequality(sample, **options)
+    return {column: found[column] for column in INDICES} | {"label": sample.labels.cpu().numpy()}
 
 
 def class_tests(standard: str, robust: str) -> tuple[list[Test], list[Test]]:
@@ -77,29 +77,29 @@ class ClassExample:
     importance: Float32[Tensor, "h w"]  # |a| over channels
 
 
-def class_examples(subject: Subject, records: pd.DataFrame, column: str, **options: Any) -> list[ClassExample]:
+def class_examples(sample: Sample, records: pd.DataFrame, column: str, **options: Any) -> list[ClassExample]:
     """The typical image of the extreme classes, and the extreme images: of the highest and of the lowest index.
 
-    Typical: the (lower) median of its class, which has the highest or lowest mean. ``options``: those of ``subject.maps``.
+    Typical: the (lower) median of its class, which has the highest or lowest mean. ``options``: those of ``sample.maps``.
     """
-    rows = records[records.checkpoint == subject.checkpoint].sort_values([column, "image_id"])
+    rows = records[records.checkpoint == sample.checkpoint].sort_values([column, "image_id"])
     means = rows.groupby("label")[column].mean()
-    maps = subject.maps(**options)
+    maps = sample.maps(**options)
     chosen: list[tuple[str, pd.Series]] = []
     for word, extreme, end in (("highest", pd.Series.idxmax, -1), ("lowest", pd.Series.idxmin, 0)):
         of_class = rows[rows.label == extreme(means)]
         chosen.append((f"{word} class, its median", of_class.iloc[(len(of_class) - 1) // 2]))
         chosen.append((f"{word} image", rows.iloc[end]))
-    return [_example(subject, maps, row, rule, column) for rule, row in chosen]
+    return [_example(sample, maps, row, rule, column) for rule, row in chosen]
 
 
-def _example(subject: Subject, maps: Tensor, row: pd.Series, rule: str, column: str) -> ClassExample:
-    place = subject.ids.index(int(row.image_id))
+def _example(sample: Sample, maps: Tensor, row: pd.Series, rule: str, column: str) -> ClassExample:
+    place = sample.ids.index(int(row.image_id))
     return ClassExample(
         image_id=int(row.image_id),
-        label=subject.classes[int(row.label)],
+        label=sample.classes[int(row.label)],
         rule=rule,
         value=float(row[column]),
-        image=subject.images[place].cpu(),
+        image=sample.images[place].cpu(),
         importance=maps[place].abs().sum(0).cpu(),
     )

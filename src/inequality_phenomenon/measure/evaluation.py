@@ -97,7 +97,7 @@ class EvaluationSet(ABC):
             right = model(images).argmax(1) == labels
         return [image_id for image_id, good in zip(ids, right.tolist(), strict=True) if good]
 
-    def piece(self, device: torch.device) -> int | None:
+    def part_size(self, device: torch.device) -> int | None:
         """Images measured and cached at once, so that a killed run loses no more; ``None``: all."""
         return None
 
@@ -269,7 +269,7 @@ class ImageNetSet(EvaluationSet):
             verdicts |= zip(todo, (predictions(model, images) == labels).tolist(), strict=True)
         return [image_id for image_id in ids if verdicts.get(image_id)]
 
-    def piece(self, device: torch.device) -> int | None:
+    def part_size(self, device: torch.device) -> int | None:
         return self.at_once if device.type == "cpu" else 200
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..attacks import occlude, patch_centres, patch_fill, patch_mask, perturb_with_noise
 from ..inequality import global_gini
 from .results import Run
-from .sample import Subject
+from .sample import Sample
 
 CLIP = 3.0  # standard deviations at which figures of attribution maps are usually clipped (paper, A.2)
 
@@ -46,62 +46,62 @@ def ladder_of(run: Run) -> tuple[str, ...]:
     return tuple(n for n in run.models if re.fullmatch(rf"cifar10-{architecture}-(standard|linf\d+)-{seed}", n))
 
 
-def shared_images(run: Run, checkpoints: Sequence[str] | None = None, classes: int = 10) -> dict[str, Subject]:
+def shared_images(run: Run, checkpoints: Sequence[str] | None = None, classes: int = 10) -> dict[str, Sample]:
     """The networks on the same few images: of each class the first in the common subset that all classify correctly.
 
     ``checkpoints``: default all of the run; ``classes``: only the first so many, in the data set's order. A class of which
     the run's images have no such image is left out. Raises ``ValueError`` where none is left.
     """
-    subjects = {name: run.subject(name) for name in (run.models if checkpoints is None else checkpoints)}
-    first = next(iter(subjects.values()))
-    shared = [i for i in first.ids if all(i in subject.ids for subject in subjects.values())]
+    samples = {name: run.sample(name) for name in (run.models if checkpoints is None else checkpoints)}
+    first = next(iter(samples.values()))
+    shared = [i for i in first.ids if all(i in sample.ids for sample in samples.values())]
     label_of = dict(zip(first.ids, first.labels.tolist(), strict=True))
     found = {label: next((i for i in shared if label_of[i] == label), None) for label in range(classes)}
     chosen = [i for i in found.values() if i is not None]
     if not chosen:
-        raise ValueError(f"{', '.join(subjects)} classify none of these images correctly together; ask for more images")
-    return {name: _narrowed(subject, chosen) for name, subject in subjects.items()}
+        raise ValueError(f"{', '.join(samples)} classify none of these images correctly together; ask for more images")
+    return {name: _narrowed(sample, chosen) for name, sample in samples.items()}
 
 
-def _narrowed(subject: Subject, ids: list[int]) -> Subject:
-    rows = [subject.ids.index(i) for i in ids]
-    return replace(subject, images=subject.images[rows], labels=subject.labels[rows], ids=ids)
+def _narrowed(sample: Sample, ids: list[int]) -> Sample:
+    rows = [sample.ids.index(i) for i in ids]
+    return replace(sample, images=sample.images[rows], labels=sample.labels[rows], ids=ids)
 
 
 @torch.inference_mode()
-def views(subject: Subject, inputs: Float32[Tensor, "n 3 h w"], **facts: Sequence[int]) -> list[View]:
-    """What the subject's network makes of ``inputs``, which are its images or were made of them, one each."""
-    best = torch.cat([subject.model(part).softmax(1) for part in inputs.split(500)]).max(1)
+def views(sample: Sample, inputs: Float32[Tensor, "n 3 h w"], **facts: Sequence[int]) -> list[View]:
+    """What the sample's network makes of ``inputs``, which are its images or were made of them, one each."""
+    best = torch.cat([sample.model(part).softmax(1) for part in inputs.split(500)]).max(1)
     return [
         View(
-            subject.checkpoint,
+            sample.checkpoint,
             image_id,
-            subject.classes[label],
+            sample.classes[label],
             inputs[i].cpu(),
-            subject.classes[int(best.indices[i])],
+            sample.classes[int(best.indices[i])],
             float(best.values[i]),
             **{name: int(values[i]) for name, values in facts.items()},
         )
-        for i, (image_id, label) in enumerate(zip(subject.ids, subject.labels.tolist(), strict=True))
+        for i, (image_id, label) in enumerate(zip(sample.ids, sample.labels.tolist(), strict=True))
     ]
 
 
 def noisy(
-    subject: Subject, budget: int, *, seed: int = 0, method: str = "integrated_gradients", **options: Any
+    sample: Sample, budget: int, *, seed: int = 0, method: str = "integrated_gradients", **options: Any
 ) -> list[View]:
     """One view an image: noise on ``budget`` subpixels, draw 0; ``options``: those of ``perturb_with_noise``."""
-    maps = subject.maps(method, seed=seed)
-    inputs = perturb_with_noise(subject.model, subject.images, maps, budget, seed=seed, ids=subject.ids, **options)
-    return views(subject, inputs, pixels=(inputs != subject.images).any(1).flatten(1).sum(1).tolist())
+    maps = sample.maps(method, seed=seed)
+    inputs = perturb_with_noise(sample.model, sample.images, maps, budget, seed=seed, ids=sample.ids, **options)
+    return views(sample, inputs, pixels=(inputs != sample.images).any(1).flatten(1).sum(1).tolist())
 
 
-def noisy_views(subject: Subject, budgets: Sequence[int], *, seed: int = 0, **options: Any) -> dict[int, list[View]]:
+def noisy_views(sample: Sample, budgets: Sequence[int], *, seed: int = 0, **options: Any) -> dict[int, list[View]]:
     """Budget -> one view an image; ``options``: as for ``noisy``."""
-    return {budget: noisy(subject, budget, seed=seed, **options) for budget in budgets}
+    return {budget: noisy(sample, budget, seed=seed, **options) for budget in budgets}
 
 
 def hidden(
-    subject: Subject,
+    sample: Sample,
     count: int,
     radius: int,
     color: str = "black",
@@ -110,32 +110,32 @@ def hidden(
     method: str = "integrated_gradients",
 ) -> list[View]:
     """One view an image: the ``count`` regions of the largest attribution hidden by squares of side 2 ``radius``."""
-    images, maps = subject.images, subject.maps(method, seed=seed)
-    mask = patch_mask(patch_centres(maps, count, seed=seed, ids=subject.ids), radius, *images.shape[2:])
-    covered = torch.where(mask, patch_fill(subject.model, images, color), images)
-    return views(subject, covered, pixels=mask.flatten(1).sum(1).tolist())
+    images, maps = sample.images, sample.maps(method, seed=seed)
+    mask = patch_mask(patch_centres(maps, count, seed=seed, ids=sample.ids), radius, *images.shape[2:])
+    covered = torch.where(mask, patch_fill(sample.model, images, color), images)
+    return views(sample, covered, pixels=mask.flatten(1).sum(1).tolist())
 
 
 def occluded_views(
-    subject: Subject, max_count: int, max_radius: int, color: str = "black", *, seed: int = 0
+    sample: Sample, max_count: int, max_radius: int, color: str = "black", *, seed: int = 0
 ) -> dict[tuple[int, int], list[View]]:
     """(n, r) -> one view an image: each mask of Algorithm 1 by itself; (0, 0): nothing is hidden."""
     grid = [(count, radius) for count in range(1, max_count + 1) for radius in range(1, max_radius + 1)]
-    clean = {(0, 0): views(subject, subject.images)}
-    return clean | {place: hidden(subject, *place, color, seed=seed) for place in grid}
+    clean = {(0, 0): views(sample, sample.images)}
+    return clean | {place: hidden(sample, *place, color, seed=seed) for place in grid}
 
 
 def first_successes(
-    subject: Subject, max_count: int = 10, max_radius: int = 4, color: str = "black", *, seed: int = 0
+    sample: Sample, max_count: int = 10, max_radius: int = 4, color: str = "black", *, seed: int = 0
 ) -> list[View]:
     """One view an image: the first mask of Algorithm 1 that fools the network, else the last one tried."""
     hit = occlude(
-        subject.model, subject.images, subject.labels, subject.maps(seed=seed), max_count, max_radius,
+        sample.model, sample.images, sample.labels, sample.maps(seed=seed), max_count, max_radius,
         color,  # type: ignore[arg-type]
-        locate=True, seed=seed, ids=subject.ids,
+        locate=True, seed=seed, ids=sample.ids,
     )  # fmt: skip
     assert hit.images is not None and hit.area is not None and hit.count is not None and hit.radius is not None
-    return views(subject, hit.images, pixels=hit.area.tolist(), count=hit.count.tolist(), radius=hit.radius.tolist())
+    return views(sample, hit.images, pixels=hit.area.tolist(), count=hit.count.tolist(), radius=hit.radius.tolist())
 
 
 def clipped(maps: Float32[Tensor, "n 3 h w"]) -> Float32[Tensor, "n 3 h w"]:
@@ -144,13 +144,13 @@ def clipped(maps: Float32[Tensor, "n 3 h w"]) -> Float32[Tensor, "n 3 h w"]:
     return maps.clamp(-bound, bound)
 
 
-def clipping(subject: Subject, *, seed: int = 0) -> dict[str, np.ndarray]:
+def clipping(sample: Sample, *, seed: int = 0) -> dict[str, np.ndarray]:
     """What the usual clipping of a map hides, for each image.
 
     Columns: ``global_gini`` of |a| and ``global_gini_clipped``; ``share_clipped``: of the subpixels, those that are cut;
     ``share_hidden``: of the total |a|, what is cut off; ``largest_kept``: what is left of the largest |a|.
     """
-    maps = subject.maps(seed=seed)
+    maps = sample.maps(seed=seed)
     cut = clipped(maps)
     size, left = maps.abs().flatten(1).double(), cut.abs().flatten(1).double()
     columns = {

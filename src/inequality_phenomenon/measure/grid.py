@@ -120,8 +120,8 @@ def measure_cell(cell: GridCell, grid: Grid) -> "pd.DataFrame":
     with own_device() as device:
         profile = Profile(name="grid", n_images=grid.n_images, chapters={})
         run = Run("grid", profile, device, grid.n_images, profile.seed, (cell.checkpoint,), (), {})
-        subject = run.subject(cell.checkpoint)
-        table = measure(inequality, subject, method=cell.attribution, region=grid.region, seed=profile.seed)
+        sample = run.sample(cell.checkpoint)
+        table = measure(inequality, sample, method=cell.attribution, region=grid.region, seed=profile.seed)
     buffer = BytesIO()
     table.to_parquet(buffer, index=False)
     facts = json.dumps(_facts(cell, grid), sort_keys=True)

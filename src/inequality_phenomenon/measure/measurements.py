@@ -1,4 +1,4 @@
-"""What the chapters measure: functions of a ``subjects.Subject`` that return one value an image and column."""
+"""What the chapters measure: functions of a ``sample.Sample`` that return one value an image and column."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..attacks import BUDGETS, Kind, mask_areas, noise_outcomes, occlude, occlude_area
 from ..inequality import REDUCES, Reduce, gini, global_gini, regional_values, top_share
-from .sample import Subject
+from .sample import Sample
 
 Donor = str | dict[str, str] | None  # a checkpoint; or one for each checkpoint
 Attribution = dict[str, Any] | None  # arguments of ``attribute``; None: Integrated Gradients as in the paper
@@ -19,7 +19,7 @@ TOP_COUNTS = (31, 154, 307, 614, 1536)  # 1, 5, 10, 20 and 50 % of the 3072 subp
 
 
 def inequality(
-    subject: Subject, *, region: int = 4, method: str = "integrated_gradients", **options: Any
+    sample: Sample, *, region: int = 4, method: str = "integrated_gradients", **options: Any
 ) -> dict[str, np.ndarray]:
     """Both Gini indices in all readings, and the share of the total |a| that the largest subpixels carry.
 
@@ -27,7 +27,7 @@ def inequality(
     ``top_*`` (shares), ``positive_fraction`` (subpixels with a > 0). A reading that leaves nothing of an image's map, such
     as no region of positive sum, has no index there: NaN.
     """
-    maps = subject.maps(method, **options)
+    maps = sample.maps(method, **options)
     columns = {"global_gini": global_gini(maps), "global_gini_positive": global_gini(maps, sign="positive")}
     columns |= {f"regional_gini_{reduce}": _regional_gini(maps, region, reduce) for reduce in REDUCES}
     shares = top_share(maps.abs().flatten(1), list(TOP_COUNTS))
@@ -44,16 +44,16 @@ def _regional_gini(maps: Tensor, region: int, reduce: Reduce) -> Tensor:
     return found
 
 
-def centre_share(subject: Subject) -> dict[str, np.ndarray]:
+def centre_share(sample: Sample) -> dict[str, np.ndarray]:
     """Share of the total |a| in the middle half of both sides, a quarter of the pixels: column ``centre_share``."""
-    maps = subject.maps().abs().sum(1)
+    maps = sample.maps().abs().sum(1)
     rows, columns = (size // 4 for size in maps.shape[1:])
     middle = maps[:, rows : maps.shape[1] - rows, columns : maps.shape[2] - columns]
     return {"centre_share": (middle.sum((1, 2)) / maps.sum((1, 2))).double().cpu().numpy()}
 
 
 def noise(
-    subject: Subject,
+    sample: Sample,
     *,
     kind: Kind = "type_1",
     budgets: tuple[int, ...] = BUDGETS,
@@ -71,35 +71,35 @@ def noise(
     N(0, 1) on k subpixels has in the root mean square. ``close_call``: a margin too small to be trusted in some
     prediction. ``options``: those of ``attacks.noise_outcomes``.
     """
-    maps = chosen_maps(subject, maps_from, seed, attribution)
+    maps = chosen_maps(sample, maps_from, seed, attribution)
     if equal_energy:
-        norms = [noise_energy(subject, budget) for budget in budgets]
+        norms = [noise_energy(sample, budget) for budget in budgets]
         options["energy"] = torch.tensor(norms, device=maps.device).expand(len(maps), -1)
     found = noise_outcomes(
-        subject.model,
-        subject.images,
-        subject.labels,
+        sample.model,
+        sample.images,
+        sample.labels,
         maps,
         budgets,
         kind,
         seed,
         draws=draws,
-        ids=subject.ids,
+        ids=sample.ids,
         progress=True,
         **options,
     )
     shares = found.fooled.double().mean(2).cpu().numpy()
     columns = {f"failure_{budget}": shares[:, i] for i, budget in enumerate(budgets)}
-    return columns | {"close_call": _marked(found.close_calls, len(subject.ids))}
+    return columns | {"close_call": _marked(found.close_calls, len(sample.ids))}
 
 
-def noise_energy(subject: Subject, budget: int) -> float:
+def noise_energy(sample: Sample, budget: int) -> float:
     """Root mean square l2 norm, in pixel units, of N(0, 1) added in normalised space to ``budget`` random subpixels."""
-    return float((budget * subject.model.normalise.std.square().mean()).sqrt())
+    return float((budget * sample.model.normalise.std.square().mean()).sqrt())
 
 
 def occlusion(
-    subject: Subject,
+    sample: Sample,
     *,
     maps_from: Donor = None,
     attribution: Attribution = None,
@@ -112,13 +112,13 @@ def occlusion(
     ``maps_from``, ``attribution``: as for ``noise``; ``locate`` adds Algorithm 1's first success: ``count``, ``radius``
     and ``area`` (pixels), 0 where there is none. ``options``: those of ``attacks.occlude``.
     """
-    maps = chosen_maps(subject, maps_from, seed, attribution)
+    maps = chosen_maps(sample, maps_from, seed, attribution)
     hit = occlude(
-        subject.model,
-        subject.images,
-        subject.labels,
+        sample.model,
+        sample.images,
+        sample.labels,
         maps,
-        ids=subject.ids,
+        ids=sample.ids,
         seed=seed,
         locate=locate,
         progress=True,
@@ -128,38 +128,38 @@ def occlusion(
     if locate:
         columns |= {name: torch.where(hit.fooled, getattr(hit, name), 0) for name in ("count", "radius", "area")}
     found = {name: values.cpu().numpy() for name, values in columns.items()}
-    return found | {"close_call": _marked(hit.close_calls, len(subject.ids))}
+    return found | {"close_call": _marked(hit.close_calls, len(sample.ids))}
 
 
 def occluded_area(
-    subject: Subject, *, max_count: int, max_radius: int, seed: int = 0, **places: Any
+    sample: Sample, *, max_count: int, max_radius: int, seed: int = 0, **places: Any
 ) -> dict[str, np.ndarray]:
     """Pixels hidden by the largest mask of the grid, column ``area``; ``places``: those of ``attacks.patch_centres``."""
-    areas = mask_areas(subject.maps(seed=seed), max_count, max_radius, ids=subject.ids, seed=seed, **places)
+    areas = mask_areas(sample.maps(seed=seed), max_count, max_radius, ids=sample.ids, seed=seed, **places)
     return {"area": areas[:, -1, -1].cpu().numpy()}
 
 
 def area_occlusion(
-    subject: Subject, *, area: int, radius: int = 2, maps_from: Donor = None, seed: int = 0, **options: Any
+    sample: Sample, *, area: int, radius: int = 2, maps_from: Donor = None, seed: int = 0, **options: Any
 ) -> dict[str, np.ndarray]:
     """One mask of exactly ``area`` pixels, ``fooled`` by it; at radius 2 each patch covers its 4x4 region and no more.
 
     ``maps_from``: as for ``noise``; ``options``: those of ``attacks.occlude_area``.
     """
-    maps = chosen_maps(subject, maps_from, seed)
+    maps = chosen_maps(sample, maps_from, seed)
     hit = occlude_area(
-        subject.model,
-        subject.images,
-        subject.labels,
+        sample.model,
+        sample.images,
+        sample.labels,
         maps,
         area,
         radius,
-        ids=subject.ids,
+        ids=sample.ids,
         seed=seed,
         progress=True,
         **options,
     )
-    return {"fooled": hit.fooled.cpu().numpy(), "close_call": _marked(hit.close_calls, len(subject.ids))}
+    return {"fooled": hit.fooled.cpu().numpy(), "close_call": _marked(hit.close_calls, len(sample.ids))}
 
 
 def occlusion_conditions(budgets: Sequence[Sequence[int]], colors: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -188,22 +188,22 @@ class Example:
     after: dict[str, tuple[str, float]]
 
 
-def occlusion_examples(subjects: dict[str, Subject], n: int = 3, *, seed: int = 0, **options: Any) -> list[Example]:
-    """The first image, of those that all subjects have, in each of the first ``n`` classes, occluded by every model's map.
+def occlusion_examples(samples: dict[str, Sample], n: int = 3, *, seed: int = 0, **options: Any) -> list[Example]:
+    """The first image, of those that all samples have, in each of the first ``n`` classes, occluded by every model's map.
 
     The occlusion is the first success of Algorithm 1, else its last mask. ``options``: those of ``attacks.occlude``.
     """
-    first = next(iter(subjects.values()))
-    common = [i for i in first.ids if all(i in subject.ids for subject in subjects.values())]
+    first = next(iter(samples.values()))
+    common = [i for i in first.ids if all(i in sample.ids for sample in samples.values())]
     classes = {i: first.classes[int(first.labels[first.ids.index(i)])] for i in common}
     chosen = [next(i for i in common if classes[i] == name) for name in list(dict.fromkeys(classes.values()))[:n]]
     found = []
-    for checkpoint, subject in subjects.items():
-        rows = [subject.ids.index(i) for i in chosen]
-        images, maps = subject.images[rows], subject.maps(seed=seed)[rows]
-        hit = occlude(subject.model, images, subject.labels[rows], maps, locate=True, seed=seed, ids=chosen, **options)
+    for checkpoint, sample in samples.items():
+        rows = [sample.ids.index(i) for i in chosen]
+        images, maps = sample.images[rows], sample.maps(seed=seed)[rows]
+        hit = occlude(sample.model, images, sample.labels[rows], maps, locate=True, seed=seed, ids=chosen, **options)
         assert hit.images is not None and hit.area is not None
-        before, after = (_predictions(subjects, inputs) for inputs in (images, hit.images))
+        before, after = (_predictions(samples, inputs) for inputs in (images, hit.images))
         found += [
             Example(
                 image_id=image_id,
@@ -224,29 +224,29 @@ def occlusion_examples(subjects: dict[str, Subject], n: int = 3, *, seed: int = 
 
 
 @torch.inference_mode()
-def _predictions(subjects: dict[str, Subject], images: Tensor) -> list[dict[str, tuple[str, float]]]:
+def _predictions(samples: dict[str, Sample], images: Tensor) -> list[dict[str, tuple[str, float]]]:
     """Class and confidence under every model, for each image."""
-    best = {name: subject.model(images).softmax(1).max(1) for name, subject in subjects.items()}
+    best = {name: sample.model(images).softmax(1).max(1) for name, sample in samples.items()}
     return [
-        {name: (subjects[name].classes[int(top.indices[i])], float(top.values[i])) for name, top in best.items()}
+        {name: (samples[name].classes[int(top.indices[i])], float(top.values[i])) for name, top in best.items()}
         for i in range(len(images))
     ]
 
 
-def margins(subject: Subject) -> dict[str, np.ndarray]:
+def margins(sample: Sample) -> dict[str, np.ndarray]:
     """Clean logit margin (the label's logit minus the best other one) and the same divided by the spread of the logits."""
     with torch.inference_mode():
-        logits = torch.cat([subject.model(part) for part in subject.images.split(500)]).double()
-    own = logits.gather(1, subject.labels[:, None])[:, 0]
-    margin = own - logits.scatter(1, subject.labels[:, None], -torch.inf).amax(1)
+        logits = torch.cat([sample.model(part) for part in sample.images.split(500)]).double()
+    own = logits.gather(1, sample.labels[:, None])[:, 0]
+    margin = own - logits.scatter(1, sample.labels[:, None], -torch.inf).amax(1)
     return {"margin": margin.cpu().numpy(), "relative_margin": (margin / logits.std(1)).cpu().numpy()}
 
 
-def chosen_maps(subject: Subject, maps_from: Donor, seed: int, attribution: Attribution = None) -> Tensor:
-    """The maps that choose the places: the subject's own, or those of another model on the same images."""
-    donor = maps_from[subject.checkpoint] if isinstance(maps_from, dict) else maps_from
+def chosen_maps(sample: Sample, maps_from: Donor, seed: int, attribution: Attribution = None) -> Tensor:
+    """The maps that choose the places: the sample's own, or those of another model on the same images."""
+    donor = maps_from[sample.checkpoint] if isinstance(maps_from, dict) else maps_from
     options: dict[str, Any] = {"seed": seed} | (attribution or {})
-    return (subject.seen_by(donor) if donor else subject).maps(**options)
+    return (sample.seen_by(donor) if donor else sample).maps(**options)
 
 
 def _marked(indices: tuple[int, ...], n: int) -> np.ndarray:

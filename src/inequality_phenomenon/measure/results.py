@@ -24,7 +24,7 @@ from .._support.profiles import Chapter, Profile, ProfileError, load_profile
 from ..names import FULL_SIZE, dataset_of, network_name, training_of
 from ..networks import REGISTRY
 from .evaluation import CIFAR10, EvaluationSet, evaluation_set
-from .sample import Subject, measure
+from .sample import Sample, measure
 
 # --- runs -----------------------------------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class Run:
                 found[name].attrs["paper_scale"] = [f"{self.chapter}/{name}"]
         return found
 
-    def subject(self, checkpoint: str, n_images: int | None = None, own: bool | Sequence[str] = False) -> Subject:
+    def sample(self, checkpoint: str, n_images: int | None = None, own: bool | Sequence[str] = False) -> Sample:
         """The model on those of the first ``n_images`` of the common subset that it classifies correctly.
 
         ``own``: instead on the first ``n_images`` that this model alone, or all those named, classify correctly, in an
@@ -94,15 +94,15 @@ class Run:
             kept = (kept + part)[:count]
             if len(kept) == count:
                 break
-        return Subject(checkpoint, model, *data.load(kept, self.device), kept, data)
+        return Sample(checkpoint, model, *data.load(kept, self.device), kept, data)
 
-    def test_images(self, checkpoint: str, n_images: int | None = None) -> Subject:
+    def test_images(self, checkpoint: str, n_images: int | None = None) -> Sample:
         """The model on the first ``n_images`` of the test set, whether or not it classifies them correctly."""
         count = self.n_images if n_images is None else n_images
         if count > len(ids := self.data.everything()):
             raise ValueError(f"n_images must be at most {len(ids)}, the size of the test set; got {count}")
         model, first = self.data.model(checkpoint, self.device), list(ids[:count])
-        return Subject(checkpoint, model, *self.data.load(first, self.device), first, self.data)
+        return Sample(checkpoint, model, *self.data.load(first, self.device), first, self.data)
 
     def measure(
         self,
@@ -115,18 +115,18 @@ class Run:
         own: bool | Sequence[str] = False,
         **parameters: Any,
     ) -> pd.DataFrame:
-        """``function(subject, **parameters)`` for every model: one row per model, condition and image.
+        """``function(sample, **parameters)`` for every model: one row per model, condition and image.
 
         ``function`` returns columns of one value an image. ``conditions`` maps a label, kept in the column ``condition``,
-        to further parameters. ``own``: as for ``subject``. Each model's and condition's table is cached by itself, so a killed run goes on. The
+        to further parameters. ``own``: as for ``sample``. Each model's and condition's table is cached by itself, so a killed run goes on. The
         whole is the run's record ``name`` (default: the function's), written beside the executed notebooks as ``record``
         says.
         """
         frames = []
         for checkpoint in self.models if models is None else models:
-            subject = self.subject(checkpoint, n_images, own)
+            sample = self.sample(checkpoint, n_images, own)
             for condition, further in (conditions or {"": {}}).items():
-                table = measure(function, subject, self, **parameters, **further)
+                table = measure(function, sample, self, **parameters, **further)
                 frames.append(table.assign(condition=condition) if conditions else table)
         return self.record(name or function.__name__, pd.concat(frames, ignore_index=True))
 

@@ -26,7 +26,7 @@ from .evaluation import CIFAR10, EvaluationSet
 
 
 @dataclass
-class Subject:
+class Sample:
     """One registered model and the images it is measured on: test images that it classifies correctly."""
 
     checkpoint: str
@@ -51,20 +51,20 @@ class Subject:
             "device": self.images.device.type,
         }
 
-    def seen_by(self, checkpoint: str) -> "Subject":
+    def seen_by(self, checkpoint: str) -> "Sample":
         """Another model on the same images, which it need not classify correctly."""
         return replace(self, checkpoint=checkpoint, model=self.data.model(checkpoint, self.images.device))
 
-    def pieces(self) -> list["Subject"]:
+    def parts(self) -> list["Sample"]:
         """The same model on parts of the images: what is computed and cached at once. On CIFAR-10 that is all of them."""
-        size = self.data.piece(self.images.device) or len(self.ids)
-        parts = [slice(start, start + size) for start in range(0, len(self.ids), size)]
-        return [replace(self, images=self.images[p], labels=self.labels[p], ids=self.ids[p]) for p in parts]
+        size = self.data.part_size(self.images.device) or len(self.ids)
+        cuts = [slice(start, start + size) for start in range(0, len(self.ids), size)]
+        return [replace(self, images=self.images[c], labels=self.labels[c], ids=self.ids[c]) for c in cuts]
 
     def maps(self, method: str = "integrated_gradients", **options: Any) -> Float32[Tensor, "n 3 h w"]:
         """Signed attribution maps from ``attribute`` with the same arguments, cached; on ImageNet in half precision."""
         options = self.data.defaults(method, options) | options
-        return torch.cat([piece._maps(method, options) for piece in self.pieces()])
+        return torch.cat([part._maps(method, options) for part in self.parts()])
 
     def _maps(self, method: str, options: dict[str, Any]) -> Tensor:
         key = (
@@ -102,29 +102,29 @@ class Steps(Protocol):
 
 
 def measure(
-    function: Callable[..., dict[str, Any]], subject: Subject, run: Steps | None = None, **parameters: Any
+    function: Callable[..., dict[str, Any]], sample: Sample, run: Steps | None = None, **parameters: Any
 ) -> pd.DataFrame:
-    """The per-image record of ``function(subject, **parameters)``, cached; adds checkpoint and image id.
+    """The per-image record of ``function(sample, **parameters)``, cached; adds checkpoint and image id.
 
-    A function that leaves images out returns the ids of those it kept as the column ``image_id``. Each of the subject's
-    pieces is cached by itself: on ImageNet a killed run goes on there, and a bar counts the images.
+    A function that leaves images out returns the ids of those it kept as the column ``image_id``. Each of the sample's
+    parts is cached by itself: on ImageNet a killed run goes on there, and a bar counts the images.
     """
-    pieces, found = subject.pieces(), []
-    description = f"{function.__name__} of {named(subject.checkpoint)}"
-    with tqdm(total=len(subject.ids), desc=description, unit="image", disable=len(pieces) == 1) as bar:
-        for piece in pieces:
-            found.append(_measure(function, piece, parameters))
-            bar.update(len(piece.ids))
+    parts, found = sample.parts(), []
+    description = f"{function.__name__} of {named(sample.checkpoint)}"
+    with tqdm(total=len(sample.ids), desc=description, unit="image", disable=len(parts) == 1) as bar:
+        for part in parts:
+            found.append(_measure(function, part, parameters))
+            bar.update(len(part.ids))
     if run is not None:
         facts = {"seconds": sum(f["seconds"] for _, f in found), "cached": all(f["cached"] for _, f in found)}
-        run.steps.append({"step": function.__name__, "checkpoint": subject.checkpoint, "n": len(subject.ids)} | facts)
+        run.steps.append({"step": function.__name__, "checkpoint": sample.checkpoint, "n": len(sample.ids)} | facts)
     return pd.concat([table for table, _ in found], ignore_index=True) if len(found) > 1 else found[0][0]
 
 
 def _measure(
-    function: Callable[..., dict[str, Any]], subject: Subject, parameters: dict[str, Any]
+    function: Callable[..., dict[str, Any]], sample: Sample, parameters: dict[str, Any]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    key = subject.key | {
+    key = sample.key | {
         "function": function.__name__,
         "parameters": parameters,
         "code": code_hash(function.__module__),
@@ -132,8 +132,8 @@ def _measure(
     key["others"] = {name: REGISTRY[name].sha256 for name in sorted(_words(parameters)) if name in REGISTRY}
 
     def compute() -> bytes:
-        columns = function(subject, **parameters)
-        table = pd.DataFrame({"checkpoint": subject.checkpoint, "image_id": subject.ids} | columns)
+        columns = function(sample, **parameters)
+        table = pd.DataFrame({"checkpoint": sample.checkpoint, "image_id": sample.ids} | columns)
         buffer = BytesIO()
         table.to_parquet(buffer, index=False)
         return buffer.getvalue()

@@ -1,6 +1,6 @@
-"""Attack images made on one network and shown to the others (paper, appendix A.4): functions of a ``subjects.Subject``.
+"""Attack images made on one network and shown to the others (paper, appendix A.4): functions of a ``sample.Sample``.
 
-The subject is the network on which the images are made. Every function returns a column for each network, named by its
+The sample is the network on which the images are made. Every function returns a column for each network, named by its
 checkpoint: is it fooled by these images? Images that one of the networks misclassifies when clean are left out.
 """
 
@@ -15,18 +15,18 @@ from torch import Tensor
 from ..attacks import CLOSE, Color, Kind, patch_centres, patch_fill, patch_mask, perturb_with_noise
 from ..networks import fold_batch_norm
 from .measurements import occlusion
-from .sample import Subject, measure
+from .sample import Sample, measure
 
 
 def occlusion_transfer(
-    subject: Subject, *, targets: Sequence[str], max_count: int, max_radius: int, color: Color = "black", seed: int = 0
+    sample: Sample, *, targets: Sequence[str], max_count: int, max_radius: int, color: Color = "black", seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Images at Algorithm 1's first success on the subject, else under its last mask, shown to every target.
+    """Images at Algorithm 1's first success on the sample, else under its last mask, shown to every target.
 
     Columns: ``image_id``, whether each network is fooled, ``area`` (hidden pixels) and ``close_call`` (a margin too
     small to be trusted).
     """
-    shown, maps = _shared(subject, targets, seed)
+    shown, maps = _shared(sample, targets, seed)
     hit = measure(  # cached: other chapters make the same search
         occlusion, shown, max_count=max_count, max_radius=max_radius, color=color, locate=True, seed=seed
     )
@@ -37,23 +37,23 @@ def occlusion_transfer(
     mask = torch.cat([patch_mask(centres[[i], :count], radius, *sides) for i, (count, radius) in enumerate(ends)])
     images = torch.where(mask, patch_fill(shown.model, shown.images, color), shown.images)
     close, hits = (torch.tensor(hit[column].tolist(), device=maps.device) for column in ("close_call", "fooled"))
-    fooled = {subject.checkpoint: hits}
+    fooled = {sample.checkpoint: hits}
     for name in targets:
-        if name != subject.checkpoint:
+        if name != sample.checkpoint:
             fooled[name], near = _fooled(shown.seen_by(name), images)
             close |= near
     return _columns(shown, fooled, close) | {"area": mask.flatten(1).sum(1).cpu().numpy()}
 
 
 def noise_transfer(
-    subject: Subject, *, targets: Sequence[str], budget: int, kind: Kind = "type_1", draws: int = 5, seed: int = 0
+    sample: Sample, *, targets: Sequence[str], budget: int, kind: Kind = "type_1", draws: int = 5, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Noise on the subject's ``budget`` most important subpixels, shown to every target: the share of draws that fool it.
+    """Noise on the sample's ``budget`` most important subpixels, shown to every target: the share of draws that fool it.
 
     Columns: ``image_id``, a share for each network and ``close_call``. The noise is that of ``measurements.noise``.
     """
-    shown, maps = _shared(subject, targets, seed)
-    viewers = {name: shown.seen_by(name) for name in dict.fromkeys([subject.checkpoint, *targets])}
+    shown, maps = _shared(sample, targets, seed)
+    viewers = {name: shown.seen_by(name) for name in dict.fromkeys([sample.checkpoint, *targets])}
     counts = {name: torch.zeros(len(shown.ids), dtype=torch.float64, device=maps.device) for name in viewers}
     close = torch.zeros(len(shown.ids), dtype=torch.bool, device=maps.device)
     for draw in range(draws):
@@ -65,25 +65,25 @@ def noise_transfer(
     return _columns(shown, {name: count / draws for name, count in counts.items()}, close)
 
 
-def clean(subject: Subject) -> dict[str, np.ndarray]:
+def clean(sample: Sample) -> dict[str, np.ndarray]:
     """Which of the clean images the network classifies correctly, column ``correct``."""
-    return {"correct": ~_fooled(subject, subject.images)[0].cpu().numpy()}
+    return {"correct": ~_fooled(sample, sample.images)[0].cpu().numpy()}
 
 
-def _shared(subject: Subject, targets: Sequence[str], seed: int) -> tuple[Subject, Tensor]:
-    """The subject on those of its images that all targets classify correctly too, and its maps there."""
-    correct = [measure(clean, subject.seen_by(name)).correct.to_numpy(bool) for name in targets]
+def _shared(sample: Sample, targets: Sequence[str], seed: int) -> tuple[Sample, Tensor]:
+    """The sample on those of its images that all targets classify correctly too, and its maps there."""
+    correct = [measure(clean, sample.seen_by(name)).correct.to_numpy(bool) for name in targets]
     kept = np.logical_and.reduce(correct)
     if not kept.any():
-        raise ValueError(f"no image is classified correctly by all of {', '.join((subject.checkpoint, *targets))}")
-    rows = torch.as_tensor(kept.nonzero()[0], device=subject.images.device)
-    ids = [subject.ids[row] for row in rows.tolist()]
-    shown = Subject(subject.checkpoint, subject.model, subject.images[rows], subject.labels[rows], ids)
-    return shown, subject.maps(seed=seed)[rows]
+        raise ValueError(f"no image is classified correctly by all of {', '.join((sample.checkpoint, *targets))}")
+    rows = torch.as_tensor(kept.nonzero()[0], device=sample.images.device)
+    ids = [sample.ids[row] for row in rows.tolist()]
+    shown = Sample(sample.checkpoint, sample.model, sample.images[rows], sample.labels[rows], ids)
+    return shown, sample.maps(seed=seed)[rows]
 
 
 @torch.inference_mode()
-def _fooled(viewer: Subject, images: Float32[Tensor, "n 3 h w"]) -> tuple[Bool[Tensor, " n"], Bool[Tensor, " n"]]:
+def _fooled(viewer: Sample, images: Float32[Tensor, "n 3 h w"]) -> tuple[Bool[Tensor, " n"], Bool[Tensor, " n"]]:
     """Whether the viewer's network gives these images another label, and whether its two top logits nearly tie."""
     network = fold_batch_norm(viewer.model)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -92,6 +92,6 @@ def _fooled(viewer: Subject, images: Float32[Tensor, "n 3 h w"]) -> tuple[Bool[T
     return logits.argmax(1) != viewer.labels, top[:, 0] - top[:, 1] < CLOSE
 
 
-def _columns(shown: Subject, fooled: dict[str, Tensor], close: Tensor) -> dict[str, Any]:
+def _columns(shown: Sample, fooled: dict[str, Tensor], close: Tensor) -> dict[str, Any]:
     columns = {name: values.cpu().numpy() for name, values in fooled.items()}
     return {"image_id": shown.ids} | columns | {"close_call": close.cpu().numpy()}

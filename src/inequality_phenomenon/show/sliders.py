@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..inequality import global_gini, top_share
 from ..measure.galleries import View, clipped
-from ..measure.sample import Subject
+from ..measure.sample import Sample
 from ..statistics import bootstrap_mean, wilson
 from . import Shown, number, table, title_of
 
@@ -123,15 +123,15 @@ def _seen(view: View, what: str, at: Mapping[str, int]) -> Part:
     return Part(picture(view.image, alt) + _guess(view), at)
 
 
-def _named_images(subject: Subject, labels: Sequence[str]) -> list[str]:
-    return [f"{label} (test image {i})" for label, i in zip(labels, subject.ids, strict=True)]
+def _named_images(sample: Sample, labels: Sequence[str]) -> list[str]:
+    return [f"{label} (test image {i})" for label, i in zip(labels, sample.ids, strict=True)]
 
 
 # --- the book's sliders ----------------------------------------------------------------------------------------
 
 
 def maps_slider(
-    subjects: Mapping[str, Subject],
+    samples: Mapping[str, Sample],
     clean: Mapping[str, Sequence[View]],
     maps: Mapping[str, Mapping[str, Float[Tensor, "n 3 h w"]]],
     *,
@@ -141,10 +141,10 @@ def maps_slider(
 ) -> Shown:
     """Attribution maps by image, network and method, as they are and clipped at three standard deviations.
 
-    ``subjects``: networks on the same images, in the order of the slider; ``clean``: their views of these; ``maps``:
+    ``samples``: networks on the same images, in the order of the slider; ``clean``: their views of these; ``maps``:
     method -> network -> maps. ``records``: of ``measurements.inequality``, for the mean beside each image's own index.
     """
-    models, methods, first = list(subjects), list(maps), next(iter(subjects.values()))
+    models, methods, first = list(samples), list(maps), next(iter(samples.values()))
     labels = [view.label for view in clean[models[0]]]
     axes = {"model": Axis("Network", [title_of(m) for m in models], len(models) - 1)}
     axes |= {"image": Axis("Image", _named_images(first, labels))}
