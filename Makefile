@@ -10,6 +10,9 @@ SUBMISSIONS =
 SAMPLE = _build/sample_class
 
 BIN = .venv/bin
+# Two processes, each on one thread; the files come in the order of tests/conftest.py.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+KINDS = not slow and not faults
 # Networks of the paper's size, for a GPU: `make gpu` trains them, `make train ALL=1` does not.
 FULL_SIZE = cifar10-resnet18w64-% cifar10-densenet121-%
 SETTINGS = $(sort $(basename $(notdir $(wildcard checkpoints/cifar10-*.yaml))))
@@ -18,7 +21,7 @@ CHECKPOINTS = $(if $(ALL),$(filter-out $(FULL_SIZE),$(SETTINGS)),$(NAME))
 MINUTES =
 PIECE =
 
-.PHONY: help setup book lab pdf site test test-faults train gpu grid assignments grade bench serve reference data clean
+.PHONY: help setup book lab pdf site lint test test-slow test-faults train gpu grid assignments grade bench serve reference data clean
 .DEFAULT_GOAL = help
 
 help: ## List the targets
@@ -40,12 +43,18 @@ pdf: book ## Build the book and print it into one PDF (needs a Chromium, and say
 site: book ## Build the book and put all that is published into _build/site
 	@$(BIN)/python -m inequality_phenomenon.book.publishing
 
-test: setup ## Linters, types, spelling and all tests
+lint: setup ## Linters, layers of imports, types and spelling
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/mypy
 	@git ls-files -z | xargs -0 $(BIN)/codespell
-	@$(BIN)/python -m pytest
+
+test: lint ## Linters and the tests that one can run often (KINDS='not faults': the slow ones as well)
+	@$(PYTEST) -m '$(KINDS)'
+
+test-slow: setup ## The tests that build the book, grade a class, execute chapters or train for long
+	@$(PYTEST) -m slow
 
 test-faults: setup ## The long tests of faults, wrong calls and repeated runs (under 40 minutes)
 	@$(BIN)/python -m pytest -m faults --durations 10

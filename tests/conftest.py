@@ -22,7 +22,29 @@ from inequality_phenomenon.training.loop import TrainingSettings, train
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 
 os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # the processes that tests start share the cores
 torch.set_num_threads(1)
+
+SLOW_FIXTURES = {"book", "table"}  # the built book, and the graded class
+LONGEST = (
+    "test_book",
+    "test_classroom",
+    "test_imagenet_run",
+    "test_training",
+    "test_registry",
+    "test_grid",
+    "test_faults",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks for a slow fixture; the longest files come first, so that two processes end at about the same time."""
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from inequality_phenomenon.inequality import global_gini
 from inequality_phenomenon.networks import IMAGENET_MEAN, IMAGENET_STD, Classifier, Normalise, build
 
 CHAPTERS = tuple(yaml.safe_load((paths.PROFILES / "imagenet.yaml").read_text())["chapters"])
+pytestmark = pytest.mark.slow
 STEPS = 2  # of Integrated Gradients, in the miniature's chapter 01
 
 

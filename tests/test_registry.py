@@ -16,6 +16,11 @@ from inequality_phenomenon.statistics import wilson
 from inequality_phenomenon.training.loop import TrainingSettings, load_settings
 
 NAMES = list(REGISTRY)
+MEASURED = [  # the hash pins every network's weights; `inequality verify --all` measures all of them
+    "cifar10-resnet18w16-standard-s0",
+    "cifar10-resnet18w16-linf8-s0",
+    pytest.param("cifar10-densenetbc40-linf8-s0", marks=pytest.mark.slow),
+]
 TRIED = 200  # images of the quick robust measurement; `inequality verify` takes more
 
 
@@ -24,6 +29,11 @@ def test_the_models_of_the_first_chapter_ship():
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_network_is_the_file_that_was_registered(name):
+    assert sha256_of(REGISTRY[name].file) == REGISTRY[name].sha256
+
+
+@pytest.mark.parametrize("name", MEASURED)
 def test_a_checkpoint_has_the_registered_accuracy(name):
     entry, model = REGISTRY[name], load_checkpoint(name)
     images, labels = load_cifar10("test")
