@@ -68,7 +68,7 @@ class SandboxedKernel(OwnInterpreter):
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         """The command of the process to start."""
         network = "own" if isolation() else "shared"
-        kernel = [sys.executable, "-m", "inequality_phenomenon.sandboxed_kernel", str(self.memory), network]
+        kernel = [sys.executable, "-m", "inequality_phenomenon.classroom.sandboxed_kernel", str(self.memory), network]
         return [*isolation(), *kernel, "-f", self.connection_file, *(extra_arguments or [])]
 
 
