@@ -17,18 +17,6 @@
 #
 # **The question.** Does $\ell_\infty$ adversarial training concentrate a network's decision on fewer pixels, and does it
 # do so the more, the larger $\varepsilon$ is?
-#
-# **The paper's claim.** "Experiments on CIFAR10 and ImageNet show that $\ell_\infty$-robust models rely on fewer pixels to
-# support the prediction with the increasing of the adversarial strength ($\varepsilon$)." On CIFAR-10 the Gini index of the
-# attribution map is reported to rise from 0.58 (standard) to 0.73 ($\varepsilon = 8/255$).
-#
-# **The method.** For an image $x$ with $n$ subpixels, attribution gives each subpixel a signed number $a_i$; with the
-# absolute values in ascending order, $\phi_1 \le \dots \le \phi_n$,
-#
-# $$\mathrm{Gini}(\phi) = \frac{1}{n}\left(n + 1 - 2\,\frac{\sum_{i=1}^{n}(n + 1 - i)\,\phi_i}{\sum_{i=1}^{n}\phi_i}\right).$$
-#
-# It is 0 when all subpixels matter equally and $(n-1)/n$ when one carries everything. The
-# [method page](../method.md) derives it and lists the five readings of its regional form.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -41,31 +29,61 @@ steps: int | None = None  # steps of Integrated Gradients (the paper: 20)
 own_images: int | None = None  # images for "correct under this model alone"; 0: none
 
 # %% tags=["hide-input"]
-import numpy as np
-import pandas as pd
-import torch
-from IPython.display import HTML
-
-from inequality_phenomenon import gini, lorenz_curve, show, top_share
-from inequality_phenomenon.measure.galleries import shared_images, views
+from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.measurements import inequality
-from inequality_phenomenon.measure.results import open_run, provenance
-from inequality_phenomenon.show import panel, sliders
-from inequality_phenomenon.statistics import bootstrap_mean
-from inequality_phenomenon.verdicts.claims import chapter_claims
-from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, table1_cells
 
-given = {"region": region, "steps": steps, "own_images": own_images}
-run = open_run("01_inequality_test", profile, device, n_images, seed, models, **given)
-show.models_note(run)
+run = chapter.open("01_inequality_test", globals())
+options = {"steps": run.options["steps"], "seed": run.seed}
+run.measure(inequality, region=run.options["region"], **options)
+standard, robust = run.pair
+ladder = [name for name in run.models if name.split("-")[1] == standard.split("-")[1]]
+if run.options["own_images"]:
+    alone = {"own": True, "n_images": run.options["own_images"], "name": "own_images"}
+    run.measure(inequality, {"": {}}, models=tuple(ladder), region=run.options["region"], **alone, **options)
+ours = run.ours
+run.in_short()
+
+# %% tags=["hide-input"]
+from inequality_phenomenon.verdicts.published import table1_cells
+
+table1 = ours.compare(table1_cells("global_gini", ours.models), "inequality")
+show.gini_by_epsilon(table1[:5], name="global-gini", title="Global Gini index")
+
+# %% tags=["hide-input"]
+show.inequality_findings(table1[:5])
 
 # %% [markdown]
-# ## What the Gini index says
+# ## The claim and the method
 #
+# "Experiments on CIFAR10 and ImageNet show that $\ell_\infty$-robust models rely on fewer pixels to
+# support the prediction with the increasing of the adversarial strength ($\varepsilon$)." On CIFAR-10 the Gini index of the
+# attribution map is reported to rise from 0.58 (standard) to 0.73 ($\varepsilon = 8/255$).
+#
+# For an image $x$ with $n$ subpixels, attribution gives each subpixel a signed number $a_i$; with the
+# absolute values in ascending order, $\phi_1 \le \dots \le \phi_n$,
+#
+# $$\mathrm{Gini}(\phi) = \frac{1}{n}\left(n + 1 - 2\,\frac{\sum_{i=1}^{n}(n + 1 - i)\,\phi_i}{\sum_{i=1}^{n}\phi_i}\right).$$
+#
+# It is 0 when all subpixels matter equally and $(n-1)/n$ when one carries everything. The
+# [method page](../method.md) derives it and lists the five readings of its regional form.
+#
+# For every network we attribute the true-class logit with Integrated Gradients (20 Gauss–Legendre steps, one standard normal
+# baseline an image in normalised space) on the common subset: test images that
+# the shipped ResNet-18 networks (the ladder in ε) all classify correctly. Then we compute both indices for each image.
+
+# %% tags=["hide-input"]
+show.models_note(run, ours)
+
+# %% [markdown]
 # The paper's own example (A.3) compares two vectors that are equally sparse: two of five entries are not zero. Counting
 # non-zero entries cannot tell them apart; the Gini index can.
 
-# %%
+# %% tags=["hide-input"]
+import pandas as pd
+import torch
+
+from inequality_phenomenon import gini
+
 examples = torch.tensor([[1.0, 1, 1, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 1, 1000]])
 show.table(
     pd.DataFrame(
@@ -80,155 +98,65 @@ show.table(
 )
 
 # %% [markdown]
-# One caution before we start: a Gini index is not a head count. The paper reads 0.95 as "less than 5 % of pixels dominate
-# the prediction"; the index alone does not say that. This chapter therefore also measures the share that the
-# top pixels carry.
+# ## Results
 #
-# ## The experiment
-#
-# For every model we attribute the true-class logit with Integrated Gradients (20 Gauss–Legendre steps, one standard normal
-# baseline an image in normalised space, as the paper states) on the common subset: test images that
-# the shipped ResNet-18 networks (the ladder in ε) all classify correctly. Then we compute both indices for each image.
+# Table 1: the paper beside our measurements. The difference is paired: the same images, the model minus the standard model.
+# *p* is from a sign-flip permutation test, adjusted by Holm over this table. The verdict compares with the paper's number;
+# how it is decided is [fixed in advance](../index.md).
 
-# %%
-options = {"steps": run.options["steps"], "seed": run.seed}
-records = run.measure(inequality, region=run.options["region"], **options)
-records.groupby("checkpoint", sort=False)[["global_gini", "regional_gini_sum_of_absolute", "top_154"]].mean().round(3)
-
-# %% [markdown]
-# ## Table 1: the paper beside our measurements
-#
-# The difference is paired: the same images, the model minus the standard model. *p* is from a sign-flip permutation test, adjusted
-# by Holm over this table. The verdict compares with the paper's number; how it is decided is
-# [fixed in advance](../index.md).
-
-# %%
-cells = table1_cells("global_gini", run.models)
-resamples = run.profile.bootstrap
-reference = compare(cells, run.reference.get("inequality"), resamples=resamples)
-this_run = compare(cells, records, resamples=resamples)
+# %% tags=["hide-input"]
 show.comparison_table(
-    reference,
-    this_run,
+    table1,
     name="1-global",
     caption=f"Table 1, {run.data.title}: global Gini index of |attribution|. The paper's ± is printed as published.",
 )
 
-# %%
-resnet = slice(0, 5)
-show.gini_by_epsilon(this_run[resnet], reference[resnet], name="global-gini", title="Global Gini index")
+# %% tags=["hide-input"]
+run.claims()
 
 # %% [markdown]
 # The same for the regional index. The paper sums importance over 4×4 blocks but leaves open what happens to signs. We take
-# sums of absolute values; the figure below shows all five readings.
+# sums of absolute values; all five readings follow below.
 
-# %%
-regional_cells = table1_cells("regional_gini_sum_of_absolute", run.models)
+# %% tags=["hide-input"]
+side = run.options["region"]
 show.comparison_table(
-    compare(regional_cells, run.reference.get("inequality"), resamples=resamples),
-    compare(regional_cells, records, resamples=resamples),
+    ours.compare(table1_cells("regional_gini_sum_of_absolute", ours.models), "inequality"),
     name="1-regional",
-    caption=f"Table 1, {run.data.title}: regional Gini index, {run.options['region']}×{run.options['region']} blocks of |attribution|, "
+    caption=f"Table 1, {run.data.title}: regional Gini index, {side}×{side} blocks of |attribution|, "
     f"summed over the channels. The paper's blocks are {run.data.region}×{run.data.region}.",
 )
 
-# %%
-readings = ["global_gini", *(column for column in records.columns if column.startswith("regional"))]
-estimates = {
-    checkpoint: {column: bootstrap_mean(rows[column].dropna().to_numpy(), resamples=resamples) for column in readings}
-    for checkpoint, rows in records.groupby("checkpoint", sort=False)
-}
-show.readings_figure(estimates, name="five-readings")
-
 # %% [markdown]
-# Does the answer depend on the reading? *Secondary*, added after looking: the five readings, each network of the ladder minus the standard one, with
-# a Holm adjustment of their own. The last reading, without blocks, is the *global* index of the positive part, $\mathrm{Gini}(\max(a, 0))$.
+# A Gini index is not a head count. The paper reads 0.95 as "less than 5 % of pixels dominate
+# the prediction"; the index alone does not say that. The next figure answers the paper's own definition of
+# dominance (section 3.1): how much do the $N$ most important subpixels carry? The Lorenz curve turns it round; the index is
+# twice the area between it and the diagonal.
 
-# %%
-standard, robust = run.pair
-others = [name for name in run.models if name != standard and name.split("-")[1] == standard.split("-")[1]]
-asked = {column.removeprefix("regional_gini_").replace("_", " "): ("", column) for column in readings[1:]}
-rows = against_standard(standard, others, asked)
-committed, live = (
-    tables["inequality"].assign(condition="") if "inequality" in tables else None
-    for tables in (run.reference, run.records)
-)
-readings_reference, readings_this_run = (contrasted(rows, source, resamples=resamples) for source in (committed, live))
-show.contrast_table(
-    readings_reference,
-    readings_this_run,
-    name="1-readings",
-    caption="Secondary: five readings of the regional index, each network minus the standard one.",
-    unit="Gini",
-)
+# %% tags=["hide-input"]
+import numpy as np
 
-# %%
-show.readings_note(show.best(readings_this_run, readings_reference), robust)
+from inequality_phenomenon import lorenz_curve, top_share
 
-# %% [markdown]
-# ## Easy images, or each network's own?
-#
-# The common subset holds easy images, those that every network of the ladder gets right. Added after looking: does it decide the answer?
+samples = {name: run.sample(name) for name in run.models}
+maps = {name: sample.maps(**options) for name, sample in samples.items()}
+total = run.data.subpixels
+counts = np.unique([*np.geomspace(1, total, 60).astype(int), round(0.05 * total)])
+shares = {name: top_share(m.abs().flatten(1), counts.tolist()).mean(0).cpu().numpy() for name, m in maps.items()}
+show.top_share_curves(shares, counts, total, name="top-share")
 
-# %%
-if run.options["own_images"]:
-    few_own = {"own": True, "n_images": run.options["own_images"], "name": "own_images"}
-    run.measure(inequality, {"": {}}, models=(standard, *others), region=run.options["region"], **few_own, **options)
-show.subsets(
-    run,
-    [standard, *others],
-    {"global Gini index": ("", "global_gini")},
-    committed,
-    live,
-    name="1-subsets",
-    what="Global Gini index",
-    unit="Gini",
-)
-
-# %% [markdown]
-# ## What a Gini index hides: the whole distribution
-#
-# The Lorenz curve shows the share of total importance held by the least important fraction of subpixels; the Gini index is
-# twice the area between it and the diagonal. The next figure turns it round and answers the paper's own definition of
-# dominance (section 3.1): how much do the $N$ most important subpixels carry?
-
-# %%
-samples = {checkpoint: run.sample(checkpoint) for checkpoint in run.models}
-maps = {checkpoint: sample.maps(**options) for checkpoint, sample in samples.items()}
+# %% tags=["hide-input"]
 curves = {name: lorenz_curve(found.abs().flatten(1)).mean(0).cpu().numpy() for name, found in maps.items()}
 show.lorenz_curves(curves, name="lorenz")
 
-# %%
-total = run.data.subpixels
-counts = np.unique([*np.geomspace(1, total, 60).astype(int), round(0.05 * total)])
-shares = {
-    name: top_share(found.abs().flatten(1), counts.tolist()).mean(0).cpu().numpy() for name, found in maps.items()
-}
-show.top_share_curves(shares, counts, total, name="top-share")
-
 # %% [markdown]
-# ## What the maps look like
-#
-# The first image of the subset in each of three classes, never chosen by eye. The upper row of each pair is the map as it is, the
-# lower one is clipped at three standard deviations, as attribution figures usually are (paper, Figures 2, 5 and 9).
-
-# %%
-first = next(iter(samples.values()))
-common = sorted(set.intersection(*(set(sample.ids) for sample in samples.values())), key=first.ids.index)
-labels = {image_id: run.data.classes[int(first.labels[first.ids.index(image_id)])] for image_id in common}
-chosen = [next(i for i in common if labels[i] == name) for name in list(dict.fromkeys(labels.values()))[:3]]
-show.attribution_grid(
-    torch.stack([first.images[first.ids.index(i)] for i in chosen]),
-    {name: torch.stack([found[samples[name].ids.index(i)] for i in chosen]) for name, found in maps.items()},
-    [labels[i] for i in chosen],
-    name="maps",
-)
-
-# %% [markdown]
-# Move the sliders: any network, one image of each of five classes, with the numbers of that map. Chosen by a rule: of each class the first image of
-# the subset.
+# Move the sliders: any network, one image of each of five classes, with the numbers of that map. Chosen by a rule: of each
+# class the first image of the subset.
 
 # %% tags=["hide-input"]
+from inequality_phenomenon.measure.galleries import shared_images, views
+from inequality_phenomenon.show import sliders
+
 few = shared_images(run, classes=5)
 sliders.maps_slider(
     few,
@@ -236,18 +164,50 @@ sliders.maps_slider(
     {"integrated_gradients": {name: sample.maps(**options) for name, sample in few.items()}},
     name="maps-slider",
     caption="Maps of Integrated Gradients, as they are and clipped, beside the image and what the network says.",
-    records=records,
+    records=run.records["inequality"],
 )
 
 # %% [markdown]
-# ## What we found
+# ## What decides it
+#
+# **The reading.** Five readings of the regional index; the last, without blocks, is the *global* index of the positive part,
+# $\mathrm{Gini}(\max(a, 0))$. Each network of the ladder minus the standard one, *secondary*, added after looking, with
+# a Holm adjustment of its own.
 
-# %%
-show.inequality_findings(show.best(this_run, reference)[resnet])
+# %% tags=["hide-input"]
+from inequality_phenomenon.verdicts.comparison import against_standard
 
-# %%
-judged = chapter_claims(run.chapter, run.records, run.reference, resamples=resamples)
-panel.claim_findings([found for found in judged if found[0].claim.id == "gini-densenet"])
+records = ours.table("inequality")
+readings = ["global_gini", *(column for column in records.columns if column.startswith("regional"))]
+show.readings_figure(show.estimates(records[records.checkpoint.isin(run.models)], readings), name="five-readings")
+
+# %% tags=["hide-input"]
+asked = {column.removeprefix("regional_gini_").replace("_", " "): ("", column) for column in readings[1:]}
+differences = ours.contrast(against_standard(standard, [n for n in ladder if n != standard], asked), "inequality")
+show.readings_note(differences, robust)
+
+# %% tags=["hide-input"]
+show.contrast_table(
+    differences,
+    name="1-readings",
+    caption="Secondary: five readings of the regional index, each network minus the standard one.",
+    unit="Gini",
+)
+
+# %% [markdown]
+# **The images.** The common subset holds easy images, those that every network of the ladder gets right. Added after looking: does it
+# decide the answer?
+
+# %% tags=["hide-input"]
+show.subsets(
+    ours,
+    ladder,
+    {"global Gini index": ("", "global_gini")},
+    records,
+    name="1-subsets",
+    what="Global Gini index",
+    unit="Gini",
+)
 
 # %% [markdown]
 # ## What could be wrong
@@ -273,4 +233,4 @@ panel.claim_findings([found for found in judged if found[0].claim.id == "gini-de
 # 3. Show that no five numbers have Gini index 0.6 if no single one may hold more than 40 % of the total. What is the largest index possible?
 
 # %% tags=["hide-input"]
-HTML(provenance(run))
+run.footer()

@@ -51,17 +51,12 @@ from inequality_phenomenon import show
 from inequality_phenomenon.attacks import perturb_with_noise
 from inequality_phenomenon.measure.galleries import noisy_views, shared_images
 from inequality_phenomenon.measure.measurements import noise
-from inequality_phenomenon.measure.results import open_run, provenance, stacked
+from inequality_phenomenon.measure.reference import stacked
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.names import checkpoint_of
 from inequality_phenomenon.show import sliders
-from inequality_phenomenon.verdicts.comparison import (
-    against_standard,
-    compare,
-    contrasted,
-    noise_cells,
-    place_contrasts,
-    ratios,
-)
+from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, place_contrasts, ratios
+from inequality_phenomenon.verdicts.published import noise_cells
 
 # %% tags=["hide-input"]
 given = {"budgets": budgets, "budget": budget, "draws": draws, "own_images": own_images}

@@ -57,17 +57,11 @@ from inequality_phenomenon.measure.measurements import (
     occlusion_conditions,
     occlusion_examples,
 )
-from inequality_phenomenon.measure.results import open_run, provenance, stacked
+from inequality_phenomenon.measure.reference import stacked
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.show import sliders
-from inequality_phenomenon.verdicts.comparison import (
-    a10_cells,
-    against_standard,
-    compare,
-    contrasted,
-    explained,
-    place_contrasts,
-    table2_cells,
-)
+from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, explained, place_contrasts
+from inequality_phenomenon.verdicts.published import a10_cells, table2_cells
 
 # %% tags=["hide-input"]
 own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "own_images": own_images}

@@ -71,10 +71,12 @@ from inequality_phenomenon.measure.ablation import (
     published_leaders,
 )
 from inequality_phenomenon.measure.measurements import inequality, noise, occlusion
-from inequality_phenomenon.measure.results import open_run, provenance, stacked
+from inequality_phenomenon.measure.reference import stacked
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.names import named
 from inequality_phenomenon.show import ablation
-from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, table3_cells
+from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted
+from inequality_phenomenon.verdicts.published import table3_cells
 
 # %% tags=["hide-input"]
 own = {"budget": budget, "draws": draws, "fill": fill, "variants": variants, "variant_images": variant_images}

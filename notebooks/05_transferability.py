@@ -46,7 +46,8 @@ from IPython.display import HTML
 
 from inequality_phenomenon import show
 from inequality_phenomenon.measure.measurements import occlusion_conditions
-from inequality_phenomenon.measure.results import open_run, provenance, stacked
+from inequality_phenomenon.measure.reference import stacked
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.measure.transferability import noise_transfer, occlusion_transfer
 from inequality_phenomenon.show import transfer
 from inequality_phenomenon.verdicts.comparison import contrasted

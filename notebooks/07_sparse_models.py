@@ -47,7 +47,7 @@ from IPython.display import HTML
 
 from inequality_phenomenon import show
 from inequality_phenomenon.measure.panel import measure_panel, panel_records
-from inequality_phenomenon.measure.results import open_run, provenance
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.show import panel
 from inequality_phenomenon.verdicts.claims import chapter_claims
 

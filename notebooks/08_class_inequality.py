@@ -45,7 +45,7 @@ from IPython.display import HTML
 
 from inequality_phenomenon import show
 from inequality_phenomenon.measure.classes import INDICES, class_examples, class_inequality, class_tests
-from inequality_phenomenon.measure.results import open_run, provenance
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.show import classes, scoreboard
 from inequality_phenomenon.verdicts.claims import examine
 

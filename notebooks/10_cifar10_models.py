@@ -59,7 +59,8 @@ from inequality_phenomenon.measure.accuracy import (
     measure_attack,
     pgd_evaluation,
 )
-from inequality_phenomenon.measure.results import open_run, provenance, stacked
+from inequality_phenomenon.measure.reference import stacked
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.show import models as chapter
 from inequality_phenomenon.verdicts.comparison import contrasted
 

@@ -71,7 +71,8 @@ from inequality_phenomenon.measure.audit import (
     table1_relation,
 )
 from inequality_phenomenon.measure.measurements import inequality, noise
-from inequality_phenomenon.measure.results import open_run, provenance, stacked
+from inequality_phenomenon.measure.reference import stacked
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.show import audit
 from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted
 

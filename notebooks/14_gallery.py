@@ -43,7 +43,7 @@ from IPython.display import HTML
 
 from inequality_phenomenon import show
 from inequality_phenomenon.measure.galleries import clipping, first_successes, ladder_of, shared_images, views
-from inequality_phenomenon.measure.results import open_run, provenance
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.show import gallery, sliders
 from inequality_phenomenon.verdicts.comparison import against_standard, contrasted
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile
 from inequality_phenomenon.datasets import load_cifar10
-from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
 from inequality_phenomenon.robustness import correct
 from inequality_phenomenon.training.loop import TrainingSettings, train

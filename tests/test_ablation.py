@@ -31,11 +31,12 @@ from inequality_phenomenon.measure.ablation import (
     published_leaders,
 )
 from inequality_phenomenon.measure.measurements import inequality, noise, occlusion
-from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import Classifier
 from inequality_phenomenon.show import ablation
-from inequality_phenomenon.verdicts.comparison import compare, contrasted, table3_cells
+from inequality_phenomenon.verdicts.comparison import compare, contrasted
+from inequality_phenomenon.verdicts.published import table3_cells
 
 
 @dataclass

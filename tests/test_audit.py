@@ -40,12 +40,13 @@ from inequality_phenomenon.measure.audit import (
     table1_relation,
 )
 from inequality_phenomenon.measure.measurements import inequality, noise
-from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.show import audit
 from inequality_phenomenon.statistics import holm
-from inequality_phenomenon.verdicts.comparison import compare, table1_cells
+from inequality_phenomenon.verdicts.comparison import compare
+from inequality_phenomenon.verdicts.published import table1_cells
 
 
 @dataclass

@@ -13,7 +13,7 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile
 from inequality_phenomenon.measure import accuracy
 from inequality_phenomenon.measure.accuracy import auto_attack_evaluation, measure_attack, pgd_evaluation
-from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, save_checkpoint
 from inequality_phenomenon.robustness import ENSEMBLE, AutoAttackOutcome, Threat, auto_attack, correct, robust_correct
 

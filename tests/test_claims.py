@@ -10,7 +10,7 @@ from conftest import ROBUST, STANDARD
 from scipy import stats
 
 from inequality_phenomenon._support import paths
-from inequality_phenomenon.measure.results import load_whole_reference
+from inequality_phenomenon.measure.reference import load_whole_reference
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.statistics import Difference
 from inequality_phenomenon.verdicts import claims as module

@@ -10,7 +10,7 @@ from conftest import ROBUST, STANDARD
 from inequality_phenomenon.datasets import CIFAR10_CLASSES
 from inequality_phenomenon.inequality import global_gini
 from inequality_phenomenon.measure.classes import ANIMALS, OBJECTS, class_examples, class_inequality, class_tests
-from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.show import best, preferred
 from inequality_phenomenon.show.classes import class_dots, class_findings, class_table, example_grid, ranked
 from inequality_phenomenon.statistics import bootstrap_classes, class_difference, class_ranks, rank_agreement

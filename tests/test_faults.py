@@ -37,7 +37,8 @@ from inequality_phenomenon.inequality import global_gini
 from inequality_phenomenon.measure import grid as grids
 from inequality_phenomenon.measure.cache import cached
 from inequality_phenomenon.measure.grid import Grid, gather, measure_cell
-from inequality_phenomenon.measure.results import Run, load_reference, provenance
+from inequality_phenomenon.measure.reference import load_reference
+from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import (
     REGISTRY,
     CheckpointError,

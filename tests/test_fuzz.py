@@ -34,7 +34,7 @@ from inequality_phenomenon._support.profiles import Profile, ProfileError, load_
 from inequality_phenomenon.book.strict_engine import ParameterError, check_parameters
 from inequality_phenomenon.book.workflow import chapters
 from inequality_phenomenon.cli import main
-from inequality_phenomenon.measure.results import open_run
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.networks import REGISTRY, CheckpointError, Classifier
 from inequality_phenomenon.robustness import Threat
 from inequality_phenomenon.training.loop import TrainingSettings, load_settings

@@ -25,7 +25,7 @@ from inequality_phenomenon.measure.grid import (
     measure_cell,
     summary,
 )
-from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, register
 from inequality_phenomenon.training import loop as training
 from inequality_phenomenon.training.loop import load_settings

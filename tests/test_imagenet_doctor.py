@@ -24,7 +24,7 @@ from inequality_phenomenon.imagenet.doctor import (
     work_of,
 )
 from inequality_phenomenon.networks import REGISTRY
-from inequality_phenomenon.verdicts.comparison import published_values
+from inequality_phenomenon.verdicts.published import published_values
 
 PROMISES = {
     "missing": ["PROBLEM images      no folder is named: --data FOLDER, or set INEQUALITY_IMAGENET", "note    model"],

@@ -25,7 +25,8 @@ from inequality_phenomenon.measure.measurements import (
     occlusion_conditions,
     occlusion_examples,
 )
-from inequality_phenomenon.measure.results import Run, stacked
+from inequality_phenomenon.measure.reference import stacked
+from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample, measure
 from inequality_phenomenon.names import named
 from inequality_phenomenon.networks import REGISTRY
@@ -33,17 +34,14 @@ from inequality_phenomenon.robustness import correct
 from inequality_phenomenon.statistics import Estimate, logistic_regression
 from inequality_phenomenon.verdicts.comparison import (
     Contrast,
-    a10_cells,
     against_standard,
     by_subset,
     compare,
     contrasted,
     explained,
-    noise_cells,
     place_contrasts,
-    published_values,
-    table2_cells,
 )
+from inequality_phenomenon.verdicts.published import a10_cells, noise_cells, published_values, table2_cells
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"

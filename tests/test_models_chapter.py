@@ -11,8 +11,9 @@ import torch
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile, load_profile
 from inequality_phenomenon.measure.accuracy import attack_contrasts, findings, planned_models, training_log
-from inequality_phenomenon.measure.results import Run, stacked
+from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.robustness_flags import FLAGS
+from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, Accuracy, RegistryEntry, build, save_checkpoint
 from inequality_phenomenon.show import models as chapter
 from inequality_phenomenon.training.loop import load_settings

@@ -19,7 +19,7 @@ from inequality_phenomenon.measure.panel import (
     subjects,
     training_contrasts,
 )
-from inequality_phenomenon.measure.results import Run, open_run
+from inequality_phenomenon.measure.run import Run, open_run
 from inequality_phenomenon.show import panel as figures
 from inequality_phenomenon.verdicts.comparison import contrasted
 

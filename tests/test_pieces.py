@@ -14,13 +14,15 @@ from inequality_phenomenon._support.profiles import ProfileError, load_profile
 from inequality_phenomenon.book import pieces
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.measure import results
-from inequality_phenomenon.measure.results import as_shipped, open_run, paper_scale_of
+from inequality_phenomenon.measure.reference import as_shipped
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.measure.verification import meets_floor
 from inequality_phenomenon.networks import REGISTRY, CheckpointError, load_checkpoint, read_registry
 from inequality_phenomenon.show import comparison_table, contrast_table
 from inequality_phenomenon.show.scoreboard import claims_table, values_table
 from inequality_phenomenon.verdicts import comparison, scoreboard
-from inequality_phenomenon.verdicts.comparison import compare, contrasted, table1_cells
+from inequality_phenomenon.verdicts.comparison import compare, contrasted
+from inequality_phenomenon.verdicts.published import table1_cells
 
 STANDARD, ROBUST = "cifar10-resnet18w64-standard-s0", "cifar10-resnet18w64-linf8-s0"
 CHAPTER = "01_inequality_test"

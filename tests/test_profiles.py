@@ -5,7 +5,7 @@ import pytest
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import ProfileError, load_profile
 from inequality_phenomenon.book.workflow import chapters
-from inequality_phenomenon.measure.results import open_run
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.networks import REGISTRY
 
 NAMES = sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))

@@ -14,13 +14,14 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile, load_profile
 from inequality_phenomenon.cli import BEGIN, END
 from inequality_phenomenon.measure import results
-from inequality_phenomenon.measure.results import load_whole_reference
+from inequality_phenomenon.measure.reference import load_whole_reference
 from inequality_phenomenon.show import headline_markdown, one_mask_markdown
 from inequality_phenomenon.show.panel import distillation_markdown
 from inequality_phenomenon.show.scoreboard import counts_markdown, main_claims_markdown, page, verdict_counts
 from inequality_phenomenon.verdicts import scoreboard
 from inequality_phenomenon.verdicts.claims import load_claims
-from inequality_phenomenon.verdicts.comparison import a10_cells, published_tables, published_values, table1_cells
+from inequality_phenomenon.verdicts.comparison import published_tables
+from inequality_phenomenon.verdicts.published import a10_cells, published_values, table1_cells
 from inequality_phenomenon.verdicts.scoreboard import (
     CHAPTERS,
     CLAIMS_CSV,

@@ -21,7 +21,7 @@ from inequality_phenomenon.measure.galleries import (
     views,
 )
 from inequality_phenomenon.measure.measurements import noise, occlusion
-from inequality_phenomenon.measure.results import open_run
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.show import sliders
 from inequality_phenomenon.show.sliders import Axis, Part, slider
 

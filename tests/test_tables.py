@@ -6,7 +6,7 @@ import pytest
 from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon import show
-from inequality_phenomenon.measure.results import load_whole_reference
+from inequality_phenomenon.measure.reference import load_whole_reference
 from inequality_phenomenon.verdicts.claims import chapter_claims
 from inequality_phenomenon.verdicts.comparison import Contrast, Contrasted, against_standard, contrasted
 

@@ -7,7 +7,7 @@ import torch
 from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon.attacks import occlude, perturb_with_noise
-from inequality_phenomenon.measure.results import Run
+from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import measure
 from inequality_phenomenon.measure.transferability import noise_transfer, occlusion_transfer
 from inequality_phenomenon.show import contrast_table

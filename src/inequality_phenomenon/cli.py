@@ -156,7 +156,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _reference(options: argparse.Namespace) -> int:
-    from .measure.results import reference_folder, save_reference
+    from .measure.reference import reference_folder, save_reference
     from .verdicts.scoreboard import write_reference_frames
 
     save_reference(options.profile)
@@ -194,7 +194,7 @@ def _grid(options: argparse.Namespace) -> int:
 
 def _scoreboard(options: argparse.Namespace) -> int:
     from .book.pieces import markdown
-    from .measure.results import PAPER_SCALE_PROFILE
+    from .measure.reference import PAPER_SCALE_PROFILE
     from .show.scoreboard import page
     from .verdicts.scoreboard import beside, paper_scale_frames, reference_frames, run_frames, write_csv
 

@@ -12,7 +12,7 @@ class ProfileError(ValueError):
     """A profile that does not exist or has a key or value that is not allowed."""
 
 
-class Chapter(BaseModel):
+class Plan(BaseModel):
     """What one notebook computes; ``options`` are the values of the notebook's own parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,7 +31,7 @@ class Profile(BaseModel):
     seed: int = 0
     bootstrap: int = Field(default=9999, ge=99)  # resamples behind an interval
     order: tuple[str, ...] = ()  # networks to train and chapters to execute one by one, see pieces
-    chapters: dict[str, Chapter]
+    chapters: dict[str, Plan]
 
 
 def load_profile(name: str) -> Profile:

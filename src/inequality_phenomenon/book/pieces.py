@@ -7,7 +7,7 @@ is finished is read from the committed files alone, so another machine goes on w
 import time
 
 from .._support.profiles import Profile, ProfileError, load_profile
-from ..measure.results import PAPER_SCALE_PROFILE, manifest, reference_folder, save_reference
+from ..measure.reference import PAPER_SCALE_PROFILE, manifest, reference_folder, save_reference
 from ..measure.verification import floor_of, meets_floor, own_threat
 from ..names import named
 from ..networks import REGISTRY

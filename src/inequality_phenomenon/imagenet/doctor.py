@@ -17,7 +17,7 @@ from tqdm import tqdm
 from .._support import paths
 from .._support.batching import rows_for
 from .._support.checks import device_of
-from .._support.profiles import Chapter, Profile, load_profile
+from .._support.profiles import Plan, Profile, load_profile
 from ..attribution import resolve_options
 from ..datasets import DataError
 from ..measure.evaluation import ImageNetSet, evaluation_set
@@ -182,7 +182,7 @@ def gradients_of(method: str = "integrated_gradients", **options: Any) -> int:
     return chosen.samples if method == "gradient_shap" else 1
 
 
-def work_of(chapter: str, values: Chapter, n: int) -> dict[str, Work]:
+def work_of(chapter: str, values: Plan, n: int) -> dict[str, Work]:
     """Passes through each network of a chapter, at most: an occlusion search stops at the first clear success.
 
     Maps that an earlier chapter made are counted there: the chapters share them.

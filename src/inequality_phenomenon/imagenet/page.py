@@ -11,7 +11,7 @@ from .._support.files import atomic_path
 from .._support.profiles import Profile, load_profile
 from ..names import network_of
 from ..networks import REGISTRY
-from ..verdicts.comparison import NETWORKS, published_values
+from ..verdicts.published import NETWORKS, published_values
 from .data import SIDE
 from .doctor import MAP_BYTES, Work, in_words, maps_of, planned_models, work_of
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from .._support.randomness import uniform_images
 from ..attribution import METHOD_TITLES, Baseline, baseline_of, resolve_options
 from ..networks import fold_batch_norm
-from ..verdicts.comparison import Contrast, published_values
+from ..verdicts.comparison import Contrast
+from ..verdicts.published import published_values
 from .measurements import Attribution, chosen_maps
 from .sample import Sample
 

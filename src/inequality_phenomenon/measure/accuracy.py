@@ -15,8 +15,8 @@ from ..networks import REGISTRY
 from ..robustness import Threat, auto_attack
 from ..verdicts.comparison import Contrast
 from .cache import cached, code_hash
-from .results import Run
 from .robustness_flags import Finding, check, evaluate
+from .run import Run
 from .sample import Sample, measure
 
 PGD, AUTO_ATTACK = "PGD-20", "AutoAttack"  # what the conditions of the records begin with

@@ -18,19 +18,10 @@ from ..attribution import baseline_of, resolve_options
 from ..inequality import REDUCES, gini, global_gini
 from ..names import checkpoint_of, named
 from ..networks import REGISTRY, fold_batch_norm
-from ..verdicts.comparison import (
-    Cell,
-    Compared,
-    Contrast,
-    Contrasted,
-    a10_cells,
-    compare,
-    contrasted,
-    published_values,
-    table1_cells,
-)
+from ..verdicts.comparison import Compared, Contrast, Contrasted, compare, contrasted
+from ..verdicts.published import Cell, a10_cells, published_values, table1_cells
 from .measurements import Attribution, chosen_maps
-from .results import Run
+from .run import Run
 from .sample import Sample
 
 _NULL = 8  # second part of a random key; attribution uses 1, 2 and 6, the attacks 3 to 5, ``ablation`` 7

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..attacks import occlude, patch_centres, patch_fill, patch_mask, perturb_with_noise
 from ..inequality import global_gini
-from .results import Run
+from .run import Run
 from .sample import Sample
 
 CLIP = 3.0  # standard deviations at which figures of attribution maps are usually clipped (paper, A.2)

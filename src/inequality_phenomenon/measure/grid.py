@@ -114,7 +114,7 @@ def measure_cell(cell: GridCell, grid: Grid) -> "pd.DataFrame":
     Raises ``ValueError`` for an unknown checkpoint or method, ``CheckpointError`` for a missing or altered file.
     """
     from .measurements import inequality
-    from .results import Run
+    from .run import Run
     from .sample import measure
 
     with own_device() as device:

@@ -9,7 +9,8 @@ from ..networks import REGISTRY
 from ..verdicts.comparison import Contrast, against_standard
 from .accuracy import PGD
 from .measurements import inequality, noise, occlusion, occlusion_conditions
-from .results import Run, stacked
+from .reference import stacked
+from .run import Run
 
 SEEDS = (0, 1, 2)  # of the trainings that are repeated
 NOISE = {"random": {"positions": "random"}, "type I": {"kind": "type_1"}, "type II": {"kind": "type_2"}}

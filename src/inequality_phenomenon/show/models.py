@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from .._support import paths
 from ..measure.accuracy import AUTO_ATTACK, PGD, findings, planned_models, training_log
-from ..measure.results import Run
 from ..measure.robustness_flags import FLAGS
+from ..measure.run import Run
 from ..measure.verification import floor_of, meets_floor, own_threat
 from ..names import named
 from ..networks import LADDER, REGISTRY, Accuracy, RegistryEntry

@@ -16,7 +16,7 @@ from ..measure.panel import (
     price_contrasts,
     training_contrasts,
 )
-from ..measure.results import Run, open_run, paper_scale_of
+from ..measure.run import Run, open_run
 from ..names import named
 from ..networks import REGISTRY
 from ..statistics import Estimate, bootstrap_mean, wilson

@@ -8,9 +8,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from .._support import paths
-from ..measure.results import commit, load_run, manifest
+from ..measure.reference import commit, load_run, manifest
 from ..verdicts.claims import Claim, Outcome, load_claims
-from ..verdicts.comparison import published_values
+from ..verdicts.published import published_values
 from ..verdicts.scoreboard import (
     CHAPTERS,
     MISSING,

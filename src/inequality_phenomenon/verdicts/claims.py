@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError,
 
 from .._support import paths
 from ..inequality import gini
-from ..measure.results import as_shipped
+from ..measure.reference import as_shipped
 from ..names import named
 from ..networks import REGISTRY
 from ..statistics import Difference, Estimate, class_difference, holm, rank_agreement

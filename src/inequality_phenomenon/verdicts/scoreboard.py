@@ -13,12 +13,13 @@ import pandas as pd
 from .._support import paths
 from .._support.files import atomic_path
 from .._support.profiles import load_profile
-from ..measure.results import load_run, load_whole_reference
+from ..measure.reference import load_run, load_whole_reference
 from ..names import named
 from ..networks import REGISTRY
 from ..statistics import Difference
 from .claims import AgreementTest, ExampleTest, Judged, Outcome, Tables, in_percent, judge, load_claims
-from .comparison import Compared, Verdict, published_tables, published_values
+from .comparison import Compared, Verdict, published_tables
+from .published import published_values
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 CLAIMS_CSV, VALUES_CSV = paths.REFERENCE / "claims.csv", paths.REFERENCE / "values.csv"

@@ -1,0 +1,136 @@
+"""One style for all figures and tables: the same colour for the same network everywhere, alt text made from the numbers."""
+
+import html
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as MatplotlibFigure
+
+from ..names import named
+from ..networks import REGISTRY
+from ..statistics import Estimate
+
+plt.rcdefaults()  # whatever the user's own settings are
+plt.rcParams |= {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "inequality",
+}
+
+# Colour-blind safe (Okabe and Ito 2008). The l_inf ladder darkens with epsilon; markers differ, so colour is never alone.
+_LOOKS = {
+    "standard": ("#0072B2", "o"),
+    "linf1": ("#F0C05A", "v"),
+    "linf2": ("#E69F00", "^"),
+    "linf4": ("#D55E00", "s"),
+    "linf8": ("#8C2D04", "D"),
+    "l2": ("#009E73", "P"),
+    "cutout": ("#CC79A7", "X"),
+    "igd": ("#56B4E9", "*"),
+    "pruned": ("#666666", "h"),
+    "early": ("#4C6A92", "p"),
+    "pgd3": ("#5E3C99", "<"),
+}
+
+
+def look(checkpoint: str) -> dict[str, Any]:
+    """Colour and marker of a checkpoint, by the training in its name (``cifar10-NETWORK-TRAINING-sSEED``)."""
+    training = checkpoint.split("-")[2] if checkpoint.count("-") >= 3 else checkpoint
+    keys = [key for key in _LOOKS if key in training]
+    colour, marker = _LOOKS[keys[-1] if keys else "standard"]
+    return {"color": colour, "marker": marker}
+
+
+def title_of(checkpoint: str) -> str:
+    """How tables and legends call a registered checkpoint."""
+    return named(REGISTRY[checkpoint].name)
+
+
+def dot(axes: Axes, estimate: Estimate, place: float, checkpoint: str, *, scale: float = 1, **more: Any) -> None:
+    """A network's value with its interval, as a horizontal bar at the height ``place``."""
+    value, low, high = (scale * v for v in (estimate.value, estimate.low, estimate.high))
+    seen = look(checkpoint)
+    style = {"fmt": seen["marker"], "color": seen["color"], "ms": 7, "capsize": 3} | more
+    axes.errorbar(value, place, xerr=[[value - low], [high - value]], **style)
+
+
+@dataclass
+class Shown:
+    """HTML for the book and, for other outputs, a picture or plain text; shown by putting it last in a cell."""
+
+    html: str
+    text: str
+    png: bytes | None = None
+    alt: str = ""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        bundle = {"text/html": self.html, "text/plain": self.text}
+        return bundle | ({"image/png": b64encode(self.png).decode()} if self.png else {})
+
+    def __add__(self, other: "Shown") -> "Shown":
+        return Shown(self.html + other.html, f"{self.text}\n\n{other.text}")
+
+
+def drawn(figure: MatplotlibFigure, *, name: str, caption: str, alt: str, vector: bool = True) -> Shown:
+    """A figure with its caption (the finding) and alt text (what a reader who cannot see it needs).
+
+    ``name`` becomes the anchor ``#fig-NAME``; ``vector=False`` for figures made of images.
+    """
+    png = _saved(figure, "png")
+    kind, content = ("svg+xml", _saved(figure, "svg")) if vector else ("png", png)
+    plt.close(figure)
+    source = f"data:image/{kind};base64,{b64encode(content).decode()}"
+    body = (
+        f"<figure id='fig-{name}' class='measured'><img src='{source}' alt='{html.escape(alt, quote=True)}'>"
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+    return Shown(body, f"{caption}\n{alt}", png, alt)
+
+
+def _saved(figure: MatplotlibFigure, kind: str) -> bytes:
+    buffer = BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, dpi=144, bbox_inches="tight", metadata=metadata)
+    return buffer.getvalue()
+
+
+def table(frame: pd.DataFrame, *, name: str, caption: str, row_classes: Sequence[str] | None = None) -> Shown:
+    """A table with caption and row headers; cells are text that may hold HTML made by this room.
+
+    ``row_classes``: a class attribute for each row, for the style sheet.
+    """
+    head = "".join(f"<th scope='col'>{column}</th>" if column else "<td></td>" for column in frame.columns)
+    opening = [f"<tr class='{classes}'>" for classes in row_classes] if row_classes else ["<tr>"] * len(frame)
+    rows = [
+        start + "".join(f"<th scope='row'>{v}</th>" if i == 0 else f"<td>{v}</td>" for i, v in enumerate(row)) + "</tr>"
+        for start, row in zip(opening, frame.itertuples(index=False), strict=True)
+    ]
+    if any("class='significant'" in row for row in rows):
+        caption += " An asterisk marks p below 0.05 after Holm's adjustment."
+    body = (
+        f"<div class='table-scroll' tabindex='0' role='region' aria-label='Table: {name.replace('-', ' ')}'>"
+        f"<table id='tab-{name}' class='measured'><caption><span>{caption}</span></caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+    return Shown(body, f"{caption}\n{frame.to_string(index=False)}")
+
+
+def listed(sentences: list[str]) -> Shown:
+    """Generated sentences as a list; they may hold HTML made by this room."""
+    plain = [re.sub(r"<[^>]+>", "", sentence) for sentence in sentences]
+    return Shown(f"<ul class='findings'>{''.join(f'<li>{s}</li>' for s in sentences)}</ul>", "\n".join(plain))
