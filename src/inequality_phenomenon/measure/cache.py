@@ -19,7 +19,7 @@ PACKAGE = __name__.partition(".")[0]
 IDLE = tuple(
     f"{PACKAGE}.{name}"
     for name in (
-        "statistics", "verdicts", "show", "imagenet", "measure.cache", "measure.grid", "measure.results",
+        "statistics", "verdicts", "show", "imagenet", "measure.cache", "measure.grid", "measure.reference", "measure.run",
         "_support.checks", "_support.files", "_support.kernels", "_support.npm", "_support.paths", "_support.profiles",
     )
 )  # fmt: skip

@@ -20,7 +20,8 @@ from ..inequality import global_gini, top_share
 from ..measure.galleries import View, clipped
 from ..measure.sample import Sample
 from ..statistics import bootstrap_mean, wilson
-from . import Shown, number, table, title_of
+from .style import Shown, table, title_of
+from .words import percent
 
 LOSSLESS = 64  # pixels a side; larger pictures are compressed, or a page would not load
 TOP = 0.05  # share of the subpixels whose part of the importance is shown
@@ -169,7 +170,7 @@ def maps_slider(
                 facts = {
                     "Gini index": f"{ginis[0][i]:.3f}",
                     "Gini index, clipped": f"{ginis[1][i]:.3f}",
-                    "Top 5 % of subpixels carry": number(shares[i], percent=True),
+                    "Top 5 % of subpixels carry": percent(shares[i]),
                 }
                 panels["numbers"].append(Part(_facts(facts | _mean_gini(records, model, method)), place))
                 rows.append(
@@ -224,7 +225,7 @@ def noise_slider(
                 chosen = records[(records.checkpoint == model) & (records.condition == condition)]
                 found = bootstrap_mean(chosen[f"failure_{budget}"].to_numpy(), resamples=resamples)
                 rates[f"{title_of(model)} fails"] = (
-                    f"{number(found.value, True)} [{number(found.low, True)}, {number(found.high, True)}], n = {found.n}"
+                    f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}], n = {found.n}"
                 )
             panels["numbers"].append(Part(_facts(rates), {"budget": b, "kind": c}))
             rows.append({"Noisy subpixels": str(budget), "Noise": condition} | rates)
@@ -269,7 +270,7 @@ def _fooled_so_far(located: pd.DataFrame, model: str, count: int, radius: int) -
     rows = located[located.checkpoint == model]
     early = (rows["count"] < count) | ((rows["count"] == count) & (rows.radius <= radius))
     found = wilson(int((rows.fooled & early).sum()), len(rows))
-    return f"{number(found.value, True)} [{number(found.low, True)}, {number(found.high, True)}], n = {found.n}"
+    return f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}], n = {found.n}"
 
 
 def first_success_slider(
