@@ -16,17 +16,6 @@
 # *Paper: appendix A.5.*
 #
 # **The question.** Does adversarial training as such make attribution unequal, or only training against $\ell_\infty$ perturbations?
-#
-# **The paper's claim.** "The inequality degree of $l_2$-robust model is similar to the standard trained model (or $l_2$ is even more equal)." "However, $l_2$-robust
-# model is still more vulnerable to occlusion." The paper's reason: in $\ell_2$ an attacker who spends much on some pixels has little left for the others,
-# so the network uses features of the object *and* of the background {cite:p}`moayeri2022`. The numbers behind it are from ImageNet and are not in the text that
-# we have.
-#
-# **The method.** The network solves the same problem with another set of perturbations,
-#
-# $$\min_\theta\; \mathbb E\; \max_{\|\delta\|_2 \le \varepsilon} \mathcal L\big(f_\theta(x + \delta), y\big),$$
-#
-# with PGD of three steps and $\varepsilon = 0.5$, the usual radius on CIFAR-10, in units where a pixel is between 0 and 1.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -41,24 +30,37 @@ budget: int | None = None  # noisy subpixels of 3072
 draws: int | None = None  # times that the noise is drawn for each image
 
 # %% tags=["hide-input"]
-from IPython.display import HTML
-
-from inequality_phenomenon import show
+from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.measurements import centre_share
-from inequality_phenomenon.measure.panel import measure_panel, panel_records
-from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.show import panel
-from inequality_phenomenon.verdicts.claims import chapter_claims
-from inequality_phenomenon.verdicts.comparison import against_standard, contrasted
+from inequality_phenomenon.measure.panel import RECORDS, measure_panel
+from inequality_phenomenon.show import report
 
-own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "budget": budget, "draws": draws}
-run = open_run("06_l2_models", profile, device, n_images, seed, models, **own)
-standard, robust = run.pair
-show.models_note(run)
+run = chapter.open("06_l2_models", globals())
+measure_panel(run)
+run.measure(centre_share, {"": {}})
+ours, (standard, robust) = run.ours, run.pair
+run.in_short()
+
+# %% tags=["hide-input"]
+report.panel_figure(ours, name="6-values")
+
+# %% tags=["hide-input"]
+run.claims()
 
 # %% [markdown]
-# ## What we decided before looking
+# ## The claim and the method
 #
+# "The inequality degree of $l_2$-robust model is similar to the standard trained model (or $l_2$ is even more equal)." "However, $l_2$-robust
+# model is still more vulnerable to occlusion." The paper's reason: in $\ell_2$ an attacker who spends much on some pixels has little left for the others,
+# so the network uses features of the object *and* of the background {cite:p}`moayeri2022`. The numbers behind it are from ImageNet.
+#
+# The network solves the same problem with another set of perturbations,
+#
+# $$\min_\theta\; \mathbb E\; \max_{\|\delta\|_2 \le \varepsilon} \mathcal L\big(f_\theta(x + \delta), y\big),$$
+#
+# with PGD of three steps and $\varepsilon = 0.5$, the usual radius on CIFAR-10, in units where a pixel is between 0 and 1.
+#
+# :::{dropdown} What we decided before looking
 # This part was written before the $\ell_2$ networks were trained.
 #
 # - **First claim, no inequality**: both Gini indices of the network of $\varepsilon = 0.5$ are *less than 0.03 above* the standard one's. 0.03 is
@@ -70,55 +72,47 @@ show.models_note(run)
 #   measured is the share of the attribution in the middle of the image, where the objects of CIFAR-10 mostly are. It is shown as an exploration, without a verdict.
 # - **Secondary**: all quantities of the panel against both networks, and $\varepsilon = 1$.
 # - The images are those of the common subset that the $\ell_2$ network classifies correctly too.
-#
-# ## The experiment
+# :::
 
-# %%
-measure_panel(run)
-run.measure(centre_share, {"": {}})
-panel_records(run.records).groupby(["condition", "checkpoint"], sort=False).size().unstack()
+# %% tags=["hide-input"]
+show.models_note(run, ours)
 
 # %% [markdown]
-# ## The table
+# ## Results
 #
 # The paper's values are not in the text that we have, so there is no column for them.
 
-# %%
-panel.panel_table(run, name="6-panel", caption="Accuracy, inequality and both attacks.")
+# %% tags=["hide-input"]
+report.panel_table(ours, name="6-panel", caption="Accuracy, inequality and both attacks.")
 
 # %% [markdown]
-# ## Against the standard network
+# Against the standard network.
 
-# %%
-panel.panel_differences(run, standard, name="6-standard")
-
-# %% [markdown]
-# ## Against the ℓ∞ network
-
-# %%
-panel.panel_differences(run, robust, name="6-linf")
+# %% tags=["hide-input"]
+from_standard = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, standard)]
+report.differences(from_standard, name="6-standard", caption=f", minus those of {show.title_of(standard)}.")
 
 # %% [markdown]
-# ## Does it look at the background?
+# Against the $\ell_\infty$ network.
+
+# %% tags=["hide-input"]
+from_robust = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, robust)]
+report.differences(from_robust, name="6-linf", caption=f", minus those of {show.title_of(robust)}.")
+
+# %% [markdown]
+# ## What decides it
 #
-# The middle 16×16 pixels are a quarter of the image. A map that is spread evenly would have 25 % of its total there.
+# **Does it look at the background?** The middle 16×16 pixels are a quarter of the image. A map that is spread evenly would have 25 % of its total there.
 
-# %%
-centre = against_standard(standard, [name for name in run.models if name != standard], {"share": ("", "centre_share")})
+# %% tags=["hide-input"]
+from inequality_phenomenon.verdicts.comparison import against_standard
+
+others = [name for name in ours.models if name != standard]
 show.contrast_table(
-    *(contrasted(centre, t.get("centre_share"), resamples=run.profile.bootstrap) for t in (run.reference, run.records)),
+    ours.contrast(against_standard(standard, others, {"share": ("", "centre_share")}), "centre_share"),
     name="6-centre",
     caption=f"Exploration: share of the total attribution in the middle 16×16 pixels, minus that of {show.title_of(standard)}.",
 )
-
-# %% [markdown]
-# ## What we found
-
-# %%
-panel.claim_findings(chapter_claims("06_l2_models", run.records, run.reference, resamples=run.profile.bootstrap))
-
-# %%
-show.close_calls(run.records)
 
 # %% [markdown]
 # ## What could be wrong
@@ -138,4 +132,4 @@ show.close_calls(run.records)
 # 3. Where in the panel does the $\ell_2$ network stand between the standard and the $\ell_\infty$ one: is its place the same for the Gini indices and for the attacks?
 
 # %% tags=["hide-input"]
-HTML(provenance(run))
+run.footer()

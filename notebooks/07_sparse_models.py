@@ -17,18 +17,6 @@
 #
 # **The question.** Is an unequal attribution map just another face of sparsity? If so, a network with few weights or few filters should
 # have one too, and should be as easy to fool.
-#
-# **The paper's claim.** "The sparsity of either model architecture or weights will not result in inequality on feature attribution.
-# The $l_\infty$-AT model is much more easily affected by occlusion and noise attack than the two sparse models." The numbers behind it are
-# from ImageNet and are not in the text that we have.
-#
-# **The method.** Two sparse networks are made from the standard one. *Weight pruning* {cite:p}`han2015` removes the weights of the smallest
-# magnitude over the whole network,
-#
-# $$w_i \leftarrow w_i \cdot \mathbf 1\big[\,|w_i| \ge t\,\big], \qquad t \text{ such that } 90\,\% \text{ of all } w_i \text{ become } 0,$$
-#
-# and *filter pruning* {cite:p}`li2017` removes in each layer the 40 % of filters with the smallest $\ell_1$ norm, so that a narrower
-# network is left. Both are trained further, and what was removed stays removed.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -43,22 +31,37 @@ budget: int | None = None  # noisy subpixels of 3072
 draws: int | None = None  # times that the noise is drawn for each image
 
 # %% tags=["hide-input"]
-from IPython.display import HTML
+from inequality_phenomenon import chapter, show
+from inequality_phenomenon.measure.panel import RECORDS, measure_panel
+from inequality_phenomenon.show import report
 
-from inequality_phenomenon import show
-from inequality_phenomenon.measure.panel import measure_panel, panel_records
-from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.show import panel
-from inequality_phenomenon.verdicts.claims import chapter_claims
+run = chapter.open("07_sparse_models", globals())
+measure_panel(run)
+ours, (standard, robust) = run.ours, run.pair
+run.in_short()
 
-own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "budget": budget, "draws": draws}
-run = open_run("07_sparse_models", profile, device, n_images, seed, models, **own)
-standard, robust = run.pair
-show.models_note(run)
+# %% tags=["hide-input"]
+report.panel_figure(ours, name="7-values")
+
+# %% tags=["hide-input"]
+run.claims()
 
 # %% [markdown]
-# ## What we decided before looking
+# ## The claim and the method
 #
+# "The sparsity of either model architecture or weights will not result in inequality on feature attribution.
+# The $l_\infty$-AT model is much more easily affected by occlusion and noise attack than the two sparse models." The numbers behind it are
+# from ImageNet.
+#
+# Two sparse networks are made from the standard one. *Weight pruning* {cite:p}`han2015` removes the weights of the smallest
+# magnitude over the whole network,
+#
+# $$w_i \leftarrow w_i \cdot \mathbf 1\big[\,|w_i| \ge t\,\big], \qquad t \text{ such that } 90\,\% \text{ of all } w_i \text{ become } 0,$$
+#
+# and *filter pruning* {cite:p}`li2017` removes in each layer the 40 % of filters with the smallest $\ell_1$ norm, so that a narrower
+# network is left. Both are trained further, and what was removed stays removed.
+#
+# :::{dropdown} What we decided before looking
 # This part was written before the pruned networks were trained.
 #
 # - **First claim, no inequality**: the global Gini index of each pruned network is *less than 0.03 above* the standard one's. 0.03 is
@@ -69,41 +72,32 @@ show.models_note(run)
 # - All tests of both claims are adjusted together by Holm. A claim holds if all its tests do.
 # - **Secondary**: all quantities of the panel against both networks.
 # - The images are those of the common subset that the pruned network classifies correctly too.
-#
-# ## The experiment
+# :::
 
-# %%
-measure_panel(run)
-panel_records(run.records).groupby(["condition", "checkpoint"], sort=False).size().unstack()
+# %% tags=["hide-input"]
+show.models_note(run, ours)
 
 # %% [markdown]
-# ## The table
+# ## Results
 #
 # The paper's values are not in the text that we have, so there is no column for them.
 
-# %%
-panel.panel_table(run, name="7-panel", caption="Accuracy, inequality and both attacks.")
+# %% tags=["hide-input"]
+report.panel_table(ours, name="7-panel", caption="Accuracy, inequality and both attacks.")
 
 # %% [markdown]
-# ## Against the standard network
+# Against the standard network.
 
-# %%
-panel.panel_differences(run, standard, name="7-standard")
-
-# %% [markdown]
-# ## Against the ℓ∞ network
-
-# %%
-panel.panel_differences(run, robust, name="7-linf")
+# %% tags=["hide-input"]
+from_standard = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, standard)]
+report.differences(from_standard, name="7-standard", caption=f", minus those of {show.title_of(standard)}.")
 
 # %% [markdown]
-# ## What we found
+# Against the $\ell_\infty$ network.
 
-# %%
-panel.claim_findings(chapter_claims("07_sparse_models", run.records, run.reference, resamples=run.profile.bootstrap))
-
-# %%
-show.close_calls(run.records)
+# %% tags=["hide-input"]
+from_robust = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, robust)]
+report.differences(from_robust, name="7-linf", caption=f", minus those of {show.title_of(robust)}.")
 
 # %% [markdown]
 # ## What could be wrong
@@ -124,4 +118,4 @@ show.close_calls(run.records)
 # 3. Which of the two pruned networks is closer to the standard one in the table above, and how could you test it?
 
 # %% tags=["hide-input"]
-HTML(provenance(run))
+run.footer()

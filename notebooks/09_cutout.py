@@ -16,14 +16,6 @@
 # *Paper: section 5, appendix A.9, Table 8.*
 #
 # **The question.** If a network leans on a few pixels, does hiding part of each training image force it to use the others too?
-#
-# **The paper's claim.** "We combine Cutout strategy with adversarial training [...]. The strategy slightly releases the inequality degree of the robust model." Table 8
-# gives the numbers, on CIFAR-10; its values are not in the text that we have, so we test the direction.
-#
-# **The method.** Cutout {cite:p}`devries2017` replaces a square of each training image by the mean colour, here one of 16×16 pixels with its centre anywhere in the image;
-# then the adversarial perturbation is found for the image with the hole,
-#
-# $$\min_\theta\; \mathbb E\; \max_{\|\delta\|_\infty \le 8/255} \mathcal L\big(f_\theta(x \odot m + \mu\,(1 - m) + \delta), y\big).$$
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -39,30 +31,35 @@ draws: int | None = None  # times that the noise is drawn for each image
 attack_images: int | None = None  # first images of the test set for the accuracy under PGD-20
 
 # %% tags=["hide-input"]
-from IPython.display import HTML
-
-from inequality_phenomenon import show
+from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.accuracy import PGD, measure_attack, pgd_evaluation
-from inequality_phenomenon.measure.panel import measure_panel, panel_records, subjects
-from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.show import panel
-from inequality_phenomenon.verdicts.claims import chapter_claims
+from inequality_phenomenon.measure.panel import RECORDS, measure_panel, subjects
+from inequality_phenomenon.show import report
 
-own = {
-    "max_count": max_count,
-    "max_radius": max_radius,
-    "colors": colors,
-    "budget": budget,
-    "draws": draws,
-    "attack_images": attack_images,
-}
-run = open_run("09_cutout", profile, device, n_images, seed, models, **own)
-standard, robust = run.pair
-show.models_note(run)
+run = chapter.open("09_cutout", globals())
+ours, (standard, robust) = run.ours, run.pair
+measure_panel(run)
+measure_attack(run, pgd_evaluation, PGD, [robust, *subjects(run)], run.options["attack_images"])
+run.in_short()
+
+# %% tags=["hide-input"]
+report.panel_figure(ours, name="9-values")
+
+# %% tags=["hide-input"]
+run.claims()
 
 # %% [markdown]
-# ## What we decided before looking
+# ## The claim and the method
 #
+# "We combine Cutout strategy with adversarial training [...]. The strategy slightly releases the inequality degree of the robust model." Table 8
+# gives the numbers, on CIFAR-10; its values are not in the text that we have, so we test the direction.
+#
+# Cutout {cite:p}`devries2017` replaces a square of each training image by the mean colour, here one of 16×16 pixels with its centre anywhere in the image;
+# then the adversarial perturbation is found for the image with the hole,
+#
+# $$\min_\theta\; \mathbb E\; \max_{\|\delta\|_\infty \le 8/255} \mathcal L\big(f_\theta(x \odot m + \mu\,(1 - m) + \delta), y\big).$$
+#
+# :::{dropdown} What we decided before looking
 # This part was written before the network with Cutout was trained.
 #
 # - **Primary outcome**: the global Gini index of the network trained at 8/255 with Cutout minus that of the network trained without. The claim implies a negative
@@ -71,46 +68,42 @@ show.models_note(run)
 # - **Secondary**: the rest of the panel against both networks.
 # - **The price**: clean and robust accuracy of both networks on the same images (McNemar's test).
 # - The size of the hole is that of a follow-up work on the same question {cite:p}`chen2023`; the paper gives none.
+# :::
+
+# %% tags=["hide-input"]
+show.models_note(run, ours)
+
+# %% [markdown]
+# ## Results
 #
-# ## The experiment
+# Table 8: with and without Cutout. The paper's values are not in the text that we have, so there is no column for them.
 
-# %%
-measure_panel(run)
-measure_attack(run, pgd_evaluation, PGD, [robust, *subjects(run)], run.options["attack_images"])
-panel_records(run.records).groupby(["condition", "checkpoint"], sort=False).size().unstack()
+# %% tags=["hide-input"]
+report.panel_table(ours, name="9-panel", caption="Accuracy, inequality and both attacks.")
 
 # %% [markdown]
-# ## Table 8: with and without Cutout
+# Against the network without Cutout.
 
-# %%
-panel.panel_table(run, name="9-panel", caption="Accuracy, inequality and both attacks.")
-
-# %% [markdown]
-# ## Against the network without Cutout
-
-# %%
-panel.panel_differences(run, robust, name="9-linf")
+# %% tags=["hide-input"]
+from_robust = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, robust)]
+report.differences(from_robust, name="9-linf", caption=f", minus those of {show.title_of(robust)}.")
 
 # %% [markdown]
-# ## Against the standard network
+# Against the standard network.
 
-# %%
-panel.panel_differences(run, standard, name="9-standard")
-
-# %% [markdown]
-# ## The price
-
-# %%
-panel.price_table(run, robust, name="9-price")
+# %% tags=["hide-input"]
+from_standard = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, standard)]
+report.differences(from_standard, name="9-standard", caption=f", minus those of {show.title_of(standard)}.")
 
 # %% [markdown]
-# ## What we found
+# The price in accuracy, on the first images of the test set, right or wrong.
 
-# %%
-panel.claim_findings(chapter_claims("09_cutout", run.records, run.reference, resamples=run.profile.bootstrap))
-
-# %%
-show.close_calls(run.records)
+# %% tags=["hide-input"]
+show.contrast_table(
+    ours.contrast(report.price_contrasts(ours, robust), "pgd_evaluation"),
+    name="9-price",
+    caption=f"Accuracy on the first images of the test set, minus that of {show.title_of(robust)}.",
+)
 
 # %% [markdown]
 # ## What could be wrong
@@ -130,4 +123,4 @@ show.close_calls(run.records)
 # 3. Cutout also exists without adversarial training. Predict the Gini index of such a network before you train it.
 
 # %% tags=["hide-input"]
-HTML(provenance(run))
+run.footer()

@@ -16,14 +16,6 @@
 # *Not in the paper: a follow-up to its section 5 {cite:p}`chen2023`, beside Cutout.*
 #
 # **The question.** Can an $\ell_\infty$-trained network be taught the decision pattern of a standard one, and does that make it harder to fool?
-#
-# **The claim of the follow-up work.** "Compared to vanilla $\ell_\infty$-AT, IGD reduces error rates against inductive noise, inductive occlusion, random noise [...] by
-# up to 60 %, 16 %, 50 %", "while preserving adversarial robustness".
-#
-# **The method.** The network is trained as before, and its input gradient is pulled towards that of a fixed standard network $f_S$, the teacher:
-#
-# $$\mathcal L = \mathcal L_{\mathrm{CE}}\big(f(x + \delta), y\big) + \lambda\,\Big(1 - \cos\big(\nabla_x f^y(x),\, \nabla_x f_S^y(x)\big)\Big),
-# \qquad \lambda = 2 .$$
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -39,29 +31,36 @@ draws: int | None = None  # times that the noise is drawn for each image
 attack_images: int | None = None  # first images of the test set for the accuracy under PGD-20
 
 # %% tags=["hide-input"]
-from IPython.display import HTML
-
-from inequality_phenomenon import show
+from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.accuracy import PGD, measure_attack, pgd_evaluation
-from inequality_phenomenon.measure.panel import measure_panel, panel_records, subjects
-from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.show import panel
+from inequality_phenomenon.measure.panel import RECORDS, measure_panel, subjects
+from inequality_phenomenon.show import report
 
-own = {
-    "max_count": max_count,
-    "max_radius": max_radius,
-    "colors": colors,
-    "budget": budget,
-    "draws": draws,
-    "attack_images": attack_images,
-}
-run = open_run("11_gradient_distillation", profile, device, n_images, seed, models, **own)
-_, robust = run.pair
-show.models_note(run)
+run = chapter.open("11_gradient_distillation", globals())
+ours, (_, robust) = run.ours, run.pair
+measure_panel(run)
+measure_attack(run, pgd_evaluation, PGD, [robust, *subjects(run)], run.options["attack_images"])
+from_robust = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, robust)]
+report.remedies_in_short(ours, from_robust)
+
+# %% tags=["hide-input"]
+report.panel_figure(ours, name="11-values")
+
+# %% tags=["hide-input"]
+report.panel_findings(from_robust)
 
 # %% [markdown]
-# ## What we decided before looking
+# ## The claim and the method
 #
+# The follow-up work: "Compared to vanilla $\ell_\infty$-AT, IGD reduces error rates against inductive noise, inductive occlusion, random noise [...] by
+# up to 60 %, 16 %, 50 %", "while preserving adversarial robustness".
+#
+# The network is trained as before, and its input gradient is pulled towards that of a fixed standard network $f_S$, the teacher:
+#
+# $$\mathcal L = \mathcal L_{\mathrm{CE}}\big(f(x + \delta), y\big) + \lambda\,\Big(1 - \cos\big(\nabla_x f^y(x),\, \nabla_x f_S^y(x)\big)\Big),
+# \qquad \lambda = 2 .$$
+#
+# :::{dropdown} What we decided before looking
 # This part was written before the network was trained.
 #
 # - **Primary outcome**: the panel of the network with distillation minus that of the $\ell_\infty$ network without: both Gini indices, occlusion at $(N, R) = (5, 2)$ in three
@@ -69,40 +68,29 @@ show.models_note(run)
 # - **Beside it**: the same for Cutout, so that both remedies stand in one table.
 # - **The price**: clean and robust accuracy on the same images (McNemar's test).
 # - The published reductions are for other networks, other data and longer training; they are quoted, not compared by a verdict.
-#
-# ## The experiment
+# :::
 
-# %%
-measure_panel(run)
-measure_attack(run, pgd_evaluation, PGD, [robust, *subjects(run)], run.options["attack_images"])
-panel_records(run.records).groupby(["condition", "checkpoint"], sort=False).size().unstack()
+# %% tags=["hide-input"]
+show.models_note(run, ours)
 
 # %% [markdown]
-# ## The table
+# ## Results
 
-# %%
-panel.panel_table(run, name="11-panel", caption="Accuracy, inequality and both attacks.")
+# %% tags=["hide-input"]
+report.panel_table(ours, name="11-panel", caption="Accuracy, inequality and both attacks.")
 
-# %% [markdown]
-# ## Against the ℓ∞ network
-
-# %%
-panel.panel_differences(run, robust, name="11-linf")
+# %% tags=["hide-input"]
+report.differences(from_robust, name="11-linf", caption=f", minus those of {show.title_of(robust)}.")
 
 # %% [markdown]
-# ## The price
+# The price in accuracy, on the first images of the test set, right or wrong.
 
-# %%
-panel.price_table(run, robust, name="11-price")
-
-# %% [markdown]
-# ## What we found
-
-# %%
-panel.panel_findings(run, robust)
-
-# %%
-show.close_calls(run.records)
+# %% tags=["hide-input"]
+show.contrast_table(
+    ours.contrast(report.price_contrasts(ours, robust), "pgd_evaluation"),
+    name="11-price",
+    caption=f"Accuracy on the first images of the test set, minus that of {show.title_of(robust)}.",
+)
 
 # %% [markdown]
 # ## What could be wrong
@@ -120,4 +108,4 @@ show.close_calls(run.records)
 # 3. Design the control that separates "the student was distilled" from "its map became more equal".
 
 # %% tags=["hide-input"]
-HTML(provenance(run))
+run.footer()

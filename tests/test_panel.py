@@ -6,34 +6,42 @@ import pytest
 from conftest import ROBUST, STANDARD
 from scipy.stats import ttest_ind
 
+from inequality_phenomenon import chapter, show
+from inequality_phenomenon.chapter import Chapter
 from inequality_phenomenon.measure.accuracy import PGD, measure_attack, pgd_evaluation
 from inequality_phenomenon.measure.measurements import centre_share
 from inequality_phenomenon.measure.panel import (
-    TRAININGS,
+    RECORDS,
+    TRAINING_RECORDS,
     measure_panel,
     panel_columns,
-    panel_contrasts,
-    panel_records,
-    price_contrasts,
     repeated,
     subjects,
-    training_contrasts,
 )
-from inequality_phenomenon.measure.run import Run, open_run
-from inequality_phenomenon.show import panel as figures
-from inequality_phenomenon.verdicts.comparison import contrasted
+from inequality_phenomenon.measure.run import Run
+from inequality_phenomenon.show import report
+from inequality_phenomenon.show.report import panel_contrasts, price_contrasts, training_contrasts
+from inequality_phenomenon.verdicts.comparison import Contrasted, contrasted
 
 SUBJECT = "cifar10-resnet18w16-linf4-s0"
 N = 8
 
 
+def opened(name: str, n_images: int, **parameters) -> Chapter:
+    return chapter.open(name, {"profile": "smoke", "n_images": n_images} | parameters)
+
+
 @pytest.fixture(scope="module")
-def run() -> Run:
+def run() -> Chapter:
     """Chapter 9 with a network that is registered in the place of the one it is about."""
-    run = open_run("09_cutout", "smoke", n_images=N, models=[STANDARD, ROBUST, SUBJECT], attack_images=N)
+    run = opened("09_cutout", N, models=[STANDARD, ROBUST, SUBJECT], attack_images=N)
     measure_panel(run)
     measure_attack(run, pgd_evaluation, PGD, [ROBUST, *subjects(run)], run.options["attack_images"])
     return run
+
+
+def differences_from(run: Chapter, other: str) -> list[list[Contrasted]]:
+    return [run.ours.contrast(group, *RECORDS) for group in panel_contrasts(run.ours, other)]
 
 
 def test_the_subjects_are_the_models_that_are_not_compared_with(run: Run) -> None:
@@ -63,22 +71,37 @@ def test_the_price_is_the_paired_difference_of_accuracies(run: Run) -> None:
         rows.loc[SUBJECT].robust.mean() - rows.loc[ROBUST].robust.mean()
     )
     assert clean.difference.n == robust.difference.n == N  # right or wrong, not only the common subset
-    assert "under PGD-20" in figures.price_table(run, ROBUST, name="p").html
+    priced = run.ours.contrast(price_contrasts(run.ours, ROBUST), "pgd_evaluation")
+    assert "under PGD-20" in show.contrast_table(priced, name="p", caption="c").html
 
 
-def test_the_tables_show_every_model_and_both_kinds_of_difference(run: Run) -> None:
-    table = figures.panel_table(run, name="t", caption="c").html
-    assert all(title in table for title in ("standard", "ℓ∞ 8/255", "ℓ∞ 4/255", "noise type II", "no reference run"))
-    html = figures.panel_differences(run, ROBUST, name="d").html
-    assert "tab-d-gini" in html and "tab-d-points" in html and "minus those of ℓ∞ 8/255" in html
-    findings = figures.panel_findings(run, ROBUST).html
-    assert findings.count("<li>") == len(panel_columns(run))
+def test_the_page_shows_every_model_and_both_kinds_of_difference(run: Chapter) -> None:
+    table = report.panel_table(run.ours, name="t", caption="c").html
+    assert all(title in table for title in ("standard", "ℓ∞ 8/255", "ℓ∞ 4/255", "noise type II"))
+    assert table.count("n = 8<") == 3 * len(panel_columns(run))
+    figure = report.panel_figure(run.ours, name="f")
+    assert figure.alt.count("ℓ∞ 4/255") == len(panel_columns(run))
+    found = differences_from(run, ROBUST)
+    html = report.differences(found, name="d", caption=", minus those of ℓ∞ 8/255.").html
+    assert "tab-d-gini" in html and "tab-d-points" in html and html.count("n = 8<br>") == len(panel_columns(run))
+    assert report.panel_findings(found).html.count("<li>") == len(panel_columns(run))
+    short = report.remedies_in_short(run.ours, found).text
+    assert "ℓ∞ 4/255 changes the global Gini index of ℓ∞ 8/255 by" in short and "n = 8" in short
+
+
+def test_networks_of_the_usual_width_have_columns_of_their_own(run: Chapter) -> None:
+    large = {name: run.records[name].replace({ROBUST: ROBUST.replace("w16", "w64")}) for name in RECORDS}
+    large = {name: table[table.checkpoint.str.contains("w64")] for name, table in large.items()}
+    html = report.panel_table(run.ours, large, name="t", caption="c").html
+    assert html.count("(full size)") == 1 and html.count("n = 8<") == 4 * len(panel_columns(run))
 
 
 def test_without_a_trained_subject_nothing_is_claimed() -> None:
-    run = open_run("11_gradient_distillation", "smoke", n_images=2, models=[STANDARD, ROBUST])
-    assert "not trained yet" in figures.panel_findings(run, ROBUST).html
-    assert "no model for it is trained" in figures.panel_differences(run, ROBUST, name="d").html
+    run = opened("11_gradient_distillation", 2, models=[STANDARD, ROBUST])
+    found = differences_from(run, ROBUST)
+    assert "not trained yet" in report.panel_findings(found).html
+    assert "no network for it is trained" in report.differences(found, name="d", caption="").html
+    assert "Not measured here" in report.remedies_in_short(run.ours, found).text
 
 
 def test_the_share_in_the_middle_is_that_of_a_quarter_of_the_pixels(run: Run) -> None:
@@ -104,56 +127,58 @@ def repeated_records(run: Run, gap: float) -> dict[str, pd.DataFrame]:
     rates = pd.concat(tables["rates"], ignore_index=True)
     fooled = rates.condition.str.startswith("N=")
     return {
-        f"{TRAININGS}inequality": ginis.groupby(keys, as_index=False, sort=False).first(),
-        f"{TRAININGS}occlusion": rates[fooled]
+        TRAINING_RECORDS[0]: ginis.groupby(keys, as_index=False, sort=False).first(),
+        TRAINING_RECORDS[1]: rates[fooled]
         .drop(columns=[c for c in rates if c.startswith("failure")])
         .astype({"fooled": bool}),
-        f"{TRAININGS}noise": rates[~fooled].drop(columns="fooled"),
+        TRAINING_RECORDS[2]: rates[~fooled].drop(columns="fooled"),
     }
 
 
+def trainings(run: Chapter) -> list[list[Contrasted]]:
+    return [run.ours.contrast(group, *TRAINING_RECORDS) for group in training_contrasts(run.ours)]
+
+
 def test_trainings_are_compared_over_networks() -> None:
-    run = open_run("13_is_it_inequality", "smoke", n_images=2)
+    run = opened("13_is_it_inequality", 2)
     names = [*repeated(run.pair[1]), *repeated(run.pair[0])]
     assert all(name.endswith(f"-s{i % 3}") for i, name in enumerate(names))
-    run.chapter = "14_gallery"  # has no committed records that could stand in
     run.records = repeated_records(run, gap=0.2)
-    for contrasts in training_contrasts(run):
-        for item in contrasted(contrasts, panel_records(run.records, TRAININGS), resamples=99):
+    found = trainings(run)
+    for group in found:
+        for item in group:
             assert [term[0] for term in item.contrast.terms] == names
             means = [term.value for term in item.terms]
             expected = ttest_ind(means[:3], means[3:], equal_var=False)
             assert item.difference is not None and item.difference.p == pytest.approx(expected.pvalue)
             assert item.verdict == "same direction" and item.difference.n == 6
-    html = figures.trainings_table(run, name="t").html
+    html = report.differences(found, name="t", caption="").html
     assert html.count("n = 6 networks, 400 images") == len(panel_columns(run))
-    figure = figures.trainings_figure(run, name="f")
+    figure = report.trainings_figure(found, name="f")
     assert f"In {len(panel_columns(run))} of {len(panel_columns(run))} quantities" in figure.html
 
 
 def test_trainings_that_overlap_are_not_told_apart() -> None:
-    run = open_run("13_is_it_inequality", "smoke", n_images=2)
-    run.chapter = "14_gallery"  # has no committed records that could stand in
+    run = opened("13_is_it_inequality", 2)
     run.records = repeated_records(run, gap=0.0)
-    found = [contrasted(part, panel_records(run.records, TRAININGS), resamples=99) for part in training_contrasts(run)]
+    found = trainings(run)
     assert {item.verdict for part in found for item in part} == {"not reproduced"}
-    assert f"In 0 of {len(panel_columns(run))} quantities" in figures.trainings_figure(run, name="f").html
+    assert f"In 0 of {len(panel_columns(run))} quantities" in report.trainings_figure(found, name="f").html
 
 
 def test_two_trainings_are_too_few() -> None:
-    run = open_run("13_is_it_inequality", "smoke", n_images=2)
+    run = opened("13_is_it_inequality", 2)
     run.records = {
         name: table[~table.checkpoint.str.endswith("-s2")] for name, table in repeated_records(run, gap=0.2).items()
     }
-    run.chapter = "14_gallery"  # has no committed records that could stand in
-    assert "fewer than three networks" in figures.trainings_figure(run, name="f").html
-    assert "networks, " not in figures.trainings_table(run, name="t").html
+    found = trainings(run)
+    assert "fewer than three networks" in report.trainings_figure(found, name="f").html
+    assert "networks, " not in report.differences(found, name="t", caption="").html
 
 
 def test_slopes_are_shown_for_every_rate_and_group() -> None:
     """Made-up outcomes: the higher the index, the more is fooled in one network; in the other it is the other way round."""
-    run = open_run("13_is_it_inequality", "smoke", n_images=2)
-    run.chapter = "14_gallery"  # has no committed records that could stand in
+    run = opened("13_is_it_inequality", 2)
     rng = np.random.default_rng(0)
     tables: dict[str, list[pd.DataFrame]] = {"inequality": [], "margins": [], "occlusion": [], "noise": []}
     for checkpoint, sign in zip(run.pair, (1, -1), strict=True):
@@ -171,8 +196,8 @@ def test_slopes_are_shown_for_every_rate_and_group() -> None:
     run.records = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
     covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
     standard, robust = run.pair
-    shown = figures.slopes_table(
-        run, [(standard,), (robust,), ("cifar10-resnet18w16-linf3-s0",)], covariates, name="s"
+    shown = report.slopes_table(
+        run.ours, [(standard,), (robust,), ("cifar10-resnet18w16-linf3-s0",)], covariates, name="s"
     ).html
     rates = [label for label in panel_columns(run) if "Gini" not in label]
     assert f"standard: raises {len(rates)}, lowers 0 of {len(rates)}" in shown

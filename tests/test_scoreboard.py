@@ -16,7 +16,7 @@ from inequality_phenomenon.cli import BEGIN, END
 from inequality_phenomenon.measure import results
 from inequality_phenomenon.measure.reference import load_whole_reference
 from inequality_phenomenon.show import headline_markdown, one_mask_markdown
-from inequality_phenomenon.show.panel import distillation_markdown
+from inequality_phenomenon.show.report import distillation_markdown
 from inequality_phenomenon.show.scoreboard import counts_markdown, main_claims_markdown, page, verdict_counts
 from inequality_phenomenon.verdicts import scoreboard
 from inequality_phenomenon.verdicts.claims import load_claims

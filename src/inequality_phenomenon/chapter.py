@@ -9,7 +9,7 @@ import pandas as pd
 
 from ._support.profiles import load_profile
 from .measure.evaluation import CIFAR10
-from .measure.reference import PAPER_SCALE_PROFILE, as_shipped, load_reference, reference_folder, stacked
+from .measure.reference import PAPER_SCALE_PROFILE, load_reference, reference_folder, stacked
 from .measure.run import Run, open_run
 from .show.foot import foot
 from .show.style import Shown
@@ -112,7 +112,5 @@ class Chapter(Run):
 
 
 def _table(records: Mapping[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFrame | None:
-    found = stacked(
-        {name: t if "condition" in t else t.assign(condition="") for name, t in records.items() if name in names}, names
-    )
-    return found if found is None else as_shipped(found)
+    chosen = {name: records[name] for name in names if name in records}
+    return stacked({name: t if "condition" in t else t.assign(condition="") for name, t in chosen.items()}, names)

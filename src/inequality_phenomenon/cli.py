@@ -211,7 +211,7 @@ def _scoreboard(options: argparse.Namespace) -> int:
 def write_headline() -> None:
     """Put the reference run's numbers and figure into README and welcome page, between their markers."""
     from .show import headline_figure, headline_markdown, one_mask_markdown
-    from .show.panel import distillation_markdown
+    from .show.report import distillation_markdown
     from .show.scoreboard import counts_markdown, main_claims_markdown
     from .verdicts.scoreboard import paper_scale_frames, reference_frames
 

@@ -1,21 +1,16 @@
 """One panel of measurements for every kind of model: what the chapters on l2 training, pruning, Cutout and distillation share."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
 from ..networks import REGISTRY
-from ..verdicts.comparison import Contrast, against_standard
-from .accuracy import PGD
 from .measurements import inequality, noise, occlusion, occlusion_conditions
-from .reference import stacked
 from .run import Run
 
 SEEDS = (0, 1, 2)  # of the trainings that are repeated
 NOISE = {"random": {"positions": "random"}, "type I": {"kind": "type_1"}, "type II": {"kind": "type_2"}}
 RECORDS = ("inequality", "occlusion", "noise")
-TRAININGS = "trainings_"  # begins the names of the repeated networks' records
+_TRAININGS = "trainings_"
+TRAINING_RECORDS = tuple(_TRAININGS + name for name in RECORDS)  # the same of the repeated networks
 
 
 def measure_panel(run: Run, prefix: str = "", **where: Any) -> None:
@@ -33,7 +28,7 @@ def measure_panel(run: Run, prefix: str = "", **where: Any) -> None:
 
 
 def measure_trainings(run: Run) -> None:
-    """The panel of the ``repeated`` networks of the run's pair, as records of their own.
+    """The panel of the ``repeated`` networks of the run's pair, as its records ``TRAINING_RECORDS``.
 
     On the first ``trainings_images`` (an option) of all test images, in an order drawn once, that all of them classify
     correctly: the common subset was chosen by the networks of seed 0, so the others would not be on equal terms there.
@@ -42,12 +37,7 @@ def measure_trainings(run: Run) -> None:
     names = [name for kind in run.pair for name in repeated(kind)]
     if run.options["trainings_images"] and all(name in REGISTRY for name in names):
         where = {"models": tuple(names), "own": names, "n_images": run.options["trainings_images"]}
-        measure_panel(run, TRAININGS, **where)
-
-
-def panel_records(tables: dict[str, pd.DataFrame], prefix: str = "") -> pd.DataFrame | None:
-    """The panel's records in one table; ``None`` where there are none."""
-    return stacked(tables, [prefix + name for name in RECORDS])
+        measure_panel(run, _TRAININGS, **where)
 
 
 def panel_columns(run: Run) -> dict[str, tuple[str, str]]:
@@ -61,44 +51,9 @@ def panel_columns(run: Run) -> dict[str, tuple[str, str]]:
     )
 
 
-def panel_contrasts(
-    run: Run, against: str, models: Sequence[str] | None = None
-) -> tuple[list[Contrast], list[Contrast]]:
-    """Each of ``models`` (default: the chapter's ``subjects``) minus the model ``against``: Gini indices, and rates."""
-    columns = panel_columns(run)
-    ginis = {label: place for label, place in columns.items() if "Gini" in label}
-    rates = {label: place for label, place in columns.items() if label not in ginis}
-    chosen = subjects(run) if models is None else models
-    return against_standard(against, chosen, ginis), against_standard(against, chosen, rates)
-
-
 def repeated(checkpoint: str) -> list[str]:
     """The networks that are trained as ``checkpoint`` is, one for each of ``SEEDS``; they need not exist."""
     return [f"{checkpoint.rpartition('-s')[0]}-s{seed}" for seed in SEEDS]
-
-
-def training_contrasts(run: Run) -> tuple[list[Contrast], list[Contrast]]:
-    """The repeated l_inf trainings minus the repeated standard ones, over networks: Gini indices, and rates.
-
-    On the records of ``measure_trainings``.
-    """
-    standard, robust = map(repeated, run.pair)
-    found = {
-        label: Contrast(label, tuple((name, *place) for name in (*robust, *standard)), 1, trainings=True)
-        for label, place in panel_columns(run).items()
-    }
-    ginis = [contrast for label, contrast in found.items() if "Gini" in label]
-    return ginis, [contrast for contrast in found.values() if contrast not in ginis]
-
-
-def price_contrasts(run: Run, against: str) -> list[Contrast]:
-    """Clean accuracy, and robust accuracy at l_inf 8/255 under PGD-20, of each subject minus ``against``'s.
-
-    On the record of ``accuracy.pgd_evaluation``: the first images of the test set, right or wrong.
-    """
-    condition = f"{PGD}, linf 8/255"
-    columns = {"clean accuracy": (condition, "clean"), f"accuracy under {PGD} at 8/255": (condition, "robust")}
-    return against_standard(against, subjects(run), columns)
 
 
 def subjects(run: Run) -> list[str]:

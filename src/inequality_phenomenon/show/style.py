@@ -134,3 +134,11 @@ def listed(sentences: list[str]) -> Shown:
     """Generated sentences as a list; they may hold HTML made by this room."""
     plain = [re.sub(r"<[^>]+>", "", sentence) for sentence in sentences]
     return Shown(f"<ul class='findings'>{''.join(f'<li>{s}</li>' for s in sentences)}</ul>", "\n".join(plain))
+
+
+def boxed(sentences: list[str]) -> Shown:
+    """Generated sentences in the box on top of a page; they may hold HTML made by this room."""
+    shown = listed(sentences)
+    return Shown(
+        f"<div class='in-short'><p><strong>In short.</strong></p>{shown.html}</div>", f"In short.\n{shown.text}"
+    )

@@ -69,7 +69,7 @@ def compare(
     records = pd.DataFrame({"checkpoint": []}) if records is None else records
     if not {cell.checkpoint for cell in cells} & set(records.checkpoint):
         records = as_shipped(records)
-    ours = [_estimate(_column(records, cell, cell.checkpoint), resamples, seed) for cell in cells]
+    ours = [estimate(_column(records, cell, cell.checkpoint), resamples, seed) for cell in cells]
     tests = [_test(records, cell, resamples, seed) for cell in cells]
     adjusted = iter(holm([test.p for test in tests if test]))
     found = []
@@ -90,7 +90,8 @@ def _column(records: pd.DataFrame, cell: Cell, checkpoint: str) -> pd.Series:
     return values.dropna().infer_objects()  # stacking makes objects of truth values
 
 
-def _estimate(values: pd.Series, resamples: int, seed: int) -> Estimate | None:
+def estimate(values: pd.Series, resamples: int, seed: int = 0) -> Estimate | None:
+    """Mean or rate of one network's values with its 95 % interval; ``None`` of fewer than two."""
     if len(values) < 2:
         return None
     if values.dtype == bool:
@@ -247,6 +248,8 @@ def contrasted(
     if full_size is not None:
         beside = contrasted(contrasts, as_shipped(full_size), resamples=resamples, seed=seed)
     records = pd.DataFrame({"checkpoint": [], "condition": []}) if records is None else records
+    if not {name for contrast in contrasts for name, *_ in contrast.terms} & set(records.checkpoint):
+        records = as_shipped(records)
     values = [_shared(contrast, records) for contrast in contrasts]
     tests = [
         _test_terms(contrast, columns, resamples, seed) if columns else None
@@ -256,7 +259,7 @@ def contrasted(
     found = []
     for contrast, columns, test, large in zip(contrasts, values, tests, beside, strict=True):
         p = next(adjusted) if test else None
-        terms = tuple(term for column in columns if (term := _estimate(column, resamples, seed)))
+        terms = tuple(term for column in columns if (term := estimate(column, resamples, seed)))
         verdict = direction(test, p, contrast.expected) if test else "not measured here"
         found.append(Contrasted(contrast, terms, test, p, verdict, large))
     return found
@@ -325,7 +328,7 @@ def by_subset(
         for name in (standard, *others):
             cell = Cell("", "", 0.0, name, column, {"condition": condition}, baseline=(standard, 0.0))
             shared, theirs = (_column(records, cell, name) for records in (common, own))
-            means = (_estimate(shared, resamples, 0), _estimate(theirs, resamples, 0))
+            means = (estimate(shared, resamples, 0), estimate(theirs, resamples, 0))
             differences: tuple[Difference | None, Difference | None] = (None, None)
             if name != standard:
                 differences = (_test(common, cell, resamples, 0), _unpaired(theirs, _column(own, cell, standard)))

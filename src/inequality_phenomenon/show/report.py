@@ -1,0 +1,311 @@
+"""The report that the chapters on one panel of measurements share: figures, tables and sentences."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..measure.accuracy import PGD
+from ..measure.panel import RECORDS, panel_columns, repeated, subjects
+from ..measure.reference import load_reference, stacked
+from ..measure.run import Run, open_run
+from ..names import named, training_of
+from ..networks import REGISTRY
+from ..statistics import Estimate
+from ..verdicts.comparison import Contrast, Contrasted, against_standard, contrasted, estimate, explained
+from .style import Shown, boxed, dot, drawn, listed, look, table, title_of
+from .tables import FULL_SIZE, contrast_table
+from .words import (
+    MISSING,
+    decided_sign,
+    interval,
+    number,
+    p_text,
+    percent,
+    plain,
+    points,
+    side,
+    text_of,
+)
+
+UNITS = ("Gini", "points")  # of the panel's two groups: Gini indices, and rates
+Groups = Sequence[Sequence[Contrasted]]
+
+
+# --- what is compared ------------------------------------------------------------------------------------------
+
+
+def panel_contrasts(
+    run: Run, against: str, models: Sequence[str] | None = None
+) -> tuple[list[Contrast], list[Contrast]]:
+    """Each of ``models`` (default: the chapter's ``subjects``) minus the model ``against``: Gini indices, and rates."""
+    chosen = subjects(run) if models is None else models
+    ginis, rates = (against_standard(against, chosen, columns) for columns in _grouped(run))
+    return ginis, rates
+
+
+def training_contrasts(run: Run) -> tuple[list[Contrast], list[Contrast]]:
+    """The repeated l_inf trainings minus the repeated standard ones, over networks: Gini indices, and rates.
+
+    On the records of ``measure_trainings``.
+    """
+    standard, robust = map(repeated, run.pair)
+    ginis, rates = (
+        [
+            Contrast(label, tuple((name, *place) for name in (*robust, *standard)), 1, trainings=True)
+            for label, place in columns.items()
+        ]
+        for columns in _grouped(run)
+    )
+    return ginis, rates
+
+
+def price_contrasts(run: Run, against: str) -> list[Contrast]:
+    """Clean accuracy, and robust accuracy at l_inf 8/255 under PGD-20, of each subject minus ``against``'s.
+
+    On the record of ``accuracy.pgd_evaluation``: the first images of the test set, right or wrong.
+    """
+    condition = f"{PGD}, linf 8/255"
+    columns = {"clean accuracy": (condition, "clean"), f"accuracy under {PGD} at 8/255": (condition, "robust")}
+    return against_standard(against, subjects(run), columns)
+
+
+def _grouped(run: Run) -> list[dict[str, tuple[str, str]]]:
+    """The panel's quantities in two groups, each adjusted by itself: Gini indices, and rates of being fooled."""
+    columns = panel_columns(run)
+    return [{label: place for label, place in columns.items() if ("Gini" in label) is gini} for gini in (True, False)]
+
+
+# --- what each network's values are ----------------------------------------------------------------------------
+
+
+def panel_figure(ours: Run, *, name: str) -> Shown:
+    """Every quantity of the panel, a dot a network with its interval: Gini indices on the left, rates on the right."""
+    records = stacked(ours.records, RECORDS)
+    found = {
+        label: [(model, value) for model in ours.models if (value := _value(records, model, place, ours))]
+        for label, place in panel_columns(ours).items()
+    }
+    if not all(found.values()):
+        return listed(["The panel: not measured here."])
+    figure, words = _dots(found)
+    firsts = [next(label for label in found if ("Gini" in label) is gini) for gini in (True, False)]
+    caption = f"{'; '.join(words[label] for label in firsts)}. Bars: 95 % intervals over images."
+    return drawn(figure, name=name, caption=caption, alt=f"Dot plot by network. {'; '.join(words.values())}.")
+
+
+def panel_table(ours: Run, full_size: dict[str, pd.DataFrame] | None = None, *, name: str, caption: str) -> Shown:
+    """One row a quantity, one column a network. ``full_size``: records with networks that get columns of their own."""
+    rows = [_accuracy_row(ours.models)]
+    rows += [{"": label} for label in panel_columns(ours)]
+    for tables, note in ((ours.records, ""), (full_size or {}, FULL_SIZE)):
+        records = stacked(tables, RECORDS)
+        models = ours.models if not note else () if records is None else tuple(records.checkpoint.unique())
+        rows[0] |= {title + note: text for title, text in _accuracy_row(models).items() if title}
+        for row, place in zip(rows[1:], panel_columns(ours).values(), strict=True):
+            unit = "Gini" if "gini" in place[1] else "%"
+            row |= {title_of(model) + note: text_of(_value(records, model, place, ours), unit) for model in models}
+    return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+def _accuracy_row(models: Sequence[str]) -> dict[str, str]:
+    """Clean and robust accuracy of each network on the full test set, from the registry."""
+    row = {"": "accuracy, clean<br><small>and under PGD-20, full test set</small>"}
+    for model in models:
+        entry = REGISTRY[model]
+        robust = "<br>".join(
+            f"{percent(accuracy.rate)} <small>{threat.replace('linf', 'ℓ∞').replace('l2', 'ℓ2')}</small>"
+            for threat, accuracy in entry.test_robust.items()
+        )
+        row[title_of(model)] = f"<strong>{percent(entry.test_clean.rate)}</strong><br>{robust}"
+    return row
+
+
+def _value(records: pd.DataFrame | None, model: str, place: tuple[str, str], run: Run) -> Estimate | None:
+    condition, column = place
+    if records is None or column not in records:
+        return None
+    values = records[(records.checkpoint == model) & (records.condition == condition)][column].infer_objects()
+    return estimate(values, run.profile.bootstrap)
+
+
+def _dots(found: dict[str, list[tuple[str, Estimate]]]) -> tuple[Figure, dict[str, str]]:
+    """A row a quantity, a dot a network; and the same in words. Networks that look alike: the second is hollow."""
+    figure, axes = plt.subplots(1, 2, figsize=(7.8, 3.4), width_ratios=[1, 1.6])
+    looks = {training_of(checkpoint): look(checkpoint) for items in found.values() for checkpoint, _ in items}
+    seen = list(looks.values())
+    hollow = {training for i, training in enumerate(looks) if seen[i] in seen[:i]}
+    words, labelled = {}, set[str]()
+    for axis, gini in zip(axes, (True, False), strict=True):
+        group = {label: items for label, items in found.items() if ("Gini" in label) is gini}
+        for place, (label, items) in enumerate(group.items()):
+            for (checkpoint, value), shift in zip(items, np.linspace(-0.25, 0.25, len(items)), strict=True):
+                training = training_of(checkpoint)
+                style = {"ms": 5, "capsize": 2} | ({"mfc": "white"} if training in hollow else {})
+                title = None if training in labelled else named(checkpoint)
+                labelled.add(training)
+                dot(axis, value, place + shift, checkpoint, scale=1 if gini else 100, label=title, **style)
+            unit = "Gini" if gini else "%"
+            values = ", ".join(f"{named(checkpoint)} {number(value.value, unit)}" for checkpoint, value in items)
+            words[label] = f"{label}: {values}{'' if gini else ' %'}"
+        axis.set_yticks(range(len(group)), list(group))
+        axis.set_ylim(len(group) - 0.5, -0.5)
+        axis.set_xlabel("Gini index" if gini else "images fooled, %")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside upper center", ncols=4)
+    return figure, words
+
+
+# --- differences -----------------------------------------------------------------------------------------------
+
+
+def differences(found: Groups, *, name: str, caption: str) -> Shown:
+    """Two tables, Gini indices and rates, each adjusted by Holm. ``caption``: goes on after "Gini indices"."""
+    shown = [
+        contrast_table(group, name=f"{name}-{unit.lower()}", caption=f"{what}{caption}", unit=unit)
+        for group, what, unit in zip(found, ("Gini indices", "Images fooled"), UNITS, strict=True)
+    ]
+    return shown[0] + shown[1]
+
+
+def panel_findings(found: Groups) -> Shown:
+    """Every difference of the panel in words, those that are decided first."""
+    sentences: dict[bool, list[str]] = {True: [], False: []}
+    for group, unit in zip(found, UNITS, strict=True):
+        for item in group:
+            if item.difference is not None:
+                word = {1: "<strong>Higher</strong>", -1: "<strong>Lower</strong>", 0: "Undecided"}[decided_sign(item)]
+                numbers = f"{points(item.difference, unit)}, {p_text(item)}, n = {item.difference.n}"
+                sentences[decided_sign(item) != 0].append(f"{word}. {item.contrast.label}: {numbers}.")
+    none = ["Not measured here: the network that this chapter is about is not trained yet."]
+    return listed([*sentences[True], *sentences[False]] or none)
+
+
+def remedy_sentence(found: Groups, subject: str, robust: str) -> str:
+    """What the training of ``subject`` changes of the network ``robust``; empty where it was not measured.
+
+    ``found``: of ``panel_contrasts`` against ``robust``.
+    """
+    ginis, rates = ([item for item in group if item.contrast.terms[0][0] == subject] for group in found)
+    gini = next((item.difference for item in ginis if item.contrast.terms[0][2] == "global_gini"), None)
+    if gini is None:
+        return ""
+    signs = [decided_sign(item) for item in rates]
+    return (
+        f"changes the global Gini index of {named(robust)} by {points(gini, 'Gini')}, n = {gini.n}. Of its {len(rates)} rates of "
+        f"being fooled by noise or patches, {signs.count(-1)} are then lower and {signs.count(1)} higher; the others are "
+        "undecided (adjusted p above 0.05). One training each."
+    )
+
+
+def remedies_in_short(ours: Run, found: Groups) -> Shown:
+    """The box on top of a page without a claim of the paper: what each subject's training changes. ``found``: as above."""
+    changes = {name: remedy_sentence(found, name, ours.pair[1]) for name in subjects(ours)}
+    known = [f"<strong>{named(name)}</strong> {change}" for name, change in changes.items() if change]
+    return boxed(known or ["Not measured here."])
+
+
+def distillation_markdown() -> str:
+    """What changes when training itself lowers the inequality, for README and welcome page; empty without records."""
+    run = open_run("11_gradient_distillation", "full")
+    records, (_, robust) = stacked(load_reference(run.chapter), RECORDS), run.pair
+    found = [contrasted(group, records) for group in panel_contrasts(run, robust)]
+    change = remedy_sentence(found, next(name for name in subjects(run) if "igd" in name), robust)
+    lead = "Does less inequality help? Input-gradient distillation, a follow-up to the paper (chapter 11),"
+    return f"{lead} {change}" if change else ""
+
+
+# --- three trainings of each kind, and images within a network (chapter 13) --------------------------------------
+
+
+def trainings_figure(found: Groups, *, name: str) -> Shown:
+    """Each repeated network's value of each quantity, with its interval over images: how far apart trainings lie.
+
+    ``found``: of ``training_contrasts``.
+    """
+    items = [item for group in found for item in group]
+    if not all(item.difference for item in items):
+        return listed(["Not measured here: fewer than three networks of each kind are trained."])
+    checkpoints = [checkpoint for checkpoint, *_ in items[0].contrast.terms]
+    figure, words = _dots({i.contrast.label: list(zip(checkpoints, i.terms, strict=True)) for i in items})
+    apart = sum(_apart(item.terms) for item in items)
+    caption = (
+        f"Three trainings of each kind, on the same {items[0].terms[0].n} images. In {apart} of {len(items)} quantities all "
+        "networks of one kind lie on one side of all of the other. Bars: 95 % intervals over images."
+    )
+    return drawn(figure, name=name, caption=caption, alt=f"Dot plot of six networks. {'; '.join(words.values())}.")
+
+
+def _apart(terms: Sequence[Estimate]) -> bool:
+    """Whether the first half's values all lie above or all below the second half's."""
+    first, second = ([term.value for term in half] for half in np.split(np.array(terms, object), 2))
+    return min(first) > max(second) or max(first) < min(second)
+
+
+def slopes_table(
+    ours: Run, groups: Sequence[Sequence[str]], covariates: dict[str, tuple[str, str]], *, name: str
+) -> Shown:
+    """The last covariate's log odds ratio, the others held fixed, for every rate of the panel and each group of models.
+
+    ``groups``: of two models or one, as for ``comparison.explained``.
+    """
+    rates = _grouped(ours)[1]
+    rows: list[dict[str, str]] = [{"": label} for label in rates]
+    sentences = []
+    for group in groups:
+        effects = []
+        for condition, column in rates.values():
+            outcome = "occlusion" if column == "fooled" else "noise"
+            fits = explained(group, condition, ours.records, outcome, covariates, column)
+            effects.append(list(fits.values())[-1][list(covariates)[-1]] if fits else None)
+        names = " and ".join(map(named, group))
+        for row, effect in zip(rows, effects, strict=True):
+            row[names] = _effect(effect)
+        sides = [side(effect) for effect in effects if effect]
+        sentences.append(f"{names}: raises {sides.count(1)}, lowers {sides.count(-1)} of {len(rows)}")
+    caption = (
+        f"Log odds of being fooled for one standard deviation of the {list(covariates)[-1]}, at equal "
+        f"{' and '.join(list(covariates)[:-1])}. {'; '.join(sentences)}. Not adjusted for the number of regressions."
+    )
+    return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+def _effect(item: Estimate | None) -> str:
+    """As ``words.text_of``, but bold only where the interval does not hold 0."""
+    if item is None or not np.isfinite(item.value):
+        return MISSING
+    mark = "strong" if side(item) else "span"
+    value = number(item.value, "log odds", signed=True)
+    return f"<{mark}>{value}</{mark}> <small>{interval(item, 'log odds', signed=True)}<br>n = {item.n}</small>"
+
+
+def accuracy_findings(rates: Sequence[Contrasted], fits: dict[str, dict[str, dict[str, Estimate]]]) -> Shown:
+    """What is left of the differences at equal accuracy, and what the Gini index adds at equal margin.
+
+    ``rates``: the l_inf model minus the early-stopped one; ``fits``: of ``comparison.explained``, by the other model's title.
+    """
+    known = [item for item in rates if item.difference]
+    if not known:
+        return listed(["At equal accuracy: not measured here."])
+    signs = [decided_sign(item) for item in known]
+    sentences = [
+        f"<strong>At equal accuracy, the ℓ∞ model is fooled more often in {signs.count(1)} of {len(known)} comparisons, less "
+        f"often in {signs.count(-1)}; {signs.count(0)} are undecided.</strong>"
+    ]
+    sentences += [
+        f"{item.contrast.label}: {points(item.difference)}, {p_text(item)}, n = {item.difference.n}."
+        for item in known
+        if item.difference
+    ]
+    for other, found in fits.items():
+        effect = next((fit["Gini index"] for fit in found.values() if "Gini index" in fit), None)
+        if effect is None or not np.isfinite(effect.value):
+            sentences.append(f"Gini index at equal margin, against {other}: not determined by these data.")
+            continue
+        word = {1: "raises", -1: "lowers", 0: "is not shown to change"}[side(effect)]
+        sentences.append(
+            f"<strong>At equal margin, a higher Gini index {word} the odds of being fooled</strong> (ℓ∞ and {other}): "
+            f"{plain(effect)} log odds for one standard deviation, n = {effect.n}."
+        )
+    return listed(sentences)
