@@ -100,7 +100,7 @@ def test_any_flipped_bit_of_a_checkpoint_is_found(folder: Path, flips: int) -> N
 @pytest.mark.parametrize("flips", [pytest.param(200, marks=pytest.mark.faults)])
 def test_any_flipped_bit_of_the_data_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flips: int) -> None:
     """A quarter of the flips in the header; a bit is of the training part or of the test part."""
-    data_copy = Path(shutil.copy(datasets._cifar10_store(), tmp_path)).parent
+    data_copy = Path(shutil.copy(datasets.cifar10_file(), tmp_path)).parent
     monkeypatch.setenv("INEQUALITY_DATA", str(data_copy))
     store = data_copy / "cifar10.safetensors"
 
