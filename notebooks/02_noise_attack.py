@@ -52,7 +52,7 @@ from inequality_phenomenon.attacks import perturb_with_noise
 from inequality_phenomenon.measure.galleries import noisy_views, shared_images
 from inequality_phenomenon.measure.measurements import noise
 from inequality_phenomenon.measure.results import open_run, provenance, stacked
-from inequality_phenomenon.names import checkpoint_of
+from inequality_phenomenon.networks import checkpoint_of
 from inequality_phenomenon.show import sliders
 from inequality_phenomenon.verdicts.comparison import (
     against_standard,

@@ -72,7 +72,7 @@ from inequality_phenomenon.measure.ablation import (
 )
 from inequality_phenomenon.measure.measurements import inequality, noise, occlusion
 from inequality_phenomenon.measure.results import open_run, provenance, stacked
-from inequality_phenomenon.names import named
+from inequality_phenomenon.networks import named
 from inequality_phenomenon.show import ablation
 from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, table3_cells
 

@@ -63,7 +63,6 @@ MEASURING_ROOMS = {
     "attribution",
     "datasets",
     "inequality",
-    "names",
     "networks",
     "robustness",
     "measure",

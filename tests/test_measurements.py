@@ -27,8 +27,7 @@ from inequality_phenomenon.measure.measurements import (
 )
 from inequality_phenomenon.measure.results import Run, stacked
 from inequality_phenomenon.measure.sample import Sample, measure
-from inequality_phenomenon.names import named
-from inequality_phenomenon.networks import REGISTRY
+from inequality_phenomenon.networks import REGISTRY, named
 from inequality_phenomenon.robustness import correct
 from inequality_phenomenon.statistics import Estimate, logistic_regression
 from inequality_phenomenon.verdicts.comparison import (

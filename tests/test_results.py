@@ -11,7 +11,7 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import DamagedFile
 from inequality_phenomenon.measure import results
 from inequality_phenomenon.measure.cache import cached
-from inequality_phenomenon.names import checkpoint_of, named
+from inequality_phenomenon.networks import checkpoint_of, named
 from inequality_phenomenon.verdicts.comparison import Cell, compare, published_values, table1_cells
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"

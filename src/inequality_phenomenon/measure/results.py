@@ -21,9 +21,8 @@ from .._support import paths
 from .._support.checks import whole
 from .._support.files import atomic_path, sha256_of
 from .._support.profiles import Chapter, Profile, ProfileError, load_profile
-from ..names import FULL_SIZE, dataset_of, network_name, training_of
-from ..networks import REGISTRY
-from .evaluation import CIFAR10, EvaluationSet, evaluation_set
+from ..networks import FULL_SIZE, REGISTRY, dataset_of, network_name, training_of
+from .image_sets import CIFAR10, EvaluationSet, evaluation_set
 from .sample import Sample, measure
 
 # --- runs -----------------------------------------------------------------------------------------------------

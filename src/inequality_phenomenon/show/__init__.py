@@ -23,8 +23,7 @@ from ..attacks import CLOSE
 from ..measure.galleries import clipped
 from ..measure.measurements import Example
 from ..measure.results import Run, load_reference, open_run
-from ..names import dataset_of, named, network_of
-from ..networks import LADDER, REGISTRY
+from ..networks import LADDER, REGISTRY, dataset_of, named, network_of
 from ..statistics import Difference, Estimate, bootstrap_mean, wilson
 from ..verdicts.claims import Outcome
 from ..verdicts.comparison import (

@@ -17,8 +17,7 @@ from ..measure.panel import (
     training_contrasts,
 )
 from ..measure.results import Run, open_run, paper_scale_of
-from ..names import named
-from ..networks import REGISTRY
+from ..networks import REGISTRY, named
 from ..statistics import Estimate, bootstrap_mean, wilson
 from ..verdicts.claims import Judged
 from ..verdicts.comparison import Contrast, Contrasted, contrasted, explained

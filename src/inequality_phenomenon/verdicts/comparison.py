@@ -9,9 +9,9 @@ import pandas as pd
 
 from .._support import paths
 from ..attribution import METHOD_TITLES
-from ..measure.evaluation import classes_of
+from ..measure.image_sets import classes_of
 from ..measure.results import as_shipped, paper_scale_of, stacked
-from ..names import checkpoint_of, dataset_of, named, network_of
+from ..networks import checkpoint_of, dataset_of, named, network_of
 from ..statistics import (
     Difference,
     Estimate,
