@@ -11,6 +11,7 @@ import pytest
 import yaml
 from conftest import ROBUST, STANDARD
 
+from inequality_phenomenon import training
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import DamagedFile
 from inequality_phenomenon.cli import main
@@ -27,8 +28,7 @@ from inequality_phenomenon.measure.grid import (
 )
 from inequality_phenomenon.measure.results import Run
 from inequality_phenomenon.networks import REGISTRY, register
-from inequality_phenomenon.training import loop as training
-from inequality_phenomenon.training.loop import load_settings
+from inequality_phenomenon.training import load_settings
 
 SMALL = Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient",), n_images=6)
 

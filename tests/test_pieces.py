@@ -29,11 +29,11 @@ CHAPTER = "01_inequality_test"
 COMMAND = """
 import sys
 from inequality_phenomenon import cli
-from inequality_phenomenon.training import loop as training
-held_out, load = training._held_out, training.load_cifar10
-training._held_out = lambda: tuple(part[:10] for part in held_out())
-training.load_cifar10 = lambda split: tuple(part[:20] for part in load(split))
-training.SHIPPED = 1000
+from inequality_phenomenon.training import loop, registration
+held_out, load = loop.held_out_images, registration.load_cifar10
+loop.held_out_images = lambda: tuple(part[:10] for part in held_out())
+registration.load_cifar10 = lambda split: tuple(part[:20] for part in load(split))
+registration.SHIPPED = 1000
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -9,6 +9,7 @@ import os
 import random
 import resource
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -20,15 +21,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
 
+from inequality_phenomenon import training
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.networks import Classifier, build, load_checkpoint
 from inequality_phenomenon.robustness import Threat
-from inequality_phenomenon.training.loop import (
+from inequality_phenomenon.training import (
     State,
     TrainingError,
     TrainingImages,
     TrainingSettings,
-    _digest,
     craft,
     gradient_distance,
     learning_rate,
@@ -37,6 +38,7 @@ from inequality_phenomenon.training.loop import (
     write_log,
 )
 from inequality_phenomenon.training.pruning import sparsity
+from inequality_phenomenon.training.state import digest
 
 CPU = torch.device("cpu")
 
@@ -75,7 +77,7 @@ def facts_of(file: Path) -> dict:  # type: ignore[type-arg]
 def rewrite(file: Path, facts: dict) -> None:  # type: ignore[type-arg]
     """The state with other facts and a checksum that fits them."""
     tensors, text = load_file(file), json.dumps(facts)
-    save_file(tensors, file, metadata={"facts": text, "sha256": _digest(text, tensors)})
+    save_file(tensors, file, metadata={"facts": text, "sha256": digest(text, tensors)})
 
 
 def assert_same_weights(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -568,3 +570,14 @@ def test_log_is_a_line_an_epoch_and_is_written_as_csv(tmp_path: Path) -> None:
     write_log(state, tmp_path / "log.csv")
     lines = (tmp_path / "log.csv").read_text().splitlines()
     assert lines[0] == "epoch,loss,seconds,clean,pgd10" and len(lines) == 3
+
+
+def test_the_door_names_what_the_room_holds_and_needs_no_torch() -> None:
+    code = (
+        "import sys; from inequality_phenomenon import training; assert 'torch' not in sys.modules; "
+        "from inequality_phenomenon.training import train, TrainingSettings, load_settings; "
+        "assert train.__module__.endswith('training.loop') and all(hasattr(training, name) for name in training.__all__)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+    with pytest.raises(AttributeError, match="has no attribute 'traim'"):
+        _ = training.traim  # type: ignore[attr-defined]

@@ -103,7 +103,7 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from .training.loop import train_and_register
+    from .training import train_and_register
 
     entry = train_and_register(options.name, device=options.device)
     print(f"registered {entry.name}: clean {entry.test_clean.rate:.2%}, " + _robust_text(entry.test_robust))

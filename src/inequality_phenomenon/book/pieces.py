@@ -10,7 +10,7 @@ from .._support.profiles import Profile, ProfileError, load_profile
 from ..measure.results import PAPER_SCALE_PROFILE, manifest, reference_folder, save_reference
 from ..measure.verification import floor_of, meets_floor, own_threat
 from ..networks import REGISTRY, named
-from ..training.loop import train_and_register
+from ..training import train_and_register
 from ..verdicts.scoreboard import write_reference_frames
 from .execution import execute_chapter
 

@@ -100,7 +100,7 @@ def load_grid(file: Path = paths.GRID_FILE) -> Grid:
 def train_if_missing(checkpoint: str) -> None:
     """Train and register ``checkpoint`` unless it is registered and its file is there; a killed training goes on."""
     from ..networks import REGISTRY
-    from ..training.loop import train_and_register
+    from ..training import train_and_register
 
     if checkpoint in REGISTRY and REGISTRY[checkpoint].file.exists():
         return
