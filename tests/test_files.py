@@ -18,11 +18,12 @@ from safetensors.torch import save_file
 
 from inequality_phenomenon._support.files import (
     DamagedFile,
+    Locked,
     atomic_path,
+    file_lock,
     made_by_a_system,
     read_sealed,
     sha256_of,
-    waiting_lock,
     write_sealed,
 )
 
@@ -154,10 +155,10 @@ def test_one_at_a_time_holds_a_lock_also_where_the_file_system_has_none(
 
     def second() -> None:
         entered.set()
-        with waiting_lock(tmp_path / "locks" / "registry"):
+        with file_lock(tmp_path / "locks" / "registry"):
             order.append("second")
 
-    with waiting_lock(tmp_path / "locks" / "registry"):
+    with file_lock(tmp_path / "locks" / "registry"):
         thread = threading.Thread(target=second)
         thread.start()
         entered.wait()
@@ -167,12 +168,19 @@ def test_one_at_a_time_holds_a_lock_also_where_the_file_system_has_none(
     assert order == ["first", "second"]
 
 
+def test_a_taken_lock_is_refused_where_one_does_not_wait(tmp_path: Path) -> None:
+    with file_lock(tmp_path / "lock"), pytest.raises(Locked), file_lock(tmp_path / "lock", wait=False):
+        pytest.fail("two hold one lock")
+    with file_lock(tmp_path / "lock", wait=False):
+        pass  # free again
+
+
 def test_a_lock_that_fails_for_another_reason_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(fcntl, "flock", broken)
-    with pytest.raises(OSError, match="Input/output"), waiting_lock(tmp_path / "lock"):
+    with pytest.raises(OSError, match="Input/output"), file_lock(tmp_path / "lock"):
         pass
 
 

@@ -101,7 +101,7 @@ def test_set_up_is_repeated_when_the_lock_changes(project: Path) -> None:
 
 
 def test_one_set_up_at_a_time(project: Path) -> None:
-    with installation.exclusive("set-up"):
+    with installation.alone():
         second = set_up()
     assert second.returncode == 1
     assert f"set-up is already running in this folder (process {os.getpid()})" in second.stderr

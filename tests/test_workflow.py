@@ -114,12 +114,19 @@ def test_an_unknown_profile_is_answered_with_the_known_ones(project: Path) -> No
     assert "laptop" in output
 
 
+def test_a_sites_profile_of_snakemake_is_for_other_work(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", "slurm")
+    code, output = run(project)
+    assert code == 0, output
+    assert executed(project) == ["first laptop"]
+
+
 def test_a_second_run_is_refused_while_one_is_going(project: Path) -> None:
     first = start_waiting(project)
     code, output = run(project)
     assert code == 1
     assert output == (
-        f"make book is already running in this folder (process {first.pid}): wait for it to end, or stop it\n"
+        f"Error: make book is already running in this folder (process {first.pid}): wait for it to end, or stop it\n"
     )
     (project / "go").touch()
     output, _ = first.communicate()

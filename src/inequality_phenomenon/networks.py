@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ._support import paths
 from ._support.checks import device_of, one_of, whole
-from ._support.files import atomic_path, sha256_of, waiting_lock
+from ._support.files import atomic_path, file_lock, sha256_of
 from ._support.plugins import NO_IMAGE_SETS, image_set, image_sets
 
 # Mean and standard deviation of the CIFAR-10 training pixels, per channel, for pixels in [0, 1].
@@ -331,7 +331,7 @@ def save_checkpoint(model: nn.Module, file: Path) -> str:
 
 def register(entry: RegistryEntry, file: Path = paths.REGISTRY_FILE) -> None:
     """Add or replace one entry of ``registry.yaml``, atomically, entries sorted by name; others may do so meanwhile."""
-    with waiting_lock(paths.LOCKS / "registry"):
+    with file_lock(paths.LOCKS / "registry"):
         entries = read_registry(file) | {entry.name: entry}
         rows = [entries[name].model_dump(mode="json", exclude_defaults=True) for name in sorted(entries)]
         with atomic_path(file) as temporary:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, SoftFileLock
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from safetensors import SafetensorError
 
 NOBODYS_WORK = {
@@ -51,25 +51,32 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+class Locked(RuntimeError):
+    """Another process holds the lock."""
+
+
 @contextmanager
-def waiting_lock(file: Path) -> Iterator[None]:
-    """Hold the lock ``file``, waiting while another process has it; the system frees it however the holder dies.
+def file_lock(file: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock ``file``; the system frees it however the holder dies. ``Locked`` if it is taken and one does not wait.
 
     On a file system without such locks the lock is a second file, which the next process removes if its maker is gone.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    lock: FileLock | SoftFileLock = FileLock(file)
+    held: BaseFileLock = FileLock(file)
     try:
-        lock.acquire()
-    except OSError as problem:
-        if problem.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
-            raise
-        lock = SoftFileLock(file.with_name(f"{file.name}.held"))
-        lock.acquire()
+        try:
+            held.acquire(blocking=wait)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            held = SoftFileLock(file.with_name(f"{file.name}.held"))
+            held.acquire(blocking=wait)
+    except Timeout:
+        raise Locked(f"{file} is locked by another process") from None
     try:
         yield
     finally:
-        lock.release()
+        held.release()
 
 
 def sha256_of(path: Path) -> str:

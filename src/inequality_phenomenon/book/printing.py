@@ -42,7 +42,7 @@ def missing_images(page: Path) -> list[str]:
 
 def chromium() -> str | None:
     """A Chromium on the PATH, or the one that the environment variable CHROMIUM names."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    return os.path.expanduser(os.environ.get("CHROMIUM", "")) or next(filter(None, map(shutil.which, CHROMIUMS)), None)
 
 
 def build_page() -> None:

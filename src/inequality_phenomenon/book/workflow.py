@@ -2,17 +2,17 @@
 
 import os
 import signal
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
 from .._support import paths
-from .._support.files import DamagedFile
+from .._support.files import DamagedFile, Locked, file_lock
 from .._support.profiles import ProfileError, load_profile
 from . import vendor
-from .installation import exclusive
 
 PAGE = paths.ROOT / "_build" / "html" / "index.html"
 
@@ -36,12 +36,10 @@ def main(target: str, profile: str, cluster: str) -> None:
         load_profile(profile)
     except ProfileError as problem:
         raise click.ClickException(str(problem)) from None
-    with exclusive("make book") as lock:
+    with exclusive("make book"):
         if target == "book":
             vendor.main()
-        code = _snakemake([target, "--config", f"profile={profile}", *HERE, *OPTIONS], lock.fileno())
-    if code == -signal.SIGINT:
-        raise click.ClickException("stopped; the next run goes on from here")
+        code = _snakemake(target, "--config", f"profile={profile}", *HERE, *OPTIONS)
     if code:
         missing = [name for name in chapters() if not (paths.EXECUTED / f"{name}.ipynb").exists()]
         raise click.ClickException(f"failed: {', '.join(missing) or 'the build of the pages'} (see above)")
@@ -55,10 +53,10 @@ def grid(cluster: str) -> None:
 
     try:
         where = _on_cluster(cluster) if cluster else [*HERE, *_with_gpus()]
-        with exclusive("make grid") as lock:
+        with exclusive("make grid"):
             forget_stale(load_grid())
             # The Snakefile and the code change often, a record need not be made again for that: see forget_stale.
-            code = _snakemake(["grid", "--rerun-triggers", "mtime", *where, *OPTIONS], lock.fileno())
+            code = _snakemake("grid", "--rerun-triggers", "mtime", *where, *OPTIONS)
             print(write_table())
     except (GridError, DamagedFile) as problem:
         raise click.ClickException(str(problem)) from None
@@ -86,18 +84,40 @@ def chapters() -> list[str]:
     return sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9]*.py") if not path.stem.startswith("00_"))
 
 
-def _snakemake(arguments: list[str], lock: int) -> int:
-    """Exit code, -SIGINT after Ctrl-C. Snakemake shares the lock: it counts as running even if this process is killed."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *arguments], pass_fds=[lock], env=os.environ | {"PATH": path}
-    )
+@contextmanager
+def exclusive(work: str) -> Iterator[None]:
+    """The only ``work`` in this folder; refused while another process is at it."""
+    holder = paths.LOCKS / work
+    with ExitStack() as held:
+        try:
+            held.enter_context(file_lock(holder.with_suffix(".lock"), wait=False))
+        except Locked:
+            who = f"{work} is already running in this folder (process {holder.read_text()})"
+            raise click.ClickException(f"{who}: wait for it to end, or stop it") from None
+        holder.write_text(str(os.getpid()))
+        yield
+
+
+def _snakemake(*arguments: str) -> int:
+    """Exit code of Snakemake, in this process: whoever kills it stops the work, and frees its lock."""
+    from snakemake.cli import main as snakemake  # slow import
+
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    os.environ.pop("SNAKEMAKE_PROFILE", None)  # a site's own, for other work
     interrupts: list[int] = []
-    signal.signal(
-        signal.SIGINT, lambda number, _: interrupts.append(number)
-    )  # reaches Snakemake too: let it end its jobs
-    code = process.wait()
-    return -signal.SIGINT if interrupts else code
+
+    def interrupt(number: int, _: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        snakemake(arguments)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    if interrupts:
+        raise click.ClickException("stopped; the next run goes on from here")
+    return code
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ from ..verdicts.comparison import (
     table1_cells,
 )
 
+plt.rcdefaults()  # the user's own settings decide no figure
 plt.rcParams |= {
     "font.size": 11,
     "axes.spines.top": False,
