@@ -111,6 +111,51 @@ def test_valid_parameters_run_in_the_python_of_papermill(folder: Path) -> None:
     assert notebook.cells[3].outputs[0].text == f"Python: {sys.executable} 50 1 ['a', 'b']\n"
 
 
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        ("missing/out.ipynb", "there is no folder missing to write out.ipynb to: make it first"),
+        ("notebooks", "notebooks is a folder: name a file in it, such as notebooks/out.ipynb"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_a_cell_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, output: str, problem: str
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "notebooks" / "marking.py").write_text('# %%\nopen("ran", "w")\n')
+    for options in ([], ["--cwd", str(folder.parent)]):
+        done = CliRunner().invoke(papermill.cli.papermill, ["notebooks/marking.py", output, *options])
+        assert (done.exit_code, done.output.splitlines()[-1]) == (1, f"Error: {problem}")
+        assert not list(folder.parent.rglob("ran"))
+
+
+def test_a_notebook_is_found_wherever_one_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "other").mkdir()
+    script = str(folder / "notebooks" / "small.py")
+    for here, path in (("", script), ("notebooks", "small.py"), ("other", "../notebooks/small.py")):
+        monkeypatch.chdir(folder / here)
+        done = CliRunner().invoke(papermill.cli.papermill, [path, "out.ipynb", "-p", "n_images", "abc"])
+        assert f"Error: parameter 'n_images' must be int | None, not 'abc'\n{LISTED}" in done.output, path
+        monkeypatch.chdir(folder)
+    done = run_papermill(folder / "other", Path("../notebooks/small.py"), "-p", "n_images", "3")
+    assert done.returncode == 0, done.stderr
+    assert "does not end in" not in done.stderr
+    assert " 3 0.5 None" in nbformat.read(folder / "other" / "out.ipynb", as_version=4).cells[3].outputs[0].text
+
+
+def test_the_notebooks_of_other_people_are_executed_as_ever(folder: Path) -> None:
+    cells = [
+        nbformat.v4.new_code_cell(source) for source in ("%matplotlib inline\nx = 1\ny: int = 2", "print(x, y, z)")
+    ]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "theirs.ipynb")
+    done = run_papermill(folder, Path("theirs.ipynb"), "-p", "x", "2", "-p", "y", "a", "-p", "z", "3")
+    assert done.returncode == 0, done.stderr
+    assert "unknown parameter: x" not in done.stderr and "unknown parameter: z" in done.stderr
+    assert nbformat.read(folder / "out.ipynb", as_version=4).cells[-1].outputs[0].text == "2 a 3\n"
+
+
 def test_a_failing_notebook_shows_its_cell_and_leaves_no_output(folder: Path) -> None:
     done = run_papermill(folder, Path("notebooks/small.py"), "-p", "n_images", "13")
     assert done.returncode == 1
