@@ -205,7 +205,7 @@ def test_executing_killed_at_random_moments_gives_the_same_chapter(tmp_path: Pat
         (file,) = (path for path in (tmp_path / "_build").iterdir() if not path.name.startswith("."))
         return [(cell.source, cell.get("outputs")) for cell in nbformat.read(file, as_version=4).cells]
 
-    command = [sys.executable, "-m", "inequality_phenomenon.book.execution", "01_sum", "_build/01_sum.ipynb"]
+    command = [sys.executable, "-m", "inequality_phenomenon.cli", "execute", "01_sum", "_build/01_sum.ipynb"]
     kill_at_random(command, tmp_path, kills, result)
     assert result()[-1][1][0].text == "499999500000\n"
 

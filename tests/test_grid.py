@@ -146,7 +146,7 @@ def project(folder: Path) -> Path:
 def make_grid(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(root / "bin"), os.environ["PATH"]])
     return subprocess.run(
-        [sys.executable, "-m", "inequality_phenomenon.book.workflow", "grid", *options],
+        [sys.executable, "-m", "inequality_phenomenon.cli", "build", "grid", *options],
         cwd=root,
         env=os.environ | {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / ".cache"), "PATH": path},
         capture_output=True,

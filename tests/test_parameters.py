@@ -9,11 +9,11 @@ from pathlib import Path
 import nbformat
 import papermill.cli
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from inequality_phenomenon._support import paths
-from inequality_phenomenon.book import execution
 from inequality_phenomenon.book.workflow import chapters
+from inequality_phenomenon.cli import main
 
 CHAPTERS = [Path("notebooks", f"{name}.py") for name in chapters()]
 
@@ -163,21 +163,22 @@ def test_a_failing_notebook_shows_its_cell_and_leaves_no_output(folder: Path) ->
     assert not (folder / "out.ipynb").exists()
 
 
-def test_execution_replaces_its_target_on_success_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_execution_replaces_its_target_on_success_only(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
     monkeypatch.setattr(paths, "ROOT", folder)
     target = folder / "done" / "small.ipynb"
 
-    def execute(n_images: str) -> Result:
-        return CliRunner().invoke(execution.main, ["small", str(target), "-p", "n_images", n_images])
+    def execute(n_images: str) -> tuple[int, str]:
+        code = main(["execute", "small", str(target), "-p", "n_images", n_images])
+        return code, capfd.readouterr().err
 
-    assert "small: done in" in execute("50").output
+    assert "small: done in" in execute("50")[1]
     before = target.read_bytes()
-    failed = execute("13")
-    assert failed.exit_code == 1
-    assert "small failed after" in failed.output
-    assert "an unlucky number of images" in failed.output
-    refused = execute("abc")
-    assert refused.exit_code == 1
-    assert "must be int | None, not 'abc'" in refused.output
+    code, message = execute("13")
+    assert code == 1
+    assert "inequality: small failed after" in message
+    assert "an unlucky number of images" in message
+    code, message = execute("abc")
+    assert code == 1
+    assert "must be int | None, not 'abc'" in message
     assert target.read_bytes() == before
     assert list(target.parent.iterdir()) == [target]

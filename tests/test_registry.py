@@ -7,7 +7,8 @@ import pytest
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
-from inequality_phenomenon.cli import BEGIN, END, main
+from inequality_phenomenon.book.headline import BEGIN, END
+from inequality_phenomenon.cli import main
 from inequality_phenomenon.datasets import correct_subset, load_cifar10
 from inequality_phenomenon.measure.results import load_reference, manifest
 from inequality_phenomenon.networks import REGISTRY, build, fold_batch_norm, load_checkpoint

@@ -12,7 +12,7 @@ from scipy import stats
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile, load_profile
-from inequality_phenomenon.cli import BEGIN, END
+from inequality_phenomenon.book.headline import BEGIN, END
 from inequality_phenomenon.measure import results
 from inequality_phenomenon.measure.results import load_whole_reference
 from inequality_phenomenon.show import headline_markdown, one_mask_markdown

@@ -6,6 +6,8 @@ is finished is read from the committed files alone, so another machine goes on w
 
 import time
 
+import torch
+
 from .._support.profiles import Profile, ProfileError, load_profile
 from ..measure.results import PAPER_SCALE_PROFILE, manifest, reference_folder, save_reference
 from ..measure.verification import floor_of, meets_floor, own_threat
@@ -49,6 +51,8 @@ def work(profile: str, *, device: str, minutes: float | None = None, only: str |
     After ``minutes`` no further piece is started: 0 only says what is done and what remains. ``only``: one piece, again
     even if it is finished. Raises ``ProfileError`` for a profile without pieces, ``ValueError`` for an unknown piece.
     """
+    if device == "cuda" and minutes != 0 and not torch.cuda.is_available():
+        raise ValueError("torch sees no GPU here; --minutes 0 lists the pieces, --device cpu would take days")
     values, started, failed = load_pieces(profile), time.monotonic(), []
     if only is not None and only not in values.order:
         raise ValueError(f"unknown piece {only!r}; known: {', '.join(states(values))}")

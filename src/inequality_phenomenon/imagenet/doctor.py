@@ -41,6 +41,16 @@ class Line:
         return "\n".join([f"{self.state:8s}{self.subject:12s}{first}", *(f"{'':20s}{line}" for line in rest)])
 
 
+def is_ready(device: str) -> bool:
+    """Print every finding; whether none of them would stop a run."""
+    problems = 0
+    for line in examine(device=device):
+        print(line, flush=True)
+        problems += line.state == "PROBLEM"
+    print(f"{problems} problems" if problems else "ready: inequality run imagenet")
+    return not problems
+
+
 def examine(profile: str = "imagenet", device: str = "auto") -> Iterator[Line]:
     """All findings, each as soon as it is known. Published model files that are here are converted, which checks them."""
     values = load_profile(profile)

@@ -96,6 +96,19 @@ def load_grid(file: Path = paths.GRID_FILE) -> Grid:
         raise GridError(f"{file.name}: {details}. Valid keys: {', '.join(Grid.model_fields)}") from None
 
 
+def do(*job: str) -> None:
+    """One job of the workflow: ``train`` CHECKPOINT, ``measure`` CHECKPOINT ATTRIBUTION; none: print the gathered table."""
+    match job:
+        case []:
+            print(write_table())
+        case ["train", checkpoint]:
+            train_if_missing(checkpoint)
+        case ["measure", checkpoint, attribution]:
+            measure_cell((grid := load_grid()).cell(checkpoint, attribution), grid)
+        case _:
+            raise ValueError(f"unknown job {' '.join(job)!r}; known: train NAME, measure NAME ATTRIBUTION, or none")
+
+
 def train_if_missing(checkpoint: str) -> None:
     """Train and register ``checkpoint`` unless it is registered and its file is there; a killed training goes on."""
     from ..networks import REGISTRY
