@@ -4,7 +4,6 @@ and leaves nothing behind. Nothing is replaced by a stand-in here: the archives 
 import hashlib
 import io
 import os
-import resource
 import shutil
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import no_file_above
 from torch import Tensor
 
 from inequality_phenomenon._support import paths
@@ -262,13 +262,8 @@ def test_link_in_the_place_of_a_batch_is_not_followed(data_copy: Path) -> None:
 
 def test_store_that_does_not_fit_on_the_disk_leaves_nothing(members: list[Member], data_copy: Path) -> None:
     write_archive(data_copy / OFFICIAL_ARCHIVE, members)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000_000, limits[1]))
-    try:
-        with pytest.raises(OSError, match=r"cannot write .*cifar10\.safetensors"):
-            load_cifar10("test")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with no_file_above(100_000_000), pytest.raises(OSError, match=r"cannot write .*cifar10\.safetensors"):
+        load_cifar10("test")
     assert os.listdir(data_copy) == [OFFICIAL_ARCHIVE]
 
 

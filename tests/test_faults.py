@@ -56,9 +56,9 @@ Context.set_forkserver_preload(["inequality_phenomenon.training.loop", "inequali
 
 
 @pytest.fixture
-def folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(run: Run, tmp_path: Path, move) -> Path:
     """Two registered networks of width 4, a cache and a grid, all in one folder."""
-    monkeypatch.setattr(paths, "GRID", tmp_path / "grid")
+    move(GRID=tmp_path / "grid")
     return tmp_path
 
 
@@ -76,12 +76,10 @@ def test_any_flipped_bit_of_a_record_of_the_grid_is_found(folder: Path, flips: i
 
 
 @pytest.mark.parametrize("flips", FLIPS)
-def test_any_flipped_bit_of_a_reference_record_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flips: int
-) -> None:
+def test_any_flipped_bit_of_a_reference_record_is_found(tmp_path: Path, move, flips: int) -> None:
     chapter = "08_class_inequality"
     shutil.copytree(paths.REFERENCE / chapter, tmp_path / chapter)
-    monkeypatch.setattr(paths, "REFERENCE", tmp_path)
+    move(REFERENCE=tmp_path)
     (file,) = (tmp_path / chapter).glob("class_inequality.parquet")
     for _ in single_bit_flips(file, flips):
         with pytest.raises(RuntimeError, match=r"class_inequality\.parquet was altered"):
@@ -237,10 +235,8 @@ def test_building_killed_at_random_moments_gives_the_same_page(tmp_path: Path, k
 # ---------------------------------------------------------------- disks and folders
 
 
-def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paths, "CACHE", small_disk)
+def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(small_disk: Path, move) -> None:
+    move(CACHE=small_disk)
     content = bytes(400_000)
     first, _ = cached("maps", {"a": 1}, lambda: content)
     with pytest.raises(
@@ -253,8 +249,8 @@ def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(
     assert cached("maps", {"a": 2}, lambda: content)[0] == content
 
 
-def test_a_folder_that_may_only_be_read_is_read_and_named(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "CACHE", small_disk)
+def test_a_folder_that_may_only_be_read_is_read_and_named(small_disk: Path, move) -> None:
+    move(CACHE=small_disk)
     cached("maps", {"a": 1}, lambda: b"content")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     assert cached("maps", {"a": 1}, lambda: b"")[0] == b"content"

@@ -4,7 +4,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import resource
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import no_file_above
 from safetensors.torch import save_file
 
 from inequality_phenomenon._support.files import (
@@ -96,13 +96,12 @@ with atomic_path(Path({str(target)!r})) as temporary:
 def test_file_that_does_not_fit_is_an_os_error_that_names_it_and_leaves_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "weights.safetensors"
     target.write_text("old")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    try:
-        with pytest.raises(OSError, match=r"weights\.safetensors.*too large"), atomic_path(target) as temporary:
-            save_file({"a": torch.zeros(10_000)}, temporary)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with (
+        no_file_above(10_000),
+        pytest.raises(OSError, match=r"weights\.safetensors.*too large"),
+        atomic_path(target) as temporary,
+    ):
+        save_file({"a": torch.zeros(10_000)}, temporary)
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["weights.safetensors"]
 

@@ -453,8 +453,8 @@ def gives_a_profile_or_refuses(folder: Path, content: bytes) -> None:
 
 
 @pytest.fixture
-def profile_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(paths, "PROFILES", tmp_path)
+def profile_folder(tmp_path: Path, move: Callable[..., None]) -> Path:
+    move(PROFILES=tmp_path)
     return tmp_path
 
 

@@ -34,9 +34,9 @@ SMALL = Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attribution
 
 
 @pytest.fixture
-def folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(run: Run, tmp_path: Path, move) -> Path:
     """Two registered networks of width 4 and no record yet."""
-    monkeypatch.setattr(paths, "GRID", tmp_path / "grid")
+    move(GRID=tmp_path / "grid")
     return tmp_path
 
 

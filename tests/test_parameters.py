@@ -57,19 +57,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=str)
-def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(chapter: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out.ipynb"
+def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(
+    chapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(paths.ROOT)
     options = ["-p", "n_imges", "50", "-p", "n_images", "abc", "-p", "profile", "7"]
-    command = [sys.executable, "-m", "papermill", str(chapter), str(output), *options]
-    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "unknown parameter 'n_imges'" in done.stderr
-    assert "parameter 'n_images' must be int | None, not 'abc'" in done.stderr
-    assert "parameter 'profile' must be str, not 7" in done.stderr
+    done = CliRunner().invoke(papermill.cli.papermill, [str(chapter), str(tmp_path / "out.ipynb"), *options])
+    assert done.exit_code == 1
+    assert "unknown parameter 'n_imges'" in done.output
+    assert "parameter 'n_images' must be int | None, not 'abc'" in done.output
+    assert "parameter 'profile' must be str, not 7" in done.output
     for line in ("profile: str", "device: str", "n_images: int | None", "seed: int | None", "models: list[str] | None"):
-        assert f"\n  {line} = " in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not output.exists()
+        assert f"\n  {line} = " in done.output
+    assert "Traceback" not in done.output and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_a_failing_notebook_shows_its_cell_and_leaves_no_output(folder: Path) ->
     assert not (folder / "out.ipynb").exists()
 
 
-def test_execution_replaces_its_target_on_success_only(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
-    monkeypatch.setattr(paths, "ROOT", folder)
+def test_execution_replaces_its_target_on_success_only(folder: Path, move, capfd) -> None:
+    move(ROOT=folder)
     target = folder / "done" / "small.ipynb"
 
     def execute(n_images: str) -> tuple[int, str]:

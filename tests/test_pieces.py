@@ -99,11 +99,9 @@ def test_each_piece_is_done_once_and_another_process_goes_on(story, project: Pat
 
 
 @pytest.fixture
-def measured(story, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def measured(story, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> None:
     """This process, as if the project's paper-scale records were committed here, without weights that do not ship."""
-    monkeypatch.setattr(paths, "TRAINING", tmp_path)
-    folder = project / "results" / "reference-gpu"
-    monkeypatch.setattr(paths, "PAPER_SCALE", folder)
+    move(TRAINING=tmp_path, PAPER_SCALE=project / "results" / "reference-gpu")
     monkeypatch.setattr(REGISTRY, "_entries", read_registry(project / "checkpoints" / "registry.yaml"))
 
 
@@ -156,9 +154,9 @@ def test_a_run_on_full_size_networks_is_compared_with_the_paper(measured, projec
 
 
 def test_without_records_the_tables_have_three_columns_and_the_book_says_that_nothing_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, move
 ) -> None:
-    monkeypatch.setattr(paths, "PAPER_SCALE", tmp_path)
+    move(PAPER_SCALE=tmp_path)
     assert scoreboard.paper_scale_frames() is None
     reference = open_run(CHAPTER, "smoke").reference["inequality"]
     assert paper_scale_of(reference) is None
