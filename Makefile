@@ -31,17 +31,17 @@ setup:
 	@$(PYTHON) -I src/inequality_phenomenon/book/installation.py
 
 book: setup ## Execute the chapters that changed and build the book (PROFILE=laptop, smoke, full, ...)
-	@$(BIN)/python -m inequality_phenomenon.book.workflow book --profile $(PROFILE)
+	@$(BIN)/inequality build book --profile $(PROFILE)
 
 lab: setup ## Open the notebooks in JupyterLab, where the scripts are notebooks; 00_playground is for trying things
 	@$(BIN)/jupytext-config --settings-file .venv/etc/jupyter/labconfig/default_setting_overrides.json set-default-viewer python
 	@$(BIN)/jupyter lab notebooks
 
 pdf: book ## Build the book and print it into one PDF (needs a Chromium, and says what to do without)
-	@$(BIN)/python -m inequality_phenomenon.book.printing
+	@$(BIN)/inequality pdf
 
 site: book ## Build the book and put all that is published into _build/site
-	@$(BIN)/python -m inequality_phenomenon.book.publishing
+	@$(BIN)/inequality site
 
 lint: setup ## Linters, layers of imports, types and spelling
 	@$(BIN)/ruff check .
@@ -67,7 +67,7 @@ gpu: setup ## Paper scale, in pieces that resume: MINUTES=8 starts no more after
 	@$(BIN)/inequality pieces gpu $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PIECE),--only $(PIECE))
 
 grid: setup ## Train and measure every cell of grid.yaml, here or on CLUSTER=slurm, and gather one table
-	@$(BIN)/python -m inequality_phenomenon.book.workflow grid --cluster "$(CLUSTER)"
+	@$(BIN)/inequality build grid --cluster "$(CLUSTER)"
 
 assignments: setup ## Fetch the data and make the student notebooks, in COURSE=classroom
 	@$(BIN)/python -m inequality_phenomenon.classroom.course --course "$(COURSE)" release
@@ -87,7 +87,7 @@ serve: ## Serve the built book on this machine (PORT=8000)
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 reference: setup ## Execute every chapter with the full profile (hours) and make its records the reference
-	@$(BIN)/python -m inequality_phenomenon.book.workflow chapters --profile full
+	@$(BIN)/inequality build chapters --profile full
 	@$(BIN)/inequality reference
 
 data: setup ## Fetch and verify CIFAR-10

@@ -66,7 +66,7 @@ rule execute:
         content=lambda wildcards: (content(f"notebooks/{wildcards.nb}.py"), COMPUTES_CONTENT),
     threads: lambda wildcards: workflow.cores  # a chapter uses all cores by itself
     shell:
-        "python -m inequality_phenomenon.book.execution {wildcards.nb} {output} -p profile {params.profile}"
+        "inequality execute {wildcards.nb} {output} -p profile {params.profile}"
 
 
 # Reads the records that the chapters wrote, so it comes after all of them.

@@ -291,7 +291,7 @@ print(
 TRAIN = False
 
 if TRAIN:
-    from inequality_phenomenon.training.loop import TrainingSettings, train
+    from inequality_phenomenon.training import TrainingSettings, train
 
     test_images, test_labels = load_cifar10("test")
     numbers = list(range(64))

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from inequality_phenomenon import training
 from inequality_phenomenon.datasets import load_cifar10_bytes
 from inequality_phenomenon.networks import build
-from inequality_phenomenon.training import loop as training
-from inequality_phenomenon.training.loop import TrainingImages, TrainingSettings
+from inequality_phenomenon.training import TrainingImages, TrainingSettings
 
 from .measure import Row, interleaved, table, write_csv
 
@@ -80,10 +80,12 @@ def our_epoch(attack: str, precision: str) -> Callable[[], None]:
         }
         | adversarial
     )
-    state = training._fresh_state(settings, CPU)
+    state = training.fresh_state(settings, CPU)
     data = TrainingImages(settings, CPU)
     step = training.training_step(state, settings, data)
-    return lambda: training._train_epoch(state, settings, data, training._held_out(), step, progress=False) and None
+    return lambda: (
+        training.train_epoch(state, settings, data, training.held_out_images(), step, progress=False) and None
+    )
 
 
 def measure(attack: str) -> list[Row]:

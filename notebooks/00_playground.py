@@ -24,7 +24,7 @@ from inequality_phenomenon import REGISTRY, global_gini, load_checkpoint, load_c
 from inequality_phenomenon.attribution import METHODS
 from inequality_phenomenon.measure.galleries import View, clipped, hidden, noisy, views
 from inequality_phenomenon.measure.sample import Sample
-from inequality_phenomenon.names import named
+from inequality_phenomenon.networks import named
 from inequality_phenomenon.show.sliders import importance, picture
 
 images, labels = load_cifar10("test")

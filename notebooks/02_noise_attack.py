@@ -53,7 +53,7 @@ from inequality_phenomenon.measure.galleries import noisy_views, shared_images
 from inequality_phenomenon.measure.measurements import noise
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.names import checkpoint_of
+from inequality_phenomenon.networks import checkpoint_of
 from inequality_phenomenon.show import sliders
 from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, place_contrasts, ratios
 from inequality_phenomenon.verdicts.published import noise_cells

@@ -73,7 +73,7 @@ from inequality_phenomenon.measure.ablation import (
 from inequality_phenomenon.measure.measurements import inequality, noise, occlusion
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.names import named
+from inequality_phenomenon.networks import named
 from inequality_phenomenon.show import ablation
 from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted
 from inequality_phenomenon.verdicts.published import table3_cells

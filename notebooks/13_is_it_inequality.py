@@ -56,7 +56,7 @@ from inequality_phenomenon import show
 from inequality_phenomenon.measure.measurements import margins
 from inequality_phenomenon.measure.panel import measure_panel, measure_trainings, panel_contrasts, panel_records
 from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.names import checkpoint_of
+from inequality_phenomenon.networks import checkpoint_of
 from inequality_phenomenon.show import panel
 from inequality_phenomenon.verdicts.claims import chapter_claims
 from inequality_phenomenon.verdicts.comparison import contrasted, explained

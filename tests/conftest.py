@@ -2,13 +2,20 @@
 
 import json
 import os
+import resource
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from jaxtyping import Float32, Int64
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from inequality_phenomenon._support import paths
@@ -17,7 +24,7 @@ from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
 from inequality_phenomenon.robustness import correct
-from inequality_phenomenon.training.loop import TrainingSettings, train
+from inequality_phenomenon.training import TrainingSettings, train
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 
@@ -78,9 +85,27 @@ def small_settings() -> TrainingSettings:
 
 
 @pytest.fixture(scope="session")
-def _trained(small_settings: TrainingSettings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
-    state = train(small_settings, tmp_path_factory.mktemp("small"), progress=False)
-    return state.average.module.state_dict()
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str, Callable[[Path], object]], Path]:
+    """``once(name, make)``: a folder of this run that ``make`` fills in whichever process asks first; the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    base = base if worker_id == "master" else base.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, part = base / name, base / f"{name}.part"
+        with FileLock(base / f"{name}.lock"):
+            if not folder.exists():
+                shutil.rmtree(part, ignore_errors=True)
+                make(part)
+                part.rename(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def _trained(small_settings: TrainingSettings, once: Callable[..., Path]) -> dict[str, Tensor]:
+    folder = once("small", lambda folder: train(small_settings, folder, progress=False))
+    return train(small_settings, folder, progress=False).average.module.state_dict()  # trained already, so it is read
 
 
 @pytest.fixture
@@ -119,32 +144,69 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-def register(name: str, model: Classifier, folder: Path) -> RegistryEntry:
-    """Save a width-4 network as one of the two and give its entry; nothing about it was measured."""
-    file = folder / f"{name}.safetensors"
+@pytest.fixture
+def move(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``move(CACHE=folder)`` moves constants of ``paths`` until the test ends."""
+
+    def to(**places: Path) -> None:
+        for name, place in places.items():
+            monkeypatch.setattr(paths, name, place)
+
+    return to
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """A limit on what this process may write into one file: a disk that is full, as far as it can tell."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def entry(name: str, model: Classifier, folder: Path, **facts: Any) -> RegistryEntry:
+    """Save a network of width 4 and give its entry; what ``facts`` does not say was never measured."""
     some = Accuracy(correct=1, n=2)
-    title = {STANDARD: "standard", ROBUST: "ℓ∞ 8/255"}[name]
-    return RegistryEntry(
-        name=name, title=title, architecture="resnet18", arguments={"width": 4}, parameters=1, training={},
-        sha256=save_checkpoint(model, file), test_clean=some, test_robust={"linf 8/255": some}, training_seconds=1, machine="",
-    )  # fmt: skip
+    known = {
+        "name": name, "title": {STANDARD: "standard", ROBUST: "ℓ∞ 8/255"}.get(name, name), "architecture": "resnet18",
+        "arguments": {"width": 4}, "parameters": 1, "training": {}, "sha256": save_checkpoint(model, folder / f"{name}.safetensors"),
+        "test_clean": some, "test_robust": {"linf 8/255": some}, "training_seconds": 1, "machine": "",
+    }  # fmt: skip
+    return RegistryEntry(**known | facts)
+
+
+def run_of(names: tuple[str, ...], n_images: int) -> Run:
+    profile = Profile(name="test", n_images=n_images, bootstrap=199, chapters={})
+    return Run("test", profile, torch.device("cpu"), n_images, 0, names, (), {})
+
+
+def outcomes(standard: ArrayLike, robust: ArrayLike, condition: str = "", column: str = "fooled") -> pd.DataFrame:
+    """Made-up records of the two networks on images 0, 1, ..."""
+    tables = [pd.DataFrame({"checkpoint": name, "condition": condition, column: values}).assign(image_id=range(len(values)))
+              for name, values in ((STANDARD, standard), (ROBUST, robust))]  # fmt: skip
+    return pd.concat(tables, ignore_index=True)
 
 
 @pytest.fixture
-def run(trained: Classifier, test_set: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(
+    trained: Classifier,
+    test_set: tuple[Tensor, Tensor],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    move: Callable[..., None],
+) -> Run:
     """Two registered models, the trained one and a copy with noisy weights, and their common subset of 20 images."""
-    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(paths, "EXECUTED", tmp_path / "executed")
-    monkeypatch.setattr(paths, "COMMON_SUBSET", tmp_path / "subset.json")
-    entries = {STANDARD: register(STANDARD, trained, tmp_path)}
+    subset = tmp_path / "subset.json"
+    move(CHECKPOINTS=tmp_path, CACHE=tmp_path / "cache", EXECUTED=tmp_path / "executed", COMMON_SUBSET=subset)
+    entries = {STANDARD: entry(STANDARD, trained, tmp_path)}
     first = correct(trained, *(part[:300] for part in test_set))
     generator = torch.Generator().manual_seed(0)
     for weights in trained.parameters():
         weights.mul_(1 + 0.1 * torch.randn(weights.shape, generator=generator))
-    entries[ROBUST] = register(ROBUST, trained, tmp_path)
+    entries[ROBUST] = entry(ROBUST, trained, tmp_path)
     both = first & correct(trained, *(part[:300] for part in test_set))
-    (tmp_path / "subset.json").write_text(json.dumps({"ids": both.nonzero().flatten()[:20].tolist()}))
+    subset.write_text(json.dumps({"ids": both.nonzero().flatten()[:20].tolist()}))
     monkeypatch.setattr(REGISTRY, "_entries", entries)
-    profile = Profile(name="test", n_images=20, bootstrap=199, chapters={})
-    return Run("test", profile, torch.device("cpu"), 20, 0, (STANDARD, ROBUST), (), {})
+    return run_of((STANDARD, ROBUST), 20)

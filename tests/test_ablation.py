@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROBUST, STANDARD
+from conftest import ROBUST, STANDARD, outcomes
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
@@ -201,18 +201,6 @@ def test_the_papers_own_table_names_its_leaders() -> None:
 
 
 # what the page says
-
-
-def outcomes(standard: np.ndarray, robust: np.ndarray, condition: str, column: str) -> pd.DataFrame:
-    n = len(standard)
-    return pd.DataFrame(
-        {
-            "checkpoint": [STANDARD] * n + [ROBUST] * n,
-            "image_id": [*range(n), *range(n)],
-            "condition": condition,
-            column: np.concatenate([standard, robust]),
-        }
-    )
 
 
 def test_contrasts_have_the_sign_of_the_statement() -> None:

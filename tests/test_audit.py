@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROBUST, STANDARD
+from conftest import ROBUST, STANDARD, outcomes
 from torch import Tensor
 
 from inequality_phenomenon import show
@@ -245,18 +245,6 @@ def test_every_choice_has_its_records(run: Run) -> None:
                 assert all(item.difference.difference != 0 for item in found[4 * i : 4 * i + 2]), choice
     text = audit.differences_table(choices(102), name="x").text
     assert "a square of side 2r" in text and "k + 1" in text and text.count("50 steps from the mean colour") == 1
-
-
-def outcomes(standard: np.ndarray, robust: np.ndarray, condition: str, column: str) -> pd.DataFrame:
-    n = len(standard)
-    return pd.DataFrame(
-        {
-            "checkpoint": [STANDARD] * n + [ROBUST] * n,
-            "image_id": [*range(n), *range(n)],
-            "condition": condition,
-            column: np.concatenate([standard, robust]),
-        }
-    )
 
 
 def test_a_choice_that_turns_the_gap_is_counted() -> None:

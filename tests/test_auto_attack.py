@@ -5,20 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROBUST, entry, run_of
 from pyautoattack import AutoAttack
 from test_robustness import exact_linf_survivors, linear_classifier
 from torch import Tensor, nn
 
-from inequality_phenomenon._support import paths
-from inequality_phenomenon._support.profiles import Profile
 from inequality_phenomenon.measure import accuracy
 from inequality_phenomenon.measure.accuracy import auto_attack_evaluation, measure_attack, pgd_evaluation
 from inequality_phenomenon.measure.run import Run
-from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, save_checkpoint
+from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier
 from inequality_phenomenon.robustness import ENSEMBLE, AutoAttackOutcome, Threat, auto_attack, correct, robust_correct
 
 EPSILON = 1 / 255
-NAME = "cifar10-resnet18w16-linf8-s0"
 
 
 @pytest.fixture(scope="module")
@@ -98,32 +96,25 @@ def test_a_model_in_training_mode_is_refused(batch) -> None:
 
 
 @pytest.fixture
-def run(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(paths, "EXECUTED", tmp_path / "executed")
+def run(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> Run:
+    move(CHECKPOINTS=tmp_path, CACHE=tmp_path / "cache", EXECUTED=tmp_path / "executed")
     monkeypatch.setattr(accuracy, "PART", 5)
     some = Accuracy(correct=1, n=2)
-    entry = RegistryEntry(
-        name=NAME, title="ℓ∞ 8/255", architecture="resnet18", arguments={"width": 4}, parameters=1, training={},
-        sha256=save_checkpoint(trained, tmp_path / f"{NAME}.safetensors"), test_clean=some,
-        test_robust={"linf 32/255": some, "linf 8/255": some}, training_seconds=1, machine="",
-    )  # fmt: skip
-    monkeypatch.setattr(REGISTRY, "_entries", {NAME: entry})
-    profile = Profile(name="test", n_images=12, bootstrap=199, chapters={})
-    return Run("test", profile, torch.device("cpu"), 12, 0, (NAME,), (), {})
+    facts = entry(ROBUST, trained, tmp_path, test_robust={"linf 32/255": some, "linf 8/255": some})
+    monkeypatch.setattr(REGISTRY, "_entries", {ROBUST: facts})
+    return run_of((ROBUST,), 12)
 
 
 def test_every_model_is_measured_at_its_registered_threats(run: Run) -> None:
-    measure_attack(run, pgd_evaluation, "PGD-20", [NAME])
+    measure_attack(run, pgd_evaluation, "PGD-20", [ROBUST])
     record = run.records["pgd_evaluation"]
     assert list(record.groupby("condition", sort=False).size().items()) == [
         ("PGD-20, linf 32/255", 12),
         ("PGD-20, linf 8/255", 12),
     ]
     assert record.image_id.tolist() == [*range(12)] * 2
-    images, labels = run.test_images(NAME).images, run.test_images(NAME).labels
-    left = robust_correct(run.test_images(NAME).model, images, labels, Threat("linf", 8 / 255)).numpy()
+    images, labels = run.test_images(ROBUST).images, run.test_images(ROBUST).labels
+    left = robust_correct(run.test_images(ROBUST).model, images, labels, Threat("linf", 8 / 255)).numpy()
     assert (record[record.condition.str.endswith(" 8/255")].robust.to_numpy() == left).all()
     assert not record.clean.all() and record.clean.any()  # accuracies are of all images, right or wrong
 
@@ -135,7 +126,7 @@ def test_no_model_no_record(run: Run) -> None:
 
 def test_more_images_than_the_test_set_has_are_refused(run: Run) -> None:
     with pytest.raises(ValueError, match="at most 10000"):
-        run.test_images(NAME, 10_001)
+        run.test_images(ROBUST, 10_001)
 
 
 def test_a_killed_auto_attack_goes_on_with_the_part_that_it_was_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +139,7 @@ def test_a_killed_auto_attack_goes_on_with_the_part_that_it_was_at(run: Run, mon
         return auto_attack(model, images, labels, threat, **options)
 
     monkeypatch.setattr(accuracy, "auto_attack", killed_once)
-    sample = run.test_images(NAME)
+    sample = run.test_images(ROBUST)
     with pytest.raises(KeyboardInterrupt):
         auto_attack_evaluation(sample, threat="linf 32/255")
     resumed = auto_attack_evaluation(sample, threat="linf 32/255")

@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
 def run_book(folder: Path) -> subprocess.CompletedProcess:
     environment = os.environ | {"INEQUALITY_ROOT": str(folder), "PYTHONPATH": str(folder / "src")}
-    command = [sys.executable, "-m", "inequality_phenomenon.book.workflow", "book", "--profile", "smoke"]
+    command = [sys.executable, "-m", "inequality_phenomenon.cli", "build", "book", "--profile", "smoke"]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 

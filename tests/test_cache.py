@@ -1,10 +1,12 @@
-"""The key of a measurement covers the code that decides it, and no other."""
+"""The key of a measurement covers the code that decides it, and no other; what was kept comes back whole or not at all."""
 
 import sys
 
 import pytest
+from damage import single_bit_flips
 
-from inequality_phenomenon.measure.cache import IDLE, PACKAGE, UnresolvedImport, code_closure, code_hash
+from inequality_phenomenon._support.files import DamagedFile
+from inequality_phenomenon.measure.cache import IDLE, PACKAGE, UnresolvedImport, cached, code_closure, code_hash
 
 FILES = {
     "__init__.py": "",
@@ -63,7 +65,6 @@ MEASURING_ROOMS = {
     "attribution",
     "datasets",
     "inequality",
-    "names",
     "networks",
     "robustness",
     "measure",
@@ -81,3 +82,37 @@ def test_only_measuring_code_is_in_the_key(name):
     assert {name for name in found if name.startswith("_support")} <= SUPPORT
     assert not {f"{PACKAGE}.{name}" for name in found} & set(IDLE)
     assert "attribution" in found or name in ("accuracy", "classes")
+
+
+# ---------------------------------------------------------------- entries
+
+
+@pytest.fixture
+def cache_folder(tmp_path, move):
+    move(CACHE=tmp_path)
+    return tmp_path
+
+
+def test_the_cache_computes_once_and_again_for_another_key(cache_folder):
+    calls = []
+
+    def compute() -> bytes:
+        calls.append(1)
+        return bytes(len(calls))
+
+    first = cached("x", {"a": 1}, compute)
+    assert cached("x", {"a": 1}, compute)[0] == first[0] and len(calls) == 1
+    assert cached("x", {"a": 2}, compute)[0] != first[0] and len(calls) == 2
+
+
+def test_every_single_bit_flip_in_a_cache_entry_is_found(cache_folder):
+    content = bytes(range(200))
+    cached("x", {"a": 1}, lambda: content)
+    (file,) = cache_folder.glob("x/*.bin")
+    whole = file.read_bytes()
+    for _ in single_bit_flips(file, 200):
+        with pytest.raises(DamagedFile, match=str(file)):
+            cached("x", {"a": 1}, lambda: content)
+    file.write_bytes(whole[:-1])
+    with pytest.raises(DamagedFile):
+        cached("x", {"a": 1}, lambda: content)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROBUST, STANDARD
+from conftest import ROBUST, STANDARD, outcomes
 from scipy import stats
 
 from inequality_phenomenon._support import paths
@@ -82,13 +82,7 @@ def test_a_wrong_file_is_refused_by_name(change, message: str) -> None:
 
 def records(standard: float, robust: float, n: int = 200, spread: float = 0.02) -> pd.DataFrame:
     noise = np.random.default_rng(0).normal(0, spread, (2, n))
-    return pd.DataFrame(
-        {
-            "checkpoint": [STANDARD] * n + [ROBUST] * n,
-            "image_id": [*range(n), *range(n)],
-            "global_gini": np.concatenate([standard + noise[0], robust + noise[1]]),
-        }
-    )
+    return outcomes(standard + noise[0], robust + noise[1], column="global_gini")
 
 
 def paired(**more: object) -> PairedTest:

@@ -4,17 +4,20 @@ and leaves nothing behind. Nothing is replaced by a stand-in here: the archives 
 import hashlib
 import io
 import os
-import resource
 import shutil
 import socket
 import subprocess
 import sys
 import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import no_file_above
 from torch import Tensor
 
 from inequality_phenomenon._support import paths
@@ -25,11 +28,12 @@ from inequality_phenomenon.datasets import (
     NPM_PACKAGE,
     OFFICIAL_ARCHIVE,
     DataError,
+    cifar10_file,
     load_cifar10,
     load_cifar10_bytes,
 )
 from inequality_phenomenon.networks import CIFAR10_MEAN, CIFAR10_STD
-from inequality_phenomenon.training.loop import TrainingImages, TrainingSettings, held_out_ids
+from inequality_phenomenon.training import TrainingImages, TrainingSettings, held_out_ids
 
 Member = tuple[str, bytes]
 
@@ -258,31 +262,82 @@ def test_link_in_the_place_of_a_batch_is_not_followed(data_copy: Path) -> None:
 
 def test_store_that_does_not_fit_on_the_disk_leaves_nothing(members: list[Member], data_copy: Path) -> None:
     write_archive(data_copy / OFFICIAL_ARCHIVE, members)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000_000, limits[1]))
-    try:
-        with pytest.raises(OSError, match=r"cannot write .*cifar10\.safetensors"):
-            load_cifar10("test")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with no_file_above(100_000_000), pytest.raises(OSError, match=r"cannot write .*cifar10\.safetensors"):
+        load_cifar10("test")
     assert os.listdir(data_copy) == [OFFICIAL_ARCHIVE]
+
+
+@pytest.fixture
+def read_only(data_copy: Path, members: list[Member]) -> Iterator[Path]:
+    """A data folder with the official archive, in which nothing can be written."""
+    write_archive(data_copy / OFFICIAL_ARCHIVE, members)
+    data_copy.chmod(0o555)
+    if not os.access(data_copy, os.W_OK):
+        yield data_copy
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", data_copy]  # root may write to any folder
+    archive = shutil.move(data_copy / OFFICIAL_ARCHIVE, data_copy.parent)
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a file system is not permitted here")
+    try:
+        shutil.move(archive, data_copy)
+        subprocess.run(["mount", "-o", "remount,ro", data_copy], check=True)
+        yield data_copy
+    finally:
+        subprocess.run(["umount", data_copy], check=True)
+
+
+def test_an_archive_in_a_folder_that_may_only_be_read_is_kept_in_the_cache_folder(
+    read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    assert cifar10_file() == tmp_path / "cache" / "cifar10.safetensors"
+    written = cifar10_file().stat().st_mtime_ns
+    images, _ = load_cifar10_bytes("test")
+    assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == CIFAR10_DIGESTS["test_images"]
+    assert cifar10_file().stat().st_mtime_ns == written  # made once
+    assert os.listdir(read_only) == [OFFICIAL_ARCHIVE]
 
 
 # ---------------------------------------------------------------- no data and no network
 
 
-def test_without_data_and_network_one_message_names_every_source(data_copy: Path, tmp_path: Path) -> None:
-    """Both clients really try, through a proxy at a port where nobody listens."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        proxy = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    environment = {key: value for key, value in os.environ.items() if key.lower() not in ("no_proxy", "all_proxy")}
-    for key in ("http_proxy", "https_proxy", "npm_config_proxy", "npm_config_https_proxy"):
-        environment |= {key: proxy, key.upper(): proxy}
-    environment |= {"npm_config_fetch_retry_mintimeout": "1", "npm_config_fetch_retry_maxtimeout": "1"}
-    environment |= {"npm_config_userconfig": os.devnull, "INEQUALITY_DATA": str(data_copy), "TMPDIR": str(tmp_path)}
-    script = "from inequality_phenomenon.datasets import load_cifar10; load_cifar10('test')"
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120)
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """The address of a proxy that says ``answer`` to everything."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                with server.accept()[0] as connection, suppress(OSError):
+                    connection.recv(4096)
+                    connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("proxy", ["nobody", "nonsense", "http://p:PORT"])
+def test_without_data_and_network_one_message_names_every_source(data_copy: Path, tmp_path: Path, proxy: str) -> None:
+    """Both clients really try, through a proxy where nobody listens, which says nonsense, or which is no address."""
+    with ExitStack() as stack:
+        if proxy == "nobody":
+            closed = stack.enter_context(socket.socket())
+            closed.bind(("127.0.0.1", 0))
+            proxy = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        elif proxy == "nonsense":
+            proxy = stack.enter_context(answering(b"\xff\xfe no protocol \r\n\r\n"))
+        environment = {key: value for key, value in os.environ.items() if key.lower() not in ("no_proxy", "all_proxy")}
+        for key in ("http_proxy", "https_proxy", "npm_config_proxy", "npm_config_https_proxy"):
+            environment |= {key: proxy, key.upper(): proxy}
+        environment |= {"npm_config_fetch_retry_mintimeout": "1", "npm_config_fetch_retry_maxtimeout": "1"}
+        environment |= {"npm_config_userconfig": os.devnull, "INEQUALITY_DATA": str(data_copy), "TMPDIR": str(tmp_path)}
+        script = "from inequality_phenomenon.datasets import load_cifar10; load_cifar10('test')"
+        found = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120
+        )
     assert found.returncode == 1
     message = found.stderr[found.stderr.index("DataError") :]
     for part in (

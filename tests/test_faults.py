@@ -57,9 +57,9 @@ Context.set_forkserver_preload(["inequality_phenomenon.training.loop", "inequali
 
 
 @pytest.fixture
-def folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(run: Run, tmp_path: Path, move) -> Path:
     """Two registered networks of width 4, a cache and a grid, all in one folder."""
-    monkeypatch.setattr(paths, "GRID", tmp_path / "grid")
+    move(GRID=tmp_path / "grid")
     return tmp_path
 
 
@@ -77,12 +77,10 @@ def test_any_flipped_bit_of_a_record_of_the_grid_is_found(folder: Path, flips: i
 
 
 @pytest.mark.parametrize("flips", FLIPS)
-def test_any_flipped_bit_of_a_reference_record_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flips: int
-) -> None:
+def test_any_flipped_bit_of_a_reference_record_is_found(tmp_path: Path, move, flips: int) -> None:
     chapter = "08_class_inequality"
     shutil.copytree(paths.REFERENCE / chapter, tmp_path / chapter)
-    monkeypatch.setattr(paths, "REFERENCE", tmp_path)
+    move(REFERENCE=tmp_path)
     (file,) = (tmp_path / chapter).glob("class_inequality.parquet")
     for _ in single_bit_flips(file, flips):
         with pytest.raises(RuntimeError, match=r"class_inequality\.parquet was altered"):
@@ -101,7 +99,7 @@ def test_any_flipped_bit_of_a_checkpoint_is_found(folder: Path, flips: int) -> N
 @pytest.mark.parametrize("flips", [pytest.param(200, marks=pytest.mark.faults)])
 def test_any_flipped_bit_of_the_data_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flips: int) -> None:
     """A quarter of the flips in the header; a bit is of the training part or of the test part."""
-    data_copy = Path(shutil.copy(datasets._cifar10_store(), tmp_path)).parent
+    data_copy = Path(shutil.copy(datasets.cifar10_file(), tmp_path)).parent
     monkeypatch.setenv("INEQUALITY_DATA", str(data_copy))
     store = data_copy / "cifar10.safetensors"
 
@@ -206,7 +204,7 @@ def test_executing_killed_at_random_moments_gives_the_same_chapter(tmp_path: Pat
         (file,) = (path for path in (tmp_path / "_build").iterdir() if not path.name.startswith("."))
         return [(cell.source, cell.get("outputs")) for cell in nbformat.read(file, as_version=4).cells]
 
-    command = [sys.executable, "-m", "inequality_phenomenon.book.execution", "01_sum", "_build/01_sum.ipynb"]
+    command = [sys.executable, "-m", "inequality_phenomenon.cli", "execute", "01_sum", "_build/01_sum.ipynb"]
     kill_at_random(command, tmp_path, kills, result)
     assert result()[-1][1][0].text == "499999500000\n"
 
@@ -238,10 +236,8 @@ def test_building_killed_at_random_moments_gives_the_same_page(tmp_path: Path, k
 # ---------------------------------------------------------------- disks and folders
 
 
-def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paths, "CACHE", small_disk)
+def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(small_disk: Path, move) -> None:
+    move(CACHE=small_disk)
     content = bytes(400_000)
     first, _ = cached("maps", {"a": 1}, lambda: content)
     with pytest.raises(
@@ -254,8 +250,8 @@ def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(
     assert cached("maps", {"a": 2}, lambda: content)[0] == content
 
 
-def test_a_folder_that_may_only_be_read_is_read_and_named(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "CACHE", small_disk)
+def test_a_folder_that_may_only_be_read_is_read_and_named(small_disk: Path, move) -> None:
+    move(CACHE=small_disk)
     cached("maps", {"a": 1}, lambda: b"content")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     assert cached("maps", {"a": 1}, lambda: b"")[0] == b"content"

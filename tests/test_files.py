@@ -1,17 +1,40 @@
 """Promise: a file that the project writes is there as a whole or not at all, whatever happens while it is written."""
 
+import errno
+import fcntl
 import hashlib
 import os
-import resource
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import no_file_above
 from safetensors.torch import save_file
 
-from inequality_phenomenon._support.files import DamagedFile, atomic_path, read_sealed, sha256_of, write_sealed
+from inequality_phenomenon._support.files import (
+    DamagedFile,
+    Locked,
+    atomic_path,
+    file_lock,
+    made_by_a_system,
+    read_sealed,
+    sha256_of,
+    write_sealed,
+)
+
+
+@contextmanager
+def umask(value: int) -> Iterator[None]:
+    before = os.umask(value)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def test_content_appears_under_the_name_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -21,7 +44,22 @@ def test_content_appears_under_the_name_and_nothing_else_is_left(tmp_path: Path)
         assert not target.exists()
     assert target.read_text() == "content"
     assert os.listdir(target.parent) == ["file.txt"]
-    assert target.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_decides_who_may_read_a_new_file(tmp_path: Path, mask: int, mode: int) -> None:
+    with umask(mask), atomic_path(tmp_path / "file") as temporary:
+        assert temporary.stat().st_mode & 0o777 == mode  # nor can others read it while it is written
+        temporary.write_text("content")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+
+
+def test_a_file_that_was_made_private_stays_so(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.touch(0o600)
+    with umask(0o022), atomic_path(target) as temporary:
+        temporary.write_text("content")
+    assert target.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("problem", [RuntimeError, KeyboardInterrupt, SystemExit])
@@ -58,13 +96,12 @@ with atomic_path(Path({str(target)!r})) as temporary:
 def test_file_that_does_not_fit_is_an_os_error_that_names_it_and_leaves_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "weights.safetensors"
     target.write_text("old")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    try:
-        with pytest.raises(OSError, match=r"weights\.safetensors.*too large"), atomic_path(target) as temporary:
-            save_file({"a": torch.zeros(10_000)}, temporary)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with (
+        no_file_above(10_000),
+        pytest.raises(OSError, match=r"weights\.safetensors.*too large"),
+        atomic_path(target) as temporary,
+    ):
+        save_file({"a": torch.zeros(10_000)}, temporary)
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["weights.safetensors"]
 
@@ -99,3 +136,65 @@ def test_truncated_sealed_file_is_named(tmp_path: Path, length: int) -> None:
     file.write_bytes(file.read_bytes()[:length])
     with pytest.raises(DamagedFile, match=str(file)):
         read_sealed(file)
+
+
+# ---------------------------------------------------------------- locks, and files of an operating system
+
+
+@pytest.mark.parametrize("problem", [None, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_one_at_a_time_holds_a_lock_also_where_the_file_system_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: int | None
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(problem, os.strerror(problem or 0))
+
+    if problem:
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+    order, entered = [], threading.Event()
+
+    def second() -> None:
+        entered.set()
+        with file_lock(tmp_path / "locks" / "registry"):
+            order.append("second")
+
+    with file_lock(tmp_path / "locks" / "registry"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        entered.wait()
+        thread.join(0.3)
+        order.append("first")
+    thread.join(60)
+    assert order == ["first", "second"]
+
+
+def test_a_taken_lock_is_refused_where_one_does_not_wait(tmp_path: Path) -> None:
+    with file_lock(tmp_path / "lock"), pytest.raises(Locked), file_lock(tmp_path / "lock", wait=False):
+        pytest.fail("two hold one lock")
+    with file_lock(tmp_path / "lock", wait=False):
+        pass  # free again
+
+
+def test_a_lock_that_fails_for_another_reason_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OSError, match="Input/output"), file_lock(tmp_path / "lock"):
+        pass
+
+
+def test_files_of_an_operating_system_are_known_by_their_names() -> None:
+    theirs = [
+        "._1.ipynb",
+        ".DS_Store",
+        ".ipynb_checkpoints",
+        "__MACOSX",
+        "Thumbs.db",
+        "desktop.ini",
+        "~$notes.docx",
+        "notes.py~",
+        "Icon\r",
+        "@eaDir",
+    ]
+    assert [name for name in theirs if not made_by_a_system(name)] == []
+    assert not any(made_by_a_system(name) for name in ("ada", "1_measuring.ipynb", "n01440764", "Icon", "a.JPEG", "_x"))

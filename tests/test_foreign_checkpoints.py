@@ -23,22 +23,21 @@ from public_format import attacker_state, write_public
 from torch import nn
 
 from inequality_phenomenon._support.files import sha256_of
-from inequality_phenomenon.imagenet.pickles import (
+from inequality_phenomenon.imagenet import public_networks
+from inequality_phenomenon.imagenet.pickles import read_state
+from inequality_phenomenon.imagenet.public_networks import (
     HUGGING_FACE,
     Conversion,
-    Expected,
     PublicModel,
+    Shapes,
     fetch,
     public_state,
-    read_public_models,
-    read_state,
 )
 from inequality_phenomenon.networks import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     REGISTRY,
     CheckpointError,
-    _public_models,
     build,
     load_checkpoint,
 )
@@ -60,9 +59,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return published
 
 
-def expected(network: nn.Module) -> Expected:
-    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    return Expected(shapes, IMAGENET_MEAN, IMAGENET_STD)
+def expected(network: nn.Module) -> Shapes:
+    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
 
 
 def entry(file: Path, sha256: str = "not known", **more: object) -> PublicModel:
@@ -404,7 +402,7 @@ def test_an_older_plain_state_without_counters_fits(network: nn.Module, folder: 
 NO_SPACE = """
 import resource, sys
 from pathlib import Path
-from inequality_phenomenon.imagenet.pickles import Expected, public_state
+from inequality_phenomenon.imagenet.public_networks import public_state
 from test_foreign_checkpoints import entry, expected
 from inequality_phenomenon.networks import build
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
@@ -417,7 +415,7 @@ def test_a_disk_that_fills_up_during_the_conversion_leaves_nothing_and_is_said(
 ) -> None:
     """In a process whose files may not grow."""
     write_public(network, folder / "small.ckpt")
-    path = {"PYTHONPATH": str(Path(__file__).parent)}
+    path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", NO_SPACE], env=os.environ | path, capture_output=True, text=True)
     target = entry(folder / "small.ckpt").file
     assert f"OSError: cannot write {target}: " in done.stderr.splitlines()[-1]
@@ -428,7 +426,7 @@ def test_a_disk_that_fills_up_during_the_conversion_leaves_nothing_and_is_said(
 
 
 def test_the_registry_says_what_is_known() -> None:
-    public = read_public_models()
+    public = public_networks()
     assert {"imagenet-resnet50-standard-torchvision", "imagenet-wide_resnet50_2-linf8-public"} <= set(public)
     sources = [model.source for model in public.values()]
     assert len(set(sources)) == len(sources)
@@ -464,7 +462,7 @@ def test_a_loaded_public_model_is_torchvisions_network_behind_the_normalisation(
     (folder / "resnet50_linf_eps8.0.ckpt").rename(folder / "resnet50_linf_eps1.0.ckpt")
     with pytest.raises(CheckpointError, match=r"does not fit imagenet_resnet50: .*conv3\.weight is missing"):
         load_checkpoint("imagenet-resnet50-linf1-public")
-    assert _public_models()["imagenet-resnet50-linf1-public"].sha256_of_source == "not known"
+    assert public_networks()["imagenet-resnet50-linf1-public"].sha256_of_source == "not known"
 
 
 # fetching

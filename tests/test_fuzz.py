@@ -37,7 +37,7 @@ from inequality_phenomenon.cli import main
 from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.networks import REGISTRY, CheckpointError, Classifier
 from inequality_phenomenon.robustness import Threat
-from inequality_phenomenon.training.loop import TrainingSettings, load_settings
+from inequality_phenomenon.training import TrainingSettings, load_settings
 
 SOURCE = str(Path(library.__file__).parent)
 KNOWN_ERRORS = (ValueError, TypeError, CheckpointError, ProfileError)
@@ -453,8 +453,8 @@ def gives_a_profile_or_refuses(folder: Path, content: bytes) -> None:
 
 
 @pytest.fixture
-def profile_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(paths, "PROFILES", tmp_path)
+def profile_folder(tmp_path: Path, move: Callable[..., None]) -> Path:
+    move(PROFILES=tmp_path)
     return tmp_path
 
 

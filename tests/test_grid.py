@@ -11,6 +11,7 @@ import pytest
 import yaml
 from conftest import ROBUST, STANDARD
 
+from inequality_phenomenon import training
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import DamagedFile
 from inequality_phenomenon.cli import main
@@ -27,16 +28,15 @@ from inequality_phenomenon.measure.grid import (
 )
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, register
-from inequality_phenomenon.training import loop as training
-from inequality_phenomenon.training.loop import load_settings
+from inequality_phenomenon.training import load_settings
 
 SMALL = Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient",), n_images=6)
 
 
 @pytest.fixture
-def folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(run: Run, tmp_path: Path, move) -> Path:
     """Two registered networks of width 4 and no record yet."""
-    monkeypatch.setattr(paths, "GRID", tmp_path / "grid")
+    move(GRID=tmp_path / "grid")
     return tmp_path
 
 
@@ -146,7 +146,7 @@ def project(folder: Path) -> Path:
 def make_grid(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(root / "bin"), os.environ["PATH"]])
     return subprocess.run(
-        [sys.executable, "-m", "inequality_phenomenon.book.workflow", "grid", *options],
+        [sys.executable, "-m", "inequality_phenomenon.cli", "build", "grid", *options],
         cwd=root,
         env=os.environ | {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / ".cache"), "PATH": path},
         capture_output=True,

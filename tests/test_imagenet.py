@@ -19,6 +19,7 @@ from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 from inequality_phenomenon import networks
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.datasets import DataError
+from inequality_phenomenon.imagenet import public_networks
 from inequality_phenomenon.imagenet.data import (
     Selection,
     candidate_ids,
@@ -29,7 +30,8 @@ from inequality_phenomenon.imagenet.data import (
     select_common,
     wordnet_ids,
 )
-from inequality_phenomenon.measure.evaluation import Cifar10, ImageNetSet, evaluation_set
+from inequality_phenomenon.imagenet.images import ImageNetSet
+from inequality_phenomenon.measure.image_sets import Cifar10, evaluation_set
 
 IDS = candidate_ids()[: len(CLASSES)]
 
@@ -257,10 +259,10 @@ def registered(setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type:
     for name, value in setup.environment(tmp_path / "data").items():
         if name.startswith("INEQUALITY") and os.environ.get(name) != value:
             monkeypatch.setenv(name, value)
-    monkeypatch.setattr(networks.read_public_models, "__defaults__", (setup.root / "checkpoints" / "imagenet.yaml",))
-    networks._public_models.cache_clear()
+    monkeypatch.setattr(paths, "PUBLIC_MODELS", setup.root / "checkpoints" / "imagenet.yaml")
+    public_networks.cache_clear()
     yield setup
-    networks._public_models.cache_clear()
+    public_networks.cache_clear()
 
 
 NAMES = ("imagenet-resnet18-standard-torchvision", "imagenet-resnet18-linf8-public")
@@ -289,7 +291,7 @@ def test_labels_of_other_images_are_noticed(registered, monkeypatch: pytest.Monk
     """With a published accuracy to compare with, and enough images."""
     monkeypatch.setattr("inequality_phenomenon.imagenet.data._PLAUSIBLE_AFTER", 8)
     for name in NAMES:
-        monkeypatch.setitem(networks._public_models(), name, networks.REGISTRY[name].model_copy(update={"top1": 90.0}))
+        monkeypatch.setitem(public_networks(), name, networks.REGISTRY[name].model_copy(update={"top1": 90.0}))
     data = load_imagenet(registered.images)
     select_common(data, NAMES, 3)
     shifted = {image_id: (label + 1) % 1000 for image_id, label in data.labels.items()}

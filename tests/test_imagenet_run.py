@@ -37,7 +37,8 @@ def start(setup: Miniature, chapter: str) -> subprocess.Popen[str]:
     command = [
         sys.executable,
         "-m",
-        "inequality_phenomenon.book.execution",
+        "inequality_phenomenon.cli",
+        "execute",
         chapter,
         str(target),
         "-p",

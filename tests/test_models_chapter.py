@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from conftest import entry, run_of
 
 from inequality_phenomenon._support import paths
-from inequality_phenomenon._support.profiles import Profile, load_profile
+from inequality_phenomenon._support.profiles import load_profile
 from inequality_phenomenon.measure.accuracy import attack_contrasts, findings, planned_models, training_log
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.robustness_flags import FLAGS
-from inequality_phenomenon.measure.run import Run
-from inequality_phenomenon.networks import REGISTRY, Accuracy, RegistryEntry, build, save_checkpoint
+from inequality_phenomenon.networks import REGISTRY, Accuracy, RegistryEntry, build
 from inequality_phenomenon.show import models as chapter
-from inequality_phenomenon.training.loop import load_settings
+from inequality_phenomenon.training import load_settings
 from inequality_phenomenon.verdicts.comparison import contrasted
 
 STANDARD, LINF8, SEEDED = (f"cifar10-resnet18w16-{end}" for end in ("standard-s0", "linf8-s0", "linf8-s1"))
@@ -24,25 +23,24 @@ L2 = "cifar10-resnet18w16-l2_0.5-s0"
 N = 40
 
 
-def entry(name: str, folder: Path, clean: int, robust: dict[str, int]) -> RegistryEntry:
+def registered(name: str, folder: Path, clean: int, robust: dict[str, int]) -> RegistryEntry:
     norm, epsilon = {"standard": ("none", 0.0), "linf8": ("linf", 8 / 255), "l2_0.5": ("l2", 0.5)}[name.split("-")[2]]
-    model = build("resnet18", width=4)
-    return RegistryEntry(
-        name=name, title={STANDARD: "standard", L2: "ℓ2 0.5"}.get(name, "ℓ∞ 8/255"), architecture="resnet18",
-        arguments={"width": 4}, parameters=12345, training={"norm": norm, "epsilon": epsilon, "cutout": 0, "seed": 0},
-        sha256=save_checkpoint(model, folder / f"{name}.safetensors"), test_clean=Accuracy(correct=clean, n=10_000),
-        test_robust={threat: Accuracy(correct=k, n=10_000) for threat, k in robust.items()}, training_seconds=90, machine="a <small> one",
+    return entry(
+        name, build("resnet18", width=4), folder, title={STANDARD: "standard", L2: "ℓ2 0.5"}.get(name, "ℓ∞ 8/255"),
+        parameters=12345, training={"norm": norm, "epsilon": epsilon, "cutout": 0, "seed": 0},
+        test_clean=Accuracy(correct=clean, n=10_000), training_seconds=90, machine="a <small> one",
+        test_robust={threat: Accuracy(correct=k, n=10_000) for threat, k in robust.items()},
     )  # fmt: skip
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, RegistryEntry]:
-    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> dict[str, RegistryEntry]:
+    move(CHECKPOINTS=tmp_path)
     entries = {
-        L2: entry(L2, tmp_path, 8000, {"l2 0.5": 6000, "linf 8/255": 1500}),
-        LINF8: entry(LINF8, tmp_path, 7000, {"linf 8/255": 4200}),
-        SEEDED: entry(SEEDED, tmp_path, 6000, {"linf 8/255": 4300}),
-        STANDARD: entry(STANDARD, tmp_path, 9000, {"linf 8/255": 0}),
+        L2: registered(L2, tmp_path, 8000, {"l2 0.5": 6000, "linf 8/255": 1500}),
+        LINF8: registered(LINF8, tmp_path, 7000, {"linf 8/255": 4200}),
+        SEEDED: registered(SEEDED, tmp_path, 6000, {"linf 8/255": 4300}),
+        STANDARD: registered(STANDARD, tmp_path, 9000, {"linf 8/255": 0}),
     }
     for name in entries:
         log = pd.DataFrame({"epoch": [1, 2, 3], "loss": 1.0, "clean": [0.3, 0.6, 0.7]})
@@ -200,8 +198,8 @@ def test_a_planned_model_is_listed_without_a_number(registry, tmp_path: Path) ->
     assert planned not in chapter.model_cards({}).html
 
 
-def test_without_a_plan_there_is_no_table(registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(paths, "PROFILES", tmp_path)
+def test_without_a_plan_there_is_no_table(registry, move, tmp_path: Path) -> None:
+    move(PROFILES=tmp_path)
     assert "Every planned model is trained" in chapter.planned_table(name="t").text
 
 
@@ -216,8 +214,6 @@ def test_the_log_of_a_shipped_model_ends_where_its_training_did(name: str) -> No
 
 
 def test_the_note_says_what_this_run_measures(registry) -> None:
-    profile = Profile(name="test", n_images=N, bootstrap=199, chapters={})
-    run = Run("test", profile, torch.device("cpu"), N, 0, (STANDARD,), (), {})
-    words = text(chapter.subjects_note(run))
+    words = text(chapter.subjects_note(run_of((STANDARD,), N)))
     assert "Measured in this run: standard." in words and f"the first {N} of the 10,000 test images" in words
     assert "Registered: 4 models." in words and "Planned, but not trained yet" in words

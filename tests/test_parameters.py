@@ -9,11 +9,11 @@ from pathlib import Path
 import nbformat
 import papermill.cli
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from inequality_phenomenon._support import paths
-from inequality_phenomenon.book import execution
 from inequality_phenomenon.book.workflow import chapters
+from inequality_phenomenon.cli import main
 
 CHAPTERS = [Path("notebooks", f"{name}.py") for name in chapters()]
 
@@ -57,19 +57,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=str)
-def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(chapter: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out.ipynb"
+def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(
+    chapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(paths.ROOT)
     options = ["-p", "n_imges", "50", "-p", "n_images", "abc", "-p", "profile", "7"]
-    command = [sys.executable, "-m", "papermill", str(chapter), str(output), *options]
-    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "unknown parameter 'n_imges'" in done.stderr
-    assert "parameter 'n_images' must be int | None, not 'abc'" in done.stderr
-    assert "parameter 'profile' must be str, not 7" in done.stderr
+    done = CliRunner().invoke(papermill.cli.papermill, [str(chapter), str(tmp_path / "out.ipynb"), *options])
+    assert done.exit_code == 1
+    assert "unknown parameter 'n_imges'" in done.output
+    assert "parameter 'n_images' must be int | None, not 'abc'" in done.output
+    assert "parameter 'profile' must be str, not 7" in done.output
     for line in ("profile: str", "device: str", "n_images: int | None", "seed: int | None", "models: list[str] | None"):
-        assert f"\n  {line} = " in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not output.exists()
+        assert f"\n  {line} = " in done.output
+    assert "Traceback" not in done.output and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,51 @@ def test_valid_parameters_run_in_the_python_of_papermill(folder: Path) -> None:
     assert notebook.cells[3].outputs[0].text == f"Python: {sys.executable} 50 1 ['a', 'b']\n"
 
 
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        ("missing/out.ipynb", "there is no folder missing to write out.ipynb to: make it first"),
+        ("notebooks", "notebooks is a folder: name a file in it, such as notebooks/out.ipynb"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_a_cell_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, output: str, problem: str
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "notebooks" / "marking.py").write_text('# %%\nopen("ran", "w")\n')
+    for options in ([], ["--cwd", str(folder.parent)]):
+        done = CliRunner().invoke(papermill.cli.papermill, ["notebooks/marking.py", output, *options])
+        assert (done.exit_code, done.output.splitlines()[-1]) == (1, f"Error: {problem}")
+        assert not list(folder.parent.rglob("ran"))
+
+
+def test_a_notebook_is_found_wherever_one_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "other").mkdir()
+    script = str(folder / "notebooks" / "small.py")
+    for here, path in (("", script), ("notebooks", "small.py"), ("other", "../notebooks/small.py")):
+        monkeypatch.chdir(folder / here)
+        done = CliRunner().invoke(papermill.cli.papermill, [path, "out.ipynb", "-p", "n_images", "abc"])
+        assert f"Error: parameter 'n_images' must be int | None, not 'abc'\n{LISTED}" in done.output, path
+        monkeypatch.chdir(folder)
+    done = run_papermill(folder / "other", Path("../notebooks/small.py"), "-p", "n_images", "3")
+    assert done.returncode == 0, done.stderr
+    assert "does not end in" not in done.stderr
+    assert " 3 0.5 None" in nbformat.read(folder / "other" / "out.ipynb", as_version=4).cells[3].outputs[0].text
+
+
+def test_the_notebooks_of_other_people_are_executed_as_ever(folder: Path) -> None:
+    cells = [
+        nbformat.v4.new_code_cell(source) for source in ("%matplotlib inline\nx = 1\ny: int = 2", "print(x, y, z)")
+    ]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "theirs.ipynb")
+    done = run_papermill(folder, Path("theirs.ipynb"), "-p", "x", "2", "-p", "y", "a", "-p", "z", "3")
+    assert done.returncode == 0, done.stderr
+    assert "unknown parameter: x" not in done.stderr and "unknown parameter: z" in done.stderr
+    assert nbformat.read(folder / "out.ipynb", as_version=4).cells[-1].outputs[0].text == "2 a 3\n"
+
+
 def test_a_failing_notebook_shows_its_cell_and_leaves_no_output(folder: Path) -> None:
     done = run_papermill(folder, Path("notebooks/small.py"), "-p", "n_images", "13")
     assert done.returncode == 1
@@ -118,21 +163,22 @@ def test_a_failing_notebook_shows_its_cell_and_leaves_no_output(folder: Path) ->
     assert not (folder / "out.ipynb").exists()
 
 
-def test_execution_replaces_its_target_on_success_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "ROOT", folder)
+def test_execution_replaces_its_target_on_success_only(folder: Path, move, capfd) -> None:
+    move(ROOT=folder)
     target = folder / "done" / "small.ipynb"
 
-    def execute(n_images: str) -> Result:
-        return CliRunner().invoke(execution.main, ["small", str(target), "-p", "n_images", n_images])
+    def execute(n_images: str) -> tuple[int, str]:
+        code = main(["execute", "small", str(target), "-p", "n_images", n_images])
+        return code, capfd.readouterr().err
 
-    assert "small: done in" in execute("50").output
+    assert "small: done in" in execute("50")[1]
     before = target.read_bytes()
-    failed = execute("13")
-    assert failed.exit_code == 1
-    assert "small failed after" in failed.output
-    assert "an unlucky number of images" in failed.output
-    refused = execute("abc")
-    assert refused.exit_code == 1
-    assert "must be int | None, not 'abc'" in refused.output
+    code, message = execute("13")
+    assert code == 1
+    assert "inequality: small failed after" in message
+    assert "an unlucky number of images" in message
+    code, message = execute("abc")
+    assert code == 1
+    assert "must be int | None, not 'abc'" in message
     assert target.read_bytes() == before
     assert list(target.parent.iterdir()) == [target]

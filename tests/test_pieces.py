@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -13,8 +14,7 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import ProfileError, load_profile
 from inequality_phenomenon.book import pieces
 from inequality_phenomenon.cli import main
-from inequality_phenomenon.measure import results
-from inequality_phenomenon.measure.reference import as_shipped
+from inequality_phenomenon.measure.reference import as_shipped, manifest, stacked
 from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.measure.verification import meets_floor
 from inequality_phenomenon.networks import REGISTRY, CheckpointError, load_checkpoint, read_registry
@@ -31,11 +31,11 @@ CHAPTER = "01_inequality_test"
 COMMAND = """
 import sys
 from inequality_phenomenon import cli
-from inequality_phenomenon.training import loop as training
-held_out, load = training._held_out, training.load_cifar10
-training._held_out = lambda: tuple(part[:10] for part in held_out())
-training.load_cifar10 = lambda split: tuple(part[:20] for part in load(split))
-training.SHIPPED = 1000
+from inequality_phenomenon.training import loop, registration
+held_out, load = loop.held_out_images, registration.load_cifar10
+loop.held_out_images = lambda: tuple(part[:10] for part in held_out())
+registration.load_cifar10 = lambda split: tuple(part[:20] for part in load(split))
+registration.SHIPPED = 1000
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -101,11 +101,9 @@ def test_each_piece_is_done_once_and_another_process_goes_on(story, project: Pat
 
 
 @pytest.fixture
-def measured(story, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def measured(story, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> None:
     """This process, as if the project's paper-scale records were committed here, without weights that do not ship."""
-    monkeypatch.setattr(paths, "TRAINING", tmp_path)
-    folder = project / "results" / "reference-gpu"
-    monkeypatch.setattr(paths, "PAPER_SCALE", folder)
+    move(TRAINING=tmp_path, PAPER_SCALE=project / "results" / "reference-gpu")
     monkeypatch.setattr(REGISTRY, "_entries", read_registry(project / "checkpoints" / "registry.yaml"))
 
 
@@ -131,7 +129,7 @@ def test_paper_scale_stands_beside_the_reference_run(measured) -> None:
     assert "<th scope='col'>Paper</th><th scope='col'>Paper scale</th><th scope='col'>Reference</th>" in html
     names = [name.replace("w64", "w16") for name in (ROBUST, STANDARD)]
     asked = [comparison.Contrast("gap", tuple((name, "", "global_gini") for name in names), 1)]
-    gaps = contrasted(asked, results.stacked({"inequality": reference.assign(condition="")}, ["inequality"]))
+    gaps = contrasted(asked, stacked({"inequality": reference.assign(condition="")}, ["inequality"]))
     beside = gaps[0].paper_scale
     assert gaps[0].difference is not None and beside is not None and beside.difference is not None
     means = large.groupby("checkpoint").global_gini.mean()
@@ -149,18 +147,18 @@ def test_the_scoreboard_has_the_column_only_where_the_records_exist(measured) ->
 
 
 def test_a_run_on_full_size_networks_is_compared_with_the_paper(measured, project: Path) -> None:
-    records = results.pd.read_parquet(project / "results" / "reference-gpu" / CHAPTER / "inequality.parquet")
+    records = pd.read_parquet(project / "results" / "reference-gpu" / CHAPTER / "inequality.parquet")
     assert [bool(item.ours) for item in compare(table1_cells("global_gini"), records, resamples=199)][:5] == [
         True, False, False, False, True,
     ]  # fmt: skip
-    both = results.pd.concat([records, records.assign(checkpoint=STANDARD.replace("w64", "w16"))])
+    both = pd.concat([records, records.assign(checkpoint=STANDARD.replace("w64", "w16"))])
     assert as_shipped(both) is both  # names that are taken are not given twice
 
 
 def test_without_records_the_tables_have_three_columns_and_the_book_says_that_nothing_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, move
 ) -> None:
-    monkeypatch.setattr(paths, "PAPER_SCALE", tmp_path)
+    move(PAPER_SCALE=tmp_path)
     assert scoreboard.paper_scale_frames() is None
     reference = open_run(CHAPTER, "smoke").reference["inequality"]
     assert paper_scale_of(reference) is None
@@ -175,7 +173,7 @@ def test_a_chapter_that_was_cut_off_is_not_finished_and_said_to_be_measured_in_p
 ) -> None:
     profile = load_profile("gpu").model_copy(update={"chapters": {CHAPTER: load_profile("gpu").chapters[CHAPTER]}})
     assert pieces.finished(CHAPTER, profile)
-    known = results.manifest(project / "results" / "reference-gpu")
+    known = manifest(project / "results" / "reference-gpu")
     next(iter(known[CHAPTER].values()))["whole"] = False
     monkeypatch.setattr(pieces, "manifest", lambda folder: known)
     assert not pieces.finished(CHAPTER, profile)

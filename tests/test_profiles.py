@@ -19,17 +19,17 @@ def test_a_profile_names_every_chapter(name):
 
 
 def test_the_models_of_the_shipped_profiles_have_settings():
-    from inequality_phenomenon.training.loop import load_settings
+    from inequality_phenomenon.training import load_settings
 
     for name in (name for name in NAMES if load_profile(name).dataset == "cifar10"):
         for chapter in load_profile(name).chapters.values():
             assert all(load_settings(model) for model in chapter.models)
 
 
-def test_unknown_names_and_keys_are_answered_with_the_valid_ones(tmp_path, monkeypatch):
+def test_unknown_names_and_keys_are_answered_with_the_valid_ones(tmp_path, move):
     with pytest.raises(ProfileError, match="unknown profile 'lapdog'; known: full, gpu, imagenet, laptop, smoke"):
         load_profile("lapdog")
-    monkeypatch.setattr(paths, "PROFILES", tmp_path)
+    move(PROFILES=tmp_path)
     (tmp_path / "bad.yaml").write_text("n_images: 4\nn_imges: 5\nchapters: {}\n")
     with pytest.raises(ProfileError, match=r"bad.yaml: n_imges.*Valid keys: name, dataset, .*n_images"):
         load_profile("bad")

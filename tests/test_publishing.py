@@ -86,7 +86,7 @@ def project(tmp_path_factory):
     (folder / "_build" / "site" / "docs" / "old.html").touch()
     tool = Path(sys.executable).parent / "jupyter-book"
     environment = os.environ | {"INEQUALITY_ROOT": str(folder)}
-    for command in ([tool, "build", ".", "-q"], [sys.executable, "-m", "inequality_phenomenon.book.publishing"]):
+    for command in ([tool, "build", ".", "-q"], [sys.executable, "-m", "inequality_phenomenon.cli", "site"]):
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder

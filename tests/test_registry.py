@@ -7,13 +7,14 @@ import pytest
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
-from inequality_phenomenon.cli import BEGIN, END, main
+from inequality_phenomenon.book.headline import BEGIN, END
+from inequality_phenomenon.cli import main
 from inequality_phenomenon.datasets import correct_subset, load_cifar10
 from inequality_phenomenon.measure.reference import load_reference, manifest
 from inequality_phenomenon.networks import REGISTRY, build, fold_batch_norm, load_checkpoint
 from inequality_phenomenon.robustness import Threat, correct, robust_correct
 from inequality_phenomenon.statistics import wilson
-from inequality_phenomenon.training.loop import TrainingSettings, load_settings
+from inequality_phenomenon.training import TrainingSettings, load_settings
 
 NAMES = list(REGISTRY)
 MEASURED = [  # the hash pins every network's weights; `inequality verify --all` measures all of them

@@ -6,13 +6,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from conftest import ROBUST, STANDARD
+from conftest import STANDARD
 from scipy import stats
 
 from inequality_phenomenon._support import paths
-from inequality_phenomenon._support.profiles import Profile, load_profile
-from inequality_phenomenon.cli import BEGIN, END
+from inequality_phenomenon._support.profiles import Profile
+from inequality_phenomenon.book.headline import BEGIN, END
 from inequality_phenomenon.measure import results
 from inequality_phenomenon.measure.reference import load_whole_reference
 from inequality_phenomenon.show import headline_markdown, one_mask_markdown
@@ -307,9 +306,9 @@ def test_readme_and_welcome_page_show_the_committed_summary(file) -> None:
 
 
 @pytest.fixture
-def small_run(tmp_path, monkeypatch, reference):
+def small_run(tmp_path, monkeypatch, move, reference):
     """A run of which one chapter was executed: 60 images of the reference's first record."""
-    monkeypatch.setattr(paths, "EXECUTED", tmp_path)
+    move(EXECUTED=tmp_path)
     profile = Profile(name="test", n_images=60, bootstrap=199, chapters={})
     monkeypatch.setattr(scoreboard, "load_profile", lambda name: profile)
     table = reference["01_inequality_test"]["inequality"]
@@ -366,33 +365,3 @@ def test_every_verdict_and_data_set_can_be_hidden() -> None:
     style = (paths.BOOK / "static" / "book.css").read_text("utf-8")
     for value in [verdict.replace(" ", "-") for verdict in VERDICTS] + ["cifar10", "imagenet"]:
         assert f'.scoreboard:has(input[value="{value}"]:not(:checked)) tr.{value}' in style
-
-
-def test_the_manifest_says_by_what_a_table_was_measured(run, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(results, "reference_folder", lambda profile: tmp_path / "reference")
-    run.as_planned, run.profile = True, load_profile("smoke")
-    run.chapter, table = "08_class_inequality", pd.DataFrame({"checkpoint": [STANDARD], "value": [1.0]})
-    run.record("some", table)
-    results.save_reference("smoke")
-    facts = results.manifest(tmp_path / "reference")[run.chapter]["some"]
-    assert facts["device"] == "cpu" and facts["torch"] == torch.__version__ and facts["commit"] == results.commit()
-    saved = pd.read_parquet(tmp_path / "reference" / run.chapter / "some.parquet")
-    assert saved.equals(table) and not saved.attrs
-
-
-def test_a_run_with_other_settings_leaves_no_record(run) -> None:
-    """Else the scoreboard would show it as the profile's."""
-    from inequality_phenomenon.measure.measurements import margins
-
-    run.measure(margins, {"clean": {}})
-    assert list(results.load_run("test")["test"]) == ["margins"]
-    run.as_planned = False
-    run.measure(margins, {"clean": {}}, models=(ROBUST,), name="other")
-    assert list(results.load_run("test")["test"]) == ["margins"]
-
-
-@pytest.mark.parametrize(
-    "overrides", [{"n_images": 5}, {"seed": 1}, {"models": [STANDARD, ROBUST]}, {"region": 8}, {}], ids=str
-)
-def test_only_a_run_without_overrides_is_as_planned(overrides) -> None:
-    assert results.open_run("08_class_inequality", "smoke", **overrides).as_planned == (not overrides)

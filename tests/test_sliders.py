@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from inequality_phenomenon import global_gini, occlude, perturb_with_noise
-from inequality_phenomenon._support import paths
 from inequality_phenomenon.measure.galleries import (
     clipped,
     clipping,
@@ -32,8 +31,8 @@ def run():
 
 
 @pytest.fixture
-def records_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "EXECUTED", tmp_path)
+def records_elsewhere(tmp_path, move):
+    move(EXECUTED=tmp_path)
 
 
 @pytest.fixture(scope="module")

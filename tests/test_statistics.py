@@ -217,3 +217,48 @@ def test_a_rate_over_draws_is_regressed_as_its_draws_would_be() -> None:
     assert rate.high - rate.low == pytest.approx(rows.high - rows.low, rel=0.01)
     with pytest.raises(ValueError, match="between 0 and 1"):
         logistic_regression(draws.sum(1), {"margin": margin}, images)
+
+
+# ---------------------------------------------------------------- regressions
+
+
+def test_a_binary_predictor_gives_the_log_odds_ratio() -> None:
+    outcome = np.repeat([True, False, True, False], [30, 10, 15, 25])
+    model = np.repeat([1.0, 0.0], 40)
+    found = logistic_regression(outcome, {"model": model}, np.arange(80))["model"]
+    assert found.value == pytest.approx(math.log(30 * 25 / (10 * 15)), abs=1e-6)
+    assert found.high - found.value == pytest.approx(1.96 * math.sqrt(1 / 30 + 1 / 10 + 1 / 15 + 1 / 25), rel=0.03)
+    assert found.n == 80
+
+
+def test_coefficients_are_for_one_standard_deviation_and_recovered() -> None:
+    rng = np.random.default_rng(0)
+    margin, gini = rng.normal(3, 2, 20_000), rng.normal(0.6, 0.1, 20_000)
+    odds = -0.8 * (margin - 3) / 2 + 0.3 * (gini - 0.6) / 0.1
+    outcome = rng.random(20_000) < 1 / (1 + np.exp(-odds))
+    found = logistic_regression(outcome, {"margin": margin, "gini": gini}, np.arange(20_000))
+    assert found["margin"].value == pytest.approx(-0.8, abs=0.06) and found["margin"].high < 0
+    assert found["gini"].value == pytest.approx(0.3, abs=0.06) and found["(intercept)"].value == pytest.approx(
+        0, abs=0.06
+    )
+
+
+def test_copies_of_an_image_do_not_narrow_the_interval() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=200)
+    outcome = rng.random(200) < 1 / (1 + np.exp(-x))
+    once = logistic_regression(outcome, {"x": x}, np.arange(200))["x"]
+    four = logistic_regression(np.tile(outcome, 4), {"x": np.tile(x, 4)}, np.tile(np.arange(200), 4))["x"]
+    assert four.value == pytest.approx(once.value)
+    assert four.high - four.low == pytest.approx(once.high - once.low, rel=0.02)
+
+
+@pytest.mark.parametrize("outcome", [np.ones(40, bool), np.zeros(40, bool), np.arange(40) < 20])
+def test_what_the_data_do_not_determine_is_said(outcome: np.ndarray) -> None:
+    found = logistic_regression(outcome, {"x": np.arange(40.0)}, np.arange(40))
+    assert all((e.low, e.high) == (-math.inf, math.inf) and math.isnan(e.value) for e in found.values())
+
+
+def test_a_constant_predictor_is_refused() -> None:
+    with pytest.raises(ValueError, match="predictor x is the same"):
+        logistic_regression(np.arange(100) < 20, {"x": np.full(100, 3.0)}, np.arange(100))

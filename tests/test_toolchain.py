@@ -101,7 +101,7 @@ def test_set_up_is_repeated_when_the_lock_changes(project: Path) -> None:
 
 
 def test_one_set_up_at_a_time(project: Path) -> None:
-    with installation.exclusive("set-up"):
+    with installation.alone():
         second = set_up()
     assert second.returncode == 1
     assert f"set-up is already running in this folder (process {os.getpid()})" in second.stderr
@@ -130,7 +130,7 @@ def test_an_altered_package_is_refused(tmp_path: Path) -> None:
 
 def test_without_a_network_the_book_loses_its_formulas_only(tmp_path: Path) -> None:
     unreachable = {"INEQUALITY_ROOT": str(tmp_path), "npm_config_registry": "http://127.0.0.1:9/"}
-    command = [sys.executable, "-m", "inequality_phenomenon.book.vendor"]
+    command = [sys.executable, "-c", "from inequality_phenomenon.book import vendor; vendor.fetch_missing()"]
     done = subprocess.run(command, env=os.environ | unreachable, capture_output=True, text=True)
     assert done.returncode == 0
     assert "warning: formulas will not be drawn, mathjax@3.2.2 is missing: npm pack failed" in done.stderr

@@ -7,28 +7,29 @@ import math
 import multiprocessing
 import os
 import random
-import resource
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import no_file_above
 from damage import single_bit_flips
 from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
 
+from inequality_phenomenon import training
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.networks import Classifier, build, load_checkpoint
 from inequality_phenomenon.robustness import Threat
-from inequality_phenomenon.training.loop import (
+from inequality_phenomenon.training import (
     State,
     TrainingError,
     TrainingImages,
     TrainingSettings,
-    _digest,
     craft,
     gradient_distance,
     learning_rate,
@@ -37,6 +38,7 @@ from inequality_phenomenon.training.loop import (
     write_log,
 )
 from inequality_phenomenon.training.pruning import sparsity
+from inequality_phenomenon.training.state import digest
 
 CPU = torch.device("cpu")
 
@@ -75,7 +77,7 @@ def facts_of(file: Path) -> dict:  # type: ignore[type-arg]
 def rewrite(file: Path, facts: dict) -> None:  # type: ignore[type-arg]
     """The state with other facts and a checksum that fits them."""
     tensors, text = load_file(file), json.dumps(facts)
-    save_file(tensors, file, metadata={"facts": text, "sha256": _digest(text, tensors)})
+    save_file(tensors, file, metadata={"facts": text, "sha256": digest(text, tensors)})
 
 
 def assert_same_weights(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -103,7 +105,7 @@ def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, precision:
 @pytest.mark.parametrize("kills_wanted", [3, pytest.param(20, marks=pytest.mark.faults)])
 def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path, kills_wanted: int) -> None:
     """kill -9 of a process, anywhere between its start and its end."""
-    settings = tiny()
+    settings = tiny(epochs=3, train_images=128)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["inequality_phenomenon.training.loop"])
 
@@ -281,15 +283,13 @@ def test_file_size_limit_stops_with_what_to_do_and_keeps_the_last_state(tmp_path
     train_some(standard(), tmp_path, 1)
     file = tmp_path / "state.safetensors"
     before = file.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
-    try:
-        with pytest.raises(
+    with (
+        no_file_above(len(before) // 2),
+        pytest.raises(
             TrainingError, match=r"could not save .*too large.* Free some space and run again: epoch 2 is repeated"
-        ):
-            train(standard(), tmp_path, progress=False)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        ),
+    ):
+        train(standard(), tmp_path, progress=False)
     assert file.read_bytes() == before and os.listdir(tmp_path) == ["state.safetensors"]
 
 
@@ -568,3 +568,14 @@ def test_log_is_a_line_an_epoch_and_is_written_as_csv(tmp_path: Path) -> None:
     write_log(state, tmp_path / "log.csv")
     lines = (tmp_path / "log.csv").read_text().splitlines()
     assert lines[0] == "epoch,loss,seconds,clean,pgd10" and len(lines) == 3
+
+
+def test_the_door_names_what_the_room_holds_and_needs_no_torch() -> None:
+    code = (
+        "import sys; from inequality_phenomenon import training; assert 'torch' not in sys.modules; "
+        "from inequality_phenomenon.training import train, TrainingSettings, load_settings; "
+        "assert train.__module__.endswith('training.loop') and all(hasattr(training, name) for name in training.__all__)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+    with pytest.raises(AttributeError, match="has no attribute 'traim'"):
+        _ = training.traim  # type: ignore[attr-defined]

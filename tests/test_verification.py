@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
+from conftest import entry
 from torch import Tensor
 
 from inequality_phenomenon import networks
-from inequality_phenomenon._support import paths
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.measure import verification
 from inequality_phenomenon.measure.verification import FLOORS, Floor, floor_of, folder_size, own_threat, verify
-from inequality_phenomenon.networks import LADDER, REGISTRY, Accuracy, Classifier, RegistryEntry, save_checkpoint
+from inequality_phenomenon.networks import LADDER, REGISTRY, Accuracy, Classifier, RegistryEntry
 from inequality_phenomenon.robustness import Threat, correct, robust_correct
 
 FIRST, SECOND = "cifar10-resnet18w16-linf2-s0", "cifar10-resnet18w16-standard-s0"
@@ -18,16 +18,10 @@ N = 80  # the intervals are wide: a wrong registered value has to be far off
 OWN, COMMON = "linf 2/255", "linf 8/255"
 
 
-def entry(name: str, file: Path, model: Classifier, counts: dict[str, int], **changes) -> RegistryEntry:
-    norm = "none" if "standard" in name else "linf"
-    facts = {
-        "name": name, "title": name, "architecture": "resnet18", "arguments": {"width": 4}, "parameters": 1,
-        "training": {"norm": norm, "epsilon": 0.0 if norm == "none" else 2 / 255}, "sha256": save_checkpoint(model, file),
-        "test_clean": Accuracy(correct=counts["clean"], n=N),
-        "test_robust": {t: Accuracy(correct=k, n=N) for t, k in counts.items() if t != "clean"},
-        "training_seconds": 1, "machine": "",
-    }  # fmt: skip
-    return RegistryEntry(**facts | changes)
+def registered(name: str, model: Classifier, folder: Path, counts: dict[str, int]) -> RegistryEntry:
+    rates = {threat: Accuracy(correct=k, n=N) for threat, k in counts.items()}
+    training = {"norm": "none", "epsilon": 0.0} if "standard" in name else {"norm": "linf", "epsilon": 2 / 255}
+    return entry(name, model, folder, training=training, test_clean=rates.pop("clean"), test_robust=rates)
 
 
 @pytest.fixture
@@ -39,13 +33,12 @@ def counts(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> dict[str, in
 
 
 @pytest.fixture
-def registry(trained, counts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, RegistryEntry]:
+def registry(trained, counts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> dict[str, RegistryEntry]:
     """Two honestly registered small models whose floors they meet."""
-    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    move(CHECKPOINTS=tmp_path)
     monkeypatch.setattr(verification, "FLAG_IMAGES", 40)
     monkeypatch.setattr(verification, "FLOORS", {"linf2": Floor(0.2, 0.1), "standard": Floor(0.2)})
-    entries = {name: entry(name, tmp_path / f"{name}.safetensors", trained, counts) for name in (FIRST, SECOND)}
+    entries = {name: registered(name, trained, tmp_path, counts) for name in (FIRST, SECOND)}
     monkeypatch.setattr(REGISTRY, "_entries", entries)
     return entries
 

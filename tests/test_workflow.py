@@ -33,7 +33,7 @@ def project(tmp_path: Path) -> Path:
 def start(project: Path, *options: str) -> subprocess.Popen[str]:
     """The workflow in a process group of its own, as a terminal would start it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "inequality_phenomenon.book.workflow", "chapters", *options],
+        [sys.executable, "-m", "inequality_phenomenon.cli", "build", "chapters", *options],
         cwd=project,
         env=os.environ | {"INEQUALITY_ROOT": str(project)},
         start_new_session=True,
@@ -103,15 +103,22 @@ def test_a_failing_chapter_is_named_and_the_others_are_executed(project: Path, w
     assert code == 1
     assert executed(project)[-1] == "another laptop"
     assert "RuntimeError: this chapter is broken" in output
-    assert output.endswith("Error: failed: 09_broken (see above)\n")
+    assert output.endswith("inequality: failed: 09_broken (see above)\n")
     assert sorted(path.name for path in (project / "book" / "_executed").iterdir()) == ["01_first.ipynb"]
 
 
 def test_an_unknown_profile_is_answered_with_the_known_ones(project: Path) -> None:
     code, output = run(project, "--profile", "lptop")
     assert code == 1
-    assert output.startswith("Error: unknown profile 'lptop'; known: ")
+    assert output.startswith("inequality: unknown profile 'lptop'; known: ")
     assert "laptop" in output
+
+
+def test_a_sites_profile_of_snakemake_is_for_other_work(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", "slurm")
+    code, output = run(project)
+    assert code == 0, output
+    assert executed(project) == ["first laptop"]
 
 
 def test_a_second_run_is_refused_while_one_is_going(project: Path) -> None:
@@ -119,7 +126,7 @@ def test_a_second_run_is_refused_while_one_is_going(project: Path) -> None:
     code, output = run(project)
     assert code == 1
     assert output == (
-        f"make book is already running in this folder (process {first.pid}): wait for it to end, or stop it\n"
+        f"inequality: make book is already running in this folder (process {first.pid}): wait for it to end, or stop it\n"
     )
     (project / "go").touch()
     output, _ = first.communicate()
@@ -134,7 +141,7 @@ def test_the_next_run_goes_on_after_a_stop(project: Path, number: signal.Signals
     output, _ = process.communicate()
     assert process.returncode != 0
     if number == signal.SIGINT:
-        assert output.endswith("Error: stopped; the next run goes on from here\n")
+        assert output.endswith("inequality: stopped; the next run goes on from here\n")
     assert not (project / "book" / "_executed" / "02_waiting.ipynb").exists()
     (project / "go").touch()
     code, output = run(project)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .networks import REGISTRY, build, load_checkpoint
     from .robustness import pgd, robust_accuracy
     from .statistics import bootstrap_mean, mcnemar, wilson
-    from .training.loop import train
+    from .training import train
     from .verdicts.comparison import compare
 
 _HOMES = {
@@ -30,7 +30,7 @@ _HOMES = {
     "robustness": ("pgd", "robust_accuracy"),
     "statistics": ("bootstrap_mean", "mcnemar", "wilson"),
     "measure.sample": ("measure",),
-    "training.loop": ("train",),
+    "training": ("train",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

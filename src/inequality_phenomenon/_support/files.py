@@ -1,29 +1,45 @@
 """Writing files so that a reader sees the old content or the new, never half of it."""
 
-import fcntl
+import errno
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from safetensors import SafetensorError
+
+NOBODYS_WORK = {
+    "__macosx", "$recycle.bin", "system volume information", "lost+found", "#recycle", "@eadir",
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r",
+}  # fmt: skip
+
+
+def made_by_a_system(name: str) -> bool:
+    """Whether a file or folder of this name is an operating system's or an editor's own, and nobody's work.
+
+    Hidden ones are (``.DS_Store``, ``._notes.ipynb``, ``.ipynb_checkpoints``), and so are ``__MACOSX``, ``Thumbs.db``,
+    ``desktop.ini``, the lock files of an office (``~$notes.docx``) and backups (``notes.py~``).
+    """
+    return name.startswith((".", "~$")) or name.endswith("~") or name.casefold() in NOBODYS_WORK
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; rename it to ``target`` on success, delete it on any error.
 
+    Who may read the file is decided by the user's umask, or by the file that is replaced.
     A full disk is an ``OSError`` that names ``target``, also where safetensors wrote the file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
     try:
         yield temporary
-        temporary.chmod(0o644)
+        if target.is_file():
+            temporary.chmod(target.stat().st_mode)
         os.replace(temporary, target)
     except OSError as problem:
         if problem.filename is not None:
@@ -35,13 +51,32 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+class Locked(RuntimeError):
+    """Another process holds the lock."""
+
+
 @contextmanager
-def waiting_lock(file: Path) -> Iterator[None]:
-    """Hold the lock ``file``, waiting while another process has it; the system frees it however the holder dies."""
+def file_lock(file: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock ``file``; the system frees it however the holder dies. ``Locked`` if it is taken and one does not wait.
+
+    On a file system without such locks the lock is a second file, which the next process removes if its maker is gone.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    held: BaseFileLock = FileLock(file)
+    try:
+        try:
+            held.acquire(blocking=wait)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            held = SoftFileLock(file.with_name(f"{file.name}.held"))
+            held.acquire(blocking=wait)
+    except Timeout:
+        raise Locked(f"{file} is locked by another process") from None
+    try:
         yield
+    finally:
+        held.release()
 
 
 def sha256_of(path: Path) -> str:

@@ -37,7 +37,9 @@ def pack(package: str, folder: Path, *, size: int, label: str) -> Path:
                 time.sleep(0.1)
         archives = list(folder.glob("*.tgz"))
         if process.returncode or not archives:
-            raise PackageError(f"npm pack failed: {(folder / 'log').read_text().strip()[:300] or 'no message'}")
+            raise PackageError(
+                f"npm pack failed: {(folder / 'log').read_text(errors='replace').strip()[:300] or 'no message'}"
+            )
         bar.update(size - bar.n)
     return archives[0]
 

@@ -3,7 +3,14 @@
 import os
 from pathlib import Path
 
-ROOT = Path(os.environ.get("INEQUALITY_ROOT", Path(__file__).resolve().parents[3]))
+
+def chosen(variable: str) -> Path | None:
+    """The path that an environment variable names, ``~`` and all; ``None`` where it is unset or empty."""
+    text = os.environ.get(variable)
+    return Path(text).expanduser().absolute() if text else None
+
+
+ROOT = chosen("INEQUALITY_ROOT") or Path(__file__).resolve().parents[3]
 
 CHECKPOINTS = ROOT / "checkpoints"
 REGISTRY_FILE = CHECKPOINTS / "registry.yaml"
@@ -28,21 +35,18 @@ PUBLIC_MODELS = CHECKPOINTS / "imagenet.yaml"
 IMAGENET_CLASSES = CHECKPOINTS / "imagenet_classes.txt"
 IMAGENET_CANDIDATES = CHECKPOINTS / "imagenet_candidates.json"
 TRAINING = ROOT / ".training"  # states of unfinished trainings, never tracked
-CACHE = Path(os.environ.get("INEQUALITY_CACHE", ROOT / ".cache"))  # attributions and measurements
+CACHE = chosen("INEQUALITY_CACHE") or ROOT / ".cache"  # attributions and measurements
 
 
 def data_folder() -> Path:
     """Folder of the data sets: ``$INEQUALITY_DATA``, else a folder in the user's cache."""
-    if chosen := os.environ.get("INEQUALITY_DATA"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "inequality-phenomenon"
+    users = chosen("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return chosen("INEQUALITY_DATA") or users / "inequality-phenomenon"
 
 
 def imagenet_folder() -> Path | None:
     """Folder of the ImageNet validation images: ``$INEQUALITY_IMAGENET``; there is no default."""
-    chosen = os.environ.get("INEQUALITY_IMAGENET")
-    return Path(chosen).expanduser() if chosen else None
+    return chosen("INEQUALITY_IMAGENET")
 
 
 def converted_folder() -> Path:
@@ -52,5 +56,4 @@ def converted_folder() -> Path:
 
 def models_folder() -> Path:
     """Where public models are looked for and downloaded to: ``$INEQUALITY_MODELS``, else ``converted_folder()``."""
-    chosen = os.environ.get("INEQUALITY_MODELS")
-    return Path(chosen).expanduser() if chosen else converted_folder()
+    return chosen("INEQUALITY_MODELS") or converted_folder()

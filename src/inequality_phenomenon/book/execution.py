@@ -1,21 +1,21 @@
-"""Executes one chapter: ``python -m inequality_phenomenon.execution CHAPTER TARGET -p profile laptop``."""
+"""Executes chapters: the notebook is written when all of its cells have run, and not before."""
 
 import contextlib
 import os
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import click
 import nbformat
 import papermill
-import yaml
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillException
 
 from .._support import paths
 from .._support.files import atomic_path
+from .._support.profiles import Profile, load_profile
 
 
 def execute(chapter: str, target: Path, *, show_progress: bool = False, **parameters: Any) -> None:
@@ -48,20 +48,21 @@ def execute_chapter(chapter: str, profile: str, device: str) -> Path:
     return target
 
 
-@click.command()
-@click.argument("chapter")
-@click.argument("target", type=click.Path(path_type=Path))
-@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME YAML")
-def main(chapter: str, target: Path, parameters: tuple[tuple[str, str], ...]) -> None:
-    """Execute a chapter and say how long it took."""
+def execute_and_say(chapter: str, target: Path, **parameters: Any) -> None:
+    """Execute a chapter and print how long it took; a failure is a ``RuntimeError`` with the cell and its traceback."""
     started = time.perf_counter()
     print(f"{chapter}: executing", file=sys.stderr)
     try:
-        execute(chapter, target, **{name: yaml.safe_load(value) for name, value in parameters})
+        execute(chapter, target, **parameters)
     except (PapermillException, DeadKernelError) as problem:
-        raise click.ClickException(f"{chapter} failed after {time.perf_counter() - started:.0f} s{problem}") from None
+        raise RuntimeError(f"{chapter} failed after {time.perf_counter() - started:.0f} s{problem}") from None
     print(f"{chapter}: done in {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
-if __name__ == "__main__":
-    main()
+def chosen_chapters(profile: str, numbers: Collection[str]) -> tuple[Profile, list[str]]:
+    """The profile, and its chapters with these numbers, such as 01; all without any. ``ValueError`` for an unknown one."""
+    values = load_profile(profile)
+    known = [name[:2] for name in values.chapters]
+    if unknown := set(numbers) - set(known):
+        raise ValueError(f"profile {profile} has no chapter {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
+    return values, [name for name in values.chapters if not numbers or name[:2] in numbers]

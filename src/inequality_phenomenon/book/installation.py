@@ -6,7 +6,6 @@ interrupted set-up is noticed and started from scratch.
 
 from __future__ import annotations  # an older Python must get as far as the message about its age
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -15,7 +14,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 OLDEST_PYTHON = (3, 11)
 VENV = Path(".venv")
@@ -24,22 +27,25 @@ LOCK_FILE, PROJECT_FILE = "requirements.lock", "pyproject.toml"
 
 
 @contextmanager
-def exclusive(work: str) -> Iterator[IO[str]]:
-    """Hold the lock of this folder for ``work``; the system frees it however the holder dies. Exits if it is taken."""
+def alone() -> Iterator[None]:
+    """Hold this folder's lock; the system frees it however the holder dies. Exits if it is taken; some systems have none."""
     folder = Path(".locks")
     folder.mkdir(exist_ok=True)
-    with (folder / work).open("a+") as file:
+    with (folder / "set-up").open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             sys.exit(
-                f"{work} is already running in this folder (process {file.read()}): wait for it to end, or stop it"
+                f"set-up is already running in this folder (process {file.read()}): wait for it to end, or stop it"
             )
+        except OSError:
+            print("warning: no locks in this folder; start no other set-up meanwhile", file=sys.stderr)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield file
+        yield
 
 
 def wanted() -> str:
@@ -79,7 +85,7 @@ def main() -> None:
         )
     if installed() == wanted():
         return
-    with exclusive("set-up"):
+    with alone():
         print("Setting up .venv from requirements.lock (2 minutes, 6 GB of disk)", file=sys.stderr)
         try:
             install()

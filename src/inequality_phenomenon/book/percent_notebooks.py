@@ -1,25 +1,21 @@
-"""Lets papermill read the percent-format scripts in notebooks/: ``papermill notebooks/NAME.py out.ipynb`` just works.
+"""Lets papermill read percent-format scripts: ``papermill notebooks/NAME.py out.ipynb`` works, wherever one stands.
 
-The script is the only source; the notebook exists in memory alone. papermill finds ``handler`` through the entry point
-``papermill.io``. This module must not import ``papermill.engines``, which imports it.
+The script is the only source; the notebook exists in memory alone. papermill loads this module through its entry point
+``papermill.io``, and then reads scripts through it. This module must not import ``papermill.engines``, which imports it.
 """
 
+import os
 import warnings
+from collections.abc import Callable
 
 import jupytext
 import nbformat
-from papermill.iorw import LocalHandler
+from papermill.iorw import papermill_io
+
+OURS = "inequality_phenomenon"  # in the metadata of a notebook that was a script
 
 # papermill warns of every input that does not end in .ipynb or .json.
-warnings.filterwarnings("ignore", message=r"The specified file \(\S*notebooks/\S+\.py\)")
-
-
-class PercentNotebooks(LocalHandler):
-    """Files under notebooks/: a ``.py`` is converted while it is read, anything else is read and written as it is."""
-
-    def read(self, path: str) -> str:
-        text = super().read(path)
-        return nbformat.writes(to_notebook(text)) if path.endswith(".py") else text
+warnings.filterwarnings("ignore", message=r"The specified file \(.+\.py\)")
 
 
 def to_notebook(text: str) -> nbformat.NotebookNode:
@@ -27,7 +23,31 @@ def to_notebook(text: str) -> nbformat.NotebookNode:
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata.pop("jupytext", None)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata[OURS] = {"strict": True}
     return notebook
 
 
-handler = PercentNotebooks()
+def _reading_scripts(read: Callable[[str], str]) -> Callable[[str], str]:
+    """``read``, but what ends in ``.py`` is converted."""
+    return lambda path: nbformat.writes(to_notebook(read(path))) if str(path).endswith(".py") else read(path)
+
+
+def problem_of(output: str | None) -> str | None:
+    """Why papermill could not write the notebook to ``output``, in words; ``None`` where it can, or that is not known."""
+    if output is None or output == "-" or "://" in output:
+        return None
+    here = handler.cwd(None)  # where papermill was called; an execution may be elsewhere
+    handler.cwd(here)
+    file = os.path.join(here or "", output)
+    folder = os.path.dirname(file) or "."
+    if os.path.isdir(file):
+        return f"{output} is a folder: name a file in it, such as {os.path.join(output, 'out.ipynb')}"
+    if not os.path.isdir(folder):
+        return f"there is no folder {os.path.dirname(output)} to write {os.path.basename(output)} to: make it first"
+    if not os.access(file if os.path.exists(file) else folder, os.W_OK):
+        return f"{output} cannot be written: permission denied"
+    return None
+
+
+handler = papermill_io.get_handler("local")
+handler.read = _reading_scripts(handler.read)

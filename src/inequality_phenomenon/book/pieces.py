@@ -6,12 +6,13 @@ is finished is read from the committed files alone, so another machine goes on w
 
 import time
 
+import torch
+
 from .._support.profiles import Profile, ProfileError, load_profile
 from ..measure.reference import PAPER_SCALE_PROFILE, manifest, reference_folder, save_reference
 from ..measure.verification import floor_of, meets_floor, own_threat
-from ..names import named
-from ..networks import REGISTRY
-from ..training.loop import train_and_register
+from ..networks import REGISTRY, named
+from ..training import train_and_register
 from ..verdicts.scoreboard import write_reference_frames
 from .execution import execute_chapter
 
@@ -50,6 +51,8 @@ def work(profile: str, *, device: str, minutes: float | None = None, only: str |
     After ``minutes`` no further piece is started: 0 only says what is done and what remains. ``only``: one piece, again
     even if it is finished. Raises ``ProfileError`` for a profile without pieces, ``ValueError`` for an unknown piece.
     """
+    if device == "cuda" and minutes != 0 and not torch.cuda.is_available():
+        raise ValueError("torch sees no GPU here; --minutes 0 lists the pieces, --device cpu would take days")
     values, started, failed = load_pieces(profile), time.monotonic(), []
     if only is not None and only not in values.order:
         raise ValueError(f"unknown piece {only!r}; known: {', '.join(states(values))}")

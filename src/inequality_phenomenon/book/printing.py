@@ -1,4 +1,4 @@
-"""The whole book as one PDF: ``python -m inequality_phenomenon.printing`` after ``make book``.
+"""The whole book as one PDF, after ``make book``.
 
 Sphinx puts all pages into one, and a Chromium without a window prints it. Any other browser can print the same page.
 """
@@ -42,7 +42,7 @@ def missing_images(page: Path) -> list[str]:
 
 def chromium() -> str | None:
     """A Chromium on the PATH, or the one that the environment variable CHROMIUM names."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    return os.path.expanduser(os.environ.get("CHROMIUM", "")) or next(filter(None, map(shutil.which, CHROMIUMS)), None)
 
 
 def build_page() -> None:
@@ -69,7 +69,8 @@ def print_page(browser: str, page: Path = PAGE, pdf: Path = PDF) -> None:
             sys.exit(f"{browser} did not print the book: {done.stderr[-2000:]}")
 
 
-def main() -> None:
+def print_book() -> None:
+    """Print the built book to ``PDF``; without a Chromium, say what to do."""
     build_page()
     browser = chromium()
     if browser is None:
@@ -79,7 +80,3 @@ def main() -> None:
         )
     print_page(browser)
     print(f"The book is in {PDF}")
-
-
-if __name__ == "__main__":
-    main()

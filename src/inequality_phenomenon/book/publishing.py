@@ -1,4 +1,4 @@
-"""What is published: ``python -m inequality_phenomenon.publishing`` puts it into _build/site after ``make book``.
+"""What is published: ``assemble`` puts it into _build/site after ``make book``.
 
 One folder, meant to become one branch: the tracked files, the executed notebooks beside them, and the built book in docs/,
 where static hosts look for it. So every launch link of the book leads to a file of the same branch.
@@ -44,7 +44,10 @@ def assemble(site: Path = SITE) -> None:
     repository = yaml.safe_load((paths.ROOT / "_config.yml").read_text("utf-8"))["repository"]
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir(parents=True)
-    tracked = subprocess.run(["git", "archive", "HEAD"], cwd=paths.ROOT, check=True, capture_output=True).stdout
+    try:
+        tracked = subprocess.run(["git", "archive", "HEAD"], cwd=paths.ROOT, check=True, capture_output=True).stdout
+    except (OSError, subprocess.CalledProcessError) as problem:
+        raise RuntimeError(f"the site is made from the last commit, which needs git here: {problem}") from None
     with tarfile.open(fileobj=BytesIO(tracked)) as archive:
         archive.extractall(site, filter="data")
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths.EXECUTED.glob("*.ipynb")}
@@ -55,8 +58,4 @@ def assemble(site: Path = SITE) -> None:
         nbformat.write(notebook, site / EXECUTED_HERE / f"{name}.ipynb")
     shutil.copytree(BOOK, site / "docs", ignore=shutil.ignore_patterns(".buildinfo"))
     (site / "docs" / ".nojekyll").touch()  # else folders that begin with _ are not served
-
-
-if __name__ == "__main__":
-    assemble()
-    print(f"The site is in {SITE}: the book in docs/, the executed notebooks in {EXECUTED_HERE}/")
+    print(f"The site is in {site}: the book in docs/, the executed notebooks in {EXECUTED_HERE}/")

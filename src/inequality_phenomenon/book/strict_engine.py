@@ -2,7 +2,7 @@
 
 papermill alone only warns of an unknown parameter, checks no types, and writes the notebook after every cell.
 papermill loads this module through its entry point ``papermill.engine``, whether or not ``--engine strict`` was said;
-loading it makes ``StrictEngine`` the default too, so a plain ``papermill notebooks/NAME.py out.ipynb`` is checked.
+loading it makes a plain ``papermill notebooks/NAME.py out.ipynb`` strict. Other people's notebooks are executed as ever.
 """
 
 import ast
@@ -13,13 +13,14 @@ from typing import Any
 from click import ClickException
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
 from nbformat import NotebookNode
-from papermill.engines import NBClientEngine, papermill_engines
+from papermill.engines import Engine, NBClientEngine, papermill_engines
 from papermill.models import Parameter
 from papermill.translators import PythonTranslator, papermill_translators
 from papermill.utils import find_first_tagged_cell_index
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from .._support.kernels import OwnInterpreter
+from .percent_notebooks import OURS, problem_of
 
 
 class ParameterError(ClickException, ValueError):
@@ -32,17 +33,27 @@ class AnnotatedParameters(PythonTranslator):
     @classmethod
     def inspect(cls, parameters_cell: NotebookNode) -> list[Parameter]:
         """``name: type = default  # help`` -> papermill's ``Parameter``, also for ``papermill --help-notebook``."""
-        source = parameters_cell.source
-        return [
-            Parameter(
-                name=ast.unparse(statement.target),
-                inferred_type_name=ast.unparse(statement.annotation),
-                default=ast.unparse(statement.value),
-                help=source.splitlines()[(statement.end_lineno or 0) - 1].partition("#")[2].strip(),
-            )
-            for statement in ast.parse(source).body
-            if isinstance(statement, ast.AnnAssign) and statement.value
-        ]
+        ours = annotated(parameters_cell.source)
+        names = {parameter.name for parameter in ours}
+        return ours + [other for other in super().inspect(parameters_cell) if other.name not in names]
+
+
+def annotated(source: str) -> list[Parameter]:
+    """The parameters that have a type; none in a cell that is not Python, such as one with magics."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:
+        return []
+    return [
+        Parameter(
+            name=ast.unparse(statement.target),
+            inferred_type_name=ast.unparse(statement.annotation),
+            default=ast.unparse(statement.value),
+            help=source.splitlines()[(statement.end_lineno or 0) - 1].partition("#")[2].strip(),
+        )
+        for statement in statements
+        if isinstance(statement, ast.AnnAssign) and statement.value
+    ]
 
 
 class StrictEngine(NBClientEngine):
@@ -55,6 +66,8 @@ class StrictEngine(NBClientEngine):
         from papermill.execute import raise_for_execution_errors  # imports papermill.engines, which imports this module
 
         check_parameters(nb, nb.metadata.papermill.get("parameters") or {})
+        if problem := problem_of(nb.metadata.papermill.get("output_path")):
+            raise ClickException(problem)
         executed = super().execute_notebook(nb, kernel_name, output_path=None, **options)
         raise_for_execution_errors(executed, None)  # here, because papermill would write the failed notebook first
         return executed
@@ -66,10 +79,19 @@ class StrictEngine(NBClientEngine):
         super().execute_managed_notebook(nb_man, kernel_name, **options)
 
 
+class StrictWithOurs(Engine):
+    """Strict with a notebook that was a script of ours, papermill's own engine with any other."""
+
+    @classmethod
+    def execute_notebook(cls, nb: NotebookNode, kernel_name: str, **options: Any) -> NotebookNode:
+        engine = StrictEngine if OURS in nb.metadata else NBClientEngine
+        return engine.execute_notebook(nb, kernel_name, **options)
+
+
 def check_parameters(notebook: NotebookNode, given: dict[str, Any]) -> None:
     """Raise ``ParameterError`` with the list of valid parameters unless every given one exists and has its type."""
     index = find_first_tagged_cell_index(notebook, "parameters")
-    valid = AnnotatedParameters.inspect(notebook.cells[index]) if index >= 0 else []
+    valid = annotated(notebook.cells[index].source) if index >= 0 else []
     types = {parameter.name: parameter.inferred_type_name for parameter in valid}
     if problems := [text for name, value in given.items() if (text := _problem(name, value, types))]:
         lines = [f"  {p.name}: {p.inferred_type_name} = {p.default}  {p.help}".rstrip() for p in valid] or ["  (none)"]
@@ -88,5 +110,5 @@ def _problem(name: str, value: Any, types: dict[str, str]) -> str | None:
     return None
 
 
-papermill_engines.register(None, StrictEngine)
+papermill_engines.register(None, StrictWithOurs)
 papermill_translators.register("python", AnnotatedParameters)

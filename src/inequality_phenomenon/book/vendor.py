@@ -57,7 +57,7 @@ def fetch(library: Library, parent: Path = paths.VENDOR) -> None:
         shutil.move(unpacked, library.folder(parent))
 
 
-def main() -> None:
+def fetch_missing() -> None:
     """Fetch what is missing; a failure is one warning, not an error."""
     try:
         for library in LIBRARIES:
@@ -65,7 +65,3 @@ def main() -> None:
                 fetch(library)
     except PackageError as problem:
         print(f"warning: formulas will not be drawn, {library.package} is missing: {problem}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,17 +2,15 @@
 
 import os
 import signal
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import click
-
 from .._support import paths
-from .._support.files import DamagedFile
-from .._support.profiles import ProfileError, load_profile
+from .._support.files import Locked, file_lock
+from .._support.profiles import load_profile
 from . import vendor
-from .installation import exclusive
 
 PAGE = paths.ROOT / "_build" / "html" / "index.html"
 
@@ -21,55 +19,44 @@ OPTIONS = ["--keep-going", "--rerun-incomplete", "--nolock"]
 HERE = ["--cores", "all", "--quiet", "all"]  # the jobs speak for themselves
 
 
-@click.command()
-@click.argument("target", type=click.Choice(["book", "chapters", "grid"]))
-@click.option("--profile", default="laptop", help="A file in profiles/, without its ending.")
-@click.option(
-    "--cluster", default="", help="For the grid: a folder in profiles/, such as slurm; default: this machine."
-)
-def main(target: str, profile: str, cluster: str) -> None:
-    """Make what is not up to date of the chapters, of the whole book, or of the grid's cells."""
+class WorkflowError(RuntimeError):
+    """The workflow could not begin or did not end; the message says what to look at."""
+
+
+def make_book(target: str, profile: str) -> None:
+    """Make what is not up to date of the ``chapters`` or of the whole ``book``."""
     os.chdir(paths.ROOT)
-    if target == "grid":
-        return grid(cluster)
-    try:
-        load_profile(profile)
-    except ProfileError as problem:
-        raise click.ClickException(str(problem)) from None
-    with exclusive("make book") as lock:
+    load_profile(profile)
+    with exclusive("make book"):
         if target == "book":
-            vendor.main()
-        code = _snakemake([target, "--config", f"profile={profile}", *HERE, *OPTIONS], lock.fileno())
-    if code == -signal.SIGINT:
-        raise click.ClickException("stopped; the next run goes on from here")
+            vendor.fetch_missing()
+        code = _snakemake(target, "--config", f"profile={profile}", *HERE, *OPTIONS)
     if code:
         missing = [name for name in chapters() if not (paths.EXECUTED / f"{name}.ipynb").exists()]
-        raise click.ClickException(f"failed: {', '.join(missing) or 'the build of the pages'} (see above)")
+        raise WorkflowError(f"failed: {', '.join(missing) or 'the build of the pages'} (see above)")
     if target == "book":
         print(f"The book is ready. Open {PAGE}")
 
 
-def grid(cluster: str) -> None:
+def make_grid(cluster: str) -> None:
     """Make the cells that are missing or stale, here or on ``cluster``, and gather all records into one table."""
-    from ..measure.grid import GridError, forget_stale, load_grid, write_table
+    from ..measure.grid import forget_stale, load_grid, write_table
 
-    try:
-        where = _on_cluster(cluster) if cluster else [*HERE, *_with_gpus()]
-        with exclusive("make grid") as lock:
-            forget_stale(load_grid())
-            # The Snakefile and the code change often, a record need not be made again for that: see forget_stale.
-            code = _snakemake(["grid", "--rerun-triggers", "mtime", *where, *OPTIONS], lock.fileno())
-            print(write_table())
-    except (GridError, DamagedFile) as problem:
-        raise click.ClickException(str(problem)) from None
+    os.chdir(paths.ROOT)
+    where = _on_cluster(cluster) if cluster else [*HERE, *_with_gpus()]
+    with exclusive("make grid"):
+        forget_stale(load_grid())
+        # The Snakefile and the code change often, a record need not be made again for that: see forget_stale.
+        code = _snakemake("grid", "--rerun-triggers", "mtime", *where, *OPTIONS)
+        print(write_table())
     if code:
-        raise click.ClickException("some cells failed (see above); the next run goes on from here")
+        raise WorkflowError("some cells failed (see above); the next run goes on from here")
 
 
 def _on_cluster(name: str) -> list[str]:
     known = sorted(file.parent.name for file in paths.PROFILES.glob("*/config.yaml"))
     if name not in known:
-        raise click.ClickException(f"unknown cluster {name!r}; known: {', '.join(known)}")
+        raise WorkflowError(f"unknown cluster {name!r}; known: {', '.join(known)}")
     return ["--workflow-profile", str(paths.PROFILES / name), "--quiet", "progress", "rules", "host"]
 
 
@@ -86,19 +73,37 @@ def chapters() -> list[str]:
     return sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9]*.py") if not path.stem.startswith("00_"))
 
 
-def _snakemake(arguments: list[str], lock: int) -> int:
-    """Exit code, -SIGINT after Ctrl-C. Snakemake shares the lock: it counts as running even if this process is killed."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *arguments], pass_fds=[lock], env=os.environ | {"PATH": path}
-    )
+@contextmanager
+def exclusive(work: str) -> Iterator[None]:
+    """The only ``work`` in this folder; refused while another process is at it."""
+    holder = paths.LOCKS / work
+    with ExitStack() as held:
+        try:
+            held.enter_context(file_lock(holder.with_suffix(".lock"), wait=False))
+        except Locked:
+            who = f"{work} is already running in this folder (process {holder.read_text()})"
+            raise WorkflowError(f"{who}: wait for it to end, or stop it") from None
+        holder.write_text(str(os.getpid()))
+        yield
+
+
+def _snakemake(*arguments: str) -> int:
+    """Exit code of Snakemake, in this process: whoever kills it stops the work, and frees its lock."""
+    from snakemake.cli import main as snakemake  # slow import
+
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    os.environ.pop("SNAKEMAKE_PROFILE", None)  # a site's own, for other work
     interrupts: list[int] = []
-    signal.signal(
-        signal.SIGINT, lambda number, _: interrupts.append(number)
-    )  # reaches Snakemake too: let it end its jobs
-    code = process.wait()
-    return -signal.SIGINT if interrupts else code
 
+    def interrupt(number: int, _: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
 
-if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        snakemake(arguments)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    if interrupts:
+        raise WorkflowError("stopped; the next run goes on from here")
+    return code

@@ -20,10 +20,9 @@ from .._support.checks import device_of
 from .._support.profiles import Plan, Profile, load_profile
 from ..attribution import resolve_options
 from ..datasets import DataError
-from ..measure.evaluation import ImageNetSet, evaluation_set
-from ..networks import REGISTRY, build, fold_batch_norm, load_checkpoint
+from ..networks import REGISTRY, CheckpointError, build, fold_batch_norm, load_checkpoint
 from .data import IMAGES, SIDE, ImageNet, candidate_ids, load_imagenet, unreadable_text
-from .pickles import NOT_KNOWN, CheckpointError, PublicModel
+from .public_networks import NOT_KNOWN, PublicModel
 
 State = Literal["ok", "note", "PROBLEM"]
 MAP_BYTES = 2 * 3 * SIDE**2  # half precision
@@ -42,12 +41,20 @@ class Line:
         return "\n".join([f"{self.state:8s}{self.subject:12s}{first}", *(f"{'':20s}{line}" for line in rest)])
 
 
+def is_ready(device: str) -> bool:
+    """Print every finding; whether none of them would stop a run."""
+    problems = 0
+    for line in examine(device=device):
+        print(line, flush=True)
+        problems += line.state == "PROBLEM"
+    print(f"{problems} problems" if problems else "ready: inequality run imagenet")
+    return not problems
+
+
 def examine(profile: str = "imagenet", device: str = "auto") -> Iterator[Line]:
     """All findings, each as soon as it is known. Published model files that are here are converted, which checks them."""
     values = load_profile(profile)
     place = device_of(device.replace("auto", "cuda" if torch.cuda.is_available() else "cpu"))
-    data = evaluation_set(values.dataset, values.common, values.skip_unreadable)
-    assert isinstance(data, ImageNetSet)
     yield from _images(values)
     models = [REGISTRY[name] for name in planned_models(values)]
     for model in models:

@@ -1,6 +1,6 @@
 """The generated parts of ``book/imagenet.md``: what a run costs, and the paper's numbers beside an empty column.
 
-``python -m inequality_phenomenon.imagenet_page`` writes them; a test checks that they are up to date.
+``python -m inequality_phenomenon.imagenet.page`` writes them; a test checks that they are up to date.
 """
 
 import pandas as pd
@@ -9,15 +9,14 @@ from torchvision.models import get_model_weights
 from .._support import paths
 from .._support.files import atomic_path
 from .._support.profiles import Profile, load_profile
-from ..names import network_of
-from ..networks import REGISTRY
+from ..networks import REGISTRY, network_of
 from ..verdicts.published import NETWORKS, published_values
 from .data import SIDE
 from .doctor import MAP_BYTES, Work, in_words, maps_of, planned_models, work_of
 
 PAGE = paths.BOOK / "imagenet.md"
 BENCHMARK = paths.ROOT / "results" / "benchmarks" / "imagenet.csv"
-BEGIN, END = "<!-- {0}: written by python -m inequality_phenomenon.imagenet_page -->", "<!-- end of {0} -->"
+BEGIN, END = "<!-- {0}: written by python -m inequality_phenomenon.imagenet.page -->", "<!-- end of {0} -->"
 SUSTAINED = 10e12  # floating-point operations a second, an assumption for the estimates
 
 

@@ -3,36 +3,28 @@
 Loading a pickle calls whatever its author put there. The reader below carries out itself the few instructions that
 torch.save writes, on descriptions of tensors and plain values; Python's unpickler has no part in it. Names that a training
 state needs, as dill writes it, are replaced by objects that do nothing; every other name is an error that states it. No
-name is ever imported. Each file is converted once to safetensors, with both hashes recorded.
+name is ever imported.
 What a file takes of memory and time grows with its size, and no faster.
 """
 
 import errno
 import io
-import json
 import math
 import pickletools
 import re
-import shutil
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .._support import paths
-from .._support.files import atomic_path, sha256_of
+from ..networks import CheckpointError
 
-HUGGING_FACE = "madrylab/robust-imagenet-models"
-NOT_KNOWN = "not known"
 _MODEL, _COPY, _NORMALISER = "module.model.", "module.attacker.", "module.normalizer."  # Salman et al.'s names
 
 
@@ -40,10 +32,6 @@ _MOST_INSTRUCTIONS = 500_000  # of one pickle; a ResNet-50's has about 20,000
 _MOST_NAMES = 1000  # of a training state
 _MOST_ARGUMENTS = 8  # torch's functions that rebuild a tensor have up to seven
 _MOST_DIMENSIONS = 64  # torch's own limit
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint file is missing or not the one that was registered."""
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -252,15 +240,15 @@ def _as_checkpoint_error(file: Path) -> Iterator[None]:
     try:
         yield
     except CheckpointError as problem:
-        raise CheckpointError(f"{file}: {_shown(str(problem))}") from None
+        raise CheckpointError(f"{file}: {shown(str(problem))}") from None
     except Exception as problem:
         if isinstance(problem, OSError) and problem.errno != errno.EINVAL:  # the disk's, not the content's
             raise
-        words = _shown(f"{type(problem).__name__}: {problem}")
+        words = shown(f"{type(problem).__name__}: {problem}")
         raise CheckpointError(f"{file} is not a complete PyTorch checkpoint ({words})") from None
 
 
-def _shown(text: str, most: int = 300) -> str:
+def shown(text: str, most: int = 300) -> str:
     """Text that may come from the file: no instructions to the terminal, and not endless."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:most]) + "…" * (len(text) > most)
 
@@ -362,177 +350,3 @@ def _old_format(stream: BinaryIO, reader: _Reader) -> tuple[Any, _Read]:
         return found
 
     return content, read
-
-
-# --- public models ---------------------------------------------------------------------------------------------
-
-
-class Conversion(BaseModel):
-    """What is recorded beside a converted file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    source: str
-    source_sha256: str
-    sha256: str
-    left_unread: tuple[str, ...]
-
-
-class PublicModel(BaseModel):
-    """A public ImageNet model: one row of ``checkpoints/imagenet.yaml``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str
-    title: str  # as tables and legends show it
-    architecture: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    origin: Literal["huggingface", "torchvision"]
-    source: str  # name of the published file
-    sha256_of_source: str = Field(alias="sha256", pattern=r"^([0-9a-f]{8,64}|not known)$")  # or its first digits
-    megabytes: float  # of the published file
-    top1: float | None = None  # published clean accuracy, per cent
-
-    @property
-    def published_file(self) -> Path:
-        return paths.models_folder() / self.source
-
-    @property
-    def file(self) -> Path:
-        """The converted file."""
-        return paths.converted_folder() / f"{self.name}.safetensors"
-
-    @property
-    def conversion(self) -> Conversion | None:
-        """The record of the conversion; ``None`` where the model has not been converted yet."""
-        record = self.file.with_suffix(".json")
-        if not record.exists() or not self.file.exists():
-            return None
-        try:
-            return Conversion.model_validate_json(record.read_text("utf-8"))
-        except ValidationError:
-            raise CheckpointError(f"{record} is damaged: delete it, and the model is converted again") from None
-
-    @property
-    def sha256(self) -> str:
-        """Of the converted file, which is what is measured."""
-        if (done := self.conversion) is None:
-            raise CheckpointError(f"{self.name} is not converted yet; load_checkpoint({self.name!r}) does it")
-        return done.sha256
-
-    def check_source(self, found: str) -> None:
-        """Raise ``CheckpointError`` where the published file's hash is known and another one."""
-        known = self.sha256_of_source
-        if known != NOT_KNOWN and not found.startswith(known):
-            raise CheckpointError(
-                f"{self.published_file} is not the published file: SHA-256 {found}, published {known}. Delete it; it is fetched again"
-            )
-
-
-def read_public_models(file: Path = paths.PUBLIC_MODELS) -> dict[str, PublicModel]:
-    """All public models by name, in the order of the file."""
-    rows = yaml.safe_load(file.read_text("utf-8")) if file.exists() else []
-    return {row["name"]: PublicModel.model_validate(row) for row in rows}
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a converted file must hold: the network's tensors, and the normalisation that it was trained with."""
-
-    shapes: dict[str, tuple[int, ...]]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-def public_state(entry: PublicModel, expected: Expected) -> dict[str, Tensor]:
-    """The network's tensors, from the converted file; the first time that is made, from a file fetched if need be.
-
-    Raises ``CheckpointError`` for a file that is missing and cannot be fetched, altered, or of another architecture.
-    """
-    done = entry.conversion or convert(entry, fetch(entry), expected)
-    entry.check_source(done.source_sha256)
-    if (found := sha256_of(entry.file)) != done.sha256:
-        raise CheckpointError(
-            f"{entry.file} was altered: SHA-256 {found}, recorded {done.sha256}. Delete it; it is made again"
-        )
-    return load_file(entry.file)
-
-
-def convert(entry: PublicModel, source: Path, expected: Expected) -> Conversion:
-    """Write the network's tensors of ``source`` as safetensors, beside a record with both hashes."""
-    source_sha256 = sha256_of(source)
-    entry.check_source(source_sha256)
-    state, left = read_state(source)
-    for part, value in (("mean", expected.mean), ("std", expected.std)):
-        stored = state.pop(f"normaliser.{part}", None)
-        if stored is not None and not _close(stored, value):
-            raise CheckpointError(
-                f"{source}: its normaliser has {part} {stored.flatten()[:4].tolist()}, expected {value}"
-            )
-    _check_shapes(entry, source, state, expected.shapes)
-    with atomic_path(entry.file) as temporary:
-        save_file({key: value.contiguous() for key, value in state.items()}, temporary)
-    done = Conversion(source=source.name, source_sha256=source_sha256, sha256=sha256_of(entry.file), left_unread=left)
-    with atomic_path(entry.file.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(done.model_dump(mode="json"), indent=1), "utf-8")
-    return done
-
-
-def _close(stored: Tensor, value: tuple[float, ...]) -> bool:
-    return stored.numel() == len(value) and torch.allclose(stored.flatten().float(), torch.tensor(value), atol=1e-4)
-
-
-def _check_shapes(
-    entry: PublicModel, source: Path, state: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]
-) -> None:
-    """Every tensor of the network, of the right shape, and no other. Older files lack the counters of batch norm."""
-    for key in shapes:
-        if key.endswith("num_batches_tracked"):
-            state.setdefault(key, torch.tensor(0))
-    wrong = [f"{key} is missing" for key in shapes if key not in state]
-    wrong += [f"{_shown(key)} is not part of it" for key in state if key not in shapes]
-    wrong += [
-        f"{key} has shape {tuple(state[key].shape)}, expected {shape}"
-        for key, shape in shapes.items()
-        if key in state and tuple(state[key].shape) != shape
-    ]
-    if wrong:
-        rest = f"; {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise CheckpointError(f"{source} does not fit {entry.architecture}: {'; '.join(wrong[:3])}{rest}")
-
-
-# --- fetching --------------------------------------------------------------------------------------------------
-
-
-def fetch(entry: PublicModel) -> Path:
-    """The published file: from ``models_folder()``, else downloaded there, with progress; Hugging Face's are resumed.
-
-    Raises ``CheckpointError`` where there is no space, or where no source is reachable, with what to do.
-    """
-    file = entry.published_file
-    if file.exists():
-        return file
-    file.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(file.parent).free
-    if free < (need := 1.1e6 * entry.megabytes):
-        raise CheckpointError(f"no space for {file}: {need / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free")
-    try:
-        if entry.origin == "huggingface":
-            from huggingface_hub import hf_hub_download  # slow import, needed once
-
-            hf_hub_download(HUGGING_FACE, entry.source, local_dir=file.parent)
-        else:
-            _from_torchvision(entry, file)
-    except Exception as problem:  # two clients, each with many words for a failure
-        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        raise CheckpointError(
-            f"{entry.name} is not here and could not be fetched: {reason}\n"
-            f"Connect to a network and run again, or put {entry.source} into a folder and set INEQUALITY_MODELS to it."
-        ) from None
-    return file
-
-
-def _from_torchvision(entry: PublicModel, file: Path) -> None:
-    from torch.hub import download_url_to_file
-    from torchvision.models import get_model_weights
-
-    weights = get_model_weights(entry.architecture.removeprefix("imagenet_"))["IMAGENET1K_V1"]
-    download_url_to_file(weights.url, str(file), hash_prefix=entry.sha256_of_source)

@@ -16,8 +16,7 @@ from .._support.randomness import normal_images, uniform_images
 from ..attacks import CLOSE, Centres, Color, mask_areas, patch_centres, patch_fill, patch_mask
 from ..attribution import baseline_of, resolve_options
 from ..inequality import REDUCES, gini, global_gini
-from ..names import checkpoint_of, named
-from ..networks import REGISTRY, fold_batch_norm
+from ..networks import REGISTRY, checkpoint_of, fold_batch_norm, named
 from ..verdicts.comparison import Compared, Contrast, Contrasted, compare, contrasted
 from ..verdicts.published import Cell, a10_cells, published_values, table1_cells
 from .measurements import Attribution, chosen_maps

@@ -9,9 +9,9 @@ import pandas as pd
 from jaxtyping import Float32
 from torch import Tensor
 
-from ..names import dataset_of, named
+from ..networks import dataset_of, named
 from ..verdicts.claims import AgreementTest, ClassTest, Test
-from .evaluation import classes_of
+from .image_sets import classes_of
 from .measurements import inequality
 from .sample import Sample
 

@@ -5,11 +5,10 @@ here or on a cluster. A cell's record is sealed and says what it was made from: 
 settings or other code is stale, and counts as not measured.
 """
 
-import fcntl
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from itertools import product
@@ -20,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .._support import paths
-from .._support.files import atomic_path, read_sealed, write_sealed
+from .._support.files import Locked, atomic_path, file_lock, read_sealed, write_sealed
 from .._support.profiles import Profile
 
 if TYPE_CHECKING:  # slow imports, which the workflow engine does without
@@ -97,10 +96,23 @@ def load_grid(file: Path = paths.GRID_FILE) -> Grid:
         raise GridError(f"{file.name}: {details}. Valid keys: {', '.join(Grid.model_fields)}") from None
 
 
+def do(*job: str) -> None:
+    """One job of the workflow: ``train`` CHECKPOINT, ``measure`` CHECKPOINT ATTRIBUTION; none: print the gathered table."""
+    match job:
+        case []:
+            print(write_table())
+        case ["train", checkpoint]:
+            train_if_missing(checkpoint)
+        case ["measure", checkpoint, attribution]:
+            measure_cell((grid := load_grid()).cell(checkpoint, attribution), grid)
+        case _:
+            raise ValueError(f"unknown job {' '.join(job)!r}; known: train NAME, measure NAME ATTRIBUTION, or none")
+
+
 def train_if_missing(checkpoint: str) -> None:
     """Train and register ``checkpoint`` unless it is registered and its file is there; a killed training goes on."""
     from ..networks import REGISTRY
-    from ..training.loop import train_and_register
+    from ..training import train_and_register
 
     if checkpoint in REGISTRY and REGISTRY[checkpoint].file.exists():
         return
@@ -211,10 +223,11 @@ def own_device() -> "Iterator[torch.device]":
 
     locks = Path(tempfile.gettempdir())  # of this machine: the project's folder may be shared by many
     for index in range(torch.cuda.device_count()):
-        with (locks / f"inequality-{torch.cuda.get_device_properties(index).uuid}.lock").open("a") as file:
+        with ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                lock = locks / f"inequality-{torch.cuda.get_device_properties(index).uuid}.lock"
+                held.enter_context(file_lock(lock, wait=False))
+            except Locked:
                 continue
             yield torch.device("cuda", index)
             return

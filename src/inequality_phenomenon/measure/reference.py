@@ -15,8 +15,7 @@ import yaml
 from .._support import paths
 from .._support.files import atomic_path, sha256_of
 from .._support.profiles import load_profile
-from ..names import FULL_SIZE, network_name
-from ..networks import REGISTRY
+from ..networks import FULL_SIZE, REGISTRY, network_name
 
 MANIFEST = "manifest.yaml"  # in a folder of reference records: chapter -> table -> facts
 

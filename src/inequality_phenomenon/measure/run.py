@@ -12,9 +12,8 @@ from .._support import paths
 from .._support.checks import whole
 from .._support.files import atomic_path
 from .._support.profiles import Plan, Profile, ProfileError, load_profile
-from ..names import training_of
-from ..networks import REGISTRY
-from .evaluation import EvaluationSet, evaluation_set
+from ..networks import REGISTRY, training_of
+from .image_sets import EvaluationSet, evaluation_set
 from .reference import commit
 from .sample import Sample, measure
 

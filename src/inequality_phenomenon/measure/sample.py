@@ -19,10 +19,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..attribution import attribute, resolve_options
-from ..names import named
-from ..networks import REGISTRY, Classifier
+from ..networks import REGISTRY, Classifier, named
 from .cache import cached, code_hash
-from .evaluation import CIFAR10, EvaluationSet
+from .image_sets import CIFAR10, EvaluationSet
 
 
 @dataclass

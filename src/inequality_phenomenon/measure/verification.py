@@ -1,17 +1,20 @@
 """What every shipped checkpoint must show: its registered accuracy, its quality floor, an honest evaluation, little disk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from .._support import paths
-from ..networks import REGISTRY, Accuracy, RegistryEntry, fold_batch_norm, load_checkpoint
+from ..datasets import load_cifar10
+from ..networks import REGISTRY, Accuracy, CheckpointError, RegistryEntry, fold_batch_norm, load_checkpoint
 from ..robustness import Threat, correct, robust_correct
 from ..statistics import wilson
 from .robustness_flags import check, evaluate
 
 CONFIDENCE = 0.999  # of the intervals: with two dozen of them, 95 % would fail by chance in most runs
+TEST_IMAGES = 10_000  # of CIFAR-10
 FLAG_IMAGES = 100  # images on which the flags are checked
 FOLDER_LIMIT = 60e6  # bytes of checkpoints/: a clone stays quick
 
@@ -54,6 +57,33 @@ class Check:
 
     text: str
     passed: bool
+
+    def __str__(self) -> str:
+        return f"{self.text}  {'ok' if self.passed else 'FAILED'}"
+
+
+def verify_and_say(checkpoints: Sequence[str], count: int) -> bool:
+    """Print every check of these checkpoints on the first ``count`` test images; whether all passed. All are tried."""
+    if not 1 <= count <= TEST_IMAGES:
+        raise ValueError(f"--images must lie between 1 and {TEST_IMAGES}, the size of the test set; got {count}")
+    own = {*REGISTRY, *REGISTRY.unshipped}
+    if public := [name for name in checkpoints if name in REGISTRY and name not in own]:
+        raise ValueError(f"{public[0]} does not ship with the project; `inequality doctor imagenet` checks its file")
+    images, labels = (part[:count] for part in load_cifar10("test"))
+    failed = []
+    for name in checkpoints:
+        try:
+            checks = verify(name, images, labels)
+        except CheckpointError as problem:
+            checks = [Check(str(problem), False)]
+        for one in checks:
+            print(f"{name}  {one}", flush=True)
+        failed += [] if all(one.passed for one in checks) else [name]
+    named = f": not {', '.join(failed)}" if failed else ""
+    print(f"{len(checkpoints) - len(failed)} of {len(checkpoints)} checkpoints verified{named}")
+    text = f"checkpoints/ {folder_size() / 1e6:.1f} MB of {FOLDER_LIMIT / 1e6:.0f} MB"
+    print(folder := Check(text, folder_size() <= FOLDER_LIMIT))
+    return not failed and folder.passed
 
 
 def verify(
@@ -100,7 +130,7 @@ def _floors(entry: RegistryEntry) -> list[Check]:
 def meets_floor(checkpoint: str) -> bool | None:
     """Whether a checkpoint's registered accuracies reach its floors; ``None`` where none was set."""
     checks = _floors(REGISTRY[checkpoint])
-    return all(check.passed for check in checks) if checks else None
+    return all(one.passed for one in checks) if checks else None
 
 
 def _flags(checkpoint: str, images: Tensor, labels: Tensor) -> Check:

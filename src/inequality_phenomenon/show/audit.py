@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from ..measure.audit import OTHER_LINES, POSITIVE_PRODUCT_OF_NORMALS, PRODUCT_OF_NORMALS, Choice
-from ..names import named, training_of
+from ..networks import named, training_of
 from ..statistics import Estimate, bootstrap_mean
 from ..verdicts.comparison import Compared, Contrasted
 from . import (

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from ..measure.classes import INDICES, ClassExample, kind_of
-from ..names import dataset_of, named
+from ..networks import dataset_of, named
 from ..statistics import Difference, Estimate, bootstrap_mean, class_ranks
 from ..verdicts.claims import Outcome
 from ..verdicts.comparison import by_class

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from ..names import named
+from ..networks import named
 from ..statistics import Estimate
 from ..verdicts.comparison import Compared, Contrasted, direction
 from .style import Shown, listed

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ..names import dataset_of, named, network_of
+from ..networks import dataset_of, named, network_of
 from ..statistics import Estimate, bootstrap_mean
 from ..verdicts.comparison import Compared, Contrasted, meets
 from ..verdicts.published import published_values, table1_cells

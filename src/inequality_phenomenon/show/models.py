@@ -12,8 +12,7 @@ from ..measure.accuracy import AUTO_ATTACK, PGD, findings, planned_models, train
 from ..measure.robustness_flags import FLAGS
 from ..measure.run import Run
 from ..measure.verification import floor_of, meets_floor, own_threat
-from ..names import named
-from ..networks import LADDER, REGISTRY, Accuracy, RegistryEntry
+from ..networks import LADDER, REGISTRY, Accuracy, RegistryEntry, named
 from ..robustness import ENSEMBLE
 from ..statistics import Estimate, wilson
 from ..verdicts.comparison import Contrasted

@@ -8,8 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from ..names import dataset_of, named
-from ..networks import REGISTRY
+from ..networks import REGISTRY, dataset_of, named
 from ..statistics import bootstrap_mean
 from ..verdicts.comparison import Compared, Contrasted
 from .findings import claim_sentence, compared_sentence, direction_of, tallies, where_sentence

@@ -11,8 +11,7 @@ from ..measure.accuracy import PGD
 from ..measure.panel import RECORDS, panel_columns, repeated, subjects
 from ..measure.reference import load_reference, stacked
 from ..measure.run import Run, open_run
-from ..names import named, training_of
-from ..networks import REGISTRY
+from ..networks import REGISTRY, named, training_of
 from ..statistics import Estimate
 from ..verdicts.comparison import Contrast, Contrasted, against_standard, contrasted, estimate, explained
 from .style import Shown, boxed, dot, drawn, listed, look, table, title_of

@@ -16,8 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from ..names import named
-from ..networks import REGISTRY
+from ..networks import REGISTRY, named
 from ..statistics import Estimate
 
 plt.rcdefaults()  # whatever the user's own settings are

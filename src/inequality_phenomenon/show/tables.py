@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..measure.run import Run
-from ..names import dataset_of, named
+from ..networks import dataset_of, named
 from ..statistics import Estimate, bootstrap_mean
 from ..verdicts.claims import Claim
 from ..verdicts.comparison import BySubset, Compared, Contrast, Contrasted, by_subset

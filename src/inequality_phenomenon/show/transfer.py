@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ..names import named
+from ..networks import named
 from ..statistics import Estimate, bootstrap_mean, wilson
 from ..verdicts.comparison import Contrast, Contrasted
 from . import Shown, listed, number, p_text, points, show, table, text_of, title_of, verdict_badge

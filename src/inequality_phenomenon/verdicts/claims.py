@@ -21,8 +21,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError,
 from .._support import paths
 from ..inequality import gini
 from ..measure.reference import as_shipped
-from ..names import named
-from ..networks import REGISTRY
+from ..networks import REGISTRY, named
 from ..statistics import Difference, Estimate, class_difference, holm, rank_agreement
 from .comparison import Contrast, Term, Verdict, by_class, direction, paired
 

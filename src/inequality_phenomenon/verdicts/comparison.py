@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ..measure.evaluation import classes_of
+from ..measure.image_sets import classes_of
 from ..measure.reference import as_shipped, stacked
-from ..names import dataset_of, named
+from ..networks import dataset_of, named
 from ..statistics import (
     Difference,
     Estimate,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from .._support import paths
 from ..attribution import METHOD_TITLES
-from ..names import checkpoint_of, dataset_of, named, network_of
+from ..networks import checkpoint_of, dataset_of, named, network_of
 
 
 def published_values(**where: Any) -> pd.DataFrame:

@@ -14,8 +14,7 @@ from .._support import paths
 from .._support.files import atomic_path
 from .._support.profiles import load_profile
 from ..measure.reference import load_run, load_whole_reference
-from ..names import named
-from ..networks import REGISTRY
+from ..networks import REGISTRY, named
 from ..statistics import Difference
 from .claims import AgreementTest, ExampleTest, Judged, Outcome, Tables, in_percent, judge, load_claims
 from .comparison import Compared, Verdict, published_tables

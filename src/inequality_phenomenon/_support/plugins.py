@@ -1,0 +1,53 @@
+"""Image sets beside CIFAR-10: each registers itself by an entry point in pyproject.toml, and is imported when asked for."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+GROUP = "inequality_phenomenon.image_sets"
+NO_IMAGE_SETS = ". No image set beside CIFAR-10 is installed: run `make setup`"
+
+
+class PublicNetwork(Protocol):
+    """A trained network that does not come from this project; ``sha256`` and ``title`` as in ``networks.RegistryEntry``."""
+
+    name: str
+    title: str
+    architecture: str
+    arguments: dict[str, Any]
+
+    @property
+    def sha256(self) -> str: ...
+
+    def load(self) -> Any:
+        """A ``networks.Classifier``."""
+
+
+class ImageSetModule(Protocol):
+    """What a module offers that an entry point names. The entry point's own name is the data set's in profiles and checkpoints."""
+
+    def evaluation_set(self, judges: tuple[str, ...], skip_unreadable: bool) -> Any:
+        """A ``measure.image_sets.EvaluationSet``."""
+
+    def class_names(self) -> Sequence[str]:
+        """By label."""
+
+    def public_networks(self) -> Mapping[str, PublicNetwork]:
+        """Those of ``checkpoints/NAME.yaml``, if the set has any, by name; each name begins with that of the set."""
+
+
+@cache
+def image_sets() -> tuple[str, ...]:
+    """The names of those that are installed; none is imported."""
+    return tuple(sorted(entry_points(group=GROUP).names))
+
+
+@cache
+def image_set(name: str) -> ImageSetModule:
+    """The module that registered itself as ``name``; ``ValueError`` lists those that are known."""
+    if name not in image_sets():
+        others = f", {', '.join(image_sets())}" if image_sets() else NO_IMAGE_SETS
+        raise ValueError(f"unknown image set {name!r}; known: cifar10{others}")
+    module: ImageSetModule = entry_points(group=GROUP)[name].load()
+    return module

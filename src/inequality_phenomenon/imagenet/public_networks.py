@@ -1,0 +1,192 @@
+"""The public networks on ImageNet: found or fetched, converted once to safetensors with both hashes recorded, and loaded."""
+
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .._support import paths
+from .._support.files import atomic_path, sha256_of
+from ..networks import IMAGENET_MEAN, IMAGENET_STD, CheckpointError, Classifier, Normalise, build
+from .pickles import read_state, shown
+
+HUGGING_FACE = "madrylab/robust-imagenet-models"
+NOT_KNOWN = "not known"
+
+Shapes = dict[str, tuple[int, ...]]  # of a network's tensors, by name
+
+
+class Conversion(BaseModel):
+    """What is recorded beside a converted file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    source: str
+    source_sha256: str
+    sha256: str
+    left_unread: tuple[str, ...]
+
+
+class PublicModel(BaseModel):
+    """A public network on ImageNet: one row of ``checkpoints/imagenet.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    title: str  # as tables and legends show it
+    architecture: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    origin: Literal["huggingface", "torchvision"]
+    source: str  # name of the published file
+    sha256_of_source: str = Field(alias="sha256", pattern=r"^([0-9a-f]{8,64}|not known)$")  # or its first digits
+    megabytes: float  # of the published file
+    top1: float | None = None  # published clean accuracy, per cent
+
+    @property
+    def published_file(self) -> Path:
+        return paths.models_folder() / self.source
+
+    @property
+    def file(self) -> Path:
+        """The converted file."""
+        return paths.converted_folder() / f"{self.name}.safetensors"
+
+    @property
+    def conversion(self) -> Conversion | None:
+        """The record of the conversion; ``None`` where the model has not been converted yet."""
+        record = self.file.with_suffix(".json")
+        if not record.exists() or not self.file.exists():
+            return None
+        try:
+            return Conversion.model_validate_json(record.read_text("utf-8"))
+        except ValidationError:
+            raise CheckpointError(f"{record} is damaged: delete it, and the model is converted again") from None
+
+    @property
+    def sha256(self) -> str:
+        """Of the converted file, which is what is measured."""
+        if (done := self.conversion) is None:
+            raise CheckpointError(f"{self.name} is not converted yet; load_checkpoint({self.name!r}) does it")
+        return done.sha256
+
+    def load(self) -> Classifier:
+        """The network, fetched and converted the first time. Raises ``CheckpointError`` as ``public_state`` does."""
+        with torch.device("meta"):  # shapes alone: drawing weights that are replaced would take seconds
+            network = build(self.architecture, **self.arguments).network
+        shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        network.load_state_dict(public_state(self, shapes), assign=True)
+        return Classifier(network, Normalise(IMAGENET_MEAN, IMAGENET_STD))
+
+    def check_source(self, found: str) -> None:
+        """Raise ``CheckpointError`` where the published file's hash is known and another one."""
+        known = self.sha256_of_source
+        if known != NOT_KNOWN and not found.startswith(known):
+            raise CheckpointError(
+                f"{self.published_file} is not the published file: SHA-256 {found}, published {known}. Delete it; it is fetched again"
+            )
+
+
+@cache
+def public_networks() -> dict[str, PublicModel]:
+    """All of ``checkpoints/imagenet.yaml`` by name, in the order of the file."""
+    rows = yaml.safe_load(paths.PUBLIC_MODELS.read_text("utf-8"))
+    return {row["name"]: PublicModel.model_validate(row) for row in rows}
+
+
+def public_state(entry: PublicModel, shapes: Shapes) -> dict[str, Tensor]:
+    """The network's tensors, from the converted file; the first time that is made, from a file fetched if need be.
+
+    Raises ``CheckpointError`` for a file that is missing and cannot be fetched, altered, or of another architecture.
+    """
+    done = entry.conversion or convert(entry, fetch(entry), shapes)
+    entry.check_source(done.source_sha256)
+    if (found := sha256_of(entry.file)) != done.sha256:
+        raise CheckpointError(
+            f"{entry.file} was altered: SHA-256 {found}, recorded {done.sha256}. Delete it; it is made again"
+        )
+    return load_file(entry.file)
+
+
+def convert(entry: PublicModel, source: Path, shapes: Shapes) -> Conversion:
+    """Write the network's tensors of ``source`` as safetensors, beside a record with both hashes."""
+    source_sha256 = sha256_of(source)
+    entry.check_source(source_sha256)
+    state, left = read_state(source)
+    for part, value in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+        stored = state.pop(f"normaliser.{part}", None)
+        if stored is not None and not _close(stored, value):
+            raise CheckpointError(
+                f"{source}: its normaliser has {part} {stored.flatten()[:4].tolist()}, expected {value}"
+            )
+    _check_shapes(entry, source, state, shapes)
+    with atomic_path(entry.file) as temporary:
+        save_file({key: value.contiguous() for key, value in state.items()}, temporary)
+    done = Conversion(source=source.name, source_sha256=source_sha256, sha256=sha256_of(entry.file), left_unread=left)
+    with atomic_path(entry.file.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(done.model_dump(mode="json"), indent=1), "utf-8")
+    return done
+
+
+def _close(stored: Tensor, value: tuple[float, ...]) -> bool:
+    return stored.numel() == len(value) and torch.allclose(stored.flatten().float(), torch.tensor(value), atol=1e-4)
+
+
+def _check_shapes(entry: PublicModel, source: Path, state: dict[str, Tensor], shapes: Shapes) -> None:
+    """Every tensor of the network, of the right shape, and no other. Older files lack the counters of batch norm."""
+    for key in shapes:
+        if key.endswith("num_batches_tracked"):
+            state.setdefault(key, torch.tensor(0))
+    wrong = [f"{key} is missing" for key in shapes if key not in state]
+    wrong += [f"{shown(key)} is not part of it" for key in state if key not in shapes]
+    wrong += [
+        f"{key} has shape {tuple(state[key].shape)}, expected {shape}"
+        for key, shape in shapes.items()
+        if key in state and tuple(state[key].shape) != shape
+    ]
+    if wrong:
+        rest = f"; {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise CheckpointError(f"{source} does not fit {entry.architecture}: {'; '.join(wrong[:3])}{rest}")
+
+
+# --- fetching --------------------------------------------------------------------------------------------------
+
+
+def fetch(entry: PublicModel) -> Path:
+    """The published file: from ``models_folder()``, else downloaded there, with progress; Hugging Face's are resumed.
+
+    Raises ``CheckpointError`` where there is no space, or where no source is reachable, with what to do.
+    """
+    file = entry.published_file
+    if file.exists():
+        return file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(file.parent).free
+    if free < (need := 1.1e6 * entry.megabytes):
+        raise CheckpointError(f"no space for {file}: {need / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free")
+    try:
+        if entry.origin == "huggingface":
+            from huggingface_hub import hf_hub_download  # slow import, needed once
+
+            hf_hub_download(HUGGING_FACE, entry.source, local_dir=file.parent)
+        else:
+            _from_torchvision(entry, file)
+    except Exception as problem:  # two clients, each with many words for a failure
+        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"{entry.name} is not here and could not be fetched: {reason}\n"
+            f"Connect to a network and run again, or put {entry.source} into a folder and set INEQUALITY_MODELS to it."
+        ) from None
+    return file
+
+
+def _from_torchvision(entry: PublicModel, file: Path) -> None:
+    from torch.hub import download_url_to_file
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(entry.architecture.removeprefix("imagenet_"))["IMAGENET1K_V1"]
+    download_url_to_file(weights.url, str(file), hash_prefix=entry.sha256_of_source)

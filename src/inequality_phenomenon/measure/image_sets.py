@@ -1,0 +1,154 @@
+"""The images that chapters are measured on: what every set of test images offers, and CIFAR-10's.
+
+What differs between sets is behind ``EvaluationSet``, so that no chapter asks which one it has. Other sets live in rooms
+of their own and are imported only when their name is asked for.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from .._support.plugins import image_set
+from ..datasets import CIFAR10_CLASSES, CIFAR10_DIGESTS, common_subset, correct_subset, load_cifar10
+from ..networks import Classifier, load_checkpoint
+
+
+class EvaluationSet(ABC):
+    """Test images with ids, and which of them are measured."""
+
+    name: str  # as checkpoints' names and published values have it
+    title: str
+    side: int  # pixels
+    region: int  # side of the paper's regions, pixels
+    at_once: int  # images judged and, on a CPU, measured at once
+    half_precision_maps = False
+
+    @property
+    def pixels(self) -> int:
+        return self.side**2
+
+    @property
+    def subpixels(self) -> int:
+        return 3 * self.pixels
+
+    @property
+    @abstractmethod
+    def classes(self) -> Sequence[str]: ...
+
+    @abstractmethod
+    def common(self, count: int, device: torch.device) -> Sequence[int]:
+        """Ids of the first ``count`` images of the common subset."""
+
+    @abstractmethod
+    def everything(self) -> Sequence[int]:
+        """All ids, in the order of the test set."""
+
+    @abstractmethod
+    def shuffled(self) -> Sequence[int]:
+        """All ids in an order drawn once, for the subset of one model alone."""
+
+    @abstractmethod
+    def common_note(self, count: int, device: torch.device, called: Callable[[str], str]) -> str:
+        """Which images the first ``count`` of the common subset are, in a sentence; ``called``: a checkpoint's title."""
+
+    def defaults(self, method: str, options: dict[str, Any]) -> dict[str, Any]:
+        """Options of ``attribute`` that the paper gives for this data set, where it differs from CIFAR-10."""
+        return {}
+
+    @abstractmethod
+    def load(
+        self, ids: Sequence[int], device: torch.device
+    ) -> tuple[Float32[Tensor, "n 3 h w"], Int64[Tensor, " n"]]: ...
+
+    @abstractmethod
+    def digest(self, images: Float32[Tensor, "n 3 h w"]) -> str:
+        """What identifies the pixels in a cache key."""
+
+    @abstractmethod
+    def provenance(self) -> str:
+        """Which images these are, for the footer of a page."""
+
+    def model(self, checkpoint: str, device: torch.device) -> Classifier:
+        """The checkpoint as it is measured."""
+        return load_checkpoint(checkpoint, device)
+
+    def correct(self, checkpoint: str, model: Classifier, ids: Sequence[int], device: torch.device) -> list[int]:
+        """Those of ``ids``, in their order, that ``model`` (the checkpoint's) classifies correctly."""
+        images, labels = self.load(ids, device)
+        with torch.inference_mode():
+            right = model(images).argmax(1) == labels
+        return [image_id for image_id, good in zip(ids, right.tolist(), strict=True) if good]
+
+    def part_size(self, device: torch.device) -> int | None:
+        """Images measured and cached at once, so that a killed run loses no more; ``None``: all."""
+        return None
+
+
+class Cifar10(EvaluationSet):
+    name, title, side, region, at_once = "cifar10", "CIFAR-10 test images", 32, 4, 500
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return CIFAR10_CLASSES
+
+    def common(self, count: int, device: torch.device) -> Sequence[int]:
+        return correct_subset(count)
+
+    def everything(self) -> Sequence[int]:
+        return range(10_000)
+
+    def shuffled(self) -> Sequence[int]:
+        order: list[int] = np.random.default_rng(0).permutation(10_000).tolist()
+        return order
+
+    def common_note(self, count: int, device: torch.device, called: Callable[[str], str]) -> str:
+        found = common_subset()
+        return (
+            f"Images: the first {count} of the common subset, drawn once from the {found['candidates']} test images "
+            f"that these networks all classify correctly: {', '.join(map(called, found['correct_under']))}."
+        )
+
+    def load(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+        images, labels = _cifar10_on(str(device))
+        chosen = torch.as_tensor(ids, dtype=torch.int64, device=device)
+        return images[chosen], labels[chosen]
+
+    def digest(self, images: Tensor) -> str:
+        return CIFAR10_DIGESTS["test_images"]
+
+    def provenance(self) -> str:
+        return f"{self.title}, SHA-256 {CIFAR10_DIGESTS['test_images'][:16]}…"
+
+
+CIFAR10 = Cifar10()
+
+
+@cache
+def _cifar10_on(device: str) -> tuple[Tensor, Tensor]:
+    images, labels = load_cifar10("test")
+    return images.to(device), labels.to(device)
+
+
+def classes_of(dataset: str) -> Sequence[str]:
+    """Names of a data set's classes, by label."""
+    return CIFAR10_CLASSES if dataset == CIFAR10.name else image_set(dataset).class_names()
+
+
+@cache
+def evaluation_set(name: str, judges: tuple[str, ...] = (), skip_unreadable: bool = False) -> EvaluationSet:
+    """The images of the data set ``name``: CIFAR-10, or one that registered itself (``_support.plugins``).
+
+    ``judges``: the networks that must all classify an image correctly for it to be in the common subset; CIFAR-10's
+    subset is committed. ``skip_unreadable``: leave out images that cannot be read, instead of stopping.
+    Raises ``ValueError`` for an unknown name.
+    """
+    if name == CIFAR10.name:
+        return CIFAR10
+    found: EvaluationSet = image_set(name).evaluation_set(judges, skip_unreadable)
+    return found

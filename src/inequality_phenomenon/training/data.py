@@ -1,0 +1,73 @@
+"""The images that a network is trained on, and the few that are held out."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from ..datasets import load_cifar10_bytes
+from ..networks import CIFAR10_MEAN
+from .settings import TrainingSettings
+
+
+def held_out_ids() -> Tensor:
+    """The 500 training images, 50 a class by position in the file, that no model is trained on."""
+    labels = load_cifar10_bytes("train")[1]
+    return torch.cat([(labels == label).nonzero().flatten()[:50] for label in range(10)]).sort().values
+
+
+def held_out_images() -> tuple[Tensor, Tensor]:
+    """The held-out images in [0, 1] and their labels."""
+    images, labels = load_cifar10_bytes("train")
+    ids = held_out_ids()
+    return images[ids].permute(0, 3, 1, 2).float().div_(255), labels[ids].long()
+
+
+class TrainingImages:
+    """Training images on the device as uint8, augmented in batches: random crop of a 4-pixel zero padding, random flip."""
+
+    def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
+        images, labels = load_cifar10_bytes("train")
+        kept = torch.ones(len(images), dtype=torch.bool)
+        kept[held_out_ids()] = False
+        ids = kept.nonzero().flatten()[: settings.train_images]
+        self.padded = F.pad(images[ids], (0, 0, 4, 4, 4, 4)).to(device)  # (N, 40, 40, 3)
+        self.labels = labels[ids].long().to(device)
+        self.mean_colour = torch.tensor(CIFAR10_MEAN, device=device)
+        self.settings = settings
+
+    def batches(self, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled batches of (images in [0, 1], channels-last (B, 3, 32, 32); labels); the last short one is dropped."""
+        order = torch.randperm(len(self.labels), generator=generator, device=self.padded.device)
+        size = min(self.settings.batch_size, len(order))
+        for ids in order.split(size)[: len(order) // size]:
+            yield self._augment(ids, generator), self.labels[ids]
+
+    def __len__(self) -> int:
+        return max(1, len(self.labels) // self.settings.batch_size)
+
+    def _augment(self, ids: Tensor, generator: Generator) -> Tensor:
+        device, n = ids.device, len(ids)
+        offsets = torch.randint(0, 9, (2, n, 1), generator=generator, device=device)
+        flip = torch.rand(n, 1, generator=generator, device=device) < 0.5
+        span = torch.arange(32, device=device)
+        rows = offsets[0] + span
+        columns = offsets[1] + torch.where(flip, 31 - span, span)
+        images = self.padded[ids[:, None, None], rows[:, :, None], columns[:, None, :]].float().div_(255)
+        if self.settings.cutout:
+            images = _cutout(images, self.settings.cutout, self.mean_colour, generator)
+        return images.permute(0, 3, 1, 2)
+
+
+def _cutout(images: Tensor, side: int, colour: Tensor, generator: Generator) -> Tensor:
+    """One square hole an image, of one colour, its centre anywhere: DeVries and Taylor 2017. (B, H, W, 3) -> same."""
+    device, (n, height, width, _) = images.device, images.shape
+    centre = torch.randint(0, height, (2, n, 1), generator=generator, device=device)
+    inside = [
+        (torch.arange(length, device=device) - centre[axis] >= -side // 2)
+        & (torch.arange(length, device=device) - centre[axis] < side // 2)
+        for axis, length in ((0, height), (1, width))
+    ]
+    hole = inside[0][:, :, None] & inside[1][:, None, :]
+    return torch.where(hole[..., None], colour, images)

@@ -1,0 +1,210 @@
+"""The promise: the sentences of chapters 02 and 03 word every outcome, both signs alike."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROBUST, STANDARD, outcomes
+from test_comparison import COVARIATES, both_subsets, fragile_by_margin, share
+
+from inequality_phenomenon import show
+from inequality_phenomenon.measure.reference import stacked
+from inequality_phenomenon.measure.run import Run
+from inequality_phenomenon.networks import REGISTRY, named
+from inequality_phenomenon.statistics import Estimate
+from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, explained, place_contrasts
+from inequality_phenomenon.verdicts.published import noise_cells, table2_cells
+
+SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (
+            (60, 30),
+            "the two subsets disagree in 1 (above 0, below 0, or not told from 0). black, ℓ∞ 8/255: +20.0 points",
+        ),
+        ((30, 31), "disagree in 1"),
+        ((30, 60), "disagree in 0"),
+    ],
+)
+def test_the_subsets_disagree_where_their_signs_do(run: Run, own: tuple[int, int], words: str) -> None:
+    common, run.records["own_images"] = both_subsets((20, 40), own)
+    places = {"black": ("black", "fooled")}
+    shown = show.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
+    assert words in shown and "(this run)" in shown
+    del run.records["own_images"]
+    shown = show.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
+    assert shown == "Images fooled on each model's own images: not measured here."
+
+
+def findings(table: pd.DataFrame | None) -> str:
+    cells = noise_cells(102, STANDARD, (ROBUST, SECOND))
+    where = contrasted(place_contrasts((STANDARD, ROBUST), {"type I": "random"}, "failure_102"), table, resamples=199)
+    controls = contrasted(
+        against_standard(STANDARD, [ROBUST], {kind: (kind, "failure_102") for kind in ("random", "type I")}),
+        table,
+        resamples=199,
+    )
+    primary = compare(cells, table, resamples=199)
+    shown = show.noise_findings(
+        show.best(primary, compare(cells, None)), show.best(where, where), show.best(controls, controls),
+        robust=ROBUST, second=SECOND, placebos=["random"],
+    )  # fmt: skip
+    return shown.text
+
+
+@pytest.fixture
+def titles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty registry: sentences must do without titles of trained models."""
+    monkeypatch.setattr(REGISTRY, "_entries", {})
+
+
+def failing(standard: float, robust: float, kinds: tuple[str, ...] = ("random", "type I", "type II")) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    tables = [
+        outcomes(rng.binomial(5, standard, 200) / 5, rng.binomial(5, robust, 200) / 5, k, "failure_102") for k in kinds
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("standard", "robust", "words"),
+    [
+        (
+            0.2,
+            0.7,
+            ["direction is confirmed: of 3, confirmed in 3", "the ℓ∞ model fails more in 1, less in 0", "random: +"],
+        ),
+        (
+            0.7,
+            0.2,
+            [
+                "direction is contradicted: of 3, confirmed in 0, contradicted in 3",
+                "fails more in 0, less in 1",
+                "Placebos",
+            ],
+        ),
+        (0.5, 0.5, ["direction is undecided: of 3", "undecided are 1"]),
+    ],
+)
+def test_noise_findings_word_every_sign(titles: None, standard: float, robust: float, words: list[str]) -> None:
+    text = findings(failing(standard, robust))
+    assert all(word in text for word in words), text
+    assert "not trained yet" in text and "uniform noise" in text
+
+
+def test_noise_findings_without_any_measurement(titles: None) -> None:
+    text = findings(None)
+    assert "The paper's direction: of 3" in text and "not measured in 3" in text and "nan" not in text
+
+
+def test_a_second_robust_model_gets_its_own_verdict(titles: None) -> None:
+    table = failing(0.7, 0.2)
+    again = table[table.checkpoint == ROBUST].assign(checkpoint=SECOND, failure_102=0.95)
+    text = findings(pd.concat([table, again]))
+    assert "The verdict is the same as for ℓ∞ 8/255 in 0 of 3 kinds" in text
+
+
+def mechanism(records: dict[str, pd.DataFrame], top: tuple[int, int], at_random: tuple[int, int]) -> str:
+    """The verdict for chosen and random places that fool (standard, robust) so many of 600 images."""
+    primary = "N=5 R=2 black"
+    if top != (0, 0):
+        records = records | {"pair": outcomes(share(top[0], 600), share(top[1], 600), primary)}
+    records = records | {"controls": outcomes(share(at_random[0], 600), share(at_random[1], 600), "random places")}
+    records |= {"occluded_area": outcomes(np.full(600, 80), np.full(600, 80), "N=5 R=2", "area")}
+    table = stacked(records, ["pair", "controls", "occluded_area", "margins"])
+    (cell,) = [
+        c for c in table2_cells({"N=5 R=10": (5, 2)}) if c.where["condition"] == primary and c.checkpoint == ROBUST
+    ]
+    gap = compare([cell], table, resamples=199)
+    where = contrasted(place_contrasts((STANDARD, ROBUST), {primary: "random places"}, "fooled"), table, resamples=199)
+    asked = {
+        "size": ("N=5 R=2", "area"), "larger": ("N=10 R=4", "area"), "single": ("one", "fooled"), "equal": ("same", "fooled"),
+        "margin": ("clean", "relative_margin"),
+    }  # fmt: skip
+    others = contrasted(against_standard(STANDARD, [ROBUST], asked), table, resamples=199)
+    fits = explained((STANDARD, ROBUST), primary, records, "pair", COVARIATES)
+    found = {name: (item, "") for name, item in zip(asked, others, strict=True)}
+    (elsewhere,) = contrasted(
+        against_standard(STANDARD, [ROBUST], {"random": ("random places", "fooled")}), table, resamples=199
+    )
+    found["random"] = (elsewhere, "")
+    return show.mechanism_findings((gap[0], ""), (where[2], ""), found, fits, robust=ROBUST).text
+
+
+def test_only_margins(titles: None) -> None:
+    records = fragile_by_margin()
+    fooled = [int(k) for k in records["pair"].groupby("checkpoint", sort=False).fooled.sum()]
+    text = mechanism(records, (0, 0), (fooled[0] - 100, fooled[1] - 100))
+    assert (
+        "is more fragile than the standard model at the primary budget, and only its smaller margins account for it"
+        in text
+    )
+    assert "the same for all images" in text and "Not measured here" in text
+
+
+@pytest.mark.parametrize(
+    ("top", "at_random", "words", "not_words"),
+    [
+        ((200, 400), (150, 150), ["is more fragile", "It goes with where the patches are"], "at random places, too"),
+        (
+            (200, 400),
+            (100, 300),
+            ["is more fragile", "is there at random places, too, and the map is not shown to add to it."],
+            "where the patches are.",
+        ),
+        ((400, 200), (150, 150), ["is less fragile", "where the patches are"], "Neither where"),
+        (
+            (400, 200),
+            (400, 200),
+            ["is less fragile", "Neither where the patches are nor how large they are nor the margins"],
+            "It goes with",
+        ),
+        ((300, 300), (100, 100), ["no established difference to explain"], "fragile than"),
+    ],
+)
+def test_what_goes_with_the_difference(titles: None, top, at_random, words: list[str], not_words: str) -> None:
+    text = mechanism(fragile_by_margin(), top, at_random)
+    assert all(word in text for word in words)
+    assert not_words not in text.partition("Verdict.")[2].partition("Neither where the patches are nor")[0]
+
+
+def test_one_mask_is_explained_without_the_large_budget(titles: None) -> None:
+    table = pd.concat(
+        [
+            outcomes(share(200, 600), share(400, 600), "one"),
+            outcomes(share(100, 600), share(300, 600), "random"),
+            outcomes(np.full(600, 80), np.full(600, 80), "N=5 R=2", "area"),
+        ]
+    )
+    places = {name: (name, "fooled") for name in ("one", "random")} | {
+        "size": ("N=5 R=2", "area"),
+        "margin": ("no", "x"),
+    }
+    gap, *others = contrasted(against_standard(STANDARD, [ROBUST], places), table, resamples=199)
+    where = contrasted(place_contrasts((STANDARD, ROBUST), {"one": "random"}, "fooled"), table, resamples=199)[2]
+    found = {name: (item, "") for name, item in zip(list(places)[1:], others, strict=True)}
+    text = show.mechanism_findings((gap, ""), (where, ""), found, {}, robust=ROBUST, attack="under one mask only").text
+    assert "Under one mask only ℓ∞ 8/255 is fooled more often" in text
+    assert "more fragile than the standard model under one mask only" in text and "at random places, too" in text
+    assert "the same for all images" in text and "large budget" not in text
+
+
+def test_the_regression_table_says_what_is_not_determined() -> None:
+    fits = {"model": {"(intercept)": Estimate(0, -1, 1, 9), "model": Estimate(math.nan, -math.inf, math.inf, 9)}}
+    html = show.regression_table({}, fits, name="x", caption="c").html
+    assert "not determined by these data" in html and "not measured here" in html and "intercept" not in html
+
+
+def test_close_calls_are_counted_and_named(run: Run) -> None:
+    table = outcomes(share(3), share(4), "a").assign(close_call=share(1, 200))
+    shown = show.close_calls({"x": table, "y": table, "z": outcomes(share(3), share(4), "a")})
+    assert "1 of 400 outcomes: a, standard, test image 0." in shown.text
+
+
+def test_names_without_a_registry(titles: None) -> None:
+    assert [named(name) for name in (STANDARD, ROBUST, SECOND)] == ["standard", "ℓ∞ 8/255", "ℓ∞ 8/255, PGD-3"]
+    assert named("cifar10-resnet18w16-linf3_new-s0") == "ℓ∞ 3/255, new"  # neither registered nor planned

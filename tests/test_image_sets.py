@@ -1,0 +1,92 @@
+"""Promise: what is not CIFAR-10 registers itself, is imported only when its name is asked for, and is missed with a word on what to do."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import pytest
+import torch
+
+from inequality_phenomenon._support import plugins
+from inequality_phenomenon.measure.image_sets import CIFAR10, classes_of, evaluation_set
+from inequality_phenomenon.networks import REGISTRY, UnknownCheckpoint, build, load_checkpoint
+
+CIFAR10_RUN = """
+import sys
+from inequality_phenomenon.measure.measurements import inequality
+from inequality_phenomenon.measure.run import open_run
+from inequality_phenomenon.networks import REGISTRY
+import inequality_phenomenon.show, inequality_phenomenon.verdicts.scoreboard
+run = open_run("01_inequality_test", "smoke", device="cpu", n_images=2, models=["cifar10-resnet18w16-standard-s0"])
+assert len(run.measure(inequality, region=4, steps=2)) == 2 and "cifar10-nothing" not in REGISTRY
+print([name for name in sys.modules if name.startswith("inequality_phenomenon.imagenet")])
+"""
+
+
+def test_a_cifar_run_imports_no_other_image_set(tmp_path: Path) -> None:
+    environment = os.environ | {"INEQUALITY_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", CIFAR10_RUN], env=environment, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr[-3000:]
+
+
+SECOND = """
+from types import SimpleNamespace
+from inequality_phenomenon.networks import build
+
+def evaluation_set(judges, skip_unreadable):
+    return judges, skip_unreadable
+
+def class_names():
+    return ("tench", "church")
+
+def public_networks():
+    load = lambda: build("resnet18", seed=5, width=4, classes=2)
+    return {"second-resnet18-standard": SimpleNamespace(title="of the second set", sha256="0", load=load)}
+"""
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Call it with the entry points that are to be installed."""
+
+    def install(*entries: EntryPoint) -> None:
+        monkeypatch.setattr(plugins, "entry_points", EntryPoints(entries).select)
+        plugins.image_sets.cache_clear()
+        plugins.image_set.cache_clear()
+
+    yield install
+    plugins.image_sets.cache_clear()
+    plugins.image_set.cache_clear()
+
+
+def test_another_set_needs_an_entry_point_and_nothing_else(installed, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "second_set.py").write_text(SECOND)
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(EntryPoint("second", "second_set", plugins.GROUP))
+    assert "second_set" not in sys.modules
+    assert evaluation_set("second", ("judge",), True) == (("judge",), True)
+    assert classes_of("second") == ("tench", "church") and len(classes_of("cifar10")) == 10
+    assert REGISTRY["second-resnet18-standard"].title == "of the second set"
+    model = load_checkpoint("second-resnet18-standard")
+    assert not model.training and not any(weights.requires_grad for weights in model.parameters())
+    expected = build("resnet18", seed=5, width=4, classes=2).eval()
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(model(images), expected(images))
+    with pytest.raises(UnknownCheckpoint, match=r"and the public networks in second\.yaml$"):
+        REGISTRY["second-resnet18-linf8"]
+    with pytest.raises(ValueError, match="unknown image set 'imagenet'; known: cifar10, second"):
+        evaluation_set("imagenet")
+    del sys.modules["second_set"]
+
+
+def test_without_entry_points_the_message_says_what_to_run(installed) -> None:  # type: ignore[no-untyped-def]
+    installed()
+    with pytest.raises(
+        ValueError, match=r"known: cifar10\. No image set beside CIFAR-10 is installed: run `make setup`"
+    ):
+        evaluation_set("imagenet", ("any",))
+    with pytest.raises(UnknownCheckpoint, match="installed: run `make setup`"):
+        load_checkpoint("imagenet-resnet50-linf4-public")
+    assert evaluation_set("cifar10", ("any",)) is CIFAR10
