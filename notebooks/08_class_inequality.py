@@ -16,46 +16,53 @@
 # *Paper: section 4.2 and appendix A.7, Tables 6 and 7.*
 #
 # **The question.** Does the inequality of an attribution map depend on what is in the picture?
-#
-# **The paper's claim.** On ImageNet, for the network trained at 8/255: "classes related to animal tends to have a higher value on
-# Gini index. For example, class 'Bustard' has the highest value on Gini of 0.950. Classes related to scenes or stuff tend to have
-# a lower Gini. For example, class 'Web site' has the lowest inequality of 0.890". And: "Classes with high regional inequality are
-# similar to classes with high global inequality."
-#
-# **The method.** Let $G_n$ be the Gini index of image $n$, global or regional, and $\mathcal{I}_c$ the images of class $c$. Classes are
-# ranked by
-#
-# $$\bar G_c = \frac{1}{|\mathcal{I}_c|} \sum_{n \in \mathcal{I}_c} G_n .$$
-#
-# CIFAR-10 has ten classes instead of a thousand: six animals (bird, cat, deer, dog, frog, horse) and four objects, all of
-# them vehicles. It has no scenes.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
 device: str = "auto"  # auto, cpu or cuda
 n_images: int | None = None  # images of the common subset; null: the profile's value
 seed: int | None = None  # of the random baselines of Integrated Gradients
-models: list[str] | None = (
-    None  # checkpoints: a standard one and an l_inf one; null: the profile's list for this chapter
-)
+models: list[str] | None = None  # checkpoints: a standard and an l_inf one; null: the profile's list for this chapter
 region: int | None = None  # side of a region in pixels (the paper: 4)
 
 # %% tags=["hide-input"]
-from IPython.display import HTML
+from inequality_phenomenon import chapter, show
+from inequality_phenomenon.measure.classes import INDICES, class_inequality
+from inequality_phenomenon.show import class_means
 
-from inequality_phenomenon import show
-from inequality_phenomenon.measure.classes import INDICES, class_examples, class_inequality, class_tests
-from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.show import classes, scoreboard
+run = chapter.open("08_class_inequality", globals())
+run.measure(class_inequality, models=run.pair, region=run.options["region"], seed=run.seed)
+ours, (standard, robust), resamples = run.ours, run.pair, run.ours.profile.bootstrap
+run.in_short()
+
+# %% tags=["hide-input"]
+records = ours.records["class_inequality"]
+class_means.class_dots(records, [standard, robust], name="classes", resamples=resamples)
+
+# %% tags=["hide-input"]
 from inequality_phenomenon.verdicts.claims import examine
 
-run = open_run("08_class_inequality", profile, device, n_images, seed, models, region=region)
-standard, robust = run.pair
-show.models_note(run)
+primary, secondary = class_means.class_tests(standard, robust)
+decided = examine(primary, ours.records, resamples=resamples)
+class_means.class_findings(records, [standard, robust], decided, resamples=resamples)
 
 # %% [markdown]
-# ## What we decided before looking
+# ## The claim and the method
 #
+# On ImageNet, for the network trained at 8/255: "classes related to animal tends to have a higher value on
+# Gini index. For example, class 'Bustard' has the highest value on Gini of 0.950. Classes related to scenes or stuff tend to have
+# a lower Gini. For example, class 'Web site' has the lowest inequality of 0.890". And: "Classes with high regional inequality are
+# similar to classes with high global inequality."
+#
+# Let $G_n$ be the Gini index of image $n$, global or regional, and $\mathcal{I}_c$ the images of class $c$. Classes are
+# ranked by
+#
+# $$\bar G_c = \frac{1}{|\mathcal{I}_c|} \sum_{n \in \mathcal{I}_c} G_n .$$
+#
+# CIFAR-10 has ten classes instead of a thousand: six animals (bird, cat, deer, dog, frog, horse) and four objects, all of
+# them vehicles. It has no scenes.
+#
+# :::{dropdown} What we decided before looking
 # This part was written before any class mean was seen.
 #
 # - **Primary outcome**: the mean of $\bar G_c$ over the six animals minus that over the four objects, global index, the
@@ -71,65 +78,53 @@ show.models_note(run)
 #   classes overlap widely, their order means little.
 # - **Examples** are chosen by a rule: for each index the median image of the class with the highest mean and of the one with the
 #   lowest, and the two images with the highest and the lowest index of all.
-#
-# ## The experiment
-#
-# Both indices for each image of the common subset, from the same maps as in the chapter on the inequality test.
+# :::
 
-# %%
-options = {"region": run.options["region"], "seed": run.seed}
-records = run.measure(class_inequality, models=run.pair, **options)
-records.groupby("checkpoint", sort=False)[list(INDICES)].mean().round(3)
+# %% tags=["hide-input"]
+show.models_note(run, ours)
 
 # %% [markdown]
-# ## Tables 6 and 7 in their CIFAR-10 form
+# ## Results
 #
-# Classes by descending mean of this run. The paper's values belong to ImageNet classes and have no place here.
+# Tables 6 and 7 in their CIFAR-10 form: classes by descending mean. The paper's values belong to ImageNet classes and have no place here. The indices are those of the maps
+# in the [chapter on the inequality test](01_inequality_test).
 
-# %%
-resamples = run.profile.bootstrap
-committed = run.reference.get("class_inequality")
-classes.class_table(committed, records, robust, "global_gini", name="8-global", resamples=resamples)
+# %% tags=["hide-input"]
+class_means.class_table(records, robust, "global_gini", name="8-global", resamples=resamples)
 
-# %%
-classes.class_table(committed, records, robust, "regional_gini_sum_of_absolute", name="8-regional", resamples=resamples)
+# %% tags=["hide-input"]
+class_means.class_table(records, robust, class_means.REGIONAL, name="8-regional", resamples=resamples)
 
-# %%
-classes.class_dots(records, list(run.pair), name="classes", resamples=resamples)
+# %% tags=["hide-input"]
+show.outcome_table(
+    decided,
+    examine(primary, ours.full_size, resamples=resamples),
+    name="8-primary",
+    caption="The two primary tests, adjusted together.",
+)
 
 # %% [markdown]
-# ## The tests
+# ## What decides it
+#
+# The index, and the network: what the standard network shows as well is not due to $\ell_\infty$ training.
 
-# %%
-primary, secondary = class_tests(standard, robust)
-reference, this_run = (examine(primary, source, resamples=resamples) for source in (run.reference, run.records))
-scoreboard.outcome_table(reference, this_run, name="8-primary", caption="The two primary tests, adjusted together.")
-
-# %%
-scoreboard.outcome_table(
-    examine(secondary, run.reference, resamples=resamples),
-    examine(secondary, run.records, resamples=resamples),
+# %% tags=["hide-input"]
+show.outcome_table(
+    examine(secondary, ours.records, resamples=resamples),
+    examine(secondary, ours.full_size, resamples=resamples),
     name="8-secondary",
     caption="Secondary: the regional index and the standard network, adjusted together.",
 )
 
 # %% [markdown]
-# ## The extremes
-#
-# Chosen by the rule above. Each map is on its own scale.
+# **The extremes**, chosen by the rule above. Each map is on its own scale.
 
-# %%
-sample = run.sample(robust)
-examples = {column: class_examples(sample, records, column, seed=run.seed) for column in INDICES}
-classes.example_grid(examples, robust, name="class-examples")
+# %% tags=["hide-input"]
+from inequality_phenomenon.measure.classes import class_examples
 
-# %% [markdown]
-# ## What we found
-
-# %%
-classes.class_findings(
-    show.preferred(committed, records), list(run.pair), show.best(this_run, reference), resamples=resamples
-)
+sample = ours.sample(robust)
+examples = {column: class_examples(sample, records, column, seed=ours.seed) for column in INDICES}
+class_means.example_grid(examples, robust, name="class-examples")
 
 # %% [markdown]
 # ## What could be wrong
@@ -154,4 +149,4 @@ classes.class_findings(
 #    each kind would be needed for 0.001?
 
 # %% tags=["hide-input"]
-HTML(provenance(run))
+run.footer()

@@ -9,10 +9,17 @@ from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon.datasets import CIFAR10_CLASSES
 from inequality_phenomenon.inequality import global_gini
-from inequality_phenomenon.measure.classes import ANIMALS, OBJECTS, class_examples, class_inequality, class_tests
+from inequality_phenomenon.measure.classes import ANIMALS, OBJECTS, class_examples, class_inequality
 from inequality_phenomenon.measure.run import Run
-from inequality_phenomenon.show import best, preferred
-from inequality_phenomenon.show.classes import class_dots, class_findings, class_table, example_grid, ranked
+from inequality_phenomenon.show import outcome_table
+from inequality_phenomenon.show.class_means import (
+    class_dots,
+    class_findings,
+    class_table,
+    class_tests,
+    example_grid,
+    ranked,
+)
 from inequality_phenomenon.statistics import bootstrap_classes, class_difference, class_ranks, rank_agreement
 from inequality_phenomenon.verdicts.claims import examine
 from inequality_phenomenon.verdicts.comparison import by_class
@@ -101,10 +108,10 @@ def test_animals_and_objects_get_every_verdict(shift: float, verdict: str) -> No
     animals, agreement = examine(primary, tables, resamples=999)
     assert animals.verdict == verdict and agreement.verdict == "same direction"
     assert len(secondary) == 4 and all(o.found for o in examine(secondary, tables, resamples=199))
-    outcomes = best([animals, agreement], examine(primary, {}))
-    records = preferred(None, tables["class_inequality"])
-    text = class_findings(records, [STANDARD, ROBUST], outcomes, resamples=199).text
-    assert verdict in text and "highest for" in text and text.count("(this run)") == 2 + 4
+    text = class_findings(tables["class_inequality"], [STANDARD, ROBUST], [animals, agreement], resamples=199).text
+    assert verdict in text and text.count("highest for") == 4
+    shown = outcome_table([animals, agreement], [agreement, *examine(primary, {})], name="o", caption="c").html
+    assert verdict in shown and shown.count("(full size)") == 1  # what was not measured has no row there
 
 
 def test_a_class_without_images_is_named_and_nothing_is_shown_for_it() -> None:
@@ -112,7 +119,7 @@ def test_a_class_without_images_is_named_and_nothing_is_shown_for_it() -> None:
     table = table[table.label != CIFAR10_CLASSES.index("cat")]
     animals, _ = examine(class_tests(STANDARD, ROBUST)[0], {"class_inequality": table}, resamples=99)
     assert animals.verdict == "not measured here" and animals.reason == "fewer than two images of cat"
-    assert "cat" not in class_table(None, table, ROBUST, "global_gini", name="t", resamples=99).html
+    assert "cat" not in class_table(table, ROBUST, "global_gini", name="t", resamples=99).html
 
 
 def test_tables_and_figures_are_in_the_order_of_the_means() -> None:
@@ -120,7 +127,7 @@ def test_tables_and_figures_are_in_the_order_of_the_means() -> None:
     order = list(ranked(table, ROBUST, "global_gini", 99))
     means = table[table.checkpoint == ROBUST].groupby("label").global_gini.mean().sort_values(ascending=False)
     assert order == [CIFAR10_CLASSES[label] for label in means.index]
-    shown = class_table(table, table, ROBUST, "global_gini", name="t", resamples=99).html
+    shown = class_table(table, ROBUST, "global_gini", name="t", resamples=99).html
     assert [shown.index(f"<th scope='row'>{name}</th>") for name in order] == sorted(
         shown.index(f"<th scope='row'>{name}</th>") for name in order
     )

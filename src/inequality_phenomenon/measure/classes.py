@@ -1,6 +1,6 @@
 """Inequality by class (paper, appendix A.7): the measurement, and examples of the extremes chosen by a rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -9,8 +9,6 @@ import pandas as pd
 from jaxtyping import Float32
 from torch import Tensor
 
-from ..networks import dataset_of, named
-from ..verdicts.claims import AgreementTest, ClassTest, Test
 from .image_sets import classes_of
 from .measurements import inequality
 from .sample import Sample
@@ -43,28 +41,6 @@ def class_inequality(sample: Sample, **options: Any) -> dict[str, np.ndarray]:
     return {column: found[column] for column in INDICES} | {"label": sample.labels.cpu().numpy()}
 
 
-def class_tests(standard: str, robust: str) -> tuple[list[Test], list[Test]]:
-    """The tests that decide the two claims, on the network ``robust``; and the secondary ones."""
-    regional = "regional_gini_sum_of_absolute"
-    dataset = dataset_of(robust)
-    between: dict[str, Any] = {"record": "class_inequality", "above": animals(dataset), "below": objects(dataset)}
-    between["measured_only"] = dataset != "cifar10"  # of a thousand classes many have no two images in the subset
-    both = {"record": "class_inequality", "columns": ("global_gini", regional)}
-    primary: list[Test] = [
-        ClassTest(label=f"animals − objects, global, {named(robust)}", model=robust, column="global_gini", **between),
-        AgreementTest(label=f"global and regional rank correlation, {named(robust)}", model=robust, **both),
-    ]
-    secondary: list[Test] = [
-        ClassTest(label=f"animals − objects, regional, {named(robust)}", model=robust, column=regional, **between),
-        ClassTest(
-            label=f"animals − objects, global, {named(standard)}", model=standard, column="global_gini", **between
-        ),
-        ClassTest(label=f"animals − objects, regional, {named(standard)}", model=standard, column=regional, **between),
-        AgreementTest(label=f"global and regional rank correlation, {named(standard)}", model=standard, **both),
-    ]
-    return primary, secondary
-
-
 @dataclass(frozen=True)
 class ClassExample:
     """One image, why it is shown, and its map."""
@@ -84,22 +60,24 @@ def class_examples(sample: Sample, records: pd.DataFrame, column: str, **options
     """
     rows = records[records.checkpoint == sample.checkpoint].sort_values([column, "image_id"])
     means = rows.groupby("label")[column].mean()
-    maps = sample.maps(**options)
     chosen: list[tuple[str, pd.Series]] = []
     for word, extreme, end in (("highest", pd.Series.idxmax, -1), ("lowest", pd.Series.idxmin, 0)):
         of_class = rows[rows.label == extreme(means)]
         chosen.append((f"{word} class, its median", of_class.iloc[(len(of_class) - 1) // 2]))
         chosen.append((f"{word} image", rows.iloc[end]))
-    return [_example(sample, maps, row, rule, column) for rule, row in chosen]
-
-
-def _example(sample: Sample, maps: Tensor, row: pd.Series, rule: str, column: str) -> ClassExample:
-    place = sample.ids.index(int(row.image_id))
-    return ClassExample(
-        image_id=int(row.image_id),
-        label=sample.classes[int(row.label)],
-        rule=rule,
-        value=float(row[column]),
-        image=sample.images[place].cpu(),
-        importance=maps[place].abs().sum(0).cpu(),
+    places = [sample.ids.index(int(row.image_id)) for _, row in chosen]
+    few = replace(
+        sample, images=sample.images[places], labels=sample.labels[places], ids=[sample.ids[i] for i in places]
     )
+    maps = few.maps(**options)
+    return [
+        ClassExample(
+            image_id=int(row.image_id),
+            label=sample.classes[int(row.label)],
+            rule=rule,
+            value=float(row[column]),
+            image=image.cpu(),
+            importance=importance.abs().sum(0).cpu(),
+        )
+        for (rule, row), image, importance in zip(chosen, few.images, maps, strict=True)
+    ]

@@ -18,6 +18,7 @@ from .tables import (
     comparison_table,
     contrast_table,
     models_note,
+    outcome_table,
     ratios_note,
     regression_table,
     subsets,
@@ -29,7 +30,7 @@ __all__ = [
     "Shown", "area_note", "comparison_table", "contrast_table", "drawn", "estimates", "first_success_figure",
     "gini_by_epsilon", "inequality_findings", "interval", "listed", "look", "lorenz_curves", "mechanism_findings",
     "models_note", "noise_curves", "noise_findings", "noise_pictures", "number", "occlusion_findings",
-    "occlusion_pictures", "p_text", "percent", "points", "rates_figure", "ratios_note", "readings_figure",
-    "readings_note", "regression_table", "side", "subsets", "table", "tally_note", "text_of", "title_of",
-    "top_share_curves", "verdict_badge",
+    "occlusion_pictures", "outcome_table", "p_text", "percent", "points", "rates_figure", "ratios_note",
+    "readings_figure", "readings_note", "regression_table", "side", "subsets", "table", "tally_note", "text_of",
+    "title_of", "top_share_curves", "verdict_badge",
 ]  # fmt: skip

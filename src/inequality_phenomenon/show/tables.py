@@ -8,9 +8,10 @@ import pandas as pd
 from ..measure.run import Run
 from ..networks import dataset_of, named
 from ..statistics import Estimate, bootstrap_mean
-from ..verdicts.claims import Claim
+from ..verdicts.claims import Claim, Outcome
 from ..verdicts.comparison import BySubset, Compared, Contrast, Contrasted, by_subset
 from ..verdicts.published import NETWORKS, Cell
+from ..verdicts.scoreboard import outcome_row
 from .style import Shown, listed, table, title_of
 from .words import (
     MISSING,
@@ -251,6 +252,20 @@ def claims_note(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
         )
         sentences.append(f"<strong>{claim.title}</strong>: {verdict_badge(verdict)} {detail}")
     return listed(sentences)
+
+
+def outcome_table(outcomes: Sequence[Outcome], full_size: Sequence[Outcome] = (), *, name: str, caption: str) -> Shown:
+    """Tests that stand in a chapter and in no claim; ``full_size``: the same by records of full-size networks."""
+    rows = [
+        {
+            "": outcome.test.label + note,
+            "Ours": outcome_text(pd.Series(outcome_row(outcome))),
+            "Verdict": verdict_badge(outcome.verdict),
+        }
+        for group, note in ((outcomes, ""), ([o for o in full_size if o.found], FULL_SIZE))
+        for outcome in group
+    ]
+    return table(pd.DataFrame(rows), name=name, caption=caption)
 
 
 def in_short(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
