@@ -8,22 +8,14 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from .._support import paths
-from ..measure.reference import commit, load_run, manifest
-from ..verdicts.claims import Claim, Outcome, load_claims
+from ..measure.reference import commit, manifest
+from ..verdicts.claims import Claim, load_claims
+from ..verdicts.published import NETWORKS as PAPER_NETWORKS
 from ..verdicts.published import published_values
-from ..verdicts.scoreboard import (
-    CHAPTERS,
-    MISSING,
-    VERDICTS,
-    Frames,
-    beside,
-    chosen,
-    claim_verdicts,
-    counts,
-    measured_claims,
-    outcome_row,
-)
-from . import Shown, both_verdicts, show, table, verdict_badge
+from ..verdicts.scoreboard import CHAPTERS, MISSING, VERDICTS, Frames, claim_verdicts, counts, measured_claims
+from .style import Shown, drawn, table
+from .tables import FULL_SIZE, missing_text, outcome_text
+from .words import p_value, verdict_badge
 
 COLOURS = {  # of the bars; the words and numbers beside them say the same
     "reproduced": "#0072B2",
@@ -43,97 +35,31 @@ METRICS = {
     "global_gini_of_class": "global Gini index of a class",
     "regional_gini_of_class": "regional Gini index of a class",
 }
-NETWORKS = {
-    "resnet18": "ResNet-18",
-    "resnet50": "ResNet-50",
-    "wide_resnet50_2": "WideResNet-50-2",
-    "densenet": "DenseNet",
-    "not stated": "network not stated",
-}
-
-
-# --- one outcome -----------------------------------------------------------------------------------------------
-
-
-def outcome_table(reference: list[Outcome], this_run: list[Outcome], *, name: str, caption: str) -> Shown:
-    """Tests of the reference run and of this run, with the verdicts; both lists hold the same tests."""
-    rows = []
-    for committed, live in zip(reference, this_run, strict=True):
-        assert committed.test == live.test, "the two lists hold different tests"
-        rows.append(
-            {
-                "": live.test.label,
-                "Reference": outcome_text(pd.Series(outcome_row(committed))),
-                "This run": outcome_text(pd.Series(outcome_row(live))),
-                "Verdict": both_verdicts(
-                    verdict_badge(committed.verdict), verdict_badge(live.verdict), committed.found, live.found
-                ),
-            }
-        )
-    frame = pd.DataFrame(rows)
-    if not any(outcome.found for outcome in reference):
-        frame = frame.drop(columns="Reference")
-        caption += " There is no reference run of these values yet."
-    return table(frame, name=name, caption=caption)
-
-
-def outcome_text(row: pd.Series) -> str:
-    """One test's value, interval, adjusted p and n; or why there is none. ``row``: of ``scoreboard.outcome_row``."""
-    if pd.isna(row.get("value")):
-        return _missing(row.get("reason", ""))
-    if row.unit == "exact":
-        return f"<strong>{row.value:.4f}</strong> <small>exact</small>"
-    sign, digits = "+", 1 if row.unit == "points" else 3
-    value, low, high = (f"{row[name]:{sign}.{digits}f}" for name in ("value", "low", "high"))
-    unit = " points" if row.unit == "points" else ""
-    means = "" if pd.isna(row.get("second")) else f"<br>{row['first']:.{digits}f}, {row.second:.{digits}f}"
-    return f"<strong>{value}{unit}</strong> <small>[{low}, {high}]<br>{_p(row)}n = {row.n:.0f}{means}</small>"
-
-
-def _missing(reason: str) -> str:
-    """The reason; that it was not measured is said by the verdict in the same row."""
-    return f"<small class='wrap'>{html.escape(reason)}</small>" if reason else "—"
-
-
-def _p(row: pd.Series) -> str:
-    if pd.isna(row.get("p")):
-        return ""
-    return "p < 0.001, " if row.p < 0.001 else f"p {'≤' if row.p_is_bound is True else '='} {row.p:.3f}, "
+NETWORKS = PAPER_NETWORKS | {"not stated": "network not stated"}
 
 
 # --- claims ----------------------------------------------------------------------------------------------------
 
 
-def claims_table(reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: pd.DataFrame | None = None) -> Shown:
-    """One row a claim: the paper's words, our test, the chapter, the verdict, the runs' results."""
+def claims_table(frame: pd.DataFrame, full_size: pd.DataFrame | None = None) -> Shown:
+    """A row for each claim: the paper's words, our test, the chapter, the verdict, the result; and one for full size."""
     rows = []
     for claim in load_claims():
-        own = [frame[frame.claim == claim.id] for frame in (reference, this_run)]
-        verdicts = [frame.claim_verdict.iloc[0] if len(frame) else MISSING for frame in own]
-        rows.append(
-            {
-                "The paper's claim": f"{claim.title}{_words_of(claim)}<small>{chapter_link(claim.chapter)}</small>",
-                "Verdict": both_verdicts(*map(verdict_badge, verdicts), *(v != MISSING for v in verdicts)),
-                **_claim_at_paper_scale(paper_scale, claim),
-                "Reference": _results(own[0]),
-                "This run": _results(own[1]),
-            }
-        )
-    caption = f"The {len(rows)} claims. Differences of rates are in percentage points; the last line of each result has both means."
+        title = f"{claim.title}{_words_of(claim)}<small>{chapter_link(claim.chapter)}</small>"
+        rows.append(_claim_row(frame[frame.claim == claim.id], title))
+        if full_size is not None:
+            large = _claim_row(full_size[full_size.claim == claim.id], claim.title + FULL_SIZE)
+            rows += [large] if large["Verdict"] != verdict_badge(MISSING) else []
+    caption = (
+        f"The {len(load_claims())} claims. Differences of rates are in percentage points; the last line of each result has "
+        "both means."
+    )
     return table(pd.DataFrame(rows), name="claims", caption=caption)
 
 
-def _claim_at_paper_scale(frame: pd.DataFrame | None, claim: Claim) -> dict[str, str]:
-    """The column of the paper-scale run, with its verdict, where there is one."""
-    if frame is None:
-        return {}
-    tests = frame[frame.claim == claim.id]
-    return {"Paper scale": _judged(_results(tests), tests.claim_verdict.iloc[0] if len(tests) else MISSING)}
-
-
-def _judged(result: str, verdict: str) -> str:
-    """A result and its verdict in one cell."""
-    return result if verdict == MISSING else f"{result} {verdict_badge(verdict)}"
+def _claim_row(tests: pd.DataFrame, title: str) -> dict[str, str]:
+    verdict = tests.claim_verdict.iloc[0] if len(tests) else MISSING
+    return {"The paper's claim": title, "Verdict": verdict_badge(verdict), "Ours": _results(tests)}
 
 
 def _words_of(claim: Claim) -> str:
@@ -150,7 +76,7 @@ def _results(tests: pd.DataFrame) -> str:
     """The tests of a claim: one as it is, several counted above a list that opens."""
     measured = tests[tests.value.notna()]
     if not len(measured):
-        return _missing("; ".join(dict.fromkeys(tests.reason)) if "reason" in tests else "")
+        return missing_text("; ".join(dict.fromkeys(tests.reason)) if "reason" in tests else "")
     if len(tests) == 1:
         return outcome_text(tests.iloc[0])
     found = counts(tests.verdict)
@@ -171,45 +97,35 @@ def chapter_link(chapter: str) -> str:
 # --- published values ------------------------------------------------------------------------------------------
 
 
-def values_table(reference: pd.DataFrame, this_run: pd.DataFrame, paper_scale: pd.DataFrame | None = None) -> Shown:
-    """One row for every published value."""
-    large = None if paper_scale is None else paper_scale.set_index("id")
-    both = beside(reference, this_run, ["id"])
-    both["verdict"] = chosen(both.reference_verdict, both.this_run_verdict)
-    both = published_values().merge(both, on="id", how="left", validate="one_to_one")
+def values_table(values: pd.DataFrame, full_size: pd.DataFrame | None = None) -> Shown:
+    """A row for each published value, and one below it where the full-size network was measured."""
+    published = published_values()
+    large = None if full_size is None else published.merge(full_size, on="id").set_index("id", drop=False)
     rows, classes = [], []
-    for _, row in both.iterrows():
-        runs = [_of_run(row, run) for run in ("reference", "this_run")]
-        rows.append(
-            {
-                "Where": f"{TABLES[row.table]}<br>no. {row.id.rpartition('.')[2]}",
-                "What": f"{_dataset(row)}, {NETWORKS[row.architecture]}, {_training(row)}:<br>{_setting(row)}"
-                f"<br>{chapter_link(CHAPTERS[row.table])}",
-                "Paper": _published(row),
-                "Verdict": both_verdicts(
-                    *(verdict_badge(run.verdict) for run in runs), *(not pd.isna(run.value) for run in runs)
-                ),
-                **(
-                    {}
-                    if large is None
-                    else {"Paper scale": _judged(value_text(large.loc[row.id], row.unit), large.loc[row.id].verdict)}
-                ),
-                "Reference": value_text(runs[0], row.unit),
-                "This run": value_text(runs[1], row.unit),
-            }
-        )
+    for _, row in published.merge(values, on="id", how="left", validate="one_to_one").iterrows():
+        rows.append(_value_row(row))
         classes.append(f"{row.verdict.replace(' ', '-')} {row.dataset}")
+        if large is not None and not pd.isna(large.loc[row.id].value_y):
+            rows.append(_value_row(large.loc[row.id], FULL_SIZE))
+            classes.append(f"{large.loc[row.id].verdict.replace(' ', '-')} {row.dataset} full-size")
     caption = (
-        f"All {len(rows)} published values. Differences of rates are in percentage points. p is of McNemar's test or of a "
+        f"All {len(published)} published values. Differences of rates are in percentage points. p is of McNemar's test or of a "
         "sign-flip test, adjusted by Holm over the table of the chapter."
     )
     return table(pd.DataFrame(rows), name="values", caption=caption, row_classes=classes)
 
 
-def _of_run(row: pd.Series, run: str) -> pd.Series:
-    """One run's part of a row of both."""
-    part = row.filter(like=f"{run}_")
-    return part.set_axis(part.index.str.removeprefix(f"{run}_"))
+def _value_row(row: pd.Series, note: str = "") -> dict[str, str]:
+    """``row``: a published value (``value_x``) joined with ours (``value_y``)."""
+    setting = f"{_dataset(row)}, {NETWORKS[row.architecture]}, {_training(row)}:<br>{_setting(row)}"
+    return {
+        "Where": f"{TABLES[row.table]}<br>no. {row.id.rpartition('.')[2]}{note}",
+        "What": f"{setting}<br>{chapter_link(CHAPTERS[row.table])}",
+        "Paper": _published(row),
+        "Ours": value_text(row),
+        "Minus standard": _difference(row),
+        "Verdict": verdict_badge(row.verdict),
+    }
 
 
 def _training(row: pd.Series) -> str:
@@ -228,30 +144,27 @@ def _setting(row: pd.Series) -> str:
 
 
 def _published(row: pd.Series) -> str:
-    if not row.value:
+    if not row.value_x:
         return "—"
     spread = f" <small>± {row.sd}</small>" if row.sd != "" else ""
-    return f"{row.value}{' %' if row.unit else ''}{spread}"
+    return f"{row.value_x}{' %' if row.unit else ''}{spread}"
 
 
-def value_text(run: pd.Series, unit: str) -> str:
+def value_text(row: pd.Series) -> str:
     """Our value with its interval and n; or why there is none."""
-    if pd.isna(run.value):
-        return _missing(run.get("reason", ""))
-    digits = 1 if unit == "%" else 3
-    value, low, high = (f"{run[name]:.{digits}f}" for name in ("value", "low", "high"))
-    return (
-        f"<strong>{value}{' %' if unit else ''}</strong> <small>[{low}, {high}]<br>n = {run.n:.0f}"
-        f"{_difference(run, unit)}</small>"
-    )
+    if pd.isna(row.value_y):
+        return missing_text(row.get("reason", ""))
+    digits = 1 if row.unit == "%" else 3
+    value, low, high = (f"{row[name]:.{digits}f}" for name in ("value_y", "low", "high"))
+    return f"<strong>{value}{' %' if row.unit else ''}</strong> <small>[{low}, {high}]<br>n = {row['n']:.0f}</small>"
 
 
-def _difference(run: pd.Series, unit: str) -> str:
-    if pd.isna(run.difference):
-        return ""
-    digits = 1 if unit == "%" else 3
-    value, low, high = (f"{run[name]:+.{digits}f}" for name in ("difference", "difference_low", "difference_high"))
-    return f"<br>minus standard:<br>{value} [{low}, {high}]<br>{_p(run)}{run.test}"
+def _difference(row: pd.Series) -> str:
+    if pd.isna(row.difference):
+        return "—"
+    digits = 1 if row.unit == "%" else 3
+    value, low, high = (f"{row[name]:+.{digits}f}" for name in ("difference", "difference_low", "difference_high"))
+    return f"{value} <small>[{low}, {high}]<br>{p_value(row.p, row.p_is_bound is True)}, {row.test}</small>"
 
 
 # --- counts ----------------------------------------------------------------------------------------------------
@@ -263,90 +176,20 @@ def verdict_counts(frames: Frames) -> dict[str, dict[Any, int]]:
     return {"Claims": counts(claim_verdicts(measured_claims(claims))), "Published values": counts(values.verdict)}
 
 
-def counts_markdown(frames: Frames) -> str:
-    """The verdicts of the reference run, counted, for README and welcome page."""
-    rows = [f"| Reference run | {' | '.join(VERDICTS)} | all |", f"|---|{'---|' * (len(VERDICTS) + 1)}"]
-    rows += [
-        f"| {what} | {' | '.join(str(found[verdict]) for verdict in VERDICTS)} | {sum(found.values())} |"
-        for what, found in verdict_counts(frames).items()
-    ]
-    counted = measured_claims(frames[0]).claim.unique()
-    sized = [c for c in load_claims() if c.id in counted and any(getattr(t, "paper", None) for t in c.tests)]
-    rows += [
-        "",
-        f"Only {len(sized)} of the {len(counted)} claims have a size published for CIFAR-10 and can be *reproduced*; the "
-        "others can at best be *same direction*.",
-    ]
-    return "\n".join(rows)
-
-
-MAIN_CLAIMS = {  # and the claims that say the same of one training each, which the full-size networks have
-    "gini-training": ("gini", "regional"),
-    "noise-training": ("noise-random", "noise-type-1", "noise-type-2"),
-    "occlusion-training": ("occlusion-small",),
-    "l2-gini": ("l2-gini",),
-    "sparse-gini": ("sparse-gini",),
-}
-
-
-def main_claims_markdown(frames: Frames, paper_scale: Frames | None = None) -> str:
-    """The paper's main claims and what the reference run says of each, for README and welcome page."""
-    columns = [
-        "What the paper claims",
-        "Implied sign",
-        "Measured difference, 95 % interval, n images (of three trainings: n networks)",
-        "Verdict",
-    ]
-    columns += [] if paper_scale is None else ["On full-size networks, one training each"]
-    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    claims = {claim.id: claim for claim in load_claims()}
-    for name, single in MAIN_CLAIMS.items():
-        tests = frames[0][frames[0].claim == name]
-        sign = "+" if getattr(claims[name].tests[0], "expected", 1) > 0 else "−"
-        trainings = any(getattr(test, "trainings", False) for test in claims[name].tests)
-        title = claims[name].title + ("" if trainings else ", one training each")
-        cells = [title, sign, _plain_outcomes(tests), tests.claim_verdict.iloc[0]]
-        if paper_scale is not None:
-            large = paper_scale[0][paper_scale[0].claim.isin(single)]
-            found = dict.fromkeys(verdict for verdict in large.claim_verdict if verdict != MISSING)
-            cells.append(f"{_plain_outcomes(large)}{': ' if found else ''}{', '.join(found)}")
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
-
-
-def _plain_outcomes(tests: pd.DataFrame) -> str:
-    """The measured ones of several tests."""
-    return "; ".join(_plain_outcome(row) for _, row in tests.iterrows() if pd.notna(row["value"])) or "—"
-
-
-def _plain_outcome(row: pd.Series) -> str:
-    """One test's value and interval without markup."""
-    digits, unit = (1, " points") if row.unit == "points" else (3, "")
-    return (
-        f"{row.test}: {row['value']:+.{digits}f}{unit} [{row.low:+.{digits}f}, {row.high:+.{digits}f}], n = {row.n:.0f}"
-    )
-
-
-def counts_figure(reference: Frames, this_run: Frames, *, name: str) -> Shown:
-    """The verdicts of both runs as bars: claims, then published values."""
-    bars = {
-        f"{what}, {run}": found
-        for what in ("Claims", "Published values")
-        for run, frames in (("reference run", reference), ("this run", this_run))
-        for found in [verdict_counts(frames)[what]]
-    }
-    figure, axes = plt.subplots(figsize=(8.5, 2.6))
+def counts_figure(frames: Frames, *, name: str) -> Shown:
+    """The verdicts as bars: claims, then published values."""
+    bars = verdict_counts(frames)
+    figure, axes = plt.subplots(figsize=(8.5, 1.8))
     for place, found in enumerate(bars.values()):
         total, left = sum(found.values()), 0.0
         for verdict in VERDICTS:
             share = 100 * found[verdict] / total
-            axes.barh(
-                place, share, left=left, color=COLOURS[verdict], edgecolor="#444444", label=None if place else verdict
-            )
+            label = None if place else verdict
+            axes.barh(place, share, left=left, color=COLOURS[verdict], edgecolor="#444444", label=label)
             if share > 3:
-                dark = verdict in ("reproduced", "contradicted")
-                axes.text(left + share / 2, place, str(found[verdict]), ha="center", va="center", fontsize=9,
-                          color="white" if dark else "black")  # fmt: skip
+                ink = "white" if verdict in ("reproduced", "contradicted") else "black"
+                centred = {"ha": "center", "va": "center", "fontsize": 9}
+                axes.text(left + share / 2, place, str(found[verdict]), color=ink, **centred)
             left += share
     axes.set_yticks(range(len(bars)), list(bars))
     axes.invert_yaxis()
@@ -354,8 +197,7 @@ def counts_figure(reference: Frames, this_run: Frames, *, name: str) -> Shown:
     axes.grid(False)
     figure.legend(frameon=False, fontsize=9, loc="outside upper center", ncols=len(VERDICTS))
     words = "; ".join(f"{bar}: {_words(found)}" for bar, found in bars.items())
-    caption = f"Verdicts of the reference run: claims, {_words(bars['Claims, reference run'])}; published values, {_words(bars['Published values, reference run'])}."
-    return show(figure, name=name, caption=caption, alt=f"Stacked bars of verdict counts. {words}.")
+    return drawn(figure, name=name, caption=f"Verdicts. {words}.", alt=f"Stacked bars of verdict counts. {words}.")
 
 
 def _words(found: dict[Any, int]) -> str:
@@ -378,18 +220,13 @@ def _raw(content: str) -> str:
 
 
 def provenance(profile: str) -> str:
-    """HTML: which records stand behind each column."""
+    """HTML: which records stand behind the page."""
     rows = [("commit", commit()), ("profile of this run", profile)]
     rows += [
         (f"{run}: {chapter}, {name}", f"{facts['rows']} rows, " + ", ".join(_measured_by(facts)))
-        for run, folder in (("paper scale", paths.PAPER_SCALE), ("reference", paths.REFERENCE))
+        for run, folder in (("full size", paths.PAPER_SCALE), ("reference", paths.REFERENCE))
         for chapter, tables in manifest(folder).items()
         for name, facts in tables.items()
-    ]
-    rows += [
-        (f"this run: {chapter}, {name}", f"{len(records)} rows")
-        for chapter, tables in load_run(profile).items()
-        for name, records in tables.items()
     ]
     body = "".join(f"<tr><th scope='row'>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>" for a, b in rows)
     return (
@@ -403,14 +240,14 @@ def _measured_by(facts: dict[str, Any]) -> list[str]:
     return [f"{name} {facts[name]}" for name in ("profile", "commit", "device", "torch") if name in facts]
 
 
-def page(reference: Frames, this_run: Frames, profile: str, paper_scale: Frames | None = None) -> str:
+def page(frames: Frames, profile: str, full_size: Frames | None = None) -> str:
     """The scoreboard as a MyST page, for the folder ``book/_generated``."""
-    claims, published = paper_scale or (None, None)
+    claims, published = full_size or (None, None)
     verdicts = [(verdict.replace(" ", "-"), verdict) for verdict in VERDICTS]
     boxes = _filter("Show the verdicts", verdicts) + _filter(
         "of values on", [("cifar10", "CIFAR-10"), ("imagenet", "ImageNet")]
     )
-    values = values_table(reference[1], this_run[1], published).html
+    values = values_table(frames[1], published).html
     return "\n\n".join(
         [
             "---\nhtml_theme.sidebar_secondary.remove: true\n---",  # the tables need the width
@@ -425,11 +262,11 @@ def page(reference: Frames, this_run: Frames, profile: str, paper_scale: Frames 
             "records are there, so an adjusted p-value can move when a planned network arrives. The paper's worked example (A.3) has a row "
             "but no place in the counts. A **value** has the verdicts of [the welcome page](../index.md). Most published values are ImageNet's, which this book does not measure; the "
             "claims are therefore tested in their CIFAR-10 form.",
-            _raw(counts_figure(reference, this_run, name="verdicts").html),
+            _raw(counts_figure(frames, name="verdicts").html),
             "Machine-readable: {download}`the claims <scoreboard_claims.csv>` and "
-            "{download}`the published values <scoreboard_values.csv>`, with the reference run and this run side by side.",
+            "{download}`the published values <scoreboard_values.csv>`.",
             "## Claims",
-            _raw(claims_table(reference[0], this_run[0], claims).html),
+            _raw(claims_table(frames[0], claims).html),
             "## Published values",
             _raw(f"<div class='scoreboard'>{boxes}{values}</div>"),
             _raw(provenance(profile)),

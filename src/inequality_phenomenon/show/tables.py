@@ -280,8 +280,7 @@ def in_short(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
 def outcome_text(row: pd.Series) -> str:
     """One test's value, interval, adjusted p, n and means; or why there is none. ``row``: of ``claims_frame``."""
     if pd.isna(row.get("value")):
-        reason = row.get("reason", "")  # that it was not measured is said by the verdict beside it
-        return f"<small class='wrap'>{html.escape(reason)}</small>" if reason else "—"
+        return missing_text(row.get("reason", ""))
     if row.unit == "exact":
         return f"<strong>{row.value:.4f}</strong> <small>exact</small>"
     digits, unit = (1, " points") if row.unit == "points" else (3, "")
@@ -289,3 +288,8 @@ def outcome_text(row: pd.Series) -> str:
     means = "" if pd.isna(row.get("second")) else f"<br>{row['first']:.{digits}f}, {row.second:.{digits}f}"
     p = "" if pd.isna(row.get("p")) else f"{p_value(row.p, row.p_is_bound is True)}, "
     return f"<strong>{value}{unit}</strong> <small>[{low}, {high}]<br>{p}n = {row.n:.0f}{means}</small>"
+
+
+def missing_text(reason: str) -> str:
+    """The reason for a missing value; that it was not measured is said by the verdict in the same row."""
+    return f"<small class='wrap'>{html.escape(reason)}</small>" if reason else "—"

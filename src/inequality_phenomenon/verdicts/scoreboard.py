@@ -13,6 +13,7 @@ import pandas as pd
 from .._support import paths
 from .._support.files import atomic_path
 from .._support.profiles import load_profile
+from ..measure.evaluation import CIFAR10
 from ..measure.reference import load_run, load_whole_reference
 from ..networks import REGISTRY, named
 from ..statistics import Difference
@@ -21,7 +22,7 @@ from .comparison import Compared, Verdict, published_tables
 from .published import published_values
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-CLAIMS_CSV, VALUES_CSV = paths.REFERENCE / "claims.csv", paths.REFERENCE / "values.csv"
+FILES = "claims.csv", "values.csv"  # beside the reference records: a run's claims and values
 Frames = tuple[pd.DataFrame, pd.DataFrame]  # a run's claims and values
 MISSING: Verdict = "not measured here"
 CHAPTERS = {  # the chapter that measures a published table, or tests its claim on CIFAR-10
@@ -105,35 +106,44 @@ def _why(published: dict[Any, Any], item: Compared | None) -> str:
     return "not measured by this run"
 
 
-# --- both runs -------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------------------
 
 
-def run_frames(profile: str) -> Frames:
-    """Claims and values by the records of ``profile``'s last run."""
-    records, resamples = load_run(profile), load_profile(profile).bootstrap
-    return claims_frame(judge(load_claims(), records, resamples=resamples)), values_frame(records, resamples=resamples)
+def ours(profile: str) -> Frames:
+    """The claims and values that the scoreboard shows: the reference run's; of other images than CIFAR-10's, those of
+    ``profile``'s last run."""
+    values = load_profile(profile)
+    if values.dataset == CIFAR10.name:
+        return reference_frames()
+    records = load_run(profile)
+    return judged_frames(records, resamples=values.bootstrap)
 
 
-def write_reference_frames(folder: Path = paths.REFERENCE) -> None:
+def judged_frames(records: dict[str, Tables], *, resamples: int = 9999) -> Frames:
+    """Every claim and every published value by one run's records."""
+    claims = claims_frame(judge(load_claims(), records, resamples=resamples))
+    return claims, values_frame(records, resamples=resamples)
+
+
+def write_reference_frames(folder: Path) -> None:
     """Judge everything by the committed records in ``folder`` and write the result beside them.
 
-    Without the reasons for what is missing: a network may have been trained since, and this run's frames say what is so.
+    Without the reasons for what is missing: a network may have been trained since, and a page says what is so today.
     """
-    records = load_whole_reference(folder)
-    frames = claims_frame(judge(load_claims(), records)), values_frame(records)
-    for frame, file in zip(frames, (CLAIMS_CSV, VALUES_CSV), strict=True):
-        write_csv(frame.drop(columns="reason"), folder / file.name)
+    for frame, name in zip(judged_frames(load_whole_reference(folder)), FILES, strict=True):
+        write_csv(frame.drop(columns="reason"), folder / name)
 
 
-def reference_frames() -> Frames:
-    """The committed claims and values of the reference run."""
-    return read_csv(CLAIMS_CSV), read_csv(VALUES_CSV)
+def reference_frames(folder: Path | None = None) -> Frames:
+    """The committed claims and values of the reference run, or of the records in another ``folder``."""
+    claims, values = (read_csv((folder or paths.REFERENCE) / name) for name in FILES)
+    return claims, values
 
 
-def paper_scale_frames() -> Frames | None:
-    """Those of the paper-scale run; ``None`` where there is none yet."""
-    files = paths.PAPER_SCALE / CLAIMS_CSV.name, paths.PAPER_SCALE / VALUES_CSV.name
-    return (read_csv(files[0]), read_csv(files[1])) if all(file.exists() for file in files) else None
+def full_size_frames() -> Frames | None:
+    """Those of the full-size networks; ``None`` where there are none yet."""
+    known = all((paths.PAPER_SCALE / name).exists() for name in FILES)
+    return reference_frames(paths.PAPER_SCALE) if known else None
 
 
 def write_csv(frame: pd.DataFrame, file: Any) -> None:
@@ -145,20 +155,6 @@ def read_csv(file: Any) -> pd.DataFrame:
     frame = pd.read_csv(file)
     texts = [column for column in ("test", "unit", "reason") if column in frame]
     return frame.astype(dict.fromkeys(texts, object)).fillna(dict.fromkeys(texts, ""))
-
-
-def beside(reference: pd.DataFrame, this_run: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Both runs' rows with the same keys, columns prefixed; ``verdict``: the reference run's, else this run's."""
-    prefixed = [
-        frame.rename(columns={c: f"{prefix}_{c}" for c in frame.columns if c not in keys})
-        for prefix, frame in (("reference", reference), ("this_run", this_run))
-    ]
-    return prefixed[0].merge(prefixed[1], on=keys, how="outer", validate="one_to_one", sort=False)
-
-
-def chosen(reference: pd.Series, this_run: pd.Series) -> pd.Series:
-    """The reference run's verdicts, or this run's where the reference has none."""
-    return reference.where(reference.notna() & (reference != MISSING), this_run)
 
 
 def claim_verdicts(frame: pd.DataFrame) -> pd.Series:
