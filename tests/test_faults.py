@@ -47,6 +47,7 @@ from inequality_phenomenon.networks import (
     read_registry,
     register,
 )
+from inequality_phenomenon.show.foot import foot
 
 GRID = Grid(
     networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient", "input_x_gradient"), n_images=12
@@ -387,7 +388,7 @@ def test_the_footer_names_no_secret_of_the_environment_and_escapes_what_it_shows
         monkeypatch.setenv(name, value)
     run.options = {"color": "<script>alert(1)</script>"}
     run.profile = run.profile.model_copy(update={"name": "o'clock"})
-    footer = provenance(run)
+    footer = foot(run, None).html
     assert not any(text in footer for pair in secrets.items() for text in pair)
     assert "<script>" not in footer and "&lt;script&gt;" in footer and "data-profile='o&#x27;clock'" in footer
 

@@ -10,18 +10,18 @@ import pytest
 import torch
 import yaml
 
+from inequality_phenomenon import chapter
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import ProfileError, load_profile
 from inequality_phenomenon.book import pieces
 from inequality_phenomenon.cli import main
-from inequality_phenomenon.measure.reference import as_shipped, manifest, stacked
-from inequality_phenomenon.measure.run import open_run
+from inequality_phenomenon.measure.reference import as_shipped, manifest
 from inequality_phenomenon.measure.verification import meets_floor
 from inequality_phenomenon.networks import REGISTRY, CheckpointError, load_checkpoint, read_registry
 from inequality_phenomenon.show import comparison_table, contrast_table
 from inequality_phenomenon.show.scoreboard import claims_table, values_table
 from inequality_phenomenon.verdicts import comparison, scoreboard
-from inequality_phenomenon.verdicts.comparison import compare, contrasted
+from inequality_phenomenon.verdicts.comparison import compare
 from inequality_phenomenon.verdicts.published import table1_cells
 
 STANDARD, ROBUST = "cifar10-resnet18w64-standard-s0", "cifar10-resnet18w64-linf8-s0"
@@ -115,34 +115,35 @@ def test_weights_that_do_not_ship_are_listed_with_the_command_that_makes_them(me
     assert f"not shipped      {STANDARD}: inequality train {STANDARD}" in capsys.readouterr().out
 
 
-def test_paper_scale_stands_beside_the_reference_run(measured) -> None:
-    reference = open_run(CHAPTER, "smoke").reference["inequality"]
-    large = paper_scale_of(reference)
-    assert large is not None and set(large.checkpoint) == {n.replace("w64", "w16") for n in (STANDARD, ROBUST)}
-    found = compare(table1_cells("global_gini"), reference, resamples=199)
-    shown = {item.cell.label: item.paper_scale for item in found if item.paper_scale and item.paper_scale.ours}
+def test_full_size_networks_are_rows_below_the_reference_run(measured) -> None:
+    ours = chapter.open(CHAPTER, {"profile": "smoke"}).ours
+    large = ours.full_size["inequality"]
+    assert set(large.checkpoint) == {STANDARD, ROBUST}
+    found = ours.compare(table1_cells("global_gini"), "inequality")
+    shown = {item.cell.label: item.full_size for item in found if item.full_size and item.full_size.ours}
     assert list(shown) == ["ResNet-18, standard", "ResNet-18, ℓ∞ 8/255"]
     for item in shown.values():
-        rows = large[large.checkpoint == item.cell.checkpoint]
+        rows = large[large.checkpoint == item.cell.checkpoint.replace("w16", "w64")]
         assert item.ours.value == pytest.approx(rows.global_gini.mean()) and item.ours.n == len(rows)
-    html = comparison_table(found, found, name="t", caption="Caption.").html
-    assert "<th scope='col'>Paper</th><th scope='col'>Paper scale</th><th scope='col'>Reference</th>" in html
+    html = comparison_table(found, name="t", caption="Caption.").html
+    assert html.count("(full size)") == 2 and html.count("<tr>") == len(found) + 2 + 1
     names = [name.replace("w64", "w16") for name in (ROBUST, STANDARD)]
     asked = [comparison.Contrast("gap", tuple((name, "", "global_gini") for name in names), 1)]
-    gaps = contrasted(asked, stacked({"inequality": reference.assign(condition="")}, ["inequality"]))
-    beside = gaps[0].paper_scale
-    assert gaps[0].difference is not None and beside is not None and beside.difference is not None
+    (gap,) = ours.contrast(asked, "inequality")
+    assert gap.difference is not None and gap.full_size is not None and gap.full_size.difference is not None
     means = large.groupby("checkpoint").global_gini.mean()
-    assert beside.difference.difference == pytest.approx(means[names[0]] - means[names[1]], abs=0.02)  # shared images
-    assert "Paper scale" in contrast_table(gaps, gaps, name="t", caption="Caption.", unit="Gini").html
+    assert gap.full_size.difference.difference == pytest.approx(
+        means[ROBUST] - means[STANDARD], abs=0.02
+    )  # shared images
+    assert contrast_table([gap], name="t", caption="Caption.", unit="Gini").html.count("(full size)") == 1
 
 
-def test_the_scoreboard_has_the_column_only_where_the_records_exist(measured) -> None:
-    frames, reference = scoreboard.paper_scale_frames(), scoreboard.reference_frames()
+def test_the_scoreboard_has_rows_of_full_size_only_where_the_records_exist(measured) -> None:
+    frames, reference = scoreboard.full_size_frames(), scoreboard.reference_frames()
     assert frames is not None
     for make, part in ((claims_table, 0), (values_table, 1)):
-        assert "Paper scale" in make(reference[part], reference[part], frames[part]).html
-        assert "Paper scale" not in make(reference[part], reference[part]).html
+        assert "(full size)" in make(reference[part], frames[part]).html
+        assert "(full size)" not in make(reference[part]).html
     assert (frames[1].verdict != "not measured here").sum() == 4  # two networks, the global and the regional index
 
 
@@ -155,15 +156,15 @@ def test_a_run_on_full_size_networks_is_compared_with_the_paper(measured, projec
     assert as_shipped(both) is both  # names that are taken are not given twice
 
 
-def test_without_records_the_tables_have_three_columns_and_the_book_says_that_nothing_is_measured(
+def test_without_records_the_tables_have_no_such_rows_and_the_book_says_that_nothing_is_measured(
     tmp_path: Path, move
 ) -> None:
     move(PAPER_SCALE=tmp_path)
-    assert scoreboard.paper_scale_frames() is None
-    reference = open_run(CHAPTER, "smoke").reference["inequality"]
-    assert paper_scale_of(reference) is None
-    found = compare(table1_cells("global_gini"), reference, resamples=199)
-    assert "Paper scale" not in comparison_table(found, found, name="t", caption="Caption.").html
+    assert scoreboard.full_size_frames() is None
+    ours = chapter.open(CHAPTER, {"profile": "smoke"}).ours
+    assert ours.full_size == {}
+    found = ours.compare(table1_cells("global_gini"), "inequality")
+    assert "(full size)" not in comparison_table(found, name="t", caption="Caption.").html
     words = pieces.markdown("gpu")
     assert "Nothing of it has been measured yet" in words and f"- execute `{CHAPTER}`" in words
 
@@ -190,8 +191,8 @@ def test_the_order_of_the_profile_trains_before_it_measures() -> None:
     assert set(profile.order) & set(profile.chapters) == set(profile.chapters) - {
         "07_sparse_models"
     }  # needs pruned ones
-    for chapter, values in profile.chapters.items():
-        last = max((i for i, piece in enumerate(profile.order) if piece == chapter), default=len(profile.order))
+    for name, values in profile.chapters.items():
+        last = max((i for i, piece in enumerate(profile.order) if piece == name), default=len(profile.order))
         assert set(values.models) <= set(profile.order[:last])
 
 

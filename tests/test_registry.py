@@ -85,7 +85,7 @@ def test_reference_records_are_those_of_the_manifest_and_of_the_registered_model
 
 
 def test_readme_and_welcome_page_show_the_reference_records(tmp_path):
-    from inequality_phenomenon.show import headline_markdown
+    from inequality_phenomenon.book.headline import headline_markdown
 
     for page in (paths.ROOT / "README.md", paths.ROOT / "book" / "index.md"):
         block = page.read_text().partition(BEGIN)[2].partition(END)[0]

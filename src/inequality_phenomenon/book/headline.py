@@ -4,11 +4,10 @@ import pandas as pd
 
 from .._support import paths
 from .._support.files import atomic_path
-from ..measure.reference import PAPER_SCALE_PROFILE, load_reference
-from ..names import named
-from ..networks import LADDER, REGISTRY
+from ..measure.reference import PAPER_SCALE_PROFILE, load_reference, reference_folder, save_reference
+from ..networks import LADDER, REGISTRY, named
 from ..show.inequality import gini_by_epsilon
-from ..show.panel import distillation_markdown
+from ..show.report import distillation_markdown
 from ..show.scoreboard import page, verdict_counts
 from ..show.style import Shown
 from ..show.words import points
@@ -24,10 +23,19 @@ from ..verdicts.scoreboard import (
     ours,
     reference_frames,
     write_csv,
+    write_reference_frames,
 )
 from .pieces import markdown
 
 BEGIN, END = "<!-- headline: written by `inequality reference` -->", "<!-- end of headline -->"
+
+
+def make_reference(profile: str) -> None:
+    """Make the records of ``profile``'s last run the committed reference, and rewrite the first page where it shows them."""
+    save_reference(profile)
+    write_reference_frames(folder := reference_folder(profile))
+    if folder == paths.REFERENCE:
+        write_headline()
 
 
 def write_scoreboard(profile: str) -> None:

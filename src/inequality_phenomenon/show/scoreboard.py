@@ -188,8 +188,8 @@ def counts_figure(frames: Frames, *, name: str) -> Shown:
             axes.barh(place, share, left=left, color=COLOURS[verdict], edgecolor="#444444", label=label)
             if share > 3:
                 ink = "white" if verdict in ("reproduced", "contradicted") else "black"
-                centred = {"ha": "center", "va": "center", "fontsize": 9}
-                axes.text(left + share / 2, place, str(found[verdict]), color=ink, **centred)
+                where = left + share / 2
+                axes.text(where, place, str(found[verdict]), color=ink, ha="center", va="center", fontsize=9)
             left += share
     axes.set_yticks(range(len(bars)), list(bars))
     axes.invert_yaxis()

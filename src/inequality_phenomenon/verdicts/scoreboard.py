@@ -13,7 +13,7 @@ import pandas as pd
 from .._support import paths
 from .._support.files import atomic_path
 from .._support.profiles import load_profile
-from ..measure.evaluation import CIFAR10
+from ..measure.image_sets import CIFAR10
 from ..measure.reference import load_run, load_whole_reference
 from ..networks import REGISTRY, named
 from ..statistics import Difference
