@@ -1,0 +1,63 @@
+"""The promise: a page shows one run, the reference run or the reader's own, and its notebook does no plumbing."""
+
+import pandas as pd
+import pytest
+from conftest import ROBUST, STANDARD
+
+from inequality_phenomenon import chapter
+from inequality_phenomenon._support.profiles import ProfileError
+from inequality_phenomenon.measure.reference import load_reference
+from inequality_phenomenon.verdicts.claims import load_claims
+from inequality_phenomenon.verdicts.published import table1_cells
+from inequality_phenomenon.verdicts.scoreboard import claim_verdicts, reference_frames
+
+NAME = "01_inequality_test"
+
+
+def opened(**parameters) -> chapter.Chapter:
+    return chapter.open(NAME, {"profile": "smoke", "unrelated": object()} | parameters)
+
+
+def test_a_run_as_its_profile_plans_it_shows_the_reference_run() -> None:
+    ours = opened().ours
+    table = load_reference(NAME)["inequality"]
+    pd.testing.assert_frame_equal(ours.records["inequality"], table)
+    assert set(ours.models) >= set(table.checkpoint) and ours.n_images == 1000
+    standard = next(
+        item for item in ours.compare(table1_cells("global_gini"), "inequality") if item.cell.id == "table1.001"
+    )
+    own = table[table.checkpoint == STANDARD].global_gini
+    assert (
+        standard.ours is not None and standard.ours.value == pytest.approx(own.mean()) and standard.ours.n == len(own)
+    )
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"n_images": 5}, {"seed": 1}, {"models": [STANDARD, ROBUST]}, {"region": 8}], ids=str
+)
+def test_a_run_with_own_parameters_shows_itself(parameters) -> None:
+    run = opened(**parameters)
+    assert run.ours is run
+    assert [run.options.get(key, getattr(run, key, None)) for key in parameters] == [
+        tuple(value) if isinstance(value, list) else value for value in parameters.values()
+    ]
+
+
+def test_the_claims_of_a_page_have_the_scoreboards_verdicts() -> None:
+    verdicts = claim_verdicts(reference_frames()[0])
+    for claim in (claim for claim in load_claims() if claim.chapter == NAME):
+        for shown in (opened().claims(claim.id).html, opened().in_short(claim.id).html):
+            assert claim.title in shown and f">{verdicts[claim.id]}</span>" in shown
+    assert "class='in-short'" in opened().in_short().html
+
+
+def test_what_is_not_measured_is_said() -> None:
+    run = opened(n_images=5)
+    assert run.table("inequality") is None
+    found = run.compare(table1_cells("global_gini"), "inequality")
+    assert {item.verdict for item in found} == {"not measured here"}
+
+
+def test_a_chapter_that_the_profile_lacks_is_named() -> None:
+    with pytest.raises(ProfileError, match="no chapter 99_nothing"):
+        chapter.open("99_nothing", {"profile": "smoke"})
