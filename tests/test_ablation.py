@@ -12,7 +12,6 @@ from conftest import ROBUST, STANDARD, outcomes
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from inequality_phenomenon import show
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.attacks import noise_outcomes, occlude
 from inequality_phenomenon.attribution import attribute, resolve_options
@@ -24,19 +23,17 @@ from inequality_phenomenon.measure.ablation import (
     chosen_variants,
     completeness,
     deletion_insertion,
-    faithfulness_contrasts,
-    method_contrasts,
     noise_conditions,
     patch_conditions,
-    published_leaders,
 )
 from inequality_phenomenon.measure.measurements import inequality, noise, occlusion
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import Classifier
-from inequality_phenomenon.show import ablation
+from inequality_phenomenon.show import methods
 from inequality_phenomenon.verdicts.comparison import compare, contrasted
-from inequality_phenomenon.verdicts.published import table3_cells
+from inequality_phenomenon.verdicts.contrasts import faithfulness_contrasts, method_contrasts
+from inequality_phenomenon.verdicts.published import published_leaders, table3_cells
 
 
 @dataclass
@@ -197,7 +194,7 @@ def test_the_papers_own_table_names_its_leaders() -> None:
     assert found.loc[("standard", "type II"), "leader"] == "Integrated Gradients"  # 55.5 against 45.0
     assert found.loc[("standard", "N=5 R=10 black"), "leader"] == "SmoothGrad"  # 32.3 against 31.6
     assert (found.leader == found.named).sum() == 7
-    assert "in 7 of 12 columns" in ablation.leaders_table(published_leaders(), name="x").text
+    assert "in 7 of 12 columns" in methods.leaders_table(published_leaders(), name="x").text
 
 
 # what the page says
@@ -225,11 +222,10 @@ def test_findings_count_every_sign() -> None:
     tables = [outcomes(a, b, method, "global_gini") for method in list(PAPER_SETTINGS)[:3]]
     tables.append(outcomes(b, a, list(PAPER_SETTINGS)[3], "global_gini"))
     table = pd.concat(tables)
-    primary = show.best(compare(cells, table, resamples=199), compare(cells, None))
+    primary = compare(cells, table, resamples=199)
     contrasts = method_contrasts("GradientShap", ["Input X Gradient"], {STANDARD: "standard"}, {"": "global_gini"})
-    none = [(item, "") for item in contrasted(contrasts, None)]
-    same = [(item, "") for item in contrasted(contrasts, table, resamples=199)]
-    text = ablation.ablation_findings(primary, {"It is so": same}, none, none, none).text
+    none, same = contrasted(contrasts, None), contrasted(contrasts, table, resamples=199)
+    text = methods.ablation_findings(primary, {"It is so": same, "a": none, "b": none, "c": none}).text
     assert "of 4, confirmed in 3, contradicted in 1, undecided in 0" in text
     assert "It is so. Of 1 comparisons, confirmed are 0, contradicted 0, undecided 1" in text
     assert text.count("Not measured here.") == 3
@@ -238,8 +234,8 @@ def test_findings_count_every_sign() -> None:
 def test_figures_and_tables_of_real_records(run: Run) -> None:
     settings = {name: PAPER_SETTINGS[name] for name in ("Input X Gradient", "Integrated Gradients")}
     records = run.measure(inequality, settings)
-    panels = {"global Gini index": ("", "global_gini", "index")}
-    shown = ablation.methods_figure(records, list(settings), panels, name="x", resamples=199)
+    panels = {"global Gini index": ("", "global_gini", "Gini")}
+    shown = methods.methods_figure(records, list(settings), panels, name="x", resamples=199)
     means = records.groupby(["condition", "checkpoint"]).global_gini.mean()
     for name in settings:
         assert f"{name}, ℓ∞ 8/255: {means[name, ROBUST]:.3f}" in shown.alt
@@ -247,18 +243,19 @@ def test_figures_and_tables_of_real_records(run: Run) -> None:
     assert f"the higher one in {higher} of 2 pairs" in shown.text
     orders = {name: {"attribution": options} for name, options in settings.items()}
     curves = run.measure(deletion_insertion, orders | {"random order": {"order": "random"}})
-    shown = ablation.faithfulness_figure(curves, [*settings, "random order"], [0, *SHARES, 100], name="x")
+    shown = methods.faithfulness_figure(curves, [0, *SHARES, 100], name="x")
     assert "deletion, random order: area" in shown.alt and "Best area: standard, deletion:" in shown.text
     grid = {f"black, {steps} steps": {"baseline": "black", "steps": steps} for steps in (2, 8)}
-    run.measure(completeness, grid)
-    run.measure(inequality, grid, name="grid")
-    text = ablation.completeness_table({}, run.records, name="x", resamples=199).text
-    assert "black, 2 steps" in text and "not measured here" in text and "n = 20" in text
-    assert "black" in ablation.completeness_note(run.records).text
+    errors, indices = run.measure(completeness, grid), run.measure(inequality, grid, name="grid")
+    text = methods.completeness_table(errors, indices, name="x", resamples=199).text
+    assert "black, 2 steps" in text and "n = 20" in text and "not measured here" not in text
+    few = errors[(errors.checkpoint == STANDARD) | (errors.condition == "black, 2 steps")]
+    assert "not measured here" in methods.completeness_table(few, indices, name="x", resamples=199).text
+    assert "black" in methods.completeness_note(errors).text
 
 
 def test_maps_are_drawn_for_every_method(run: Run) -> None:
     sample = run.sample(STANDARD)
     maps = {STANDARD: {"Gradient": sample.maps("gradient")[:2], "Input X Gradient": sample.maps("gradient")[:2]}}
-    shown = ablation.maps_by_method(sample.images[:2], maps, ["cat", "ship"], name="x")
+    shown = methods.maps_by_method(sample.images[:2], maps, ["cat", "ship"], name="x")
     assert "Grid of 2 CIFAR-10 images (cat, ship)" in shown.alt and shown.png

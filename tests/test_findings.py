@@ -12,6 +12,7 @@ from inequality_phenomenon import show
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, named
+from inequality_phenomenon.show.foot import foot
 from inequality_phenomenon.statistics import Estimate
 from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, explained, place_contrasts
 from inequality_phenomenon.verdicts.published import noise_cells, table2_cells
@@ -33,10 +34,10 @@ SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
 def test_the_subsets_disagree_where_their_signs_do(run: Run, own: tuple[int, int], words: str) -> None:
     common, run.records["own_images"] = both_subsets((20, 40), own)
     places = {"black": ("black", "fooled")}
-    shown = show.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
-    assert words in shown and "(this run)" in shown
+    shown = show.subsets(run, [STANDARD, ROBUST], places, common, name="s", what="Images fooled").text
+    assert words in shown
     del run.records["own_images"]
-    shown = show.subsets(run, [STANDARD, ROBUST], places, None, common, name="s", what="Images fooled").text
+    shown = show.subsets(run, [STANDARD, ROBUST], places, common, name="s", what="Images fooled").text
     assert shown == "Images fooled on each model's own images: not measured here."
 
 
@@ -49,11 +50,7 @@ def findings(table: pd.DataFrame | None) -> str:
         resamples=199,
     )
     primary = compare(cells, table, resamples=199)
-    shown = show.noise_findings(
-        show.best(primary, compare(cells, None)), show.best(where, where), show.best(controls, controls),
-        robust=ROBUST, second=SECOND, placebos=["random"],
-    )  # fmt: skip
-    return shown.text
+    return show.noise_findings(primary, where, controls, robust=ROBUST, second=SECOND, placebos=["random"]).text
 
 
 @pytest.fixture
@@ -127,12 +124,11 @@ def mechanism(records: dict[str, pd.DataFrame], top: tuple[int, int], at_random:
     }  # fmt: skip
     others = contrasted(against_standard(STANDARD, [ROBUST], asked), table, resamples=199)
     fits = explained((STANDARD, ROBUST), primary, records, "pair", COVARIATES)
-    found = {name: (item, "") for name, item in zip(asked, others, strict=True)}
     (elsewhere,) = contrasted(
         against_standard(STANDARD, [ROBUST], {"random": ("random places", "fooled")}), table, resamples=199
     )
-    found["random"] = (elsewhere, "")
-    return show.mechanism_findings((gap[0], ""), (where[2], ""), found, fits, robust=ROBUST).text
+    found = dict(zip(asked, others, strict=True)) | {"random": elsewhere}
+    return show.mechanism_findings(gap[0], where[2], found, fits, robust=ROBUST).text
 
 
 def test_only_margins(titles: None) -> None:
@@ -186,8 +182,8 @@ def test_one_mask_is_explained_without_the_large_budget(titles: None) -> None:
     }
     gap, *others = contrasted(against_standard(STANDARD, [ROBUST], places), table, resamples=199)
     where = contrasted(place_contrasts((STANDARD, ROBUST), {"one": "random"}, "fooled"), table, resamples=199)[2]
-    found = {name: (item, "") for name, item in zip(list(places)[1:], others, strict=True)}
-    text = show.mechanism_findings((gap, ""), (where, ""), found, {}, robust=ROBUST, attack="under one mask only").text
+    found = dict(zip(list(places)[1:], others, strict=True))
+    text = show.mechanism_findings(gap, where, found, {}, robust=ROBUST, attack="under one mask only").text
     assert "Under one mask only ℓ∞ 8/255 is fooled more often" in text
     assert "more fragile than the standard model under one mask only" in text and "at random places, too" in text
     assert "the same for all images" in text and "large budget" not in text
@@ -195,14 +191,15 @@ def test_one_mask_is_explained_without_the_large_budget(titles: None) -> None:
 
 def test_the_regression_table_says_what_is_not_determined() -> None:
     fits = {"model": {"(intercept)": Estimate(0, -1, 1, 9), "model": Estimate(math.nan, -math.inf, math.inf, 9)}}
-    html = show.regression_table({}, fits, name="x", caption="c").html
-    assert "not determined by these data" in html and "not measured here" in html and "intercept" not in html
+    html = show.regression_table(fits, name="x", caption="c").html
+    assert "not determined by these data" in html and "intercept" not in html
+    assert "not measured here" in show.regression_table({}, name="x", caption="c").html
 
 
 def test_close_calls_are_counted_and_named(run: Run) -> None:
     table = outcomes(share(3), share(4), "a").assign(close_call=share(1, 200))
-    shown = show.close_calls({"x": table, "y": table, "z": outcomes(share(3), share(4), "a")})
-    assert "1 of 400 outcomes: a, standard, test image 0." in shown.text
+    run.records = {"x": table, "y": table, "z": outcomes(share(3), share(4), "a")}
+    assert "1 of 400 outcomes: a, standard, test image 0." in foot(run, None).html
 
 
 def test_names_without_a_registry(titles: None) -> None:

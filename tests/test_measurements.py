@@ -29,6 +29,7 @@ from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample, measure
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.robustness import correct
+from inequality_phenomenon.verdicts.agreement import agreement
 from inequality_phenomenon.verdicts.comparison import Contrast, contrasted
 from inequality_phenomenon.verdicts.published import published_values
 
@@ -49,6 +50,30 @@ def test_noise_is_the_share_of_draws_that_fool(run: Run) -> None:
         assert np.allclose(found[f"failure_{budget}"], fooled / 3)
         assert column == 0 or found["failure_300"].mean() > found["failure_50"].mean()
     assert found["close_call"].dtype == bool and found["close_call"].shape == (20,)
+
+
+def test_a_draw_is_the_same_whatever_the_number_of_draws(run: Run) -> None:
+    sample = run.sample(STANDARD)
+    few, many = (
+        [noise(sample, budgets=(300,), draws=n, seed=4, **own) for own in ({}, {"positions": "random"})] for n in (2, 5)
+    )
+    for short, long in zip(few, many, strict=True):
+        assert (short["draws_300"] >> 2 == 1).all() and (long["draws_300"] >> 5 == 1).all()
+        assert (long["draws_300"] & 3 == short["draws_300"] & 3).all()
+        bits = long["draws_300"][:, None] >> np.arange(5) & 1
+        assert 0 < bits.sum() < bits.size and np.allclose(bits.mean(1), long["failure_300"])
+
+
+def test_runs_with_other_numbers_of_draws_are_compared_on_those_they_share(run: Run) -> None:
+    two, five = (run.measure(noise, {"type I": {}}, budgets=(300,), draws=n) for n in (2, 5))
+    found = agreement({"noise": two}, {"noise": five}, same_draws=False)
+    assert found.holds and found.values == len(two) and found.skipped == ["noise, failure_300: another number of draws"]
+    other = five.assign(draws_300=five.draws_300 ^ 2, close_call=False)  # the second draw went the other way
+    assert len(agreement({"noise": two.assign(close_call=False)}, {"noise": other}, same_draws=False).differing) == len(
+        two
+    )
+    beyond = five.assign(draws_300=five.draws_300 ^ 4, close_call=False)  # the third is not shared
+    assert agreement({"noise": two}, {"noise": beyond}, same_draws=False).holds
 
 
 def test_maps_of_another_model_choose_the_places(run: Run) -> None:

@@ -2,41 +2,33 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 from conftest import ROBUST, STANDARD
 
-from inequality_phenomenon import show
+from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.reference import load_whole_reference
 from inequality_phenomenon.verdicts.claims import chapter_claims
-from inequality_phenomenon.verdicts.comparison import Contrast, Contrasted, against_standard, contrasted
+from inequality_phenomenon.verdicts.comparison import Contrast, against_standard, contrasted
 
 WEAK = "cifar10-resnet18w16-linf1-s0"
 
 
-def contrasts_of(measured: list[str]) -> list[Contrasted]:
-    """Two contrasts with the standard network, of which those named are measured."""
-    asked = against_standard(STANDARD, [WEAK, ROBUST], {"x": ("c", "share")})
-    rows = [
-        {"checkpoint": name, "condition": "c", "image_id": i, "share": 0.1 * i + (name == ROBUST)}
-        for name in [STANDARD, *measured]
-        for i in range(5)
-    ]
-    return contrasted(asked, pd.DataFrame(rows), resamples=99)
+def test_a_page_shows_the_whole_reference_run_or_this_run() -> None:
+    """Never a mixture: where the run is not as its profile plans it, nothing of the reference run is left."""
+    planned, own = (chapter.open("02_noise_attack", {"profile": "smoke"} | more) for more in ({}, {"n_images": 12}))
+    reference = load_whole_reference()["02_noise_attack"]
+    assert planned.ours.records.keys() == reference.keys() and planned.ours.n_images == 1000
+    assert all(planned.ours.records[name].equals(table) for name, table in reference.items())
+    assert set(planned.models) < set(planned.ours.models) and planned.ours.options["draws"] == 5
+    assert own.ours is own and not own.records and own.table("noise") is None
 
 
-@pytest.mark.parametrize(
-    ("reference", "this_run", "words"),
-    [
-        ([WEAK, ROBUST], [WEAK, ROBUST], ""),
-        ([WEAK], [WEAK, ROBUST], ""),  # never a mixture: the other stays unmeasured
-        ([], [WEAK, ROBUST], " (this run)"),
-        ([WEAK], [], ""),
-    ],
-)
-def test_findings_take_the_whole_list_of_the_reference_run_or_of_this_run(reference, this_run, words) -> None:
-    committed, live = contrasts_of(reference), contrasts_of(this_run)
-    expected = live if words else committed
-    assert show.best(live, committed) == [(item, words) for item in expected]
+def test_full_size_networks_are_rows_below_the_others() -> None:
+    ours = chapter.open("02_noise_attack", {"profile": "smoke"}).ours
+    asked = against_standard(STANDARD, [ROBUST], {"type I": ("type I", "failure_102")})
+    found = ours.contrast(asked, "noise")
+    assert found[0].full_size is not None and found[0].full_size.difference.difference != found[0].difference.difference
+    html = show.contrast_table(found, name="t", caption="c").html
+    assert html.count("<th scope='row'>") == 2 and html.index("type I</th>") < html.index("type I <small>(full size)")
 
 
 def test_the_claims_of_a_chapter_come_from_one_run() -> None:
@@ -62,11 +54,9 @@ def test_the_readings_are_counted_by_the_sign_of_what_is_decided() -> None:
     ]
     asked = against_standard(STANDARD, [WEAK, ROBUST], {label: ("", label) for label in shifts})
     found = contrasted(asked, pd.DataFrame(rows), resamples=999)
-    text = show.readings_note(show.best(found, contrasted(asked, None)), ROBUST).text
-    assert text == "ℓ∞ 8/255 (this run): the index rises in 1 of 3 readings (up); it falls in: down; not decided: even."
-    assert (
-        "not measured" in show.readings_note(show.best(contrasted(asked, None), contrasted(asked, None)), ROBUST).text
-    )
+    text = show.readings_note(found, ROBUST).text
+    assert text == "ℓ∞ 8/255: the index rises in 1 of 3 readings (up); it falls in: down; not decided: even."
+    assert "not measured" in show.readings_note(contrasted(asked, None), ROBUST).text
 
 
 def test_significant_differences_are_marked_and_the_mark_is_explained():
@@ -80,10 +70,10 @@ def test_significant_differences_are_marked_and_the_mark_is_explained():
     pairs = {"differs": ("high", "low"), "does not": ("alike", "low")}
     asked = [Contrast(label, tuple((name, "c", "share") for name in pair)) for label, pair in pairs.items()]
     found = contrasted(asked, pd.DataFrame(rows), resamples=999)
-    html = show.contrast_table(contrasted(asked, None), found, name="t", caption="Caption.").html
+    html = show.contrast_table(found, name="t", caption="Caption.").html
     assert [item.adjusted_p < 0.05 for item in found] == [True, False]
     assert html.count("class='significant'") == 1 and html.index("differs") < html.index("significant")
     assert "An asterisk marks p below 0.05" in html
-    plain = show.contrast_table(contrasted(asked[1:], None), found[1:], name="t", caption="Caption.").html
+    plain = show.contrast_table(found[1:], name="t", caption="Caption.").html
     assert "significant" not in plain and "asterisk" not in plain
     assert "<th scope='col'></th>" not in html

@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
@@ -11,8 +10,6 @@ from torch import Tensor, nn
 from .._support.randomness import uniform_images
 from ..attribution import METHOD_TITLES, Baseline, baseline_of, resolve_options
 from ..networks import fold_batch_norm
-from ..verdicts.comparison import Contrast
-from ..verdicts.published import published_values
 from .measurements import Attribution, chosen_maps
 from .sample import Sample
 
@@ -144,61 +141,3 @@ def _outputs(network: nn.Module, inputs: Tensor, labels: Tensor, softmax: bool =
         logits = network(part.contiguous(memory_format=torch.channels_last)).double()
         found.append((logits.softmax(1) if softmax else logits).gather(1, own[:, None])[:, 0])
     return torch.cat(found)
-
-
-# --- what section 4.5 says about the methods --------------------------------------------------------------------
-
-
-def method_contrasts(
-    favourite: str, others: list[str], models: dict[str, str], settings: dict[str, str], expected: int | None = 1
-) -> list[Contrast]:
-    """One method minus each other one on the same network, for each setting -> column.
-
-    ``models``: checkpoint -> how the label calls it; ``settings``: what follows the method in the condition.
-    """
-    return [
-        Contrast(
-            f"{setting.removeprefix(', ') + ': ' if setting else ''}{favourite} − {other}, {called}",
-            ((checkpoint, favourite + setting, column), (checkpoint, other + setting, column)),
-            expected,
-        )
-        for setting, column in settings.items()
-        for other in others
-        for checkpoint, called in models.items()
-    ]
-
-
-def faithfulness_contrasts(methods: list[str], models: dict[str, str]) -> list[Contrast]:
-    """Each method's order minus a random one: an order that matters has less area under deletion, more under insertion."""
-    return [
-        Contrast(
-            f"{kind}: {method}, {called}",
-            ((checkpoint, method, f"{kind}_area"), (checkpoint, "random order", f"{kind}_area")),
-            sign,
-        )
-        for kind, sign in (("deletion", -1), ("insertion", 1))
-        for method in methods
-        for checkpoint, called in models.items()
-    ]
-
-
-def published_leaders() -> pd.DataFrame:
-    """For each column of the paper's Table 3: the method with its largest value, and the one that section 4.5 names.
-
-    Columns: ``model``, ``measure``, ``values`` (method -> published value), ``leader``, ``named``.
-    """
-    rows = published_values(table="table3")
-    found = []
-    for (training, metric, setting), group in rows.groupby(["training", "metric", "setting"], sort=False):
-        values = {METHOD_TITLES[row["attribution"]]: float(row["value"]) for row in group.to_dict("records")}
-        named = "integrated_gradients" if metric == "occlusion_error" else "smoothgrad"
-        found.append(
-            {
-                "model": "standard" if training == "standard" else "ℓ∞ 8/255",
-                "measure": setting or "Gini index",
-                "values": values,
-                "leader": max(values, key=lambda name: values[name]),
-                "named": METHOD_TITLES[named],
-            }
-        )
-    return pd.DataFrame(found)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from ..attacks import BUDGETS, Kind, mask_areas, noise_outcomes, occlude, occlude_area
@@ -66,6 +66,7 @@ def noise(
 ) -> dict[str, np.ndarray]:
     """Inductive noise (section 3.2.1): for each budget k the share of draws that fool the model, column ``failure_k``.
 
+    ``draws_k`` says which: see ``packed_draws``. A draw is the same whatever the number of draws.
     ``maps_from``: a checkpoint whose attribution maps choose the places instead of the model's own, or one for each
     model. ``attribution``: how the maps are made. ``equal_energy``: every perturbation is scaled to the l2 norm that
     N(0, 1) on k subpixels has in the root mean square. ``close_call``: a margin too small to be trusted in some
@@ -88,9 +89,19 @@ def noise(
         progress=True,
         **options,
     )
-    shares = found.fooled.double().mean(2).cpu().numpy()
+    shares, packed = found.fooled.double().mean(2).cpu().numpy(), packed_draws(found.fooled)
     columns = {f"failure_{budget}": shares[:, i] for i, budget in enumerate(budgets)}
+    columns |= {f"draws_{budget}": packed[:, i] for i, budget in enumerate(budgets)}
     return columns | {"close_call": _marked(found.close_calls, len(sample.ids))}
+
+
+def packed_draws(fooled: Bool[Tensor, "*rows draws"]) -> np.ndarray:
+    """Which draws fooled the model, as whole numbers: bit d is draw d, and one bit set above them ends the draws.
+
+    So runs with different numbers of draws can be compared on those that they share.
+    """
+    bits = 2 ** torch.arange(fooled.shape[-1], device=fooled.device)
+    return ((fooled * bits).sum(-1) + 2 ** fooled.shape[-1]).cpu().numpy()
 
 
 def noise_energy(sample: Sample, budget: int) -> float:

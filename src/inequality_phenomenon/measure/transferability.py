@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..attacks import CLOSE, Color, Kind, patch_centres, patch_fill, patch_mask, perturb_with_noise
 from ..networks import fold_batch_norm
-from .measurements import occlusion
+from .measurements import occlusion, packed_draws
 from .sample import Sample, measure
 
 
@@ -50,19 +50,22 @@ def noise_transfer(
 ) -> dict[str, np.ndarray]:
     """Noise on the sample's ``budget`` most important subpixels, shown to every target: the share of draws that fool it.
 
-    Columns: ``image_id``, a share for each network and ``close_call``. The noise is that of ``measurements.noise``.
+    Columns: ``image_id``, a share for each network, beside it ``draws_NETWORK`` (see ``packed_draws``), and ``close_call``.
+    The noise is that of ``measurements.noise``.
     """
     shown, maps = _shared(sample, targets, seed)
     viewers = {name: shown.seen_by(name) for name in dict.fromkeys([sample.checkpoint, *targets])}
-    counts = {name: torch.zeros(len(shown.ids), dtype=torch.float64, device=maps.device) for name in viewers}
+    fooled: dict[str, list[Tensor]] = {name: [] for name in viewers}
     close = torch.zeros(len(shown.ids), dtype=torch.bool, device=maps.device)
     for draw in range(draws):
         noisy = perturb_with_noise(shown.model, shown.images, maps, budget, kind, seed, draw=draw, ids=shown.ids)
         for name, viewer in viewers.items():
-            fooled, near = _fooled(viewer, noisy)
-            counts[name] += fooled
+            now, near = _fooled(viewer, noisy)
+            fooled[name].append(now)
             close |= near
-    return _columns(shown, {name: count / draws for name, count in counts.items()}, close)
+    each = {name: torch.stack(outcomes, dim=1) for name, outcomes in fooled.items()}
+    packed = {f"draws_{name}": packed_draws(outcomes) for name, outcomes in each.items()}
+    return _columns(shown, {name: outcomes.double().mean(1) for name, outcomes in each.items()}, close) | packed
 
 
 def clean(sample: Sample) -> dict[str, np.ndarray]:

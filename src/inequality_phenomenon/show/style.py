@@ -131,7 +131,7 @@ def table(frame: pd.DataFrame, *, name: str, caption: str, row_classes: Sequence
 
 def listed(sentences: list[str]) -> Shown:
     """Generated sentences as a list; they may hold HTML made by this room."""
-    plain = [re.sub(r"<[^>]+>", "", sentence) for sentence in sentences]
+    plain = [re.sub(r"</?[a-z][^>]*>", "", sentence) for sentence in sentences]
     return Shown(f"<ul class='findings'>{''.join(f'<li>{s}</li>' for s in sentences)}</ul>", "\n".join(plain))
 
 

@@ -213,3 +213,25 @@ def table3_cells(budget: int, patches: tuple[int, int], models: Sequence[str] = 
             )
         )
     return cells
+
+
+def published_leaders() -> pd.DataFrame:
+    """For each column of the paper's Table 3: the method with its largest value, and the one that section 4.5 names.
+
+    Columns: ``model``, ``measure``, ``values`` (method -> published value), ``leader``, ``named``.
+    """
+    rows = published_values(table="table3")
+    found = []
+    for (training, metric, setting), group in rows.groupby(["training", "metric", "setting"], sort=False):
+        values = {METHOD_TITLES[row["attribution"]]: float(row["value"]) for row in group.to_dict("records")}
+        text = "integrated_gradients" if metric == "occlusion_error" else "smoothgrad"
+        found.append(
+            {
+                "model": "standard" if training == "standard" else "ℓ∞ 8/255",
+                "measure": setting or "Gini index",
+                "values": values,
+                "leader": max(values, key=lambda name: values[name]),
+                "named": METHOD_TITLES[text],
+            }
+        )
+    return pd.DataFrame(found)

@@ -1,0 +1,66 @@
+"""What single chapters compare: attribution methods (section 4.5), and attack images on another network (appendix A.4)."""
+
+from collections.abc import Sequence
+
+from ..networks import named
+from .comparison import Contrast
+
+
+def method_contrasts(
+    favourite: str, others: list[str], models: dict[str, str], settings: dict[str, str], expected: int | None = 1
+) -> list[Contrast]:
+    """One method minus each other one on the same network, for each setting -> column.
+
+    ``models``: checkpoint -> how the label calls it; ``settings``: what follows the method in the condition.
+    """
+    return [
+        Contrast(
+            f"{setting.removeprefix(', ') + ': ' if setting else ''}{favourite} − {other}, {called}",
+            ((checkpoint, favourite + setting, column), (checkpoint, other + setting, column)),
+            expected,
+        )
+        for setting, column in settings.items()
+        for other in others
+        for checkpoint, called in models.items()
+    ]
+
+
+def faithfulness_contrasts(methods: list[str], models: dict[str, str]) -> list[Contrast]:
+    """Each method's order minus a random one: an order that matters has less area under deletion, more under insertion."""
+    return [
+        Contrast(
+            f"{kind}: {method}, {called}",
+            ((checkpoint, method, f"{kind}_area"), (checkpoint, "random order", f"{kind}_area")),
+            sign,
+        )
+        for kind, sign in (("deletion", -1), ("insertion", 1))
+        for method in methods
+        for checkpoint, called in models.items()
+    ]
+
+
+def transfer_contrasts(pair: tuple[str, str], attacks: Sequence[str]) -> tuple[list[Contrast], list[Contrast]]:
+    """The two parts of the claim for each attack: is transfer low (both directions), and is one direction easier?
+
+    ``pair``: the standard network and the other. Low: fewer fooled than half of those that the target's own images fool.
+    """
+    standard, robust = pair
+    low = [
+        Contrast(
+            f"{attack}, made on {named(source)}, shown to {named(target)}",
+            ((source, attack, target), (target, attack, target)),
+            -1,
+            weights=(1, -0.5),
+        )
+        for attack in attacks
+        for source, target in (pair, pair[::-1])
+    ]
+    easier = [
+        Contrast(
+            f"{attack}: {named(standard)} → {named(robust)} minus {named(robust)} → {named(standard)}",
+            ((standard, attack, robust), (robust, attack, standard)),
+            1,
+        )
+        for attack in attacks
+    ]
+    return low, easier
