@@ -17,22 +17,6 @@
 #
 # **The question.** The authors published scripts a few months after the paper. They were written for ImageNet, and they differ from the paper's text in
 # a number of choices. Does any of these choices change a result?
-#
-# **The claims.** "In the case of the evaluation on Gini, We applied the Gini index to the sorted absolute value of the flattened feature
-# attribution maps." And on regions: "We first divide pixels into different regions and calculate the sum of pixels' importance by regions". The
-# reproducibility statement: "We plan to open the source code to reproduce the main experimental results later."
-#
-# **What we read.** The folder `examples/attacks/inequality` of the public repository `alibaba/easyrobust`. Its script for the Gini indices has two versions,
-# of 31 March 2023 (commit 0309c4c) and of 10 April 2023 (commit 267c92a); we call them first and second. We took facts
-# from these files and no code. To differ from a text is not an error: a text leaves things out, and scripts are edited after
-# tables are made. We do not know which version made which number.
-#
-# **The method in one equation.** Let $q$ be the share of positive entries of a map $a$ and $G_+$ their Gini index. Zeros add nothing
-# to a total, so
-#
-# $$\mathrm{Gini}\bigl(\max(a, 0)\bigr) = 1 - q\,(1 - G_+) = \tfrac{1}{2}\bigl(1 + \mathrm{Gini}(|a|)\bigr).$$
-#
-# The first equality always holds. The second holds if $q = \tfrac{1}{2}$ and $G_+ = \mathrm{Gini}(|a|)$, as in maps that are symmetric about 0.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -50,45 +34,56 @@ methods: list[str] | None = None  # of GradientShap and SmoothGrad, those to mea
 method_images: int | None = None  # images for them
 
 # %% tags=["hide-input"]
-from IPython.display import HTML
+from inequality_phenomenon import chapter, show
+from inequality_phenomenon.measure.readings import measure_text_and_scripts
+from inequality_phenomenon.show import ledger
+from inequality_phenomenon.verdicts.choices import choice_contrasts, choices, effects, reading_cells
 
-from inequality_phenomenon import show
-from inequality_phenomenon.measure.audit import (
-    INDICES,
-    NOISE,
-    OTHER_METHODS,
-    PATCHES,
-    algorithm_cells,
-    checks,
-    choices,
-    compared_readings,
-    contrasted_choices,
-    first_successes,
-    most_hidden,
-    positive_part,
-    product_null,
-    script_sets,
-    table1_relation,
-)
-from inequality_phenomenon.measure.measurements import inequality, noise
-from inequality_phenomenon.measure.reference import stacked
-from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.show import audit
-from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted
+run = chapter.open("12_paper_and_code", globals())
+measure_text_and_scripts(run)
+ours, (standard, robust) = run.ours, run.pair
+tables, rows = ("inequality", "noise", "patches", "methods"), choices(ours.options["budget"])
+tested = {
+    title: effects(group, ours.pair, ours.contrast(choice_contrasts(group, ours.pair), *tables))
+    for title, group in rows.items()
+}
+show.boxed(ledger.changes_sentences(tested))
 
 # %% tags=["hide-input"]
-own = {"budget": budget, "draws": draws, "patches": patches, "large": large, "few_images": few_images}
-own |= {"sets": sets, "methods": methods, "method_images": method_images}
-run = open_run("12_paper_and_code", profile, device, n_images, seed, models, **own)
-standard, robust = run.pair
-rows = choices(run.options["budget"])
-show.models_note(run)
+from inequality_phenomenon.verdicts.published_checks import checks, table1_relation
+
+published, indices, parts = table1_relation(), ours.records["inequality"], ours.records["positive_part"]
+on_text = indices[indices.condition == "text"]
+ledger.relation_figure(published, parts, on_text, name="relation")
+
+# %% tags=["hide-input"]
+readings = ours.compare(reading_cells(["text", "scripts"]), "inequality")
+show.listed(ledger.column_sentences(readings, published))
 
 # %% [markdown]
-# ## What differs
+# ## The claims and the method
+#
+# "In the case of the evaluation on Gini, We applied the Gini index to the sorted absolute value of the flattened feature
+# attribution maps." And on regions: "We first divide pixels into different regions and calculate the sum of pixels' importance by regions". The
+# reproducibility statement: "We plan to open the source code to reproduce the main experimental results later."
+#
+# **What we read.** The folder `examples/attacks/inequality` of the public repository `alibaba/easyrobust`. Its script for the Gini indices has two versions,
+# of 31 March 2023 (commit 0309c4c) and of 10 April 2023 (commit 267c92a); we call them first and second. We took facts
+# from these files and no code. To differ from a text is not an error: a text leaves things out, and scripts are edited after
+# tables are made. We do not know which version made which number.
+#
+# **The method in one equation.** Let $q$ be the share of positive entries of a map $a$ and $G_+$ their Gini index. Zeros add nothing
+# to a total, so
+#
+# $$\mathrm{Gini}\bigl(\max(a, 0)\bigr) = 1 - q\,(1 - G_+) = \tfrac{1}{2}\bigl(1 + \mathrm{Gini}(|a|)\bigr).$$
+#
+# The first equality always holds. The second holds if $q = \tfrac{1}{2}$ and $G_+ = \mathrm{Gini}(|a|)$, as in maps that are symmetric about 0.
 
-# %%
-audit.differences_table(rows, name="12-differences")
+# %% tags=["hide-input"]
+show.models_note(run, ours)
+
+# %% tags=["hide-input"]
+ledger.differences_table(rows, name="12-differences")
 
 # %% [markdown]
 # In the first version the loop over blocks runs along the colour axis. Three colours hold no block of 16, so no sum is taken and the "regional"
@@ -96,8 +91,131 @@ audit.differences_table(rows, name="12-differences")
 # other network; neither runs.) In the second version every pixel gets the sum of its block before the index is taken over all
 # pixels; repeating values does not change a Gini index, so this is the index of the block sums.
 #
-# ## What we decided before looking
+# ## Results
 #
+# One change at a time. In each cell the value under the text, then with the one change; then all changes together. A gap with the paper's sign is *same direction*.
+
+# %% tags=["hide-input"]
+ledger.ledger_table(
+    tested["Table 1"], name="12-table1", caption="Table 1, CIFAR-10: one change at a time, then all."
+) + ledger.ledger_table(tested["Table 2"], name="12-table2", caption="Table 2 in its CIFAR-10 form, smaller budget.")
+
+# %% [markdown]
+# Noise with Integrated Gradients, and the Gini index of the two methods whose settings differ. Their attacks are in the
+# [chapter on methods](04_attribution_ablation).
+
+# %% tags=["hide-input"]
+ledger.ledger_table(
+    tested["Table 3"], name="12-table3", caption="Table 3 in its CIFAR-10 form: noise, and two methods."
+)
+
+# %% [markdown]
+# **The regional column.** Five readings, beside the published one. A map without a region of positive sum has no index in the third reading; such an image
+# is left out there, and *n* is smaller.
+
+# %% tags=["hide-input"]
+ledger.readings_table(readings, name="12-readings")
+
+# %% tags=["hide-input"]
+pair = [part[part.checkpoint.isin(run.pair)] for part in (parts, on_text)]
+ledger.relation_note(*pair, resamples=ours.profile.bootstrap)
+
+# %% [markdown]
+# Why can sums over blocks not exceed the index of the map? Replacing every value by the mean of its block takes from the rich and gives to the
+# poor, which never raises a Gini index; the block sums have the same index as that levelled map.
+#
+# **What chance gives.** Integrated Gradients are products $(x_i - x'_i)\,\bar g_i$. If both factors were independent normal numbers of mean 0, the
+# two indices would be $\pi/2 - 1$ and $\pi/4$. The null for our maps has independent normal factors with each image's and channel's own means and standard
+# deviations.
+
+# %% tags=["hide-input"]
+ledger.null_figure(ours.records["product_null"], name="product-null", resamples=ours.profile.bootstrap)
+
+# %% tags=["hide-input"]
+ledger.null_note(ours.records["product_null"])
+
+# %% [markdown]
+# **Algorithm 1: the break, the loops, the size of a patch.** As printed, it has a `break` inside two loops. A `break` leaves the inner loop only, so the printed
+# loops go on to $n = N$ and return the last image tried: the attack would count as successful if a mask of exactly $N$ patches succeeds. This is a reading of the
+# pseudo-code, not of what was run.
+
+# %% tags=["hide-input"]
+from inequality_phenomenon.verdicts.choices import algorithm_cells
+
+(n, r), label = run.options["large"], "N={} R={}".format(*run.options["large"])
+variants = {
+    "any mask of the grid": (label, "fooled"),
+    "as printed: N patches": (label, "fooled_as_printed"),
+    "patches of side r": (label, "fooled_side_r"),
+    "the largest mask": (label, "fooled_largest"),
+    "the scripts": (f"{label}, scripts", "fooled"),
+}
+algorithm = ours.compare(algorithm_cells(variants), "large")
+show.comparison_table(
+    algorithm,
+    name="12-algorithm",
+    caption="Readings of Algorithm 1 beside appendix A.10 (black): images fooled. “Side r” holds even sides only.",
+)
+
+# %% tags=["hide-input"]
+ledger.algorithm_findings(algorithm) + ledger.loops_note(ours.records["large"])
+
+# %% [markdown]
+# How much of an image can a budget hide? Computed exactly, over all sets of centres.
+
+# %% tags=["hide-input"]
+from inequality_phenomenon.measure.readings import most_hidden
+
+limits = {
+    f"N={n} R={r}, centres of 4×4 regions, 32×32": (most_hidden(n, r), 32 * 32),
+    f"N={n} R={r}, any centres, 32×32": (most_hidden(n, r, region=1), 32 * 32),
+    "N=10 R=20, centres of 16×16 regions, 224×224": (most_hidden(10, 20, 224, 16), 224 * 224),
+}
+ledger.area_table(limits, name="12-areas")
+
+# %% [markdown]
+# **The published numbers by themselves.**
+
+# %% tags=["hide-input"]
+ledger.checks_table(checks(), name="12-checks")
+
+# %% [markdown]
+# Tables 4 to 8 are cited in the appendix. Their bodies are missing from the copy of the text that we worked with; of them we
+# know only the numbers in the prose.
+
+# %% tags=["hide-input"]
+ledger.spread_table(published, indices[indices.condition.isin(["text", "scripts"])], name="12-spread")
+
+# %% [markdown]
+# ## What decides it
+#
+# **The images.** The text takes images that *all* models classify correctly. The scripts take those that fewer models get right, which are harder
+# images. The sets differ, so the comparison is between networks within each set.
+
+# %% tags=["hide-input"]
+from inequality_phenomenon.verdicts.comparison import against_standard
+
+names = [f"{what}_{judges}_networks" for judges in ("two", "four") for what in ("index", "noise", "patches")]
+sets = {"common subset": "text", "two networks": "two networks", "four networks": "four networks"}
+indexed = {title: ("text" if name == "text" else f"index, {name}", "global_gini") for title, name in sets.items()}
+show.contrast_table(
+    ours.contrast(against_standard(standard, [robust], indexed, 1), *tables, *names),
+    name="12-sets-index",
+    caption="Global Gini index by set of images, ℓ∞ minus standard.",
+    unit="Gini",
+)
+
+# %% tags=["hide-input"]
+attacked = {f"type I, {title}": (f"type I, {name}", f"failure_{run.options['budget']}") for title, name in sets.items()}
+attacked |= {f"black, {title}": (f"black, {name}", "fooled") for title, name in sets.items()}
+show.contrast_table(
+    ours.contrast(against_standard(standard, [robust], attacked, 1), *tables, *names),
+    name="12-sets-attacks",
+    caption="Both attacks by set of images, ℓ∞ minus standard.",
+)
+
+# %% [markdown]
+# :::{dropdown} What we decided before looking
 # This part was written before any result of this chapter on more than a few images was seen. Some numbers of other chapters were known.
 #
 # - **One change at a time.** Each difference is applied alone to the settings of the text, then all together. Two questions: does it move the number
@@ -107,203 +225,12 @@ audit.differences_table(rows, name="12-differences")
 #   column for ResNet-18. We report how close each comes. A close reading is a hint at what was computed, not a proof.
 # - **The relation.** $(1 + \mathrm{Gini}(|a|))/2$ against $\mathrm{Gini}(\max(a, 0))$ on our maps, and against the regional column in the 25 pairs
 #   of the paper's Table 1.
-# - **What chance gives.** Integrated Gradients are products $(x_i - x'_i)\,\bar g_i$. If both factors were independent normal numbers of mean 0, the
-#   two indices would be $\pi/2 - 1$ and $\pi/4$. The null for our maps has independent normal factors with each image's and channel's own means and standard
-#   deviations.
-# - **Algorithm 1** as printed has a `break` inside two loops. A `break` leaves the inner loop only, so the printed loops go on to
-#   $n = N$ and return the last image tried: the attack would count as successful if a mask of exactly $N$ patches succeeds. This is a reading of the
-#   pseudo-code, not of what was run. It, patches of side $r$ instead of $2r$, and the one largest mask are set beside
-#   appendix A.10 (black, CIFAR-10).
+# - **What chance gives.** The null described above.
+# - **Algorithm 1** as printed, patches of side $r$ instead of $2r$, and the one largest mask are set beside appendix A.10 (black, CIFAR-10).
 # - The scripts are for ImageNet. We carry each choice over to CIFAR-10 at the budgets of the earlier chapters. What it would do on
 #   ImageNet is not measured here.
+# :::
 #
-# ## The experiment
-
-# %%
-everyone = {"models": run.models, "seed": run.seed}
-pair = {"models": run.pair, "seed": run.seed}
-indices = run.measure(inequality, INDICES, **everyone)
-indices.pivot_table("global_gini", "condition", "checkpoint", sort=False).round(3)
-
-# %%
-budget, draws = (run.options["budget"],), {"draws": run.options["draws"]}
-small = dict(zip(("max_count", "max_radius"), run.options["patches"], strict=True))
-run.measure(noise, {label: draws | options for label, options in NOISE.items()}, budgets=budget, **pair)
-few = pair | {"n_images": run.options["few_images"]}
-run.measure(first_successes, {label: small | options for label, options in PATCHES.items()}, name="patches", **few)
-asked = {label: options for label, options in OTHER_METHODS.items() if label.split(",")[0] in run.options["methods"]}
-if asked:
-    run.measure(inequality, asked, n_images=run.options["method_images"], name="methods", **pair)
-tables = ["inequality", "noise", "patches", "methods"]
-live, stored = stacked(run.records, tables), stacked(run.reference, tables)
-
-# %% [markdown]
-# ## Table 1 under the scripts' choices
-#
-# In each cell the value under the text, then with the one change. A gap with the paper's sign is *same direction*.
-
-# %%
-resamples = run.profile.bootstrap
-tested = {
-    title: [contrasted_choices(group, run.pair, source, resamples=resamples) for source in (stored, live)]
-    for title, group in rows.items()
-}
-audit.ledger_table(
-    rows["Table 1"], *tested["Table 1"], name="12-table1", caption="Table 1, CIFAR-10: one change at a time, then all."
-)
-
-# %% [markdown]
-# ## Table 2 under the scripts' choices
-
-# %%
-audit.ledger_table(
-    rows["Table 2"], *tested["Table 2"], name="12-table2", caption="Table 2 in its CIFAR-10 form, smaller budget."
-)
-
-# %% [markdown]
-# ## Table 3 under the scripts' choices
-#
-# Noise with Integrated Gradients, and the Gini index of the two methods whose settings differ. Their attacks are in the
-# [chapter on methods](04_attribution_ablation).
-
-# %%
-audit.ledger_table(
-    rows["Table 3"],
-    *tested["Table 3"],
-    name="12-table3",
-    caption="Table 3 in its CIFAR-10 form: noise, and two methods.",
-)
-
-# %% [markdown]
-# ## The images
-#
-# The text takes images that *all* models classify correctly. The scripts take those that fewer models get right, which are harder
-# images. The sets differ, so the comparison is between networks within each set.
-
-# %%
-for name, judges in script_sets(run).items():
-    others, slug = few | {"own": judges}, name.replace(" ", "_")
-    run.measure(inequality, {f"index, {name}": {}}, name=f"index_{slug}", **others)
-    run.measure(noise, {f"type I, {name}": draws}, budgets=budget, name=f"noise_{slug}", **others)
-    run.measure(first_successes, {f"black, {name}": small}, name=f"patches_{slug}", **others)
-names = [f"{what}_{set_}_networks" for set_ in ("two", "four") for what in ("index", "noise", "patches")]
-both = [stacked(source, tables + names) for source in (run.reference, run.records)]
-sets = {"common subset": "text"} | {name: name for name in ("two networks", "four networks")}
-indexed = {title: ("text" if name == "text" else f"index, {name}", "global_gini") for title, name in sets.items()}
-found = [contrasted(against_standard(standard, [robust], indexed, 1), source, resamples=resamples) for source in both]
-show.contrast_table(
-    *found, name="12-sets-index", caption="Global Gini index by set of images, ℓ∞ minus standard.", unit="Gini"
-)
-
-# %%
-attacked = {f"type I, {title}": (f"type I, {name}", f"failure_{budget[0]}") for title, name in sets.items()}
-attacked |= {f"black, {title}": (f"black, {name}", "fooled") for title, name in sets.items()}
-found = [contrasted(against_standard(standard, [robust], attacked, 1), source, resamples=resamples) for source in both]
-show.contrast_table(*found, name="12-sets-attacks", caption="Both attacks by set of images, ℓ∞ minus standard.")
-
-# %% [markdown]
-# ## Five readings of the regional index, and the published column
-#
-# A map without a region of positive sum has no index in the third reading; such an image is left out there, and *n* is smaller.
-
-# %%
-maps = ["text", "scripts"]
-committed_readings = compared_readings(run.reference.get("inequality"), maps, resamples=resamples)
-readings = compared_readings(indices, maps, resamples=resamples)
-audit.readings_table(committed_readings, readings, name="12-readings")
-
-# %% [markdown]
-# ## The relation between the two columns
-
-# %%
-published = table1_relation()
-parts = run.measure(positive_part, **everyone)
-on_text = indices[indices.condition == "text"]
-audit.relation_figure(published, parts, on_text, name="relation")
-
-# %%
-audit.relation_note(parts, on_text, resamples=resamples)
-
-# %% [markdown]
-# Why can sums over blocks not exceed the index of the map? Replacing every value by the mean of its block takes from the rich and gives to the
-# poor, which never raises a Gini index; the block sums have the same index as that levelled map.
-#
-# ## What chance gives
-
-# %%
-null = run.measure(product_null, **pair)
-audit.null_figure(null, name="product-null", resamples=resamples)
-
-# %%
-audit.null_note(null)
-
-# %% [markdown]
-# ## Algorithm 1: the break, the loops, the size of a patch
-
-# %%
-big = dict(zip(("max_count", "max_radius"), run.options["large"], strict=True))
-label = "N={} R={}".format(*run.options["large"])
-budgets = {label: big, f"{label}, scripts": big | PATCHES["patches, scripts"]}
-grid = run.measure(first_successes, budgets, name="large", **few)
-variants = {
-    "any mask of the grid": (label, "fooled"),
-    "as printed: N patches": (label, "fooled_as_printed"),
-    "patches of side r": (label, "fooled_side_r"),
-    "the largest mask": (label, "fooled_largest"),
-    "the scripts": (f"{label}, scripts", "fooled"),
-}
-a10 = algorithm_cells(variants)
-algorithm = [compare(a10, source.get("large"), resamples=resamples) for source in (run.reference, run.records)]
-show.comparison_table(
-    *algorithm,
-    name="12-algorithm",
-    caption="Readings of Algorithm 1 beside appendix A.10 (black): images fooled. “Side r” holds even sides only.",
-)
-
-# %%
-audit.loops_note(grid, list(budgets))
-
-# %% [markdown]
-# How much of an image can a budget hide? Computed exactly, over all sets of centres.
-
-# %%
-(n, r), side = run.options["large"], 32
-limits = {
-    f"N={n} R={r}, centres of 4×4 regions, 32×32": (most_hidden(n, r), side * side),
-    f"N={n} R={r}, any centres, 32×32": (most_hidden(n, r, region=1), side * side),
-    "N=10 R=20, centres of 16×16 regions, 224×224": (most_hidden(10, 20, 224, 16), 224 * 224),
-}
-audit.area_table(limits, name="12-areas")
-
-# %% [markdown]
-# ## The published numbers by themselves
-
-# %%
-audit.checks_table(checks(), name="12-checks")
-
-# %% [markdown]
-# Tables 4 to 8 are cited in the appendix. Their bodies are missing from the copy of the text that we worked with; of them we
-# know only the numbers in the prose.
-
-# %%
-audit.spread_table(published, indices[indices.condition.isin(maps)], name="12-spread")
-
-# %% [markdown]
-# ## What we found
-
-# %%
-best = {title: show.best(pairs[1], pairs[0]) for title, pairs in tested.items()}
-audit.changes_note({title: (rows[title], items) for title, items in best.items()})
-
-# %%
-known = {key: show.best(items, committed_readings[key]) for key, items in readings.items()}
-null_found = show.preferred(run.reference.get("product_null"), null)
-audit.audit_findings(known, published, show.best(algorithm[1], algorithm[0]), null_found)
-
-# %%
-show.close_calls(run.records)
-
-# %% [markdown]
 # ## What could be wrong
 #
 # - **Which code made which table** is not known. A reading that fits the published column may fit by accident, and our networks are not
@@ -328,4 +255,4 @@ show.close_calls(run.records)
 # 4. Replace every value of a map by its block's sum and take the index over all pixels. Show that this is the index of the block sums.
 
 # %% tags=["hide-input"]
-HTML(provenance(run))
+run.footer()

@@ -74,7 +74,7 @@ SUPPORT = {"_support", "_support.batching", "_support.randomness"}
 
 
 @pytest.mark.parametrize(
-    "name", ["measurements", "sample", "ablation", "transferability", "accuracy", "audit", "classes"]
+    "name", ["measurements", "sample", "ablation", "transferability", "accuracy", "readings", "classes"]
 )
 def test_only_measuring_code_is_in_the_key(name):
     found = {module.removeprefix(f"{PACKAGE}.") for module in code_closure(f"{PACKAGE}.measure.{name}")}

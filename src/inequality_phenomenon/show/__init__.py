@@ -12,7 +12,7 @@ from .inequality import (
 )
 from .noise import noise_curves, noise_findings, noise_pictures
 from .occlusion import first_success_figure, occlusion_pictures, rates_figure
-from .style import Shown, drawn, listed, look, table, title_of
+from .style import Shown, boxed, drawn, listed, look, table, title_of
 from .tables import (
     area_note,
     comparison_table,
@@ -27,7 +27,7 @@ from .tables import (
 from .words import interval, number, p_text, percent, points, side, text_of, verdict_badge
 
 __all__ = [
-    "Shown", "area_note", "comparison_table", "contrast_table", "drawn", "estimates", "first_success_figure",
+    "Shown", "area_note", "boxed", "comparison_table", "contrast_table", "drawn", "estimates", "first_success_figure",
     "gini_by_epsilon", "inequality_findings", "interval", "listed", "look", "lorenz_curves", "mechanism_findings",
     "models_note", "noise_curves", "noise_findings", "noise_pictures", "number", "occlusion_findings",
     "occlusion_pictures", "outcome_table", "p_text", "percent", "points", "rates_figure", "ratios_note",

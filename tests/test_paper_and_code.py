@@ -19,34 +19,34 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon.attacks import mask_areas, occlude, patch_centres, patch_mask
 from inequality_phenomenon.attribution import baseline_of, resolve_options
 from inequality_phenomenon.inequality import REDUCES, gini, global_gini, regional_gini
-from inequality_phenomenon.measure.audit import (
-    INDICES,
-    NOISE,
-    OTHER_METHODS,
-    PATCHES,
+from inequality_phenomenon.measure.measurements import inequality, noise
+from inequality_phenomenon.measure.readings import (
     POSITIVE_PRODUCT_OF_NORMALS,
     PRODUCT_OF_NORMALS,
-    Choice,
-    algorithm_cells,
-    checks,
-    choices,
-    compared_readings,
-    contrasted_choices,
-    first_successes,
     most_hidden,
     positive_part,
     product_null,
+    readings_of_algorithm_1,
     script_sets,
-    table1_relation,
+    text_and_scripts,
 )
-from inequality_phenomenon.measure.measurements import inequality, noise
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import REGISTRY
-from inequality_phenomenon.show import audit
+from inequality_phenomenon.show import ledger
 from inequality_phenomenon.statistics import holm
-from inequality_phenomenon.verdicts.comparison import compare
+from inequality_phenomenon.verdicts.choices import (
+    Choice,
+    Effect,
+    algorithm_cells,
+    choice_contrasts,
+    choices,
+    effects,
+    reading_cells,
+)
+from inequality_phenomenon.verdicts.comparison import compare, contrasted
 from inequality_phenomenon.verdicts.published import table1_cells
+from inequality_phenomenon.verdicts.published_checks import checks, table1_relation
 
 
 @dataclass
@@ -174,7 +174,7 @@ def test_a_subpixel_at_its_baseline_has_no_null(run: Run) -> None:
 def test_all_masks_find_what_the_search_finds(run: Run) -> None:
     sample = run.sample(STANDARD)
     for options in ({}, {"color": "minimum", "positions": "top_pixels"}, {"color": "white"}):
-        found = first_successes(sample, max_count=3, max_radius=4, **options)
+        found = readings_of_algorithm_1(sample, max_count=3, max_radius=4, **options)
         arguments = (sample.model, sample.images, sample.labels, sample.maps(), 3, 4)
         hit = occlude(*arguments, ids=sample.ids, locate=True, **{"color": "black"} | options)
         assert (found["fooled"] == hit.fooled.numpy()).all() and found["fooled"].any()
@@ -185,7 +185,7 @@ def test_all_masks_find_what_the_search_finds(run: Run) -> None:
 
 def test_the_readings_of_algorithm_1_by_plain_loops(run: Run) -> None:
     sample = run.sample(ROBUST)
-    found = first_successes(sample, max_count=4, max_radius=4)
+    found = readings_of_algorithm_1(sample, max_count=4, max_radius=4)
     maps = sample.maps()
     centres, areas = patch_centres(maps, 4), mask_areas(maps, 4, 4)
     for i in range(8):
@@ -225,25 +225,32 @@ def test_the_most_that_a_budget_can_hide_by_trying_all(count: int, radius: int, 
 # one choice at a time
 
 
+def effects_of(rows: list[Choice], table: pd.DataFrame | None, resamples: int) -> list[Effect]:
+    pair = (STANDARD, ROBUST)
+    return effects(rows, pair, contrasted(choice_contrasts(rows, pair), table, resamples=resamples))
+
+
 def test_every_choice_has_its_records(run: Run) -> None:
     """Conditions and columns exist, and a condition changes what it says: the two sides are never the same numbers."""
-    few = {"n_images": 3}
-    methods = {label: options | {"steps": 4, "samples": 4} for label, options in OTHER_METHODS.items()}
+    few, conditions = {"n_images": 3}, text_and_scripts()["conditions"]
+    methods = {label: options | {"steps": 4, "samples": 4} for label, options in conditions["methods"].items()}
     small = {"max_count": 5, "max_radius": 2}
     tables = [
-        run.measure(inequality, INDICES | methods, **few),
-        run.measure(noise, {label: {"draws": 2} | options for label, options in NOISE.items()}, budgets=(102,), **few),
-        run.measure(first_successes, {label: small | options for label, options in PATCHES.items()}, **few),
+        run.measure(inequality, conditions["inequality"] | methods, **few),
+        run.measure(
+            noise, {k: {"draws": 2} | options for k, options in conditions["noise"].items()}, budgets=(102,), **few
+        ),
+        run.measure(readings_of_algorithm_1, {k: small | o for k, o in conditions["patches"].items()}, **few),
     ]
     table = pd.concat(tables, ignore_index=True)
     for rows in choices(102).values():
-        found = contrasted_choices(rows, run.pair, table, resamples=99)
-        assert len(found) == 4 * len(rows) and all(item.difference for item in found)
-        for i, choice in enumerate(rows):
-            assert choice.text != choice.scripts
-            if choice.text[1].startswith(("global", "regional")):
-                assert all(item.difference.difference != 0 for item in found[4 * i : 4 * i + 2]), choice
-    text = audit.differences_table(choices(102), name="x").text
+        found = effects_of(rows, table, 99)
+        assert [effect.choice for effect in found] == rows and all(effect.measured for effect in found)
+        for effect in found:
+            assert effect.choice.text != effect.choice.scripts
+            if effect.choice.text[1].startswith(("global", "regional")):
+                assert all(item.difference.difference != 0 for item in effect.changes), effect.choice
+    text = ledger.differences_table(choices(102), name="x").text
     assert "a square of side 2r" in text and "k + 1" in text and text.count("50 steps from the mean colour") == 1
 
 
@@ -254,20 +261,21 @@ def test_a_choice_that_turns_the_gap_is_counted() -> None:
         Choice("turned", "text", "scripts", ("before", "fooled"), ("after", "fooled")),
         Choice("same", "text", "scripts", ("before", "fooled"), ("before", "fooled")),
     ]
-    found = contrasted_choices(rows, (STANDARD, ROBUST), table, resamples=199)
-    assert found[2] is found[6] is found[7]  # one test, not three, for the same two numbers
-    adjusted = {item.contrast.terms: item for item in found}.values()
+    turned, same = found = effects_of(rows, table, 199)
+    assert turned.gaps[0] is same.gaps[0] is same.gaps[1]  # one test, not three, for the same two numbers
+    every = [item for effect in found for item in (*effect.changes, *effect.gaps)]
+    adjusted = {item.contrast.terms: item for item in every}.values()
     assert holm([item.difference.p for item in adjusted]) == pytest.approx([item.adjusted_p for item in adjusted])
-    assert [item.verdict for item in found[2:4]] == ["same direction", "contradicted"]
-    assert [item.difference.difference for item in found[:2]] == pytest.approx([0.5, -0.5])
-    none = contrasted_choices(rows, (STANDARD, ROBUST), None, resamples=199)
-    text = audit.changes_note({"Table 2": (rows, show.best(found, none))}).text
-    assert "Table 2 (this run). Of 2 changes, 1 move the number" in text
+    assert [item.verdict for item in turned.gaps] == ["same direction", "contradicted"]
+    assert [item.difference.difference for item in turned.changes] == pytest.approx([0.5, -0.5])
+    text = show.listed(ledger.changes_sentences({"Table 2": found})).text
+    assert "Table 2. Of 2 changes, 1 move the number" in text
     assert "changes in 1: turned (scripts): same direction → contradicted." in text
-    shown = audit.ledger_table(rows, none, found, name="x", caption="c").text
-    assert "10.0 % → <strong>60.0 %" in shown and "no image changes" in shown and "reference" not in shown
-    assert "Not measured here" in audit.ledger_table(rows, none, none, name="x", caption="c").text
-    assert "Not measured here" in audit.changes_note({"Table 2": (rows, show.best(none, none))}).text
+    shown = ledger.ledger_table(found, name="x", caption="c").text
+    assert "10.0 % → <strong>60.0 %" in shown and "no image changes" in shown
+    none = effects_of(rows, None, 199)
+    assert "Not measured here" in ledger.ledger_table(none, name="x", caption="c").text
+    assert ledger.changes_sentences({"Table 2": none}) == ["<strong>Table 2.</strong> Not measured here."]
 
 
 def test_sets_of_images_are_those_that_all_named_networks_get_right(run: Run) -> None:
@@ -293,7 +301,7 @@ def test_statements_about_the_published_numbers_hold() -> None:
     found = checks()
     assert len(found) == 8 and found.holds.all()
     assert "25 of 25 cells" in set(found.numbers)
-    text = audit.checks_table(found, name="x").text
+    text = ledger.checks_table(found, name="x").text
     assert text.count("yes") == 8
 
 
@@ -329,15 +337,14 @@ def test_a_reading_with_the_published_values_is_found(monkeypatch: pytest.Monkey
         tables.append(
             pd.DataFrame({"checkpoint": cell.checkpoint, "image_id": range(40), "condition": "text"} | columns)
         )
-    found = compared_readings(pd.concat(tables), ["text", "scripts"], resamples=199)
-    assert len(found) == 10 and audit.closeness(found["positive_of_sum", "text"])[0] == 5
-    assert audit.closeness(found["sum_of_absolute", "text"])[::2] == (0, 5)
-    assert math.isnan(audit.closeness(found["positive_of_sum", "scripts"])[1])
-    empty = compared_readings(None, ["text", "scripts"], resamples=199)
-    text = audit.readings_table(empty, found, name="x").text
-    assert "5 of 5" in text and "reference" not in text
-    known = {key: show.best(empty[key], items) for key, items in found.items()}
-    findings = audit.audit_findings(known, table1_relation(), [], (None, "")).text
+    compared = compare(reading_cells(["text", "scripts"]), pd.concat(tables), resamples=199)
+    found = ledger.by_reading(compared)
+    assert len(found) == 10 and ledger.closeness(found["positive_of_sum", "text"])[0] == 5
+    assert ledger.closeness(found["sum_of_absolute", "text"])[::2] == (0, 5)
+    assert math.isnan(ledger.closeness(found["positive_of_sum", "scripts"])[1])
+    text = ledger.readings_table(compared, name="x").text
+    assert "5 of 5" in text and "maps of the scripts" not in text
+    findings = show.listed(ledger.column_sentences(compared, table1_relation())).text
     assert (
         "The regional column. Of 5 combinations of a reading and maps, positive of sum on the maps of the text comes closest"
         in findings
@@ -352,20 +359,21 @@ def test_readings_of_algorithm_1_stand_beside_the_black_cells_of_a10() -> None:
     table = outcomes(low, high, "large", "fooled").assign(fooled_as_printed=False)
     found = compare(cells, table, resamples=199)
     assert [item.verdict for item in found] == ["reproduced", "reproduced", "not reproduced", "not reproduced"]
+    assert "any, ℓ∞ 8/255: 60.0 % fooled (A.10: 60.4 %), +25.0 points" in ledger.algorithm_findings(found).text
 
 
 def test_figures_of_real_records(run: Run) -> None:
     indices = run.measure(inequality, {"text": {}, "scripts": {"preset": "released", "steps": 3}})
     on_text = indices[indices.condition == "text"]
     parts, null = run.measure(positive_part), run.measure(product_null)
-    shown = audit.relation_figure(table1_relation(), parts, on_text, name="x")
+    shown = ledger.relation_figure(table1_relation(), parts, on_text, name="x")
     assert "mean absolute error of 0.016 over 25 cells" in shown.text
     assert f"global {parts[parts.checkpoint == ROBUST].absolute.mean():.3f}" in shown.alt
-    assert "exceed the map's own index on 0 of 40 maps" in audit.relation_note(parts, on_text, resamples=199).text
-    assert "0.571 and 0.785" in audit.null_figure(null, name="x", resamples=199).text
+    assert "exceed the map's own index on 0 of 40 maps" in ledger.relation_note(parts, on_text, resamples=199).text
+    assert "0.571 and 0.785" in ledger.null_figure(null, name="x", resamples=199).text
     gap = null[null.checkpoint == ROBUST].measured.mean() - null[null.checkpoint == STANDARD].measured.mean()
-    assert f"is {gap:+.3f}." in audit.null_note(null).text
-    assert "Published ±" in audit.spread_table(table1_relation(), indices, name="x").text
-    grid = run.measure(first_successes, {"small": {"max_count": 2, "max_radius": 2}})
-    assert "changes the outcome of 0 of 20 images" in audit.loops_note(grid, ["small"]).text
-    assert "60.9 %" in audit.area_table({"N=10 R=4": (624, 1024)}, name="x").text
+    assert f"is {gap:+.3f}." in ledger.null_note(null).text
+    assert "Published ±" in ledger.spread_table(table1_relation(), indices, name="x").text
+    grid = run.measure(readings_of_algorithm_1, {"small": {"max_count": 2, "max_radius": 2}})
+    assert "changes the outcome of 0 of 20 images" in ledger.loops_note(grid).text
+    assert "60.9 %" in ledger.area_table({"N=10 R=4": (624, 1024)}, name="x").text

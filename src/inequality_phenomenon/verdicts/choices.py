@@ -1,0 +1,97 @@
+"""Every difference between the paper's text and its authors' released scripts, and what each does to our numbers.
+
+The differences are data: ``results/paper_and_code.yaml``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..inequality import REDUCES
+from ..measure.readings import text_and_scripts
+from ..networks import named
+from .comparison import Contrast, Contrasted
+from .published import Cell, a10_cells, table1_cells
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One difference between the paper's text and the scripts, and where our records have both.
+
+    ``text``, ``scripts``: (condition, column), the first under the paper's text, the second with this one choice changed.
+    """
+
+    topic: str
+    in_text: str
+    in_scripts: str
+    text: tuple[str, str]
+    scripts: tuple[str, str]
+
+
+def choices(budget: int) -> dict[str, list[Choice]]:
+    """Every difference, by the table of the paper that it bears on. ``budget``: noisy subpixels."""
+
+    def place(condition: str, column: str) -> tuple[str, str]:
+        return condition, column.format(budget=budget)
+
+    return {
+        title: [Choice(topic, a, b, place(*text), place(*scripts)) for topic, a, b, text, scripts in rows]
+        for title, rows in text_and_scripts()["choices"].items()
+    }
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a choice does: scripts minus text for both networks, then their gap under the text and under the choice.
+
+    The gap is the second, ℓ∞ network minus the first; the paper's claims are that it is positive.
+    """
+
+    choice: Choice
+    changes: tuple[Contrasted, Contrasted]
+    gaps: tuple[Contrasted, Contrasted]
+
+    @property
+    def measured(self) -> bool:
+        return all(item.difference for item in (*self.changes, *self.gaps))
+
+
+def _asked(row: Choice, pair: tuple[str, str]) -> list[Contrast]:
+    first, second = pair
+    changes = [Contrast(row.topic, ((name, *row.scripts), (name, *row.text))) for name in pair]
+    return changes + [Contrast(row.topic, ((second, *place), (first, *place)), 1) for place in (row.text, row.scripts)]
+
+
+def choice_contrasts(rows: Sequence[Choice], pair: tuple[str, str]) -> list[Contrast]:
+    """The contrasts behind ``effects``, each once: rows that share a number are tested on it together."""
+    return list({contrast.terms: contrast for row in rows for contrast in _asked(row, pair)}.values())
+
+
+def effects(rows: Sequence[Choice], pair: tuple[str, str], found: Sequence[Contrasted]) -> list[Effect]:
+    """What each choice does. ``found``: ``choice_contrasts`` of the same rows, tested."""
+    by_terms = {item.contrast.terms: item for item in found}
+    fours = [[by_terms[contrast.terms] for contrast in _asked(row, pair)] for row in rows]
+    return [Effect(row, (a, b), (c, d)) for row, (a, b, c, d) in zip(rows, fours, strict=True)]
+
+
+def reading_cells(maps: Sequence[str]) -> list[Cell]:
+    """Table 1's regional column (CIFAR-10, ResNet-18) for each reading of it and each condition of ``inequality``."""
+    return [
+        replace(cell, id=f"{cell.id} {reduce} {condition}", where={"condition": condition})
+        for reduce in REDUCES
+        for condition in maps
+        for cell in table1_cells(f"regional_gini_{reduce}")
+        if cell.label.startswith("ResNet-18")
+    ]
+
+
+def algorithm_cells(readings: dict[str, tuple[str, str]]) -> list[Cell]:
+    """Appendix A.10's black patches under each reading of Algorithm 1 -> (condition, column)."""
+    return [
+        replace(
+            cell, id=f"{cell.id} {label}", label=f"{label}, {named(cell.checkpoint)}", where={"condition": condition},
+            column=column,
+        )
+        for label, (condition, column) in readings.items()
+        for cell in a10_cells()
+        if cell.where["condition"].endswith("black")
+    ]  # fmt: skip
