@@ -17,15 +17,6 @@
 #
 # **The question.** The paper shows attribution maps and occluded images of a few networks. Do the pictures look like that for
 # the networks of this book that are listed below? And what does the clipping that such figures usually get take away?
-#
-# **The paper's claim** (A.2). Most figures of attribution maps clip the values at three standard deviations. "Thus, the most
-# influential pixels with extremely high values are clipped to a relatively lower value but they actually dominate the
-# prediction". Clipped maps are therefore "more perceptually-aligned with human observers" than the maps are.
-#
-# **The method.** With $s$ the standard deviation of all subpixels of one map $a$, clipping replaces $a_i$ by
-#
-# $$\tilde a_i = \max\bigl(-3s,\ \min(3s,\ a_i)\bigr), \qquad
-# \text{hidden importance} = 1 - \frac{\sum_i |\tilde a_i|}{\sum_i |a_i|}.$$
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -39,23 +30,54 @@ max_count: int | None = None  # N of these patches (the paper: 10)
 max_radius: int | None = None  # R in pixels (the paper: 4)
 
 # %% tags=["hide-input"]
-from IPython.display import HTML
+from inequality_phenomenon import chapter, show
+from inequality_phenomenon.measure.galleries import clipping, ladder_of
+from inequality_phenomenon.show import gallery
+from inequality_phenomenon.verdicts.comparison import against_standard
 
-from inequality_phenomenon import show
-from inequality_phenomenon.measure.galleries import clipping, first_successes, ladder_of, shared_images, views
-from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.show import gallery, sliders
-from inequality_phenomenon.verdicts.comparison import against_standard, contrasted
-
-# %% tags=["hide-input"]
-own = {"methods": methods, "colors": colors, "max_count": max_count, "max_radius": max_radius}
-run = open_run("14_gallery", profile, device, n_images, seed, models, **own)
+run = chapter.open("14_gallery", globals())
 standard, robust = run.pair
-show.models_note(run)
+run.measure(clipping, {"clipping": {}}, models=ladder_of(run), seed=run.seed)
+ours = run.ours
+others = [name for name in ladder_of(ours) if name != standard]
+place = {"hidden importance": ("clipping", "share_hidden")}
+hidden = ours.contrast(against_standard(standard, others, place, expected=1), "clipping")
+gallery.clipping_in_short(hidden[others.index(robust)], ours.records["clipping"])
 
 # %% [markdown]
-# ## What we decided before looking
+# Figures 5, 6 and 9: maps as they are, and clipped. Move the sliders: every network that is listed below as measured, one image of each class. Each map is on
+# its own scale, from black to its largest value.
+
+# %% tags=["hide-input"]
+from inequality_phenomenon.measure.galleries import shared_images, views
+from inequality_phenomenon.show import sliders
+
+samples = shared_images(run)
+clean = {name: views(sample, sample.images) for name, sample in samples.items()}
+sliders.maps_slider(
+    samples,
+    clean,
+    {"integrated_gradients": {name: sample.maps(seed=run.seed) for name, sample in samples.items()}},
+    name="gallery-maps",
+    caption="Integrated Gradients of the networks measured here, as they are and clipped at three standard deviations, beside "
+    "the image and what the network says.",
+)
+
+# %% [markdown]
+# ## The claim and the method
 #
+# Most figures of attribution maps clip the values at three standard deviations (A.2). "Thus, the most
+# influential pixels with extremely high values are clipped to a relatively lower value but they actually dominate the
+# prediction". Clipped maps are therefore "more perceptually-aligned with human observers" than the maps are.
+#
+# With $s$ the standard deviation of all subpixels of one map $a$, clipping replaces $a_i$ by
+#
+# $$\tilde a_i = \max\bigl(-3s,\ \min(3s,\ a_i)\bigr), \qquad
+# \text{hidden importance} = 1 - \frac{\sum_i |\tilde a_i|}{\sum_i |a_i|}.$$
+#
+# The maps of Integrated Gradients are those of the first chapter.
+#
+# :::{dropdown} What we decided before looking
 # - **The pictures are chosen by a rule**: of each class the first image of the common subset that all networks of a figure
 #   classify correctly. Classes come in CIFAR-10's order. Nobody looked for good examples.
 # - **Primary outcome**: hidden importance, the $\ell_\infty$ network with the largest $\varepsilon$ minus the standard one, on the
@@ -63,94 +85,62 @@ show.models_note(run)
 # - **Secondary**: the same for every other step of $\varepsilon$. One table, one Holm adjustment.
 # - Whether a map is "aligned with human observers" is a question about people. We asked none, so we show the maps and measure only
 #   what is taken away.
-#
-# ## The experiment
-#
-# What does clipping do to the maps of Integrated Gradients? The maps are those of the first chapter.
+# :::
 
-# %%
-ladder = ladder_of(run)
-records = run.measure(clipping, {"clipping": {}}, models=ladder, seed=run.seed)
-gallery.clipping_table(records, "This run", name="14-clipping", resamples=run.profile.bootstrap)
+# %% tags=["hide-input"]
+show.models_note(run, ours)
 
 # %% [markdown]
-# ## Does it hide more of the ℓ∞ network?
+# ## Results
 
-# %%
-others = [name for name in ladder if name != standard]
-asked = against_standard(standard, others, {"hidden importance": ("clipping", "share_hidden")}, expected=1)
-reference = contrasted(asked, run.reference.get("clipping"), resamples=run.profile.bootstrap)
-this_run = contrasted(asked, records, resamples=run.profile.bootstrap)
+# %% tags=["hide-input"]
+gallery.clipping_table(ours.records["clipping"], name="14-clipping", resamples=ours.profile.bootstrap)
+
+# %% [markdown]
+# Does it hide more of the $\ell_\infty$ network?
+
+# %% tags=["hide-input"]
 show.contrast_table(
-    reference,
-    this_run,
+    hidden,
     name="14-hidden",
     caption="Share of the importance that clipping at three standard deviations hides, each network minus the standard one.",
 )
 
 # %% [markdown]
-# ## Figures 5, 6 and 9: maps as they are, and clipped
-#
-# Move the sliders: every network that the note above lists as measured, one image of each class. Each map is on its own scale, from black
-# to its largest value.
+# Figure 8: occluded images and predictions. Algorithm 1 under each network's own map, with the paper's budget and colours. The picture is its first success;
+# where nothing succeeds, the last mask tried.
 
 # %% tags=["hide-input"]
-samples = shared_images(run)
-clean = {name: views(sample, sample.images) for name, sample in samples.items()}
-maps = {"integrated_gradients": {name: sample.maps(seed=run.seed) for name, sample in samples.items()}}
-sliders.maps_slider(
-    samples,
-    clean,
-    maps,
-    name="gallery-maps",
-    caption="Integrated Gradients of the networks measured here, as they are and clipped at three standard deviations, beside the image and "
-    "what the network says.",
-)
+from inequality_phenomenon.measure.galleries import first_successes
 
-# %% [markdown]
-# ## The same image, other attribution methods
-#
-# Does the picture depend on Integrated Gradients? The two networks that the paper compares, under its four methods.
-
-# %% tags=["hide-input"]
-pair = {name: samples[name] for name in run.pair}
-by_method = {
-    method: {name: sample.maps(method, seed=run.seed) for name, sample in pair.items()}
-    for method in run.options["methods"]
-}
-sliders.maps_slider(
-    pair,
-    clean,
-    by_method,
-    name="gallery-methods",
-    caption="The paper's attribution methods, for the standard and the ℓ∞ network.",
-)
-
-# %% [markdown]
-# ## Figure 8: occluded images and predictions
-#
-# Algorithm 1 under each network's own map, with the paper's budget and colours. The picture is its first success; where
-# nothing succeeds, the last mask tried.
-
-# %% tags=["hide-input"]
 budget = run.options["max_count"], run.options["max_radius"]
-occluded = {
-    color: {name: first_successes(samples[name], *budget, color, seed=run.seed) for name in ladder}
-    for color in run.options["colors"]
-}
 sliders.first_success_slider(
-    {name: clean[name] for name in ladder},
-    occluded,
+    {name: clean[name] for name in ladder_of(run)},
+    {
+        color: {name: first_successes(samples[name], *budget, color, seed=run.seed) for name in ladder_of(run)}
+        for color in run.options["colors"]
+    },
     name="gallery-occluded",
     caption=f"Occlusion by Algorithm 1, up to {budget[0]} patches of radius up to {budget[1]}, before and at its first success.",
 )
 
 # %% [markdown]
-# ## What we found
+# ## What decides it
+#
+# **The attribution method.** Does the picture depend on Integrated Gradients? The two networks that the paper compares, under its four methods.
 
-# %%
-row, (found, _) = others.index(robust), show.preferred(run.reference.get("clipping"), records)
-gallery.clipping_findings(show.best(this_run, reference)[row], found, robust)
+# %% tags=["hide-input"]
+pair = {name: samples[name] for name in run.pair}
+sliders.maps_slider(
+    pair,
+    clean,
+    {
+        method: {name: sample.maps(method, seed=run.seed) for name, sample in pair.items()}
+        for method in run.options["methods"]
+    },
+    name="gallery-methods",
+    caption="The paper's attribution methods, for the standard and the ℓ∞ network.",
+)
 
 # %% [markdown]
 # ## What could be wrong
@@ -170,4 +160,4 @@ gallery.clipping_findings(show.best(this_run, reference)[row], found, robust)
 #    larger ones. Where does the {term}`transfer principle` come in?
 
 # %% tags=["hide-input"]
-HTML(provenance(run))
+run.footer()

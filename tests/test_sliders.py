@@ -21,8 +21,9 @@ from inequality_phenomenon.measure.galleries import (
 )
 from inequality_phenomenon.measure.measurements import noise, occlusion
 from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.show import sliders
+from inequality_phenomenon.show import gallery, sliders
 from inequality_phenomenon.show.sliders import Axis, Part, slider
+from inequality_phenomenon.verdicts.comparison import against_standard, contrasted
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,21 @@ def test_clipping_cuts_at_three_standard_deviations(run):
         assert found["largest_kept"][i] == pytest.approx(float(bound / maps[i].abs().max()), rel=1e-5)
     assert np.allclose(found["global_gini"], global_gini(maps))
     assert (found["global_gini_clipped"] <= found["global_gini"]).all() and (found["share_hidden"] > 0).all()
+
+
+def test_the_page_says_what_clipping_hides(run, records_elsewhere):
+    standard, robust = run.pair
+    records = run.measure(clipping, {"clipping": {}}, models=run.pair)
+    asked = against_standard(standard, [robust], {"hidden": ("clipping", "share_hidden")}, expected=1)
+    (item,) = contrasted(asked, records, resamples=99)
+    means = records[records.checkpoint == robust].mean(numeric_only=True)
+    text = gallery.clipping_in_short(item, records).text
+    assert f"minus standard: {100 * item.difference.difference:+.1f} points" in text
+    assert f"cuts {100 * means.share_clipped:.1f} % of the subpixels" in text
+    assert f"from {means.global_gini:.3f} to {means.global_gini_clipped:.3f}" in text
+    assert f"<strong>{means.global_gini:.3f}</strong>" in gallery.clipping_table(records, name="t", resamples=99).text
+    (none,) = contrasted(asked, None)
+    assert "not measured here" in gallery.clipping_in_short(none, records).text
 
 
 def test_the_numbers_change_with_the_sliders(run, few, records_elsewhere):

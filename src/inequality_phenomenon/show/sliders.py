@@ -19,9 +19,9 @@ from torch import Tensor
 from ..inequality import global_gini, top_share
 from ..measure.galleries import View, clipped
 from ..measure.sample import Sample
-from ..statistics import bootstrap_mean, wilson
+from ..statistics import Estimate, bootstrap_mean, wilson
 from .style import Shown, table, title_of
-from .words import percent
+from .words import interval, number, percent
 
 LOSSLESS = 64  # pixels a side; larger pictures are compressed, or a page would not load
 TOP = 0.05  # share of the subpixels whose part of the importance is shown
@@ -124,8 +124,12 @@ def _seen(view: View, what: str, at: Mapping[str, int]) -> Part:
     return Part(picture(view.image, alt) + _guess(view), at)
 
 
-def _named_images(sample: Sample, labels: Sequence[str]) -> list[str]:
-    return [f"{label} (test image {i})" for label, i in zip(labels, sample.ids, strict=True)]
+def _image_axis(seen: Sequence[View]) -> Axis:
+    return Axis("Image", [f"{view.label} (test image {view.image_id})" for view in seen])
+
+
+def _rate(found: Estimate) -> str:
+    return f"{percent(found.value)} {interval(found, '%')}, n = {found.n}"
 
 
 # --- the book's sliders ----------------------------------------------------------------------------------------
@@ -145,10 +149,10 @@ def maps_slider(
     ``samples``: networks on the same images, in the order of the slider; ``clean``: their views of these; ``maps``:
     method -> network -> maps. ``records``: of ``measurements.inequality``, for the mean beside each image's own index.
     """
-    models, methods, first = list(samples), list(maps), next(iter(samples.values()))
+    models, methods = list(samples), list(maps)
     labels = [view.label for view in clean[models[0]]]
     axes = {"model": Axis("Network", [title_of(m) for m in models], len(models) - 1)}
-    axes |= {"image": Axis("Image", _named_images(first, labels))}
+    axes |= {"image": _image_axis(clean[models[0]])}
     if len(methods) > 1:
         axes |= {"method": Axis("Attribution method", [m.replace("_", " ") for m in methods])}
     panels: dict[str, list[Part]] = {"image": [], "attribution map": [], "the same, clipped at 3σ": [], "numbers": []}
@@ -168,8 +172,8 @@ def maps_slider(
                 alt = f"Clipped map {words}, {ginis[1][i]:.3f} after clipping"
                 panels["the same, clipped at 3σ"].append(Part(importance(cut[i], alt), place))
                 facts = {
-                    "Gini index": f"{ginis[0][i]:.3f}",
-                    "Gini index, clipped": f"{ginis[1][i]:.3f}",
+                    "Gini index": number(ginis[0][i]),
+                    "Gini index, clipped": number(ginis[1][i]),
                     "Top 5 % of subpixels carry": percent(shares[i]),
                 }
                 panels["numbers"].append(Part(_facts(facts | _mean_gini(records, model, method)), place))
@@ -186,7 +190,7 @@ def _mean_gini(records: pd.DataFrame | None, model: str, method: str) -> dict[st
     if records is None or method != "integrated_gradients" or not (records.checkpoint == model).any():
         return {}
     found = bootstrap_mean(records[records.checkpoint == model].global_gini.to_numpy())
-    return {f"mean of {found.n} images": f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"}
+    return {f"mean of {found.n} images": f"{number(found.value)} {interval(found, 'Gini')}"}
 
 
 def _facts(facts: Mapping[str, str]) -> str:
@@ -211,7 +215,7 @@ def noise_slider(
     axes = {
         "budget": Axis(f"Noisy subpixels of {seen[0].image.numel()}", [str(k) for k in budgets], len(budgets) // 2),
         "kind": Axis("Noise", conditions),
-        "image": Axis("Image", [f"{view.label} (test image {view.image_id})" for view in seen]),
+        "image": _image_axis(seen),
     }
     panels: dict[str, list[Part]] = {title: [] for title in [*map(title_of, models), "numbers"]}
     rows = []
@@ -224,9 +228,7 @@ def noise_slider(
                     panels[title_of(model)].append(_seen(view, what, {"budget": b, "kind": c, "image": i}))
                 chosen = records[(records.checkpoint == model) & (records.condition == condition)]
                 found = bootstrap_mean(chosen[f"failure_{budget}"].to_numpy(), resamples=resamples)
-                rates[f"{title_of(model)} fails"] = (
-                    f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}], n = {found.n}"
-                )
+                rates[f"{title_of(model)} fails"] = _rate(found)
             panels["numbers"].append(Part(_facts(rates), {"budget": b, "kind": c}))
             rows.append({"Noisy subpixels": str(budget), "Noise": condition} | rates)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
@@ -247,7 +249,7 @@ def occlusion_slider(
     axes = {
         "count": Axis("Patches n", [str(n) for n in counts], min(2, len(counts) - 1)),
         "radius": Axis("Radius r, pixels", [str(r) if r else "none" for r in radii], min(2, len(radii) - 1)),
-        "image": Axis("Image", [f"{view.label} (test image {view.image_id})" for view in clean]),
+        "image": _image_axis(clean),
     }
     panels: dict[str, list[Part]] = {title: [] for title in [*map(title_of, models), "numbers"]}
     rows = []
@@ -269,8 +271,7 @@ def _fooled_so_far(located: pd.DataFrame, model: str, count: int, radius: int) -
     """Images whose first success, in Algorithm 1's order (n outer, r inner), is not later than (n, r)."""
     rows = located[located.checkpoint == model]
     early = (rows["count"] < count) | ((rows["count"] == count) & (rows.radius <= radius))
-    found = wilson(int((rows.fooled & early).sum()), len(rows))
-    return f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}], n = {found.n}"
+    return _rate(wilson(int((rows.fooled & early).sum()), len(rows)))
 
 
 def first_success_slider(
@@ -284,7 +285,7 @@ def first_success_slider(
     axes = {
         "model": Axis("Network", [title_of(m) for m in models], len(models) - 1),
         "color": Axis("Patches", colors),
-        "image": Axis("Image", [f"{view.label} (test image {view.image_id})" for view in clean[models[0]]]),
+        "image": _image_axis(clean[models[0]]),
     }
     panels: dict[str, list[Part]] = {"before": [], "after": [], "numbers": []}
     rows = []
