@@ -66,7 +66,7 @@ train: setup ## Train a checkpoint: NAME=cifar10-resnet18w16-linf8-s0, or ALL=1;
 gpu: setup ## Paper scale, in pieces that resume: MINUTES=8 starts no more after that, PIECE=name does one; see book/scale.md
 	@$(BIN)/inequality pieces gpu $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PIECE),--only $(PIECE))
 
-grid: setup ## Train and measure every cell of grid.yaml, here or on CLUSTER=slurm, and gather one table
+grid: setup ## Train and measure every cell of profiles/grid.yaml, here or on CLUSTER=slurm, and gather one table
 	@$(BIN)/inequality build grid --cluster "$(CLUSTER)"
 
 assignments: setup ## Fetch the data and make the student notebooks, in COURSE=classroom
