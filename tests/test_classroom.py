@@ -436,10 +436,11 @@ def test_follow_through_uses_right_answers_only_where_the_own_ones_fail() -> Non
 
 def test_by_hand_switches_functions_and_packages_off() -> None:
     script = (
-        "from inequality_phenomenon.coursework import by_hand; by_hand('inequality', 'captum')\n"
+        "from inequality_phenomenon.coursework import by_hand; by_hand('inequality', 'attacks', 'captum')\n"
         "import inequality_phenomenon as library\n"
-        "for name in ('gini', 'lorenz_curve'):\n"
-        "    try: getattr(library, name)([1.0])\n"
+        "from inequality_phenomenon.attacks.occlusion import grid_outcomes\n"
+        "for function in (library.gini, library.lorenz_curve, library.occlude, grid_outcomes):\n"
+        "    try: function([1.0])\n"
         "    except NotImplementedError as problem: print(problem)\n"
         "try: import captum.attr\n"
         "except ImportError: print('no captum')"
@@ -448,6 +449,8 @@ def test_by_hand_switches_functions_and_packages_off() -> None:
     assert done.stdout.splitlines() == [
         "gini is switched off in this assignment: write it by hand",
         "lorenz_curve is switched off in this assignment: write it by hand",
+        "occlude is switched off in this assignment: write it by hand",
+        "grid_outcomes is switched off in this assignment: write it by hand",
         "no captum",
     ], done.stderr
 
