@@ -246,13 +246,6 @@ def test_a_picture_of_absurd_size_is_one_that_cannot_be_read(flat: Path) -> None
 # the subset
 
 
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
-    from miniature import write
-
-    return write(tmp_path_factory.mktemp("miniature"))
-
-
 @pytest.fixture
 def registered(setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """The miniature's registry and folders, for this process."""

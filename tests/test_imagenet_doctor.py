@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from doctor_examples import CASES, FOLDER, doctor, shortened
-from miniature import Miniature, write
+from miniature import Miniature
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
@@ -29,11 +29,6 @@ PROMISES = {
     "broken": ["1 images cannot be read: ", "does not fit resnet18: ", "is not the published file: SHA-256 "],
     "good": ["ok      model", "ok      disk", "ready: inequality run imagenet"],
 }
-
-
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> Miniature:
-    return write(tmp_path_factory.mktemp("doctor") / "miniature")
 
 
 def without_the_machine(text: str) -> str:
