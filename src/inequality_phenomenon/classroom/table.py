@@ -1,0 +1,97 @@
+"""The table of a class: grades.csv."""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.api import Grade, Gradebook  # type: ignore[import-untyped]
+from nbgrader.utils import is_grade, is_solution  # type: ignore[import-untyped]
+
+from .._support.files import atomic_path
+from .course import Course
+from .submissions import grade_id
+
+COLUMNS = ("student", "assignment", "question", "points", "max_points", "status", "note")
+TO_DO, BY_PERSON, BY_TEST = "to be graded by a person", "graded by a person", "graded"
+NO_ANSWER, NOT_SUBMITTED, NOT_GRADED = "no answer", "not submitted", "not graded"
+Row = dict[str, str | float]
+
+
+def write_table(
+    course: Course,
+    templates: Mapping[str, NotebookNode],
+    students: Mapping[str, str],
+    refused: Mapping[tuple[str, str], str],
+) -> list[Row]:
+    """Write ``rows`` to grades.csv in the course folder and return them."""
+    table = list(rows(course, templates, students, refused))
+    with (
+        atomic_path(course.folder / "grades.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(table)
+    return table
+
+
+def rows(
+    course: Course,
+    templates: Mapping[str, NotebookNode],
+    students: Mapping[str, str],
+    refused: Mapping[tuple[str, str], str],
+) -> Iterator[Row]:
+    """One row a student and question of every assignment that someone has handed in; keys: ``COLUMNS``.
+
+    ``students``: everybody who has a folder, and what of theirs belongs to no assignment. ``refused``: (student, assignment) ->
+    why it could not be graded. Points are empty where there are none yet.
+    """
+    with Gradebook(course.database) as gradebook:
+        everybody = sorted({*students, *(student.id for student in gradebook.students)})
+        for name, template in templates.items():
+            graded = {found.student.id: found for found in gradebook.assignment_submissions(name)}
+            if not graded and not any(assignment == name for _, assignment in refused):
+                continue
+            for student in everybody:
+                reason = refused.get((student, name)) or ("" if student in graded else students.get(student, ""))
+                parts = graded[student].notebooks if student in graded and not reason else []
+                grades = {grade.name: grade for part in parts for grade in part.grades}
+                notes = _notes(course, name, student) if grades else {}
+                for cell in filter(is_grade, template.cells):
+                    question, most = grade_id(cell), float(cell.metadata.nbgrader["points"])
+                    points, status, note = (
+                        _result(cell, grades[question], notes.get(question, ""))
+                        if grades
+                        else ("", NOT_GRADED if reason else NOT_SUBMITTED, reason)
+                    )
+                    yield dict(zip(COLUMNS, (student, name, question, points, most, status, note), strict=True))
+
+
+def _result(cell: NotebookNode, grade: Grade, note: str) -> tuple[float | str, str, str]:
+    """Points, status and note of a question that was handed in."""
+    if grade.needs_manual_grade:
+        return "", TO_DO, ""
+    if grade.manual_score is not None:
+        return grade.score, BY_PERSON, ""
+    if grade.auto_score is None:
+        return "", NOT_GRADED, "its test has not been run"
+    return (grade.score, NO_ANSWER, "") if is_solution(cell) else (grade.score, BY_TEST, note)
+
+
+def _notes(course: Course, name: str, student: str) -> dict[str, str]:
+    """What failed in each question."""
+    file = course.notebook("autograded", name, student)
+    cells = nbformat.read(file, as_version=4).cells if file.exists() else []
+    return {grade_id(cell): why(cell) for cell in cells}
+
+
+def why(cell: NotebookNode) -> str:
+    """A cell's last error in one line, or nothing. A check without a message is quoted."""
+    errors = [output for output in cell.get("outputs", []) if output.output_type == "error"]
+    if not errors:
+        return ""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(errors[-1].traceback))
+    marked = re.findall(r"^-+> \d+ (.*)$", plain, re.MULTILINE)
+    return " ".join(f"{errors[-1].ename}: {errors[-1].evalue or ''.join(marked[-1:])}".split())[:200]
