@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.api import Grade, Gradebook  # type: ignore[import-untyped]
+from nbgrader.api import Grade, Gradebook, SubmittedAssignment  # type: ignore[import-untyped]
 from nbgrader.utils import is_grade, is_solution  # type: ignore[import-untyped]
 
 from .._support.files import atomic_path
@@ -17,6 +17,7 @@ COLUMNS = ("student", "assignment", "question", "points", "max_points", "status"
 TO_DO, BY_PERSON, BY_TEST = "to be graded by a person", "graded by a person", "graded"
 NO_ANSWER, NOT_SUBMITTED, NOT_GRADED = "no answer", "not submitted", "not graded"
 Row = dict[str, str | float]
+Result = tuple[float | str, str, str]  # points, status, note
 
 
 def write_table(
@@ -51,26 +52,35 @@ def rows(
     with Gradebook(course.database) as gradebook:
         everybody = sorted({*students, *(student.id for student in gradebook.students)})
         for name, template in templates.items():
-            graded = {found.student.id: found for found in gradebook.assignment_submissions(name)}
-            if not graded and not any(assignment == name for _, assignment in refused):
+            recorded = {found.student.id: found for found in gradebook.assignment_submissions(name)}
+            if not recorded and not any(assignment == name for _, assignment in refused):
                 continue
             for student in everybody:
-                reason = refused.get((student, name)) or ("" if student in graded else students.get(student, ""))
-                parts = graded[student].notebooks if student in graded and not reason else []
-                grades = {grade.name: grade for part in parts for grade in part.grades}
-                notes = _notes(course, name, student) if grades else {}
+                reason = refused.get((student, name)) or ("" if student in recorded else students.get(student, ""))
+                known = student in recorded and not reason
+                results = _results(course, template, recorded[student]) if known else {}
+                nothing = ("", NOT_GRADED if reason else NOT_SUBMITTED, reason)
                 for cell in filter(is_grade, template.cells):
-                    question, most = grade_id(cell), float(cell.metadata.nbgrader["points"])
-                    points, status, note = (
-                        _result(cell, grades[question], notes.get(question, ""))
-                        if grades
-                        else ("", NOT_GRADED if reason else NOT_SUBMITTED, reason)
-                    )
-                    yield dict(zip(COLUMNS, (student, name, question, points, most, status, note), strict=True))
+                    points, status, note = results.get(grade_id(cell), nothing)
+                    most = float(cell.metadata.nbgrader["points"])
+                    values = (student, name, grade_id(cell), points, most, status, note)
+                    yield dict(zip(COLUMNS, values, strict=True))
 
 
-def _result(cell: NotebookNode, grade: Grade, note: str) -> tuple[float | str, str, str]:
-    """Points, status and note of a question that was handed in."""
+def _results(course: Course, template: NotebookNode, recorded: SubmittedAssignment) -> dict[str, Result]:
+    """Points, status and note of each question of a submission that the gradebook has."""
+    file = course.notebook("autograded", recorded.name, recorded.student.id)
+    cells = nbformat.read(file, as_version=4).cells if file.exists() else []
+    notes = {grade_id(cell): why(cell) for cell in cells}
+    grades = {grade.name: grade for part in recorded.notebooks for grade in part.grades}
+    return {
+        question: _result(cell, grades[question], notes.get(question, ""))
+        for cell in template.cells
+        if (question := grade_id(cell)) in grades
+    }
+
+
+def _result(cell: NotebookNode, grade: Grade, note: str) -> Result:
     if grade.needs_manual_grade:
         return "", TO_DO, ""
     if grade.manual_score is not None:
@@ -78,13 +88,6 @@ def _result(cell: NotebookNode, grade: Grade, note: str) -> tuple[float | str, s
     if grade.auto_score is None:
         return "", NOT_GRADED, "its test has not been run"
     return (grade.score, NO_ANSWER, "") if is_solution(cell) else (grade.score, BY_TEST, note)
-
-
-def _notes(course: Course, name: str, student: str) -> dict[str, str]:
-    """What failed in each question."""
-    file = course.notebook("autograded", name, student)
-    cells = nbformat.read(file, as_version=4).cells if file.exists() else []
-    return {grade_id(cell): why(cell) for cell in cells}
 
 
 def why(cell: NotebookNode) -> str:
