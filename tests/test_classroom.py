@@ -604,7 +604,15 @@ def test_our_cells_are_what_they_were_and_added_cells_keep_their_place(tiny: Cou
     ours = template(tiny, "tiny")
     setup, first, test, second = copy.deepcopy(ours.cells[:4])
     setup.source, test.source, first.source, second.source = "changed", "changed", "one()", "two()"
-    handed_in = [new_code_cell("top()"), second, setup, test, new_code_cell("own()"), first]
+    handed_in = [
+        new_code_cell("top()"),
+        second,
+        setup,
+        test,
+        new_code_cell("own()"),
+        first,
+        *copy.deepcopy(ours.cells[5:]),
+    ]
     found = with_answers(ours, new_notebook(cells=handed_in))
     assert [cell.source for cell in found.cells][:6] == [
         "top()", ours.cells[0].source, "one()", ours.cells[2].source, "own()", "two()",

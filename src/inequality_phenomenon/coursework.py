@@ -10,6 +10,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ._support import paths
+
+ROOT, EXECUTED = paths.ROOT, paths.EXECUTED  # the project's folder, and where executed chapters and their records lie
+
 
 def close(found: Any, expected: Any, tolerance: float = 1e-6) -> bool:
     """Same shape, finite, and |found - expected| <= tolerance (1 + |expected|) everywhere; tensors, arrays or numbers."""
