@@ -66,18 +66,18 @@ train: setup ## Train a checkpoint: NAME=cifar10-resnet18w16-linf8-s0, or ALL=1;
 gpu: setup ## Paper scale, in pieces that resume: MINUTES=8 starts no more after that, PIECE=name does one; see book/scale.md
 	@$(BIN)/inequality pieces gpu $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PIECE),--only $(PIECE))
 
-grid: setup ## Train and measure every cell of grid.yaml, here or on CLUSTER=slurm, and gather one table
+grid: setup ## Train and measure every cell of profiles/grid.yaml, here or on CLUSTER=slurm, and gather one table
 	@$(BIN)/inequality build grid --cluster "$(CLUSTER)"
 
 assignments: setup ## Fetch the data and make the student notebooks, in COURSE=classroom
-	@$(BIN)/python -m inequality_phenomenon.classroom.course --course "$(COURSE)" release
+	@$(BIN)/python -m inequality_phenomenon.classroom --course "$(COURSE)" release
 
 grade: setup ## Grade SUBMISSIONS=folder into grades.csv of COURSE=classroom; without SUBMISSIONS, a made-up class
 ifdef SUBMISSIONS
-	@$(BIN)/python -m inequality_phenomenon.classroom.course --course "$(COURSE)" grade "$(SUBMISSIONS)"
+	@$(BIN)/python -m inequality_phenomenon.classroom --course "$(COURSE)" grade "$(SUBMISSIONS)"
 else
 	@$(BIN)/python tests/sample_class.py $(SAMPLE)
-	@$(BIN)/python -m inequality_phenomenon.classroom.course --course $(SAMPLE) grade $(SAMPLE)/handed_in
+	@$(BIN)/python -m inequality_phenomenon.classroom --course $(SAMPLE) grade $(SAMPLE)/handed_in
 endif
 
 bench: setup ## Speed against the alternatives, as ratios measured now

@@ -1,25 +1,10 @@
 # The arrows: data -> executed chapters -> book, and data -> trained networks -> cells of the grid. `make book` and
-# `make grid` run them; any Snakemake option or executor works as well.
-from hashlib import sha256
-from pathlib import Path
+# `make grid` run them; any Snakemake option or executor works as well. What decides a result is a parameter, by its content:
+# a checkout with other times repeats nothing, and a clock that was moved back hides no change.
+from inequality_phenomenon.book.workflow import chapters, content, fingerprint
 
-from inequality_phenomenon.measure.grid import load_grid
-
-CHAPTERS = sorted(path.stem for path in Path("notebooks").glob("[0-9]*.py") if not path.stem.startswith("00_"))
+CHAPTERS = chapters()
 PROFILE = config.get("profile", "laptop")
-
-
-def files(*patterns):
-    return sorted(str(path) for pattern in patterns for path in Path().glob(pattern) if path.is_file())
-
-
-def content(*names):
-    return sha256(b"".join(Path(name).read_bytes() for name in names)).hexdigest()
-
-
-# What every chapter computes with. Its content is a parameter too: a clock that was moved back hides no change.
-COMPUTES = files(f"profiles/{PROFILE}.yaml", "checkpoints/registry.yaml", "src/inequality_phenomenon/**/*.py", "results/**/*")
-COMPUTES_CONTENT = content(*COMPUTES)
 
 
 wildcard_constraints:
@@ -57,13 +42,12 @@ rule data:
 rule execute:
     input:
         "notebooks/{nb}.py",
-        COMPUTES,
         data=ancient(".cache/cifar10.fetched"),
     output:
         "book/_executed/{nb}.ipynb",
     params:
         profile=PROFILE,
-        content=lambda wildcards: (content(f"notebooks/{wildcards.nb}.py"), COMPUTES_CONTENT),
+        decided_by=lambda wildcards: fingerprint(wildcards.nb, PROFILE),
     threads: lambda wildcards: workflow.cores  # a chapter uses all cores by itself
     shell:
         "inequality execute {wildcards.nb} {output} -p profile {params.profile}"
@@ -73,7 +57,6 @@ rule execute:
 rule scoreboard:
     input:
         rules.chapters.input,
-        files("src/inequality_phenomenon/**/*.py", "results/**/*", "profiles/gpu.yaml"),
     output:
         "book/_generated/scoreboard.md",
         "book/_generated/scoreboard_claims.csv",
@@ -81,6 +64,7 @@ rule scoreboard:
         "book/_generated/pieces.txt",
     params:
         profile=PROFILE,
+        decided_by=lambda _: content("src/inequality_phenomenon/**/*", "results/**/*", "profiles/gpu.yaml"),
     shell:
         "inequality scoreboard --profile {params.profile}"
 
@@ -89,9 +73,10 @@ rule build:
     input:
         rules.chapters.input,
         rules.scoreboard.output,
-        files("_config.yml", "_toc.yml", "book/*", "book/static/**/*"),
     output:
         "_build/html/index.html",
+    params:
+        decided_by=lambda _: content("_config.yml", "_toc.yml", "book/*", "book/static/**/*", "src/**/*.py"),
     log:
         "_build/build.log",
     # From nothing, since Sphinx does not repeat the warnings of a page that it has cached.
@@ -100,9 +85,15 @@ rule build:
         "NO_COLOR=1 jupyter-book build . -W -n --keep-going -q >{log} 2>&1 || (cat {log} >&2; exit 1)"
 
 
+def cells(_):
+    from inequality_phenomenon.measure.grid import load_grid
+
+    return load_grid().targets()
+
+
 rule grid:
     input:
-        lambda wildcards: load_grid().targets(),
+        cells,
 
 
 # A network that is there already only gets its mark: Snakemake would delete a network that it is told to make again.

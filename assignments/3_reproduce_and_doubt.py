@@ -34,11 +34,10 @@ import pandas as pd
 import papermill
 
 from inequality_phenomenon import attribute, load_checkpoint, load_cifar10
-from inequality_phenomenon._support import paths
-from inequality_phenomenon.coursework import by_hand, close
+from inequality_phenomenon.coursework import EXECUTED, ROOT, by_hand, close
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
-os.chdir(paths.ROOT)  # papermill finds the chapters from here
+os.chdir(ROOT)  # papermill finds the chapters from here
 output = Path(tempfile.mkdtemp()) / "out.ipynb"  # for your executed notebook
 by_hand("statistics")
 
@@ -72,7 +71,7 @@ papermill.execute_notebook(
     parameters={"profile": "smoke", "models": [STANDARD, ROBUST], "n_images": n_images, "seed": seed},
     progress_bar=False,
 )
-records = pd.read_parquet(paths.EXECUTED / "records" / "own" / "01_inequality_test" / "inequality.parquet")
+records = pd.read_parquet(EXECUTED / "records" / "own" / "01_inequality_test" / "inequality.parquet")
 ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "rerun", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}

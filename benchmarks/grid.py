@@ -47,7 +47,7 @@ def simulated(cells: int) -> Row:
         for file in ("checkpoints/registry.yaml", ".cache/cifar10.fetched"):
             (folder / file).parent.mkdir()
             (folder / file).touch()
-        (folder / "grid.yaml").write_text(yaml.safe_dump(grid.model_dump(mode="json")))
+        (folder / "profiles" / "grid.yaml").write_text(yaml.safe_dump(grid.model_dump(mode="json")))
         (folder / "scheduler.py").write_text(SCHEDULER)
         submit = f"{sys.executable} -S {folder / 'scheduler.py'}"
         options = ["--executor", "cluster-generic", "--cluster-generic-submit-cmd", submit, "--jobs", "100", "--nolock"]

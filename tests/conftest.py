@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import miniature
 import pandas as pd
 import pytest
 import torch
@@ -106,6 +107,12 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[
 def _trained(small_settings: TrainingSettings, once: Callable[..., Path]) -> dict[str, Tensor]:
     folder = once("small", lambda folder: train(small_settings, folder, progress=False))
     return train(small_settings, folder, progress=False).average.module.state_dict()  # trained already, so it is read
+
+
+@pytest.fixture(scope="session")
+def setup(once: Callable[..., Path]) -> miniature.Miniature:
+    """One miniature of ImageNet for all tests, which change copies only."""
+    return miniature.at(once("miniature", miniature.write))
 
 
 @pytest.fixture

@@ -98,6 +98,11 @@ def network(seed: int, inputs: torch.Tensor) -> nn.Module:
     return model.eval()
 
 
+def at(folder: Path) -> Miniature:
+    """The set-up that ``write`` has written there."""
+    return Miniature(folder / "val", folder / "published", folder / "project", candidate_ids()[: len(CLASSES)])
+
+
 def write(folder: Path) -> Miniature:
     """Write everything into an empty folder."""
     images, published, root = folder / "val", folder / "published", folder / "project"
@@ -112,7 +117,7 @@ def write(folder: Path) -> Miniature:
     plain = plain.rename(published / f"resnet18-{sha256_of(plain)[:8]}.pth")
     write_public(network(2, inputs), published / "resnet18_linf_eps8.0.ckpt")
     write_project(root, plain.name)
-    return Miniature(images, published, root, ids)
+    return at(folder)
 
 
 def write_images(images: Path, ids: tuple[int, ...]) -> None:

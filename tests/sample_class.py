@@ -14,7 +14,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from inequality_phenomenon._support import paths
-from inequality_phenomenon.classroom.course import Course, grade_id, release
+from inequality_phenomenon.classroom.course import Course, course_in, make_student_files
+from inequality_phenomenon.classroom.submissions import grade_id
 
 MEASURING, ATTACKS, DOUBT = sorted(path.stem for path in paths.ASSIGNMENTS.glob("*.py"))
 ALL_OF_MEASURING = (
@@ -350,6 +351,6 @@ def _write(notebook: NotebookNode, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    sample_course = Course(Path(sys.argv[1]))
-    release(sample_course)
+    sample_course = course_in(sys.argv[1], None)
+    make_student_files(sample_course)
     hand_in(sample_course, sample_course.folder / "handed_in")

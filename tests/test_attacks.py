@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from inequality_phenomenon import attacks
 from inequality_phenomenon.attacks import (
     area_mask,
+    grid_outcomes,
     mask_areas,
     noise_outcomes,
     occlude,
@@ -19,6 +19,8 @@ from inequality_phenomenon.attacks import (
     patch_centres,
     patch_mask,
     perturb_with_noise,
+    referee,
+    unpack_grid,
 )
 from inequality_phenomenon.attribution import attribute
 from inequality_phenomenon.networks import Classifier
@@ -137,6 +139,40 @@ def test_verdicts_at_random_and_at_separate_places_are_the_loops(subset: Subset,
     assert 0 < sum(verdicts) < len(verdicts)
 
 
+@pytest.mark.parametrize(("positions", "color"), [("regional", "black"), ("top_pixels", "white"), ("separate", "gray")])
+def test_every_mask_of_the_grid_has_the_outcome_of_the_loop(subset: Subset, positions: Any, color: Any) -> None:
+    model, images, labels, maps = subset
+    every = grid_outcomes(model, images, labels, maps, 5, 3, color, positions=positions, batch=50)
+    assert every.fooled.shape == every.close.shape == (16, 2)  # 15 masks in 16 bits
+    fooled, close = (unpack_grid(bits, 5, 3) for bits in (every.fooled, every.close))
+    assert fooled.shape == (16, 5, 3) and 0 < fooled.sum() < fooled.size
+    for i in range(16):
+        ordered = loop_centres(maps[i].numpy(), "top_pixels" if positions == "top_pixels" else "regional")
+        centres = loop_separate(ordered, 3) if positions == "separate" else ordered
+        for n, r in np.ndindex(5, 3):
+            occluded = torch.where(loop_mask(centres[: n + 1], r + 1), COLORS[color], images[i])
+            bit = every.fooled[i, (n * 3 + r) // 8] >> (7 - (n * 3 + r) % 8) & 1
+            assert fooled[i, n, r] == bit
+            assert close[i, n, r] or fooled[i, n, r] == (model(occluded[None]).argmax() != labels[i]).item()
+    assert not every.close_at_start.any() and (every.forwards <= 1 + 15).all()
+
+
+def test_every_budget_and_search_follows_from_the_outcomes_of_the_grid(subset: Subset) -> None:
+    every = grid_outcomes(*subset, 6, 4, "white")
+    fooled = torch.from_numpy(unpack_grid(every.fooled, 6, 4))
+    for count, radius in ((6, 4), (5, 2), (1, 4), (6, 1)):
+        best = occlude(*subset, count, radius, "white")
+        located = occlude(*subset, count, radius, "white", locate=True)
+        largest = occlude(*subset, count, radius, "white", search="single")
+        part = fooled[:, :count, :radius].flatten(1)
+        assert torch.equal(part.any(1), best.fooled) and not best.close_calls
+        assert torch.equal(fooled[:, count - 1, radius - 1], largest.fooled)
+        first = part.int().argmax(1)[best.fooled]
+        assert located.count is not None and located.radius is not None
+        assert torch.equal(first // radius + 1, located.count[best.fooled])
+        assert torch.equal(first % radius + 1, located.radius[best.fooled])
+
+
 def test_the_settings_of_the_oracle_are_not_trivial(subset: Subset) -> None:
     hit = occlude(*subset, 5, 2, "white")
     assert 0 < hit.fooled.sum() < 16
@@ -182,11 +218,19 @@ def test_forwards_are_counted_and_batches_bounded(subset: Subset, monkeypatch: p
 
         return network
 
-    monkeypatch.setattr(attacks, "fold_batch_norm", fold)
+    monkeypatch.setattr(referee, "fold_batch_norm", fold)
     hit = occlude(model, images, labels, maps, 3, 3, batch=6)
     assert len(folds) == 1
     assert max(sizes) <= 6
     assert sum(sizes) == hit.forwards.sum() + 1  # one more to count the classes
+    sizes.clear()
+    full = occlude(model, images, labels, maps, 3, 3, batch=32)
+    assert torch.equal(full.forwards, hit.forwards)  # what the search needs, not what fills its batches
+    assert hit.forwards.sum() + 1 < sum(sizes) and len(sizes) < 1 + 1 + 9  # fewer batches than masks
+    sizes.clear()
+    every = grid_outcomes(model, images, labels, maps, 3, 3, batch=6)
+    assert sum(sizes) == every.forwards.sum() + 1
+    assert sizes.count(6) >= len(sizes) - 2 - 3  # all but the class count's, the last and those of the clean images
     sizes.clear()
     noise_outcomes(model, images, labels, maps, [5, 50], draws=3, batch=6)
     assert max(sizes) <= 6

@@ -7,6 +7,7 @@ assignment that needs none of the libraries.
 import asyncio
 import copy
 import csv
+import os
 import shutil
 import socket
 import subprocess
@@ -18,22 +19,20 @@ import jupytext
 import nbformat
 import psutil
 import pytest
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.api import Gradebook
 from sample_class import ATTACKS, DOUBT, MEASURING, WRONG, filled, hand_in, solutions
+from sqlalchemy.exc import OperationalError
 
 from inequality_phenomenon import coursework
 from inequality_phenomenon._support import paths
-from inequality_phenomenon.classroom.course import (
-    COLUMNS,
-    Course,
-    grade_id,
-    main,
-    release,
-    template,
-    with_answers,
-)
+from inequality_phenomenon.classroom import ClassroomError, Report, grade, grading, release
+from inequality_phenomenon.classroom.__main__ import main
+from inequality_phenomenon.classroom.course import Course, make_student_files, template
 from inequality_phenomenon.classroom.sandbox import LOOK, Limits, execute, isolation
+from inequality_phenomenon.classroom.submissions import assignment_of, grade_id, with_answers
+from inequality_phenomenon.classroom.table import COLUMNS
 
 NAMES = [MEASURING, ATTACKS, DOUBT]
 SAYS_NOTHING = {"with torch.no_grad():", "_table = pd.DataFrame("}  # lines that stand in what is shown, too
@@ -41,7 +40,7 @@ Rows = list[dict[str, str]]
 
 
 def read_grades(course: Course) -> Rows:
-    with course.grades.open(newline="", encoding="utf-8") as file:
+    with (course.folder / "grades.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -56,7 +55,7 @@ def of(table: Rows, student: str, assignment: str) -> Rows:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
-    course = Course(tmp_path_factory.mktemp("course"))
+    course = Course(tmp_path_factory.mktemp("course"), paths.ASSIGNMENTS)
     assert main(["--course", str(course.folder), "release"]) == 0
     return course
 
@@ -66,10 +65,6 @@ def table(course: Course) -> Rows:
     """The CSV of the made-up class, graded by one call of the command."""
     handed_in = course.folder / "handed_in"
     hand_in(course, handed_in)
-    (handed_in / "broken").mkdir()
-    (handed_in / "broken" / f"{MEASURING}.ipynb").write_text("this is no notebook")
-    (handed_in / "broken" / f"{ATTACKS}.ipynb").mkdir()
-    (handed_in / "broken" / f"{DOUBT}.ipynb").symlink_to("nowhere")
     assert main(["--course", str(course.folder), "grade", str(handed_in)]) == 0
     return read_grades(course)
 
@@ -105,7 +100,7 @@ def test_all_assignments_are_worth_twenty_points(course: Course, name: str) -> N
 def test_every_question_has_a_row_for_every_student(table: Rows, name: str) -> None:
     questions = [row["question"] for row in of(table, "reference", name)]
     students = {row["student"] for row in table}
-    assert students == {*WRONG, "reference", "untouched", "second_way", "broken"}
+    assert students == {*WRONG, "reference", "untouched", "second_way"}
     assert all([row["question"] for row in of(table, student, name)] == questions for student in students)
     assert tuple(table[0]) == COLUMNS
 
@@ -141,9 +136,8 @@ def test_the_table_says_why_points_are_missing(table: Rows) -> None:
     assert "switched off in this assignment: write it by hand" in notes["from_the_library", "gini"]
     assert "a failing check went unnoticed" in notes["disarmed_assert", "gini"]
     assert "the process ended" in notes["leaves_early", "hides"]
-    assert "not a notebook" in notes["broken", "gini"]
-    for name in (ATTACKS, DOUBT):
-        assert {row["status"] for row in of(table, "broken", name)} == {"not submitted"}
+    left_out = [row for row in table if (row["student"], row["assignment"]) == ("signed", DOUBT)]
+    assert {(row["points"], row["status"], row["note"]) for row in left_out} == {("", "not submitted", "")}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -206,7 +200,7 @@ def _tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "sources").mkdir()
     (folder / "sources" / "tiny.py").write_text(tiny_source())
-    release(Course(folder / "course", folder / "sources"))
+    make_student_files(Course(folder / "course", folder / "sources"))
     return folder
 
 
@@ -216,26 +210,41 @@ def tiny(_tiny: Path, tmp_path: Path) -> Course:
     return Course(tmp_path / "tiny" / "course", tmp_path / "tiny" / "sources")
 
 
-@pytest.fixture
-def grade_tiny(tiny: Course, monkeypatch: pytest.MonkeyPatch):
-    """Grade students' answers to the three questions: {student: {question: code}}; what is missing is answered rightly."""
-    monkeypatch.setattr("inequality_phenomenon.classroom.course.Course", lambda folder: Course(folder, tiny.sources))
+def answered(course: Course, given: dict[str, str]) -> NotebookNode:
+    """The student version with answers to its questions: {question: code}; what is missing is answered rightly."""
+    notebook = nbformat.read(course.notebook("release", "tiny"), as_version=4)
+    for cell in notebook.cells:
+        question = grade_id(cell).removesuffix("-answer")
+        if grade_id(cell).endswith("-answer"):
+            cell.source = given.get(question, f"answers['{question}'] = 1")
+        elif question == "essay":
+            cell.source = given.get(question, "my opinion")
+    return notebook
 
-    def run(answers: dict[str, dict[str, str]], *options: str) -> Rows:
-        handed_out = nbformat.read(tiny.notebook("release", "tiny"), as_version=4)
+
+def hand_in_tiny(course: Course, place: str, given: dict[str, str] | None = None, **changes: object) -> Path:
+    """Write what a student hands in below the folder of submissions; ``changes``: of the notebook."""
+    file = course.folder / "handed_in" / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(NotebookNode(answered(course, given or {}), **changes), file)
+    return file
+
+
+def graded(course: Course, **options: object) -> tuple[Report, Rows]:
+    report = grade(course.folder, course.folder / "handed_in", sources=course.sources, **options)  # type: ignore[arg-type]
+    return report, read_grades(course)
+
+
+@pytest.fixture
+def grade_tiny(tiny: Course):
+    """Grade students' answers to the three questions; every one of them must be graded."""
+
+    def run(answers: dict[str, dict[str, str]], **options: float) -> Rows:
         for student, given in answers.items():
-            notebook = copy.deepcopy(handed_out)
-            for cell in notebook.cells:
-                question = str(grade_id(cell)).removesuffix("-answer")
-                if str(grade_id(cell)).endswith("-answer"):
-                    cell.source = given.get(question, f"answers['{question}'] = 1")
-                elif question == "essay":
-                    cell.source = given.get(question, "my opinion")
-            file = tiny.folder / "handed_in" / student / "tiny.ipynb"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(notebook, file)
-        assert main(["--course", str(tiny.folder), "grade", str(tiny.folder / "handed_in"), *options]) == 0
-        return read_grades(tiny)
+            hand_in_tiny(tiny, f"{student}/tiny.ipynb", given)
+        report, table = graded(tiny, **options)
+        assert report.not_graded == []
+        return table
 
     return run
 
@@ -255,7 +264,8 @@ def test_each_submission_stays_within_its_limits(grade_tiny) -> None:
             },
             "is_right": {},
         },
-        *("--cell-seconds", "6", "--memory", "2"),
+        cell_seconds=6,
+        memory=2,
     )
     for student in ("loops", "prints", "eats"):
         assert points(table, student) == ["2.0", "0.0", "2.0"], student
@@ -264,7 +274,7 @@ def test_each_submission_stays_within_its_limits(grade_tiny) -> None:
 
 
 def test_a_notebook_ends_when_its_time_is_up(grade_tiny) -> None:
-    table = grade_tiny({"sleeps": {"two": "import time\ntime.sleep(600)"}}, "--notebook-seconds", "10")
+    table = grade_tiny({"sleeps": {"two": "import time\ntime.sleep(600)"}}, notebook_seconds=10)
     last = next(row for row in table if row["question"] == "three")
     assert last["points"] == "0.0" and "the notebook's 10 s were up" in last["note"]
 
@@ -316,9 +326,8 @@ def test_nothing_is_left_running_when_the_grader_is_killed(tiny: Course) -> None
     waiting.cells[1].source = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)"
     nbformat.write(waiting, handed_in / "tiny.ipynb")
     script = (
-        "import asyncio, sys; from pathlib import Path; from inequality_phenomenon.classroom import course as c;"
-        f"course = c.Course(Path({str(tiny.folder)!r}), Path({str(tiny.sources)!r}));"
-        f"asyncio.run(c.grade(course, c.collect(course, course.folder / 'handed_in'), c.Limits(), 1))"
+        "from pathlib import Path; from inequality_phenomenon.classroom import grade;"
+        f"grade({str(tiny.folder)!r}, {str(handed_in.parent)!r}, jobs=1, sources=Path({str(tiny.sources)!r}))"
     )
     grader = subprocess.Popen([sys.executable, "-c", script])
     while not started.exists():
@@ -331,52 +340,261 @@ def test_nothing_is_left_running_when_the_grader_is_killed(tiny: Course) -> None
     assert not psutil.wait_procs(running, timeout=60)[1]
 
 
-def test_a_second_run_executes_only_what_changed(grade_tiny, tiny: Course, capsys: pytest.CaptureFixture) -> None:
-    grade_tiny({"a": {}, "b": {"one": "answers['one'] = 2"}})
-    assert "2 notebooks graded" in capsys.readouterr().out
+def test_a_second_run_executes_only_what_changed(tiny: Course) -> None:
+    hand_in_tiny(tiny, "a/tiny.ipynb")
+    hand_in_tiny(tiny, "b/tiny.ipynb", {"one": "answers['one'] = 2"})
+    report, _ = graded(tiny)
+    assert (report.graded, report.before) == (2, 0)
     with Gradebook(tiny.database) as gradebook:
         essay = gradebook.find_grade("essay", "tiny", "tiny", "a")
         essay.manual_score, essay.needs_manual_grade = 2.5, False
         gradebook.db.commit()
-    table = grade_tiny({"b": {}})
-    assert "1 notebooks graded" in (printed := capsys.readouterr().out) and "1 had been graded before" in printed
+    hand_in_tiny(tiny, "b/tiny.ipynb")
+    report, table = graded(tiny)
+    assert "1 notebooks graded" in str(report) and "1 had been graded before" in str(report)
     assert points(table, "b") == ["2.0", "2.0", "2.0"]
     assert [(row["points"], row["status"]) for row in of(table, "a", "tiny") if row["question"] == "essay"] == [
         ("2.5", "graded by a person")
     ]
 
 
-def test_a_broken_set_up_is_reported_as_the_graders_fault(grade_tiny, tiny: Course, capsys) -> None:
-    (tiny.sources / "tiny.py").write_text(tiny_source().replace("answers = {}", "answers = missing"))
-    with pytest.raises(AssertionError):
-        grade_tiny({"a": {}})
-    assert "set-up cell failed" in capsys.readouterr().err
-    assert {row["status"] for row in read_grades(tiny) if row["question"] != "essay"} == {"set-up failed"}
-
-
-def test_new_questions_after_grading_need_a_new_course(grade_tiny, tiny: Course, capsys) -> None:
+def test_new_questions_after_grading_need_a_new_course(grade_tiny, tiny: Course) -> None:
     grade_tiny({"a": {}})
     (tiny.sources / "tiny.py").write_text(tiny_source().replace('"three', '"fourth'))
-    assert main(["--course", str(tiny.folder), "release"]) == 1
-    assert "start another course folder" in capsys.readouterr().err
+    with pytest.raises(ClassroomError, match="start another course folder"):
+        release(tiny.folder, tiny.sources)
 
 
-@pytest.mark.parametrize("folder", ["empty", "missing"])
-def test_no_submissions_is_one_message(
-    tiny: Course, tmp_path: Path, capsys: pytest.CaptureFixture, folder: str
-) -> None:
-    (tmp_path / "empty").mkdir()
-    assert main(["--course", str(tmp_path / "new"), "grade", str(tmp_path / folder)]) == 1
-    message = capsys.readouterr().err
-    assert folder in message and "Traceback" not in message
+@pytest.mark.parametrize("name", ["jobs", "cell_seconds", "notebook_seconds", "memory"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_a_limit_that_nothing_could_keep_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    with pytest.raises(ClassroomError, match=f"{name.replace('_', '-')} must be above 0, not {value}"):
+        grade(tmp_path, tmp_path, **{name: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("option", ["--jobs", "--cell-seconds", "--notebook-seconds", "--memory"])
-@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "many"])
-def test_a_limit_that_nothing_could_keep_is_refused(option: str, value: str, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit):
-        main(["grade", "homework", option, value])
-    assert f"argument {option}: " in capsys.readouterr().err
+# --- no marks for what did not run ------------------------------------------------------------------------------
+
+
+def ungraded(table: Rows, student: str) -> str:
+    """The note of a student without marks: every question has no points, for one reason."""
+    assert {(row["points"], row["status"]) for row in of(table, student, "tiny")} == {("", "not graded")}
+    (note,) = {row["note"] for row in of(table, student, "tiny")}
+    return note
+
+
+def test_the_command_names_what_is_not_graded_and_fails(tiny: Course, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(paths, "ASSIGNMENTS", tiny.sources)
+    handed_in = hand_in_tiny(tiny, "ada/tiny.ipynb").parents[1]
+    assert main(["--course", str(tiny.folder), "grade", str(handed_in)]) == 0
+    (handed_in / "dee").mkdir()
+    assert main(["--course", str(tiny.folder), "grade", str(handed_in)]) == 1
+    assert capsys.readouterr().err.endswith("Not graded:\n  dee: the folder is empty\n")
+    assert main(["--course", str(tiny.folder), "grade", str(handed_in / "missing")]) == 1
+    assert "missing" in (message := capsys.readouterr().err) and "Traceback" not in message
+
+
+def refused(course: Course, reason: str, **options: float) -> None:
+    with pytest.raises(ClassroomError, match=f"nothing can be graded here: {reason}"):
+        graded(course, **options)
+    assert not (course.folder / "grades.csv").exists() and not (course.folder / "autograded").exists()
+
+
+def test_a_path_too_long_for_a_socket_costs_no_points(tiny: Course, tmp_path: Path, monkeypatch) -> None:
+    hand_in_tiny(tiny, "ada/tiny.ipynb")
+    long = tmp_path / ("long" * 25) / ("longer" * 20)
+    long.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    with monkeypatch.context() as nowhere:
+        nowhere.delenv("XDG_RUNTIME_DIR", raising=False)
+        nowhere.setattr("inequality_phenomenon.classroom.sandbox.SHORT_FOLDERS", ())
+        refused(tiny, "the path of .* is longer than 80 characters")
+    report, table = graded(tiny)
+    assert report.not_graded == [] and points(table, "ada") == ["2.0", "2.0", "2.0"]
+    assert list(long.iterdir()) == []
+
+
+def test_a_grader_that_cannot_run_refuses(tiny: Course, small_disk: Path, monkeypatch) -> None:
+    hand_in_tiny(tiny, "ada/tiny.ipynb")
+    with monkeypatch.context() as full:
+        full.setattr("tempfile.tempdir", str(small_disk))
+        refused(tiny, "there is no space left in ")
+    refused(tiny, "the process did not start", memory=0.01)
+    monkeypatch.setattr(grading, "PROBE", "'{}'")
+    refused(tiny, "a failing check passes")
+
+
+def test_a_process_that_somebody_kills_costs_no_points(tiny: Course, monkeypatch) -> None:
+    """As a system does whose memory is used up."""
+    hand_in_tiny(tiny, "ada/tiny.ipynb", {"two": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"})
+    hand_in_tiny(tiny, "bob/tiny.ipynb", {"two": "import os\nos._exit(9)"})
+    isolation.cache_clear()
+    with monkeypatch.context() as alone:
+        alone.setenv("PATH", "")  # within its own names the process cannot kill itself
+        report, table = graded(tiny)
+    isolation.cache_clear()
+    assert (
+        ungraded(table, "ada")
+        == "could not be executed: the process was killed; did the memory suffice for all at a time?"
+    )
+    assert report.not_graded == [f"ada, tiny: {ungraded(table, 'ada')}"]
+    assert points(table, "bob") == ["2.0", "0.0", "0.0"]
+
+
+def test_a_broken_set_up_costs_no_points(tiny: Course) -> None:
+    hand_in_tiny(tiny, "ada/tiny.ipynb")
+    (tiny.sources / "tiny.py").write_text(tiny_source().replace("answers = {}", "answers = missing"))
+    report, table = graded(tiny)
+    assert "set-up cell failed: NameError" in ungraded(table, "ada") and len(report.not_graded) == 1
+    (tiny.sources / "tiny.py").write_text(tiny_source().replace("answers = {}", "import os; os._exit(1)"))
+    assert "set-up cell failed: ProcessEnded" in ungraded(graded(tiny)[1], "ada")
+    (tiny.sources / "tiny.py").write_text(tiny_source())
+    assert points(graded(tiny)[1], "ada") == ["2.0", "2.0", "2.0"]
+
+
+@pytest.fixture(scope="module")
+def odd(_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Rows]:
+    """A class whose folders hold more than submissions, or other things, graded by one call."""
+    folder = tmp_path_factory.mktemp("odd")
+    shutil.copytree(_tiny, folder, dirs_exist_ok=True)
+    course = Course(folder / "course", folder / "sources")
+    handed_in = hand_in_tiny(course, "ada/hw1/tiny.ipynb").parents[2]
+    for name in ODD_FILES:
+        file = handed_in / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(ODD_FILES[name])
+    (handed_in / "empty").mkdir()
+    (handed_in / "folder" / "tiny.ipynb").mkdir(parents=True)
+    for student, place in (("dangling", "nowhere"), ("unreadable", "/proc/self/mem")):
+        (handed_in / student).mkdir()
+        (handed_in / student / "tiny.ipynb").symlink_to(place)
+    hand_in_tiny(course, "upper_case/Final TINY (2).ipynb")
+    hand_in_tiny(course, "other_name/hw/homework1.ipynb")
+    for place in ("twice/a/tiny.ipynb", "twice/b/tiny.ipynb"):
+        os.utime(hand_in_tiny(course, place, {"one": place}), (1, 1))
+    hand_in_tiny(course, "no_cells/tiny.ipynb", cells=[])
+    for student, lost in (("no_marks", {"setup", "essay", *QUESTIONS}), ("few_marks", {"two", "essay"})):
+        cells = answered(course, {}).cells
+        for cell in cells:
+            if grade_id(cell).removesuffix("-answer") in lost:
+                cell.metadata = {}
+        hand_in_tiny(course, f"{student}/tiny.ipynb", cells=cells)
+    return graded(course)
+
+
+ODD_FILES = {
+    **dict.fromkeys(
+        (
+            "ada/hw1/._tiny.ipynb", "ada/hw1/.ipynb_checkpoints/tiny-checkpoint.ipynb", "ada/__MACOSX/hw1/._tiny.ipynb",
+            "ada/hw1/tiny.ipynb~", "__MACOSX/ada/._tiny.ipynb", ".Trashes/x/tiny.ipynb", ".DS_Store", "systems/Thumbs.db",
+            "systems/._tiny.ipynb", "systems/~$a.docx", "systems/desktop.ini",
+        ),
+        "a system's, and newer",
+    ),
+    "script/tiny.py": "", "script/notes.txt": "", "renamed/tiny.ipynb.txt": "", "zipped/all.zip": "", "loose_tiny.ipynb": "",
+    "text/tiny.ipynb": "this is no notebook", "zero/tiny.ipynb": "", "list/tiny.ipynb": "[]", "object/tiny.ipynb": "{}",
+}  # fmt: skip
+THERE_IS = "no notebook has the assignment's name; there is "
+NOT_MATCHED = {
+    "dangling": f"{THERE_IS}tiny.ipynb", "empty": "the folder is empty", "folder": f"{THERE_IS}tiny.ipynb",
+    "other_name": f"{THERE_IS}hw/homework1.ipynb", "renamed": f"{THERE_IS}tiny.ipynb.txt",
+    "script": f"{THERE_IS}notes.txt, tiny.py", "systems": "the folder is empty", "zipped": f"{THERE_IS}all.zip",
+}  # fmt: skip
+
+
+def test_files_of_an_operating_system_are_neither_submissions_nor_students(odd: tuple[Report, Rows]) -> None:
+    _, table = odd
+    assert points(table, "ada") == ["2.0", "2.0", "2.0"]
+    assert not {row["student"] for row in table} & {"__MACOSX", ".Trashes", ".DS_Store"}
+
+
+def test_everybody_has_a_row_and_what_could_not_be_matched_is_named(odd: tuple[Report, Rows]) -> None:
+    report, table = odd
+    assert {student: ungraded(table, student) for student in NOT_MATCHED} == NOT_MATCHED
+    named = [f"{student}: {why}" for student, why in NOT_MATCHED.items()]
+    assert report.not_graded[-9:] == [*named, "loose_tiny.ipynb lies in no student's folder"]
+    assert points(table, "upper_case") == ["2.0", "2.0", "2.0"]
+
+
+def test_what_is_no_notebook_is_not_graded_and_stops_nobody(odd: tuple[Report, Rows]) -> None:
+    report, table = odd
+    for student in ("text", "zero", "list", "object"):
+        assert (note := ungraded(table, student)).startswith("not a notebook: ")
+        assert f"{student}, tiny: {note}" in report.not_graded
+    assert "Input/output error" in ungraded(table, "unreadable")
+
+
+def test_work_without_the_assignments_marks_is_not_graded(odd: tuple[Report, Rows]) -> None:
+    for student in ("no_marks", "no_cells"):
+        assert ungraded(odd[1], student) == "no cell carries the assignment's marks"
+
+
+def test_an_answer_that_lost_its_marks_is_executed_or_read(odd: tuple[Report, Rows]) -> None:
+    assert points(odd[1], "few_marks") == ["2.0", "2.0", "2.0"]
+    assert of(odd[1], "few_marks", "tiny")[-1]["status"] == "to be graded by a person"
+
+
+def test_of_two_files_of_the_same_time_none_is_chosen(odd: tuple[Report, Rows]) -> None:
+    assert ungraded(odd[1], "twice") == "none is the newest of tiny.ipynb, tiny.ipynb"
+
+
+def test_a_folder_without_any_submission_says_what_there_is(tiny: Course) -> None:
+    file = hand_in_tiny(tiny, "bob/assignment1.ipynb")
+    with pytest.raises(
+        ClassroomError, match=r"needs a folder for each student(.|\n)*bob: .* there is assignment1\.ipynb"
+    ):
+        graded(tiny)
+    with pytest.raises(ClassroomError, match=r"assignment1\.ipynb lies in no student's folder"):
+        grade(tiny.folder, file.parent, sources=tiny.sources)
+    file.unlink()
+    with pytest.raises(ClassroomError, match="bob: the folder is empty"):
+        graded(tiny)
+
+
+def test_a_gradebook_that_is_locked_costs_no_points(tiny: Course, monkeypatch) -> None:
+    def locked(*_: object) -> None:
+        raise OperationalError("UPDATE grade", {}, Exception("database is locked"))
+
+    hand_in_tiny(tiny, "ada/tiny.ipynb")
+    with monkeypatch.context() as held:
+        held.setattr(grading.SaveAutoGrades, "preprocess", locked)
+        assert "the gradebook could not be written" in ungraded(graded(tiny)[1], "ada")
+    assert points(graded(tiny)[1], "ada") == ["2.0", "2.0", "2.0"]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("1_measuring_inequality.ipynb", "1_measuring_inequality"),
+        ("grace_1_Measuring-Inequality (2).ipynb", "1_measuring_inequality"),
+        ("me1 measuring inequality-Copy1.ipynb", "1_measuring_inequality"),
+        ("11_measuring_inequality.ipynb", None),
+        ("assignment1.ipynb", None),
+        ("ada_curve.ipynb", "curve"),
+        ("curve_fit.ipynb", "curve_fit"),
+        ("curve_fit and 1_measuring_inequality.ipynb", None),
+        ("mine_u\u0308bung.ipynb", "\u00fcbung"),
+    ],
+)
+def test_a_file_belongs_to_the_assignment_in_its_name(file: str, name: str | None) -> None:
+    assert assignment_of(file, ["1_measuring_inequality", "curve", "curve_fit", "\u00fcbung"]) == name
+
+
+def test_the_users_umask_decides_who_reads_the_grades_and_a_tilde_is_home(tiny: Course, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tiny.folder.parent))
+    shutil.rmtree(tiny.folder)
+    before = os.umask(0o077)
+    try:
+        release("~/course", tiny.sources)
+        hand_in_tiny(tiny, "ada/tiny.ipynb")
+        report = grade("~/course", "~/course/handed_in", sources=tiny.sources)
+    finally:
+        os.umask(before)
+    assert report.table == tiny.folder / "grades.csv" and report.not_graded == []
+    files = [file for file in tiny.folder.rglob("*") if file.is_file()]
+    assert {"grades.csv", "gradebook.db", "tiny.ipynb"} <= {file.name for file in files}
+    assert [file for file in files if file.stat().st_mode & 0o077] == []
+    with pytest.raises(ClassroomError, match="~nobody-at-all"):
+        release("~nobody-at-all/course", tiny.sources)
 
 
 # --- putting answers into the instructor's notebook -------------------------------------------------------------
@@ -386,7 +604,15 @@ def test_our_cells_are_what_they_were_and_added_cells_keep_their_place(tiny: Cou
     ours = template(tiny, "tiny")
     setup, first, test, second = copy.deepcopy(ours.cells[:4])
     setup.source, test.source, first.source, second.source = "changed", "changed", "one()", "two()"
-    handed_in = [new_code_cell("top()"), second, setup, test, new_code_cell("own()"), first]
+    handed_in = [
+        new_code_cell("top()"),
+        second,
+        setup,
+        test,
+        new_code_cell("own()"),
+        first,
+        *copy.deepcopy(ours.cells[5:]),
+    ]
     found = with_answers(ours, new_notebook(cells=handed_in))
     assert [cell.source for cell in found.cells][:6] == [
         "top()", ours.cells[0].source, "one()", ours.cells[2].source, "own()", "two()",
@@ -436,10 +662,11 @@ def test_follow_through_uses_right_answers_only_where_the_own_ones_fail() -> Non
 
 def test_by_hand_switches_functions_and_packages_off() -> None:
     script = (
-        "from inequality_phenomenon.coursework import by_hand; by_hand('inequality', 'captum')\n"
+        "from inequality_phenomenon.coursework import by_hand; by_hand('inequality', 'attacks', 'captum')\n"
         "import inequality_phenomenon as library\n"
-        "for name in ('gini', 'lorenz_curve'):\n"
-        "    try: getattr(library, name)([1.0])\n"
+        "from inequality_phenomenon.attacks.occlusion import grid_outcomes\n"
+        "for function in (library.gini, library.lorenz_curve, library.occlude, grid_outcomes):\n"
+        "    try: function([1.0])\n"
         "    except NotImplementedError as problem: print(problem)\n"
         "try: import captum.attr\n"
         "except ImportError: print('no captum')"
@@ -448,6 +675,8 @@ def test_by_hand_switches_functions_and_packages_off() -> None:
     assert done.stdout.splitlines() == [
         "gini is switched off in this assignment: write it by hand",
         "lorenz_curve is switched off in this assignment: write it by hand",
+        "occlude is switched off in this assignment: write it by hand",
+        "grid_outcomes is switched off in this assignment: write it by hand",
         "no captum",
     ], done.stderr
 

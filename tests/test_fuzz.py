@@ -41,7 +41,6 @@ from inequality_phenomenon.training import TrainingSettings, load_settings
 
 SOURCE = str(Path(library.__file__).parent)
 KNOWN_ERRORS = (ValueError, TypeError, CheckpointError, ProfileError)
-FEW, MANY = 40, 1200
 
 
 def little() -> Classifier:
@@ -363,8 +362,12 @@ def refuses(wrong: tuple[str, str, Any]) -> None:
         pytest.fail(f"{name}({argument}={value!r}) gave {found!r}")
 
 
-quickly = settings(max_examples=FEW, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-thoroughly = settings(quickly, max_examples=MANY)
+quickly = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+EFFORTS = [
+    pytest.param(quickly, id="few"),
+    pytest.param(settings(quickly, max_examples=1200), marks=pytest.mark.faults, id="many"),
+]
+tried = pytest.mark.parametrize("effort", EFFORTS)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -376,17 +379,9 @@ def test_the_calls_that_are_made_wrong_are_valid_before(name: str) -> None:
         assert set(wrong) <= set(parameters)
 
 
-@given(wrong_calls())
-@quickly
-def test_wrong_calls_are_refused(wrong: tuple[str, str, Any]) -> None:
-    refuses(wrong)
-
-
-@pytest.mark.faults
-@given(wrong_calls())
-@thoroughly
-def test_a_thousand_wrong_calls_are_refused(wrong: tuple[str, str, Any]) -> None:
-    refuses(wrong)
+@tried
+def test_wrong_calls_are_refused(effort: settings) -> None:
+    effort(given(wrong_calls())(refuses))()
 
 
 # ---------------------------------------------------------------- command line, profiles, notebooks
@@ -413,17 +408,9 @@ def refuses_line(line: list[str]) -> None:
     assert err.getvalue().strip() and "Traceback" not in err.getvalue()
 
 
-@given(command_lines())
-@settings(quickly, max_examples=20)
-def test_wrong_command_lines_are_refused(line: list[str]) -> None:
-    refuses_line(line)
-
-
-@pytest.mark.faults
-@given(command_lines())
-@settings(quickly, max_examples=300)
-def test_many_wrong_command_lines_are_refused(line: list[str]) -> None:
-    refuses_line(line)
+@pytest.mark.parametrize("lines", [20, pytest.param(300, marks=pytest.mark.faults)])
+def test_wrong_command_lines_are_refused(lines: int) -> None:
+    settings(quickly, max_examples=lines)(given(command_lines())(refuses_line))()
 
 
 json_values = st.recursive(
@@ -440,35 +427,22 @@ profile_texts = st.one_of(
 )
 
 
-def gives_a_profile_or_refuses(folder: Path, content: bytes) -> None:
-    (folder / "fuzz.yaml").write_bytes(content)
-    try:
-        found = load_profile("fuzz")
-    except ProfileError as problem:
-        text = str(problem)
-    else:
-        assert isinstance(found, Profile) and found.n_images >= 2 and found.bootstrap >= 99
-        return
-    assert text.startswith("fuzz.yaml")
-
-
-@pytest.fixture
-def profile_folder(tmp_path: Path, move: Callable[..., None]) -> Path:
+@tried
+def test_a_profile_is_valid_or_refused(tmp_path: Path, move: Callable[..., None], effort: settings) -> None:
     move(PROFILES=tmp_path)
-    return tmp_path
 
+    def gives_a_profile_or_refuses(content: bytes) -> None:
+        (tmp_path / "fuzz.yaml").write_bytes(content)
+        try:
+            found = load_profile("fuzz")
+        except ProfileError as problem:
+            text = str(problem)
+        else:
+            assert isinstance(found, Profile) and found.n_images >= 2 and found.bootstrap >= 99
+            return
+        assert text.startswith("fuzz.yaml")
 
-@given(content=profile_texts)
-@quickly
-def test_a_profile_is_valid_or_refused(profile_folder: Path, content: bytes) -> None:
-    gives_a_profile_or_refuses(profile_folder, content)
-
-
-@pytest.mark.faults
-@given(content=profile_texts)
-@thoroughly
-def test_a_thousand_profiles_are_valid_or_refused(profile_folder: Path, content: bytes) -> None:
-    gives_a_profile_or_refuses(profile_folder, content)
+    effort(given(profile_texts)(gives_a_profile_or_refuses))()
 
 
 NOTEBOOK = load_notebook_node(jupytext.read(paths.NOTEBOOKS / "01_inequality_test.py", fmt="py:percent"))
@@ -481,19 +455,14 @@ wrong_parameters = st.one_of(
 )
 
 
-@given(wrong_parameters)
-@quickly
-def test_wrong_parameters_of_a_notebook_are_refused(given_values: dict[str, Any]) -> None:
+def refuses_parameters(given_values: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match=r"unknown parameter|must be"):
         check_parameters(NOTEBOOK, given_values)
 
 
-@pytest.mark.faults
-@given(wrong_parameters)
-@thoroughly
-def test_a_thousand_wrong_parameters_of_a_notebook_are_refused(given_values: dict[str, Any]) -> None:
-    with pytest.raises(ParameterError, match=r"unknown parameter|must be"):
-        check_parameters(NOTEBOOK, given_values)
+@tried
+def test_wrong_parameters_of_a_notebook_are_refused(effort: settings) -> None:
+    effort(given(wrong_parameters)(refuses_parameters))()
 
 
 def test_the_fuzzed_functions_are_the_public_ones() -> None:

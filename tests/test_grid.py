@@ -139,7 +139,7 @@ def project(folder: Path) -> Path:
     register(REGISTRY[STANDARD], root / "checkpoints" / "registry.yaml")
     shutil.copy(paths.CHECKPOINTS / f"{STANDARD}.safetensors", root / "checkpoints")
     shutil.copy(folder / "subset.json", root / "checkpoints" / "common_subset.json")
-    (root / "grid.yaml").write_text(yaml.safe_dump(SMALL.model_dump(mode="json")))
+    (root / "profiles" / "grid.yaml").write_text(yaml.safe_dump(SMALL.model_dump(mode="json")))
     return root
 
 

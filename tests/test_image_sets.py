@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from inequality_phenomenon._support import plugins
+from inequality_phenomenon import networks
+from inequality_phenomenon._support import files, plugins
 from inequality_phenomenon.measure.image_sets import CIFAR10, classes_of, evaluation_set
-from inequality_phenomenon.networks import REGISTRY, UnknownCheckpoint, build, load_checkpoint
+from inequality_phenomenon.measure.run import Run
+from inequality_phenomenon.networks import REGISTRY, CheckpointError, UnknownCheckpoint, build, load_checkpoint
 
 CIFAR10_RUN = """
 import sys
@@ -79,6 +81,29 @@ def test_another_set_needs_an_entry_point_and_nothing_else(installed, tmp_path, 
     with pytest.raises(ValueError, match="unknown image set 'imagenet'; known: cifar10, second"):
         evaluation_set("imagenet")
     del sys.modules["second_set"]
+
+
+def test_a_chapter_reads_hashes_and_judges_each_network_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[Path] = []
+    judged: list[int] = []
+
+    def sha256_of(file: Path) -> str:
+        hashed.append(file)
+        return files.sha256_of(file)
+
+    monkeypatch.setattr(networks, "sha256_of", sha256_of)
+    first = run.sample(run.models[0])
+    first.model.register_forward_pre_hook(lambda module, inputs: judged.append(len(inputs[0])))
+    again, other = run.sample(run.models[0], n_images=10), run.sample(run.models[1])
+    assert again.model is first.model is not other.model and not judged
+    assert again.ids == first.ids[:10]
+    assert hashed == [REGISTRY[name].file for name in run.models]
+    file = REGISTRY[run.models[0]].file
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="was altered"):
+        run.sample(run.models[0])
 
 
 def test_without_entry_points_the_message_says_what_to_run(installed) -> None:  # type: ignore[no-untyped-def]

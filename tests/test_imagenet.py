@@ -246,13 +246,6 @@ def test_a_picture_of_absurd_size_is_one_that_cannot_be_read(flat: Path) -> None
 # the subset
 
 
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
-    from miniature import write
-
-    return write(tmp_path_factory.mktemp("miniature"))
-
-
 @pytest.fixture
 def registered(setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """The miniature's registry and folders, for this process."""
@@ -268,9 +261,13 @@ def registered(setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type:
 NAMES = ("imagenet-resnet18-standard-torchvision", "imagenet-resnet18-linf8-public")
 
 
+def networks_of() -> dict[str, torch.nn.Module]:
+    return {name: networks.load_checkpoint(name) for name in NAMES}
+
+
 def test_the_selection_is_right_recorded_and_not_made_twice(registered, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     data = load_imagenet(registered.images)
-    found = select_common(data, NAMES, 3)
+    found = select_common(data, networks_of(), 3)
     assert tuple(found.ids) == registered.ids  # both networks classify all eight, and those beyond three came along
     assert found.examined == 100 and len(found.missing) == 92 and found.correct == dict.fromkeys(NAMES, 8)
     images, labels = data.load(found.ids)
@@ -279,12 +276,12 @@ def test_the_selection_is_right_recorded_and_not_made_twice(registered, tmp_path
     (file,) = (tmp_path / "data" / "imagenet-subsets").glob("*.json")
     assert Selection.model_validate_json(file.read_text()) == found
     written = file.stat().st_mtime_ns
-    assert select_common(data, NAMES, 8) == found and file.stat().st_mtime_ns == written
+    assert select_common(data, networks_of(), 8) == found and file.stat().st_mtime_ns == written
     with pytest.raises(DataError, match="of the 5000 candidates 8 could be read and 8 are classified correctly"):
-        select_common(data, NAMES, 9)
+        select_common(data, networks_of(), 9)
     file.write_text("{")
     with pytest.raises(DataError, match="is damaged: delete it"):
-        select_common(data, NAMES, 3)
+        select_common(data, networks_of(), 3)
 
 
 def test_labels_of_other_images_are_noticed(registered, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
@@ -293,11 +290,11 @@ def test_labels_of_other_images_are_noticed(registered, monkeypatch: pytest.Monk
     for name in NAMES:
         monkeypatch.setitem(public_networks(), name, networks.REGISTRY[name].model_copy(update={"top1": 90.0}))
     data = load_imagenet(registered.images)
-    select_common(data, NAMES, 3)
+    select_common(data, networks_of(), 3)
     shifted = {image_id: (label + 1) % 1000 for image_id, label in data.labels.items()}
     wrong = type(data)(data.root, data.layout, data.files, shifted)
     with pytest.raises(DataError, match=r"classifies 0 of 8 images correctly; published are 90\.0 %"):
-        select_common(wrong, NAMES, 3)
+        select_common(wrong, networks_of(), 3)
 
 
 def test_images_that_change_after_the_selection_are_noticed(registered, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -320,8 +317,8 @@ def test_an_unreadable_candidate_stops_the_selection_unless_the_profile_says_oth
     (copy / wordnet_ids()[CLASSES[2]] / name_of(registered.ids[2])).write_bytes(b"broken")
     data = load_imagenet(copy)
     with pytest.raises(DataError, match="1 images cannot be read"):
-        select_common(data, NAMES, 3)
-    found = select_common(data, NAMES, 3, skip_unreadable=True)
+        select_common(data, networks_of(), 3)
+    found = select_common(data, networks_of(), 3, skip_unreadable=True)
     assert list(found.unreadable) == [registered.ids[2]] and len(found.ids) == 7
     monkeypatch.setenv("INEQUALITY_IMAGENET", str(copy))
     own = ImageNetSet(NAMES, True)

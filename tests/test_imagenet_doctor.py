@@ -6,22 +6,20 @@ from types import SimpleNamespace
 
 import pytest
 from doctor_examples import CASES, FOLDER, doctor, shortened
-from miniature import Miniature, write
+from miniature import Miniature
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon._support.profiles import load_profile
 from inequality_phenomenon.imagenet import page as imagenet_page
 from inequality_phenomenon.imagenet.doctor import (
-    Work,
+    PASSES,
     _disk,
     _model,
     examine,
-    gradients_of,
     in_words,
-    pair_of,
+    maps_of,
     planned_models,
-    work_of,
 )
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.verdicts.published import published_values
@@ -31,11 +29,6 @@ PROMISES = {
     "broken": ["1 images cannot be read: ", "does not fit resnet18: ", "is not the published file: SHA-256 "],
     "good": ["ok      model", "ok      disk", "ready: inequality run imagenet"],
 }
-
-
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> Miniature:
-    return write(tmp_path_factory.mktemp("doctor") / "miniature")
 
 
 def without_the_machine(text: str) -> str:
@@ -111,16 +104,14 @@ def test_the_page_refers_to_what_is_there() -> None:
     assert "book/imagenet\n" in (paths.BOOK.parent / "_toc.yml").read_text()
 
 
-def test_passes_are_counted_as_the_chapters_make_them() -> None:
+def test_the_passes_are_those_of_the_shipped_profile() -> None:
     profile = load_profile("imagenet")
-    chapters = profile.chapters
-    first = work_of("01_inequality_test", chapters["01_inequality_test"], 1000)
-    assert len(first) == 15 and set(map(tuple, (vars(w).values() for w in first.values()))) == {(20_000, 0)}
-    second = work_of("02_noise_attack", chapters["02_noise_attack"], 10)
-    standard, *middle, robust = second.values()
-    assert all(work == Work(0, 10 * 5 * 15) for work in middle) and standard == robust == Work(0, 10 * 5 * 28)
-    assert gradients_of() == 20 and gradients_of("gradient_shap", samples=20) == 20 and gradients_of("gradient") == 1
-    assert pair_of(profile.common) == (profile.common[0], profile.common[-1]) and len(planned_models(profile)) == 15
+    assert list(PASSES) == list(profile.chapters) and len(planned_models(profile)) == 15
+    assert PASSES["01_inequality_test"][0] == profile.chapters["01_inequality_test"].options["steps"]
+    noise = profile.chapters["02_noise_attack"]
+    kinds, in_pair = 3 * len({*noise.options["budgets"], noise.options["budget"]}), 2 / len(noise.models)
+    assert PASSES["02_noise_attack"][1] == noise.options["draws"] * (kinds + 13 * in_pair)
+    assert round(maps_of(profile)) == 31_300
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(5, "5 seconds"), (300, "5 minutes"), (7200, "2 hours")])

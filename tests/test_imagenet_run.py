@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 import yaml
-from miniature import CLASSES, ROBUST, STANDARD, Miniature, decode, name_of, write
+from miniature import CLASSES, ROBUST, STANDARD, Miniature, decode, name_of
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.attribution import attribute
@@ -24,11 +24,6 @@ from inequality_phenomenon.networks import IMAGENET_MEAN, IMAGENET_STD, Classifi
 CHAPTERS = tuple(yaml.safe_load((paths.PROFILES / "imagenet.yaml").read_text())["chapters"])
 pytestmark = pytest.mark.slow
 STEPS = 2  # of Integrated Gradients, in the miniature's chapter 01
-
-
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> Miniature:
-    return write(tmp_path_factory.mktemp("run") / "miniature")
 
 
 def start(setup: Miniature, chapter: str) -> subprocess.Popen[str]:

@@ -153,6 +153,23 @@ def test_folding_twice_is_folding_once(trained: Classifier, images: Tensor) -> N
     assert torch.equal(fold_batch_norm(once)(images), expected)
 
 
+def test_a_frozen_model_is_folded_once_and_again_when_it_changes(trained: Classifier, images: Tensor) -> None:
+    with torch.inference_mode():
+        once = fold_batch_norm(trained)
+    assert fold_batch_norm(trained) is once
+    x = images[:2].clone().requires_grad_()
+    once(x).sum().backward()  # the copy made above is no inference tensor's
+    assert x.grad is not None
+    with torch.no_grad():
+        trained.network[0].weight.mul_(2)
+    again = fold_batch_norm(trained)
+    assert again is not once
+    torch.testing.assert_close(again(images), trained(images), atol=1e-4, rtol=1e-4)
+    assert fold_batch_norm(trained.double()) is not again
+    trained.requires_grad_(True)
+    assert fold_batch_norm(trained) is not fold_batch_norm(trained)  # a model in training may change at any step
+
+
 # ---------------------------------------------------------------- checkpoints and the registry
 
 

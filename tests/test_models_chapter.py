@@ -9,7 +9,7 @@ import pytest
 from conftest import entry, run_of
 
 from inequality_phenomenon._support import paths
-from inequality_phenomenon._support.profiles import load_profile
+from inequality_phenomenon._support.profiles import load_profile, profile_names
 from inequality_phenomenon.measure.accuracy import attack_contrasts, findings, planned_models, training_log
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.robustness_flags import FLAGS
@@ -182,8 +182,8 @@ def test_the_trade_off_is_that_of_the_registry(registry, tables) -> None:
 def test_planned_models_are_those_that_somebody_asks_for_and_the_registry_lacks() -> None:
     planned = planned_models()
     asked = {path.stem for path in paths.CHECKPOINTS.glob("cifar10-*.yaml")}
-    for path in paths.PROFILES.glob("*.yaml"):
-        for number, values in load_profile(path.stem).chapters.items():
+    for profile in profile_names():
+        for number, values in load_profile(profile).chapters.items():
             asked |= {name for name in values.models if name.startswith("cifar10-")}
             assert all(number[:2] in planned[name] for name in values.models if name in planned)
     assert set(planned) == asked - {*REGISTRY, *REGISTRY.unshipped}

@@ -1,6 +1,7 @@
 """The real Snakemake on stand-in chapters: what is executed again, what a failure or a kill leaves behind."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from inequality_phenomenon._support import paths
 
@@ -148,3 +150,103 @@ def test_the_next_run_goes_on_after_a_stop(project: Path, number: signal.Signals
     assert code == 0, output
     assert "02_waiting: done in" in output
     assert executed(project) == ["first laptop"]
+
+
+# ---------------------------------------------------------------- what a change costs
+
+IN_PACKAGE = "src/inequality_phenomenon/"
+DECIDES_NOTHING = [
+    *(f"{IN_PACKAGE}{name}" for name in ("book/printing.py", "classroom/course.py", "imagenet/data.py", "training/loop.py", "cli.py")),
+    "tests/test_book.py", "README.md", "book/intro.md", "profiles/grid.yaml", "results/reference/02_second/noise.parquet",
+]  # fmt: skip
+DECIDES_ALL = [
+    *(f"{IN_PACKAGE}{name}" for name in ("chapter.py", "inequality.py", "attacks/__init__.py", "measure/sample.py", "verdicts/claims.py")),
+    *(f"{IN_PACKAGE}{name}" for name in ("show/__init__.py", "_support/paths.py")),
+    "checkpoints/registry.yaml", "checkpoints/common_subset.json", "results/claims.yaml", "results/published_values.csv",
+    "requirements.lock",
+]  # fmt: skip
+OWN = [
+    "notebooks/01_first.py",
+    "results/reference/01_first/noise.parquet",
+    "results/reference-gpu/01_first/noise.parquet",
+]
+MANIFEST = {"01_first": {"noise": {"sha256": "a"}}, "02_second": {"noise": {"sha256": "a"}}}
+
+
+@pytest.fixture
+def two_chapters(project: Path) -> Path:
+    """Both executed, with a file of each kind beside them."""
+    (project / "notebooks" / "02_second.py").write_text(RECORDING.replace("first", "second"))
+    for name in (*DECIDES_NOTHING, *DECIDES_ALL, *OWN[1:]):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        if name != "profiles/grid.yaml":
+            (project / name).write_text("before\n")
+    for run in ("reference", "reference-gpu"):
+        (project / "results" / run / "manifest.yaml").write_text(yaml.safe_dump(MANIFEST))
+    return project
+
+
+def fingerprints(project: Path) -> tuple[str, str]:
+    """Of both chapters, in a new process: what was read once is kept."""
+    code = "from inequality_phenomenon.book.workflow import fingerprint as f\nprint(f('01_first', 'laptop'), f('02_second', 'laptop'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"INEQUALITY_ROOT": str(project)}, capture_output=True, text=True
+    )
+    first, second = done.stdout.split()
+    return first, second
+
+
+def planned(project: Path) -> list[str]:
+    """The chapters that Snakemake's dry run would execute."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "chapters",
+        "--dry-run",
+        "--cores",
+        "1",
+        "--nolock",
+        "--config",
+        "profile=laptop",
+    ]
+    environment = os.environ | {"INEQUALITY_ROOT": str(project)}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return sorted(set(re.findall(r"output: book/_executed/(\w+)\.ipynb", done.stdout)))
+
+
+def test_a_change_executes_the_chapters_that_it_decides_and_no_others(two_chapters: Path) -> None:
+    assert run(two_chapters)[0] == 0
+    for name in DECIDES_NOTHING[:-1]:
+        (two_chapters / name).write_text("after\n")
+    (two_chapters / IN_PACKAGE / "book" / "new.py").touch()
+    assert planned(two_chapters) == []
+    for name in DECIDES_ALL[:1]:
+        (two_chapters / name).write_text("after\n")
+    assert planned(two_chapters) == ["01_first", "02_second"]
+    (two_chapters / DECIDES_ALL[0]).write_text("before\n")
+    (two_chapters / OWN[1]).write_text("after\n")
+    assert planned(two_chapters) == ["01_first"]
+
+
+def test_each_kind_of_file_decides_what_it_should(two_chapters: Path) -> None:
+    before = fingerprints(two_chapters)
+
+    def changed(name: str, text: str = "after\n") -> list[int]:
+        nonlocal before
+        (two_chapters / name).write_text(text)
+        after = fingerprints(two_chapters)
+        found = [index for index in (0, 1) if before[index] != after[index]]
+        before = after
+        return found
+
+    assert [changed(name) for name in DECIDES_ALL] == [[0, 1]] * len(DECIDES_ALL)
+    assert [changed(name) for name in OWN] == [[0]] * len(OWN)
+    one_other = MANIFEST | {"01_first": {"noise": {"sha256": "b"}}}
+    assert changed("results/reference/manifest.yaml", yaml.safe_dump(one_other)) == [0]
+    laptop = (two_chapters / "profiles" / "laptop.yaml").read_text()
+    assert changed("profiles/laptop.yaml", f"# a comment\n{laptop}") == []
+    assert changed("profiles/laptop.yaml", laptop.replace("n_images: 300", "n_images: 299", 1)) == [0, 1]
+    assert changed("profiles/full.yaml", (two_chapters / "profiles" / "full.yaml").read_text() + "seed: 1\n") == []
+    assert changed(f"{IN_PACKAGE}measure/new.py") == [0, 1]

@@ -2,12 +2,17 @@
 
 import importlib
 import inspect
+import pkgutil
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
 import numpy as np
+
+from ._support import paths
+
+ROOT, EXECUTED = paths.ROOT, paths.EXECUTED  # the project's folder, and where executed chapters and their records lie
 
 
 def close(found: Any, expected: Any, tolerance: float = 1e-6) -> bool:
@@ -52,10 +57,12 @@ def by_hand(*modules: str) -> None:
         if find_spec(f"{__package__}.{name}") is None:
             _forbid_import(name)
             continue
-        module = importlib.import_module(f"{__package__}.{name}")
-        for key, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ == module.__name__ and not key.startswith("_"):
-                setattr(module, key, _switched_off(key))
+        package = importlib.import_module(f"{__package__}.{name}")
+        inside = [info.name for info in pkgutil.iter_modules(getattr(package, "__path__", []), f"{package.__name__}.")]
+        for module in [package, *map(importlib.import_module, inside)]:
+            for key, function in inspect.getmembers(module, inspect.isfunction):
+                if f"{function.__module__}.".startswith(f"{package.__name__}.") and not key.startswith("_"):
+                    setattr(module, key, _switched_off(key))
 
 
 def _switched_off(name: str) -> Callable[..., NoReturn]:

@@ -4,9 +4,11 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import yaml
+from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -174,12 +176,45 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     """A copy for inference with every batch norm that follows a convolution folded into it, channels last.
 
     Same function up to float32 rounding; about 1.5 times faster on a CPU. The input's gradient stays available;
-    ``model`` itself is left as it was.
+    ``model`` itself is left as it was. A model with frozen weights is folded once, and again if they are changed (which
+    edits through ``.data`` hide).
     """
+    if isinstance(model, torch.fx.GraphModule):
+        return model.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(value.requires_grad or value.is_inference() for value in tensors):
+        return _folded(model)
+    weights = [(value.detach(), value._version) for value in tensors]  # held, so that no address is used again
+    kept = _FOLDED.get(model)
+    if kept is None or not _same(kept[0], weights):
+        kept = _FOLDED[model] = weights, _folded(model)
+    return kept[1]
+
+
+_Weights = list[tuple[Tensor, int]]  # with the number of changes
+_FOLDED: WeakKeyDictionary[nn.Module, tuple[_Weights, nn.Module]] = WeakKeyDictionary()
+
+
+def _same(old: _Weights, new: _Weights) -> bool:
+    def place(value: Tensor, version: int) -> tuple[int, torch.dtype, int]:
+        return value.data_ptr(), value.dtype, version
+
+    return [place(*one) for one in old] == [place(*one) for one in new]
+
+
+@torch.inference_mode(False)  # else the copy would give no gradients to a later caller
+def _folded(model: nn.Module) -> nn.Module:
     from torch.fx.experimental.optimization import fuse  # slow import
 
-    folded = fuse(copy.deepcopy(model).eval(), inplace=True) if not isinstance(model, torch.fx.GraphModule) else model
+    folded: nn.Module = fuse(copy.deepcopy(model).eval(), inplace=True)
     return folded.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def logits(model: nn.Module, images: Float[Tensor, "n 3 h w"], batch: int = 500) -> Float[Tensor, "n classes"]:
+    """The model's logits, ``batch`` images at a time, in full precision on a GPU too (no TF32)."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        return torch.cat([model(part) for part in images.split(batch)])
 
 
 class CheckpointError(RuntimeError):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol
 
 GROUP = "inequality_phenomenon.image_sets"
@@ -10,7 +11,7 @@ NO_IMAGE_SETS = ". No image set beside CIFAR-10 is installed: run `make setup`"
 
 
 class PublicNetwork(Protocol):
-    """A trained network that does not come from this project; ``sha256`` and ``title`` as in ``networks.RegistryEntry``."""
+    """A trained network that does not come from this project; attributes as in ``networks.RegistryEntry``."""
 
     name: str
     title: str
@@ -19,6 +20,9 @@ class PublicNetwork(Protocol):
 
     @property
     def sha256(self) -> str: ...
+
+    @property
+    def file(self) -> Path: ...
 
     def load(self) -> Any:
         """A ``networks.Classifier``."""

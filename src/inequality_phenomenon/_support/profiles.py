@@ -34,9 +34,14 @@ class Profile(BaseModel):
     chapters: dict[str, Plan]
 
 
+def profile_names() -> list[str]:
+    """The profiles that there are."""
+    return sorted(file.stem for file in paths.PROFILES.glob("*.yaml") if file.name != paths.GRID_FILE.name)
+
+
 def load_profile(name: str) -> Profile:
     """The profile ``profiles/NAME.yaml``; unknown names, keys and ill-typed values raise ``ProfileError``."""
-    known = sorted(file.stem for file in paths.PROFILES.glob("*.yaml"))
+    known = profile_names()
     if name not in known:
         raise ProfileError(f"unknown profile {name!r}; known: {', '.join(known)}")
     file = paths.PROFILES / f"{name}.yaml"

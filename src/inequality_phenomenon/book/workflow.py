@@ -1,15 +1,22 @@
 """What ``make book`` and ``make grid`` run: one Snakemake of each at a time, little output, and where the result is."""
 
+import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from .. import __name__ as PACKAGE
 from .._support import paths
 from .._support.files import Locked, file_lock
-from .._support.profiles import load_profile
+from .._support.profiles import load_profile, profile_names
 from . import vendor
 
 PAGE = paths.ROOT / "_build" / "html" / "index.html"
@@ -85,6 +92,59 @@ def exclusive(work: str) -> Iterator[None]:
             raise WorkflowError(f"{who}: wait for it to end, or stop it") from None
         holder.write_text(str(os.getpid()))
         yield
+
+
+@cache
+def content(*patterns: str) -> str:
+    """Hash of the names and the content of the project's files that fit the patterns."""
+    names = sorted({path.relative_to(paths.ROOT) for pattern in patterns for path in paths.ROOT.glob(pattern)})
+    files = {str(name): paths.ROOT / name for name in names if "__pycache__" not in name.parts}
+    found = {name: sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
+    return sha256(json.dumps(found).encode()).hexdigest()
+
+
+# Rooms that decide nothing that a chapter shows.
+BESIDE = ("book", "classroom", "imagenet", "imagenette", "training", "cli.py", "coursework.py")
+NETWORKS = (
+    "checkpoints/registry.yaml",
+    "checkpoints/common_subset.json",
+    "checkpoints/cifar10-*.yaml",
+    "checkpoints/cifar10-*.csv",
+)
+
+
+def fingerprint(chapter: str, profile: str) -> str:
+    """Hash of all that decides what a chapter shows: while it stays, the chapter is not executed again.
+
+    Its script, its part of the profile, the code but for ``BESIDE``, the networks, the claims and the published values,
+    its own records of the reference run, and the locked packages.
+    """
+    package = sorted(path.name for path in (paths.ROOT / "src" / PACKAGE).glob("[!.]*") if path.name not in BESIDE)
+    code = [f"src/{PACKAGE}/{name}{'' if '.' in name else '/**/*'}" for name in package]
+    own = [f"results/{run}/{chapter}/*" for run in ("reference", "reference-gpu")]
+    values = _profiles()[profile]
+    plan = values | {"chapters": values["chapters"].get(chapter), "asked": _asked()}
+    records = [_manifest(run).get(chapter) for run in ("reference", "reference-gpu")]
+    files = content(f"notebooks/{chapter}.py", *code, *NETWORKS, "results/*.*", *own, "requirements.lock")
+    return sha256(json.dumps([files, plan, records], sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _profiles() -> dict[str, dict[str, Any]]:
+    return {name: load_profile(name).model_dump(mode="json", exclude={"order"}) for name in profile_names()}
+
+
+@cache
+def _asked() -> list[tuple[str, str]]:
+    """Each network that a profile asks for, with its chapter: one chapter lists those that are yet to be trained."""
+    plans = [(chapter, plan) for values in _profiles().values() for chapter, plan in values["chapters"].items()]
+    return sorted({(chapter, model) for chapter, plan in plans for model in plan["models"]})
+
+
+@cache
+def _manifest(run: str) -> dict[str, Any]:
+    file = paths.ROOT / "results" / run / "manifest.yaml"
+    return yaml.load(file.read_bytes(), yaml.CSafeLoader) if file.exists() else {}
 
 
 def _snakemake(*arguments: str) -> int:

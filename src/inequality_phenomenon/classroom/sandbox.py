@@ -1,12 +1,14 @@
 """Executes submitted notebooks: each in a process of its own, with limits, without network where the system allows it.
 
-The process has an empty home, a folder that looks like this project, CIFAR-10, and no secret in its environment. On Linux
-with user namespaces it has neither a network nor sight of other processes. It still runs as the user who grades and can read
-that user's files: grade the work of strangers in a container or a virtual machine.
+The process has an empty home that looks like this project, CIFAR-10, and no secret in its environment. On Linux with user
+namespaces it has neither a network nor sight of other processes. It still runs as the user who grades and can read that
+user's files. Grade the work of strangers in a container or a virtual machine.
 """
 
 import asyncio
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,12 +28,15 @@ from nbformat.v4 import new_output
 
 from .._support import paths
 from .._support.kernels import OwnInterpreter
+from ..datasets import cifar10_file
 
 SHOWN = 20_000  # characters of output that are kept of a cell: an endless loop may print
 LOOK = "look"  # tag of cells that only show something: they are not executed
 SLOW = "slow"  # tag of cells that may take longer, by the factor PATIENCE
 PATIENCE = 5
 GIVE_UP = 3  # cells in a row that were stopped: the process does not react
+LONGEST = 80  # bytes of a folder's path in which sockets can be made: a system allows about 104 with their names
+SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # where TMPDIR's path is too long
 PROJECT = ("notebooks", "profiles", "checkpoints", "results")  # what a chapter under papermill reads
 PASSED_ON = ("PYTHONPATH", "LANG", "LC_ALL")
 NAMESPACES = (
@@ -40,9 +45,13 @@ NAMESPACES = (
 )
 
 
+class CannotRun(RuntimeError):
+    """The system that grades, not the submission, is why a notebook was not executed. The message says why."""
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What one notebook may use. Seconds are of wall-clock time; beyond ``memory`` an allocation fails."""
+    """What one notebook may use. Seconds are of wall-clock time. Beyond ``memory`` an allocation fails."""
 
     cell_seconds: float = 60
     notebook_seconds: float = 900
@@ -51,7 +60,7 @@ class Limits:
 
 @cache
 def isolation() -> list[str]:
-    """The command that starts a process without network; empty where the system does not allow it."""
+    """The command that starts a process without network, or nothing where the system does not allow it."""
     for command in NAMESPACES:
         with suppress(OSError):
             if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
@@ -89,7 +98,7 @@ class Execution(NotebookClient):
             store_widget_state=False,
             record_timing=False,
         )
-        self.limits, self.started = limits, time.monotonic()
+        self.kernel, self.limits, self.started = kernel, limits, time.monotonic()
         self.shown: Counter[int] = Counter()
         self.stopped = 0  # cells in a row
 
@@ -100,7 +109,10 @@ class Execution(NotebookClient):
         return self.started + self.limits.notebook_seconds - time.monotonic()
 
     async def run(self) -> str | None:
-        """Execute the cells in order; why it ended early, or None. Cells that were not reached have no outputs."""
+        """Execute the cells in order. Returns why it ended early, or None. Cells that were not reached have no outputs.
+
+        Raises ``CannotRun`` where somebody else killed the process.
+        """
         for index, cell in enumerate(self.nb.cells):
             if self.seconds_left() <= 0:
                 return f"the notebook's {self.limits.notebook_seconds:g} s were up"
@@ -112,6 +124,9 @@ class Execution(NotebookClient):
                 task = asyncio.current_task()
                 if task and task.cancelling():  # nbclient takes our own end for the kernel's
                     raise asyncio.CancelledError from None
+                if self.kernel.provisioner and await self.kernel.provisioner.poll() == -signal.SIGKILL:
+                    raise CannotRun("the process was killed; did the memory suffice for all at a time?") from None
+                cell.outputs.append(error("ProcessEnded", "the process ended in this cell"))
                 return "the process ended before the notebook did"
         return None
 
@@ -139,12 +154,16 @@ def error(name: str, text: str) -> NotebookNode:
 
 
 async def execute(notebook: NotebookNode, limits: Limits) -> str | None:
-    """Execute ``notebook`` in place, in a process of its own that is gone afterwards. Why it ended early, or None."""
+    """Execute ``notebook`` in place, in a process of its own that is gone afterwards. Returns why it ended early, or None.
+
+    Raises ``CannotRun`` where the process did not start, was killed by somebody else, or had no space left on the disk.
+    """
     with _home() as folder, ExitStack() as stack:
+        sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="s-", dir=socket_folder()))
         read, write = os.pipe()  # the process ends when nobody holds the other end
         stack.callback(os.close, write)
         log = stack.enter_context((folder / "kernel.log").open("w+"))
-        kernel = SandboxedKernel(transport="ipc", connection_file=str(folder / "kernel.json"))
+        kernel = SandboxedKernel(transport="ipc", connection_file=f"{sockets}/k.json")
         kernel.memory = limits.memory
         try:
             await kernel.start_kernel(cwd=str(folder), env=_environment(folder), stdin=read, stdout=log, stderr=log)
@@ -153,15 +172,18 @@ async def execute(notebook: NotebookNode, limits: Limits) -> str | None:
                 await client.async_start_new_kernel_client()
             except RuntimeError as problem:
                 log.seek(0)
-                return f"the process did not start: {problem} {log.read()[-1000:]}"
+                raise CannotRun(f"the process did not start: {problem} {log.read()[-1000:]}".strip()) from None
             try:
-                return await client.run()
+                trouble = await client.run()
             finally:
                 if client.kc:
                     client.kc.stop_channels()
         finally:
             os.close(read)
             await kernel.shutdown_kernel(now=True)
+        if shutil.disk_usage(folder).free < 2**20:
+            raise CannotRun(f"there is no space left in {folder.parent}")
+        return trouble
 
 
 @contextmanager
@@ -171,6 +193,17 @@ def _home() -> Iterator[Path]:
         for part in PROJECT:
             (Path(name) / part).symlink_to(paths.ROOT / part)
         yield Path(name)
+
+
+def socket_folder() -> str:
+    """A folder for temporary files whose path leaves room for a socket's name. Raises ``CannotRun`` where there is none."""
+    usual = [tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), *SHORT_FOLDERS]
+    for folder in usual:
+        if len(os.fsencode(folder)) <= LONGEST and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    raise CannotRun(
+        f"the path of {usual[0]} is longer than {LONGEST} characters: set TMPDIR to a folder with a shorter one"
+    )
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -183,7 +216,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "MPLCONFIGDIR": str(paths.CACHE / "matplotlib"),  # its list of fonts takes seconds to make
         "INEQUALITY_ROOT": str(folder),
         "INEQUALITY_CACHE": str(folder / ".cache"),
-        "INEQUALITY_DATA": str(paths.data_folder().resolve()),
+        "INEQUALITY_DATA": str(cifar10_file().resolve().parent),
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }

@@ -1,12 +1,10 @@
 """The process in which a submission's code runs, started by ``sandbox``.
 
-It limits its memory, ends when the grader that started it does, and becomes an ordinary notebook kernel. Arguments: bytes,
-whether the process has a network of its own (own, shared), then those of the kernel.
+It limits its memory, ends when the grader that started it does, and becomes an ordinary notebook kernel. Its arguments are
+the bytes that it may use, whether it has a network of its own (own, shared), and then those of the kernel.
 """
 
-import fcntl
 import os
-import resource
 import socket
 import struct
 import sys
@@ -19,6 +17,8 @@ _SET_INTERFACE_FLAGS, _UP = 0x8914, 1  # Linux: SIOCSIFFLAGS, IFF_UP
 
 def limit_memory(size: int) -> None:
     """At most ``size`` bytes of own data for this process, and for each that it starts: beyond it, ``MemoryError``."""
+    import resource  # a Windows has none, and there the grader says that it cannot run
+
     resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
@@ -34,6 +34,8 @@ def end_with_parent() -> None:
 
 def raise_loopback() -> None:
     """Let the process talk to itself in its own, empty network: papermill starts a kernel within this kernel."""
+    import fcntl
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, _SET_INTERFACE_FLAGS, struct.pack("16sH14x", b"lo", _UP))
 

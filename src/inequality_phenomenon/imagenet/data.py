@@ -10,7 +10,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -29,7 +29,7 @@ from .._support import paths
 from .._support.files import atomic_path
 from .._support.randomness import usable_cpus
 from ..datasets import DataError
-from ..networks import REGISTRY, fold_batch_norm, load_checkpoint
+from ..networks import REGISTRY
 
 Exif = Literal["ignore", "apply"]
 
@@ -274,22 +274,22 @@ def pixel_hash(pixels: UInt8[Tensor, "3 h w"]) -> str:
 
 def select_common(
     data: ImageNet,
-    models: Sequence[str],
+    networks: Mapping[str, nn.Module],
     count: int,
     device: str | torch.device = "cpu",
     *,
     skip_unreadable: bool = False,
     progress: bool = False,
 ) -> Selection:
-    """At least ``count`` candidates that all ``models`` classify correctly: the paper's evaluation set (section 4.1).
+    """At least ``count`` candidates that all ``networks`` (by checkpoint) classify correctly: the paper's evaluation set
+    (section 4.1).
 
     Candidates are examined in their committed order, those not in the folder passed over and counted. The selection is
     saved after every 100 with all that it depends on, so a killed run goes on and another asks nothing again.
     Raises ``DataError`` for unreadable images, for labels that cannot be right (a model far below its published
     accuracy), and where the candidates do not suffice.
     """
-    networks = {name: fold_batch_norm(load_checkpoint(name, device)) for name in models}
-    file, selection = _stored(data, models)
+    file, selection = _stored(data, list(networks))
     todo = candidate_ids()
     with tqdm(total=count, initial=min(len(selection.ids), count), desc="common subset", disable=not progress) as bar:
         while len(selection.ids) < count and selection.examined < len(todo):
@@ -302,7 +302,7 @@ def select_common(
     if len(selection.ids) < count:
         raise DataError(
             f"of the {len(todo)} candidates {selection.read} could be read and {len(selection.ids)} are classified correctly by "
-            f"all of {', '.join(models)}; n_images must not be larger"
+            f"all of {', '.join(networks)}; n_images must not be larger"
         )
     return selection
 
@@ -326,7 +326,7 @@ def _examine(
     selection: Selection,
     data: ImageNet,
     part: Sequence[int],
-    networks: dict[str, nn.Module],
+    networks: Mapping[str, nn.Module],
     device: str | torch.device,
     skip_unreadable: bool,
 ) -> None:

@@ -1,15 +1,15 @@
 """What an ImageNet run needs, checked before hours are spent: images, models, disk, and how long it will take.
 
-Times are computed from the number of passes through each network and from a short measurement of this machine.
+Times come from the number of passes through each network and a short measurement of this machine.
 """
 
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from tqdm import tqdm
@@ -17,8 +17,7 @@ from tqdm import tqdm
 from .._support import paths
 from .._support.batching import rows_for
 from .._support.checks import device_of
-from .._support.profiles import Plan, Profile, load_profile
-from ..attribution import resolve_options
+from .._support.profiles import Profile, load_profile
 from ..datasets import DataError
 from ..networks import REGISTRY, CheckpointError, build, fold_batch_norm, load_checkpoint
 from .data import IMAGES, SIDE, ImageNet, candidate_ids, load_imagenet, unreadable_text
@@ -168,92 +167,30 @@ def _disk(profile: Profile, models: list[PublicModel]) -> Iterator[Line]:
             )
 
 
-# --- how much there is to compute ------------------------------------------------------------------------------
+# --- how long it takes -----------------------------------------------------------------------------------------
+
+# What a chapter asks of each of its networks for each image, at most, with the options of profiles/imagenet.yaml: forward
+# and backward passes, forward passes alone, and attribution maps that are kept (the chapters share those of 01).
+PASSES = {
+    "01_inequality_test": (20.0, 0.0, 1.0),
+    "02_noise_attack": (0.0, 101.0, 0.0),
+    "03_occlusion_attack": (20.0, 1166.6, 1.0),
+    "04_attribution_ablation": (211.4, 957.6, 5.65),
+    "08_class_inequality": (0.0, 0.0, 0.0),
+}
 
 
-@dataclass
-class Work:
-    """Passes through one network."""
-
-    gradients: float = 0  # forward and backward
-    forwards: float = 0
-
-
-def gradients_of(method: str = "integrated_gradients", **options: Any) -> int:
-    """Forward and backward passes of one attribution map."""
-    chosen = resolve_options(method, **options)
-    if method == "integrated_gradients":
-        return chosen.steps
-    if method.startswith("smoothgrad"):
-        return chosen.samples * (chosen.steps if chosen.inner == "integrated_gradients" else 1)
-    return chosen.samples if method == "gradient_shap" else 1
+def passes_of(profile: Profile) -> Iterator[tuple[str, int, tuple[float, float, float]]]:
+    """Plan, number of images, and ``PASSES`` times that number, for each network of the chapter."""
+    for chapter, values in profile.chapters.items():
+        n = values.n_images or profile.n_images
+        both, forward, maps = PASSES[chapter]
+        yield chapter, n, (n * both, n * forward, n * maps)
 
 
-def work_of(chapter: str, values: Plan, n: int) -> dict[str, Work]:
-    """Passes through each network of a chapter, at most: an occlusion search stops at the first clear success.
-
-    Maps that an earlier chapter made are counted there: the chapters share them.
-    """
-    found = {name: Work() for name in values.models}
-    pair = pair_of(values.models)
-    options = values.options
-    for name, work in found.items():
-        in_pair = name in pair
-        if chapter.startswith("01"):
-            work.gradients += (n + options["own_images"]) * options["steps"]
-        if chapter.startswith("02"):
-            kinds, controls = 3 * len({*options["budgets"], options["budget"]}), 13 * in_pair
-            work.forwards += options["draws"] * (n * (kinds + controls) + options["own_images"] * 3)
-            work.gradients += options["own_images"] * gradients_of()
-        if chapter.startswith("03"):
-            small, large = options["max_count"] * options["max_radius"], options["large"][0] * options["large"][1]
-            attack = (small + large * options["ladder_large"]) * len(options["ladder_colors"])
-            own = options["own_images"]
-            work.forwards += n * attack + own * (small * len(options["colors"]) + 3)
-            work.gradients += own * gradients_of()
-            if in_pair:
-                work.forwards += n * (5 * small + 2 * large + 3 + 2 * (len(options["areas"]) + 1))
-        if chapter.startswith("04") and in_pair:
-            _add_ablation(work, options, n)
-    return found
-
-
-def _add_ablation(work: Work, options: dict[str, Any], n: int) -> None:
-    from ..measure.ablation import PAPER_SETTINGS, SHARES, VARIANTS
-
-    masks = options["patches"][0] * options["patches"][1]
-    attacks = 2 * options["draws"] + masks * len(options["colors"])
-    for settings in PAPER_SETTINGS.values():
-        extra = {"samples": 20} if settings["method"] == "gradient_shap" else {}
-        work.gradients += n * gradients_of(**settings, **extra)  # type: ignore[arg-type]
-        work.forwards += n * attacks
-    for name in options["variants"]:
-        few = options["slow_images"] if name == "SmoothGrad, released" else options["variant_images"]
-        work.gradients += few * gradients_of(**VARIANTS[name])
-        work.forwards += few * attacks
-    work.gradients += 4 * sum(options["steps"]) * options["grid_images"]
-    work.forwards += 2 * (len(SHARES) + 2) * 6 * options["variant_images"]
-
-
-def maps_of(profile: Profile) -> int:
-    """Attribution maps that the profile keeps: each model's once for the chapters that share them, and chapter 04's."""
-    n = profile.n_images
-    own = [chapter.options.get("own_images", 0) * len(chapter.models) for chapter in profile.chapters.values()]
-    total = n * len(planned_models(profile)) + max(own)
-    for name, chapter in profile.chapters.items():
-        options, pair = chapter.options, len(pair_of(chapter.models))
-        if name.startswith("04"):
-            slow = options["slow_images"] * ("SmoothGrad, released" in options["variants"])
-            total += pair * (3 * n + len(options["variants"]) * options["variant_images"] + slow)
-            total += pair * 4 * len(options["steps"]) * options["grid_images"]
-    return total
-
-
-def pair_of(models: Iterable[str]) -> tuple[str, ...]:
-    """The standard and the most robust model of a chapter's first network."""
-    listed = list(models)
-    same = [name for name in listed if name.split("-")[1] == listed[0].split("-")[1]]
-    return same[0], same[-1]
+def maps_of(profile: Profile) -> float:
+    """Attribution maps that the profile keeps."""
+    return sum(maps * len(profile.chapters[chapter].models) for chapter, _, (_, _, maps) in passes_of(profile))
 
 
 def rates(model: PublicModel, device: torch.device) -> tuple[float, float]:
@@ -263,41 +200,35 @@ def rates(model: PublicModel, device: torch.device) -> tuple[float, float]:
     images = torch.rand(rows, 3, SIDE, SIDE, device=device).contiguous(memory_format=torch.channels_last)
 
     def seconds(backward: bool) -> float:
-        for measured in (False, True):
-            started = time.perf_counter()
-            inputs = images.clone().requires_grad_(backward)
-            with torch.set_grad_enabled(backward):
-                total = network(inputs)[:, 0].sum()
-            if backward:
-                total.backward()
-            total.item()  # waits for the GPU
-            if measured:
-                return time.perf_counter() - started
-        raise AssertionError
+        started = time.perf_counter()
+        inputs = images.clone().requires_grad_(backward)
+        with torch.set_grad_enabled(backward):
+            total = network(inputs)[:, 0].sum()
+        if backward:
+            total.backward()
+        total.item()  # waits for the GPU
+        return time.perf_counter() - started
 
-    return rows / seconds(True), rows / seconds(False)
+    both, forward = (min(seconds(backward) for _ in range(2)) for backward in (True, False))  # the first warms up
+    return rows / both, rows / forward
 
 
 def _time(profile: Profile, device: torch.device) -> Iterator[Line]:
-    measured = {}
-    for name in planned_models(profile):
-        network = REGISTRY[name].architecture
-        if network not in measured:
-            measured[network] = rates(REGISTRY[name], device)
-            both, forward = measured[network]
-            text = f"{network}: {both:.1f} images/s forward and backward, {forward:.1f} forward (measured now)"
+    speed = dict[str, tuple[float, float]]()
+    for model in (REGISTRY[name] for name in planned_models(profile)):
+        if model.architecture not in speed:
+            both, forward = speed[model.architecture] = rates(model, device)
+            text = (
+                f"{model.architecture}: {both:.1f} images/s forward and backward, {forward:.1f} forward (measured now)"
+            )
             yield Line("speed", text)
     whole = 0.0
-    for chapter, values in profile.chapters.items():
-        n = values.n_images or profile.n_images
-        seconds = sum(
-            work.gradients / measured[REGISTRY[name].architecture][0]
-            + work.forwards / measured[REGISTRY[name].architecture][1]
-            for name, work in work_of(chapter, values, n).items()
-        )
+    for chapter, n, (gradients, forwards, _) in passes_of(profile):
+        networks = [speed[REGISTRY[name].architecture] for name in profile.chapters[chapter].models]
+        seconds = sum(gradients / both + forwards / forward for both, forward in networks)
         whole += seconds
         yield Line("time", f"{chapter}: {in_words(seconds)} at most for {n} images, if nothing is cached")
-    yield Line("time", f"all chapters: {in_words(whole)} at most")
+    yield Line("time", f"all chapters: {in_words(whole)} at most, with the options that ship")
 
 
 def in_words(seconds: float) -> str:

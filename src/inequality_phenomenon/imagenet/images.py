@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from .._support import paths
 from ..datasets import DataError
 from ..measure.image_sets import EvaluationSet
-from ..networks import Classifier, fold_batch_norm, load_checkpoint
+from ..networks import Classifier, fold_batch_norm
 from .data import (
     SIDE,
     ImageNet,
@@ -20,7 +21,6 @@ from .data import (
     class_names,
     load_imagenet,
     pixel_hash,
-    predictions,
     select_common,
     unreadable_text,
 )
@@ -33,12 +33,11 @@ class ImageNetSet(EvaluationSet):
     half_precision_maps = True
 
     def __init__(self, judges: tuple[str, ...], skip_unreadable: bool) -> None:
+        super().__init__()
         self.judges, self.skip_unreadable = judges, skip_unreadable
         self._decoded: dict[int, Tensor] = {}  # 150 kB an image
-        self._latest: tuple[object, tuple[Tensor, Tensor]] = (None, (torch.empty(0), torch.empty(0)))
+        self._in_use: WeakValueDictionary[object, Tensor] = WeakValueDictionary()  # 600 kB an image
         self._selected: dict[int, Selection] = {}
-        self._models: dict[tuple[str, str], Classifier] = {}
-        self._right: dict[tuple[str, str], dict[int, bool]] = {}
 
     @cached_property
     def data(self) -> ImageNet:
@@ -56,8 +55,9 @@ class ImageNetSet(EvaluationSet):
 
     def _selection(self, count: int, device: torch.device) -> Selection:
         if count not in self._selected:
+            networks = {name: self.model(name, device) for name in self.judges}
             self._selected[count] = select_common(
-                self.data, self.judges, count, device, skip_unreadable=self.skip_unreadable, progress=True
+                self.data, networks, count, device, skip_unreadable=self.skip_unreadable, progress=True
             )
         return self._selected[count]
 
@@ -95,19 +95,20 @@ class ImageNetSet(EvaluationSet):
         return {"samples": 20} if published else {}
 
     def load(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """As the base class; the latest result is kept, so that models measured on the same images share them."""
-        key = tuple(ids), str(device)
-        if self._latest[0] != key:
-            self._decode(ids)
-            self._latest = key, self._tensors(ids, device)
-        return self._latest[1]
-
-    def _tensors(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+        """As the base class; networks that are measured on the same images at the same time share them."""
         if not ids:
             raise DataError("no image is left: the models classify none of the images correctly")
-        pixels = torch.stack([self._decoded[image_id] for image_id in ids])
-        labels = torch.tensor([self.data.labels[image_id] for image_id in ids])
-        return pixels.to(device).float() / 255, labels.to(device)
+        key = tuple(ids), str(device)
+        if (images := self._in_use.get(key)) is None:
+            self._decode(ids)
+            pixels = torch.stack([self._decoded[image_id] for image_id in ids])
+            images = self._in_use[key] = pixels.to(device).float() / 255
+        return images, torch.tensor([self.data.labels[image_id] for image_id in ids], device=device)
+
+    def readable(self, ids: Sequence[int]) -> Sequence[int]:
+        """Images that cannot be read are left out if the profile says so; otherwise they are an error."""
+        self._decode(ids)
+        return [image_id for image_id in ids if image_id in self._decoded]
 
     def _decode(self, ids: Sequence[int]) -> None:
         todo = [image_id for image_id in ids if image_id not in self._decoded]
@@ -130,23 +131,9 @@ class ImageNetSet(EvaluationSet):
             )
         return "; ".join(parts)
 
-    def model(self, checkpoint: str, device: torch.device) -> Classifier:
-        """Folded, and kept: reading and folding a large network takes longer than measuring it on a few images."""
-        key = checkpoint, str(device)
-        if key not in self._models:
-            model = load_checkpoint(checkpoint, device)
-            self._models[key] = Classifier(fold_batch_norm(model.network), model.normalise).to(device).eval()
-        return self._models[key]
-
-    def correct(self, checkpoint: str, model: Classifier, ids: Sequence[int], device: torch.device) -> list[int]:
-        """As the base class; judged once, and images that cannot be read are left out if the profile says so."""
-        verdicts = self._right.setdefault((checkpoint, str(device)), {})
-        self._decode(todo := [image_id for image_id in ids if image_id not in verdicts])
-        todo = [image_id for image_id in todo if image_id in self._decoded]
-        if todo:
-            images, labels = self._tensors(todo, device)
-            verdicts |= zip(todo, (predictions(model, images) == labels).tolist(), strict=True)
-        return [image_id for image_id in ids if verdicts.get(image_id)]
+    def prepared(self, model: Classifier) -> Classifier:
+        """Folded: for a large network that takes longer than measuring it on a few images."""
+        return Classifier(fold_batch_norm(model.network), model.normalise).eval()
 
     def part_size(self, device: torch.device) -> int | None:
         return self.at_once if device.type == "cpu" else 200

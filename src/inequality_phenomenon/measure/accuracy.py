@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support import paths
-from .._support.profiles import load_profile
+from .._support.profiles import load_profile, profile_names
 from ..networks import REGISTRY
 from ..robustness import Threat, auto_attack
 from ..verdicts.comparison import Contrast
@@ -82,8 +82,8 @@ def training_log(checkpoint: str) -> pd.DataFrame:
 def planned_models() -> dict[str, list[str]]:
     """CIFAR-10 models that a settings file or a profile asks for and the registry lacks: name -> chapters that want it."""
     asked: dict[str, set[str]] = {path.stem: set() for path in paths.CHECKPOINTS.glob("cifar10-*.yaml")}
-    for path in paths.PROFILES.glob("*.yaml"):
-        for chapter, values in load_profile(path.stem).chapters.items():
+    for profile in profile_names():
+        for chapter, values in load_profile(profile).chapters.items():
             for name in values.models:
                 if name.startswith("cifar10-"):
                     asked.setdefault(name, set()).add(chapter.partition("_")[0])

@@ -1,4 +1,4 @@
-"""The grid: every combination of network, epsilon, seed and attribution method that ``grid.yaml`` names.
+"""The grid: every combination of network, epsilon, seed and attribution method that ``profiles/grid.yaml`` names.
 
 A cell is one checkpoint measured with one attribution method; no cell depends on another. The Snakefile makes the cells,
 here or on a cluster. A cell's record is sealed and says what it was made from: a record of another checkpoint, other
@@ -32,7 +32,7 @@ RESAMPLES = 999  # behind each interval of the table: about 10 ms
 
 
 class GridError(ValueError):
-    """``grid.yaml`` is missing, or has a key or value that is not allowed."""
+    """``profiles/grid.yaml`` is missing, or has a key or value that is not allowed."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class GridCell:
 
 
 class Grid(BaseModel):
-    """``grid.yaml``."""
+    """The file ``profiles/grid.yaml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     networks: tuple[str, ...] = Field(min_length=1)  # as in a checkpoint's name
@@ -83,8 +83,9 @@ class Grid(BaseModel):
         return [str(cell.record.relative_to(paths.ROOT)) for cell in self.cells()]
 
 
-def load_grid(file: Path = paths.GRID_FILE) -> Grid:
-    """The grid in ``file``; ``GridError`` where it is missing, unreadable, or has an unknown key or ill-typed value."""
+def load_grid(file: Path | None = None) -> Grid:
+    """The grid in ``profiles/grid.yaml`` or another ``file``; ``GridError`` where it is missing or has a wrong key or value."""
+    file = file or paths.GRID_FILE
     if not file.exists():
         raise GridError(f"{file} is missing: it names the networks, epsilons, seeds and attributions to measure")
     try:

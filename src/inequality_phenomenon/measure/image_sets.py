@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from .._support.plugins import image_set
 from ..datasets import CIFAR10_CLASSES, CIFAR10_DIGESTS, common_subset, correct_subset, load_cifar10
-from ..networks import Classifier, load_checkpoint
+from ..networks import REGISTRY, Classifier, load_checkpoint
 
 
 class EvaluationSet(ABC):
@@ -28,6 +29,10 @@ class EvaluationSet(ABC):
     region: int  # side of the paper's regions, pixels
     at_once: int  # images judged and, on a CPU, measured at once
     half_precision_maps = False
+
+    def __init__(self) -> None:
+        self._networks: dict[tuple[str, str], tuple[Any, Classifier]] = {}
+        self._right: WeakKeyDictionary[Classifier, dict[int, bool]] = WeakKeyDictionary()
 
     @property
     def pixels(self) -> int:
@@ -75,19 +80,39 @@ class EvaluationSet(ABC):
         """Which images these are, for the footer of a page."""
 
     def model(self, checkpoint: str, device: torch.device) -> Classifier:
-        """The checkpoint as it is measured."""
-        return load_checkpoint(checkpoint, device)
+        """The checkpoint as it is measured: read and hashed once, and again only if its entry or its file changes."""
+        key = checkpoint, str(device)
+        if key not in self._networks or self._networks[key][0] != _source(checkpoint):
+            network = self.prepared(load_checkpoint(checkpoint, device))
+            self._networks[key] = _source(checkpoint), network
+        return self._networks[key][1]
+
+    def prepared(self, model: Classifier) -> Classifier:
+        """What is done to a network once, before it is measured on this set."""
+        return model
+
+    def readable(self, ids: Sequence[int]) -> Sequence[int]:
+        """Those of ``ids`` that can be read; what happens to the others is the set's affair."""
+        return ids
 
     def correct(self, checkpoint: str, model: Classifier, ids: Sequence[int], device: torch.device) -> list[int]:
-        """Those of ``ids``, in their order, that ``model`` (the checkpoint's) classifies correctly."""
-        images, labels = self.load(ids, device)
-        with torch.inference_mode():
-            right = model(images).argmax(1) == labels
-        return [image_id for image_id, good in zip(ids, right.tolist(), strict=True) if good]
+        """Those of ``ids``, in their order, that ``model`` (the checkpoint's) classifies correctly. Each is judged once."""
+        right = self._right.setdefault(model, {})
+        if todo := self.readable([image_id for image_id in ids if image_id not in right]):
+            images, labels = self.load(todo, device)
+            with torch.inference_mode():
+                right |= zip(todo, (model(images).argmax(1) == labels).tolist(), strict=True)
+        return [image_id for image_id in ids if right.get(image_id)]
 
     def part_size(self, device: torch.device) -> int | None:
         """Images measured and cached at once, so that a killed run loses no more; ``None``: all."""
         return None
+
+
+def _source(checkpoint: str) -> tuple[Any, int | None]:
+    """What a loaded network came from: its entry, and its file's time."""
+    entry = REGISTRY[checkpoint]
+    return entry, entry.file.stat().st_mtime_ns if entry.file.exists() else None
 
 
 class Cifar10(EvaluationSet):

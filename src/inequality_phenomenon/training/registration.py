@@ -15,7 +15,7 @@ from .loop import train
 from .settings import TrainingSettings, load_settings
 from .state import State
 
-SHIPPED = 2_000_000  # parameters: the weights of a larger model are not committed, only how to make them
+SHIPPABLE = 2_000_000  # parameters: the weights of a larger model are not committed, only how to make them
 
 
 def write_log(state: State, file: Path) -> None:
@@ -54,7 +54,7 @@ def train_and_register(name: str, *, device: str | torch.device = "cpu", progres
         test_robust={text: Accuracy(correct=int(found.sum()), n=len(found)) for text, found in robust.items()},
         training_seconds=round(state.seconds),
         machine=f"{_processor(images.device, settings)}, torch {torch.__version__}",
-        remake=f"inequality train {name} --device {device}" if parameters > SHIPPED else None,
+        remake=f"inequality train {name} --device {device}" if parameters > SHIPPABLE else None,
     )
     write_log(state, entry.log)
     entry = entry.model_copy(update={"sha256": save_checkpoint(model, entry.file)})

@@ -1,0 +1,218 @@
+"""Grading: a submission is executed in a sandbox, its points go into nbgrader's gradebook, and the table is written.
+
+Nought points are for work that ran and failed. What did not run has no points, but a reason.
+"""
+
+import asyncio
+import math
+import os
+import secrets
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
+from nbgrader.api import Gradebook  # type: ignore[import-untyped]
+from nbgrader.preprocessors import SaveAutoGrades  # type: ignore[import-untyped]
+from nbgrader.utils import is_grade, is_locked, is_solution  # type: ignore[import-untyped]
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
+from tqdm import tqdm
+
+from ..datasets import load_cifar10
+from .course import ClassroomError, Course, course_in, make_student_files, template, user_folder, write
+from .sandbox import CannotRun, Limits, error, execute, isolation
+from .submissions import Submission, collect, grade_id, has_marks, with_answers
+from .table import NOT_GRADED, TO_DO, Row, why, write_table
+
+PROBE = 'from inequality_phenomenon.coursework import close\nassert close(0.25, 0.75), "{}"'
+
+
+class NotGraded(RuntimeError):
+    """A submission has no marks, for this reason."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one call of ``grade`` did."""
+
+    table: Path  # grades.csv
+    rows: list[Row]
+    graded: int  # notebooks
+    before: int  # notebooks that had been graded before, and have not changed
+    seconds: float
+    not_graded: list[str]  # who, what and why; where this is not empty, a person has to look
+
+    def __str__(self) -> str:
+        waiting = sum(row["status"] == TO_DO for row in self.rows)
+        return (
+            f"{self.graded} notebooks graded in {self.seconds:.0f} s, {self.before} had been graded before\n"
+            f"{self.table}: {len(self.rows)} rows, {waiting} answers {TO_DO}"
+        )
+
+
+def grade(
+    course: str | Path = "",
+    submissions: str | Path = "",
+    *,
+    jobs: int | None = None,
+    cell_seconds: float = Limits.cell_seconds,
+    notebook_seconds: float = Limits.notebook_seconds,
+    memory: float = Limits.memory / 2**30,
+    sources: Path | None = None,
+) -> Report:
+    """Grade a folder that has a folder for each student, and write grades.csv in the course folder.
+
+    ``jobs``: notebooks at a time, by default one for each core. Seconds are of wall-clock time, ``memory`` is GiB a process.
+    Only notebooks that are new or changed are executed, and those that were stopped by a limit or could not be graded.
+    Raises ``ClassroomError`` where nothing can be graded here, and then no grade is written.
+    """
+    started = time.perf_counter()
+    jobs = os.cpu_count() or 1 if jobs is None else jobs
+    for name, value in (("jobs", jobs), ("cell-seconds", cell_seconds), ("notebook-seconds", notebook_seconds), ("memory", memory)):  # fmt: skip
+        if not 0 < value < math.inf:
+            raise ClassroomError(f"{name} must be above 0, not {value}")
+    limits = Limits(cell_seconds, notebook_seconds, int(memory * 2**30))
+    here = course_in(course, sources)
+    collected = collect(here, user_folder(submissions))
+    load_cifar10("test")  # the sandbox could not fetch it
+    make_student_files(here)  # the gradebook must know the assignments as they are
+    templates = {name: template(here, name) for name in here.names}
+    waiting = [s for s in collected.submissions if not is_graded(here, s, s.digest(templates[s.assignment]))]
+    refused = dict(collected.refused)
+    if waiting:
+        refused |= asyncio.run(grade_all(here, waiting, templates, limits, jobs))
+    rows = write_table(here, templates, collected.students, refused)
+    with_some = {submission.student for submission in collected.submissions}
+    nothing = {student: why for student, why in collected.students.items() if why and student not in with_some}
+    open_rows = {(row["student"], row["assignment"], row["note"]) for row in rows if row["status"] == NOT_GRADED}
+    named = [f"{student}, {name}: {note}" for student, name, note in sorted(open_rows) if student not in nothing]
+    named += [f"{student}: {note}" for student, note in nothing.items()] + collected.loose
+    return Report(
+        here.folder / "grades.csv", rows, len(waiting) - len(refused) + len(collected.refused),
+        len(collected.submissions) - len(waiting), time.perf_counter() - started, named,
+    )  # fmt: skip
+
+
+async def grade_all(
+    course: Course, submissions: Sequence[Submission], templates: dict[str, NotebookNode], limits: Limits, jobs: int
+) -> dict[tuple[str, str], str]:
+    """Examine and record submissions, ``jobs`` at a time, with a progress bar. Returns why some could not be graded.
+
+    Raises ``ClassroomError`` where this system cannot execute any.
+    """
+    if not isolation():
+        print("warning: this system cannot take the network away; submissions run with it", file=sys.stderr)
+    if sys.platform != "linux":
+        print("warning: this system may not enforce the limit of memory", file=sys.stderr)
+    await _try_the_sandbox(limits)
+    free, refused = asyncio.Semaphore(jobs), {}
+    with tqdm(total=len(submissions), desc="grading", unit="notebook", disable=None) as bar:
+
+        async def one(submission: Submission) -> None:
+            own = templates[submission.assignment]
+            try:
+                async with free:
+                    notebook, trouble = await examine(submission, own, limits)
+                record(course, submission, notebook, None if trouble else submission.digest(own))
+            except NotGraded as problem:
+                refused[submission.student, submission.assignment] = str(problem)
+                trouble = None  # the report names it
+            if trouble:
+                bar.write(f"{submission.student}, {submission.assignment}: {trouble}", file=sys.stderr)
+            bar.update()
+
+        await asyncio.gather(*map(one, submissions))
+    return refused
+
+
+async def _try_the_sandbox(limits: Limits) -> None:
+    """Raise ``ClassroomError`` unless a check that must fail is executed here, and fails."""
+    probe, nonce = new_code_cell(PROBE.format("tried")), ("AssertionError", "tried")
+    try:
+        trouble = await execute(new_notebook(cells=[probe]), Limits(memory=limits.memory))
+    except (CannotRun, OSError) as problem:
+        raise ClassroomError(f"nothing can be graded here: {problem}") from None
+    if trouble or _errors(probe) != [nonce]:
+        raise ClassroomError(f"nothing can be graded here: {trouble or _errors(probe) or 'a failing check passes'}")
+
+
+def _is_test(cell: NotebookNode) -> bool:
+    return is_grade(cell) and not is_solution(cell)
+
+
+def _errors(cell: NotebookNode) -> list[tuple[str, str]]:
+    return [(output.ename, output.evalue) for output in cell.get("outputs", []) if output.output_type == "error"]
+
+
+async def examine(submission: Submission, template: NotebookNode, limits: Limits) -> tuple[NotebookNode, str | None]:
+    """Execute a submission. Returns its notebook, and why not every test could give its answer, or None.
+
+    A test's cell then has no error, or one that says why there are no points. A probe after each test must fail. It shows that
+    the process outlived the test, and that a failing check is still noticed: code that ends the process or disarms ``assert``
+    gains nothing. Raises ``NotGraded`` where the file has no answers, or where the failure is not the student's.
+    """
+    try:
+        submitted = nbformat.reads(submission.file.read_text("utf-8-sig"), as_version=4)
+        notebook = with_answers(template, submitted)
+    except Exception as problem:  # whatever may have been uploaded under this name
+        raise NotGraded(f"not a notebook: {' '.join(str(problem).split())[:200]}") from None
+    if not has_marks(submitted, template):
+        raise NotGraded("no cell carries the assignment's marks")
+    nonce = secrets.token_hex(8)
+    probes, cells = [], []
+    for cell in notebook.cells:
+        cells.append(cell)
+        if _is_test(cell):
+            probes.append((cell, new_code_cell(PROBE.format(nonce))))
+            cells.append(probes[-1][1])
+    try:
+        trouble = await execute(NotebookNode(notebook, cells=cells), limits)
+    except Exception as problem:
+        raise NotGraded(f"could not be executed: {problem}") from None
+    for cell in notebook.cells:
+        if is_locked(cell) and not is_grade(cell) and _errors(cell):
+            raise NotGraded(f"the assignment's own set-up cell failed: {why(cell)}")
+    for cell, probe in probes:
+        if not _errors(cell) and _errors(probe) != [("AssertionError", nonce)]:
+            cell.outputs = [error("NoPoints", trouble or "after this cell a failing check went unnoticed")]
+        if any(name == "TimeLimit" for name, _ in _errors(cell)):
+            trouble = trouble or f"{grade_id(cell)}: time limit"
+        _keep_only_what_counts(cell)
+    return notebook, trouble
+
+
+def _keep_only_what_counts(cell: NotebookNode) -> None:
+    """nbgrader reads a warning on stderr as a failure and a result as partial points. Both may come from an answer."""
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            output.name = "stdout"
+    cell.outputs = [output for output in cell.outputs if output.output_type != "execute_result"]
+
+
+def record(course: Course, submission: Submission, notebook: NotebookNode, digest: str | None) -> None:
+    """Put the points into the gradebook and the executed notebook into autograded/. Points by a person are kept.
+
+    ``digest`` says what was graded; None lets it be graded again. Raises ``NotGraded`` where the gradebook cannot be written.
+    """
+    place = {"student": submission.student, "assignment": submission.assignment, "notebook": submission.assignment}
+    try:
+        with Gradebook(course.database) as gradebook, warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)  # of nbgrader's order of work
+            gradebook.update_or_create_student(submission.student)
+            gradebook.update_or_create_submission(submission.assignment, submission.student)
+        SaveAutoGrades().preprocess(notebook, {"nbgrader": place | {"db_url": course.database}})
+    except SQLAlchemyError as problem:
+        raise NotGraded(f"the gradebook could not be written: {problem}") from None
+    notebook.metadata["graded"] = digest
+    write(notebook, course.notebook("autograded", submission.assignment, submission.student))
+
+
+def is_graded(course: Course, submission: Submission, digest: str) -> bool:
+    """Whether this very file was graded by these very tests, without trouble."""
+    file = course.notebook("autograded", submission.assignment, submission.student)
+    return file.exists() and nbformat.read(file, as_version=4).metadata.get("graded") == digest

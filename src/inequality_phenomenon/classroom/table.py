@@ -1,0 +1,100 @@
+"""The table of a class: grades.csv."""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.api import Grade, Gradebook, SubmittedAssignment  # type: ignore[import-untyped]
+from nbgrader.utils import is_grade, is_solution  # type: ignore[import-untyped]
+
+from .._support.files import atomic_path
+from .course import Course
+from .submissions import grade_id
+
+COLUMNS = ("student", "assignment", "question", "points", "max_points", "status", "note")
+TO_DO, BY_PERSON, BY_TEST = "to be graded by a person", "graded by a person", "graded"
+NO_ANSWER, NOT_SUBMITTED, NOT_GRADED = "no answer", "not submitted", "not graded"
+Row = dict[str, str | float]
+Result = tuple[float | str, str, str]  # points, status, note
+
+
+def write_table(
+    course: Course,
+    templates: Mapping[str, NotebookNode],
+    students: Mapping[str, str],
+    refused: Mapping[tuple[str, str], str],
+) -> list[Row]:
+    """Write ``rows`` to grades.csv in the course folder and return them."""
+    table = list(rows(course, templates, students, refused))
+    with (
+        atomic_path(course.folder / "grades.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(table)
+    return table
+
+
+def rows(
+    course: Course,
+    templates: Mapping[str, NotebookNode],
+    students: Mapping[str, str],
+    refused: Mapping[tuple[str, str], str],
+) -> Iterator[Row]:
+    """One row a student and question of every assignment that someone has handed in; keys: ``COLUMNS``.
+
+    ``students``: everybody who has a folder, and what of theirs belongs to no assignment. ``refused``: (student, assignment) ->
+    why it could not be graded. Points are empty where there are none yet.
+    """
+    with Gradebook(course.database) as gradebook:
+        everybody = sorted({*students, *(student.id for student in gradebook.students)})
+        for name, template in templates.items():
+            recorded = {found.student.id: found for found in gradebook.assignment_submissions(name)}
+            if not recorded and not any(assignment == name for _, assignment in refused):
+                continue
+            for student in everybody:
+                reason = refused.get((student, name)) or ("" if student in recorded else students.get(student, ""))
+                known = student in recorded and not reason
+                results = _results(course, template, recorded[student]) if known else {}
+                nothing = ("", NOT_GRADED if reason else NOT_SUBMITTED, reason)
+                for cell in filter(is_grade, template.cells):
+                    points, status, note = results.get(grade_id(cell), nothing)
+                    most = float(cell.metadata.nbgrader["points"])
+                    values = (student, name, grade_id(cell), points, most, status, note)
+                    yield dict(zip(COLUMNS, values, strict=True))
+
+
+def _results(course: Course, template: NotebookNode, recorded: SubmittedAssignment) -> dict[str, Result]:
+    """Points, status and note of each question of a submission that the gradebook has."""
+    file = course.notebook("autograded", recorded.name, recorded.student.id)
+    cells = nbformat.read(file, as_version=4).cells if file.exists() else []
+    notes = {grade_id(cell): why(cell) for cell in cells}
+    grades = {grade.name: grade for part in recorded.notebooks for grade in part.grades}
+    return {
+        question: _result(cell, grades[question], notes.get(question, ""))
+        for cell in template.cells
+        if (question := grade_id(cell)) in grades
+    }
+
+
+def _result(cell: NotebookNode, grade: Grade, note: str) -> Result:
+    if grade.needs_manual_grade:
+        return "", TO_DO, ""
+    if grade.manual_score is not None:
+        return grade.score, BY_PERSON, ""
+    if grade.auto_score is None:
+        return "", NOT_GRADED, "its test has not been run"
+    return (grade.score, NO_ANSWER, "") if is_solution(cell) else (grade.score, BY_TEST, note)
+
+
+def why(cell: NotebookNode) -> str:
+    """A cell's last error in one line, or nothing. A check without a message is quoted."""
+    errors = [output for output in cell.get("outputs", []) if output.output_type == "error"]
+    if not errors:
+        return ""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(errors[-1].traceback))
+    marked = re.findall(r"^-+> \d+ (.*)$", plain, re.MULTILINE)
+    return " ".join(f"{errors[-1].ename}: {errors[-1].evalue or ''.join(marked[-1:])}".split())[:200]
