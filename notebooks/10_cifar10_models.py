@@ -17,27 +17,6 @@
 #
 # **The question.** Every statement of this book is about networks that were trained for it. How accurate are they, how robust are
 # they, and can their robustness be trusted?
-#
-# **The paper's claim.** "We summarize the clean and robust accuracy of models trained on CIFAR10 in Table 5. Regarding robust
-# accuracy, we use AutoAttack [...] for evaluation."
-#
-# :::{admonition} There is no column with the paper's values
-# :class: note
-# The text of the paper that this project works from names Table 5 but does not contain it. No other place states its numbers. So this
-# chapter has nothing to compare with, and no verdicts.
-# :::
-#
-# **The method.** A network $f$ is robust on an image $x$ with label $y$ if no perturbation within the budget changes its answer. An attack
-# can only show that it is *not* robust, so every measured robust accuracy is an upper bound of the true one:
-#
-# $$\begin{aligned}
-# &\frac{1}{n} \sum_{i=1}^{n} \mathbb{1}\big[\forall\, \lVert\delta\rVert \le \varepsilon:\ f(x_i + \delta) = y_i\big] \\
-# \le\; &\frac{1}{n} \sum_{i=1}^{n} \mathbb{1}\big[f(x_i) = y_i \text{ and } f(x_i + \delta_i) = y_i\big],
-# \qquad \delta_i \text{ found by the attack.}
-# \end{aligned}$$
-#
-# {term}`PGD`-20 climbs the loss for 20 steps. {term}`AutoAttack` is slower and stronger: four attacks, one after the other, without a
-# step size to choose.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -49,29 +28,56 @@ auto_attack_models: list[str] | None = None  # checkpoints to attack by AutoAtta
 auto_attack_images: int | None = None  # the first so many test images for AutoAttack
 
 # %% tags=["hide-input"]
-from IPython.display import HTML
-
+from inequality_phenomenon import chapter
 from inequality_phenomenon.measure.accuracy import (
     AUTO_ATTACK,
     PGD,
-    attack_contrasts,
     auto_attack_evaluation,
     measure_attack,
     pgd_evaluation,
 )
-from inequality_phenomenon.measure.reference import stacked
-from inequality_phenomenon.measure.run import open_run
-from inequality_phenomenon.show import models as chapter
-from inequality_phenomenon.verdicts.comparison import contrasted
+from inequality_phenomenon.show.models import attack_contrasts, models_in_short
+
+run = chapter.open("10_cifar10_models", globals())
+chosen = [name for name in run.options["auto_attack_models"] if name in run.models]
+measure_attack(run, pgd_evaluation, PGD, run.models)
+measure_attack(run, auto_attack_evaluation, AUTO_ATTACK, chosen, run.options["auto_attack_images"])
+ours = run.ours
+strongest = ours.table("auto_attack_evaluation")
+attacked = list(dict.fromkeys([*run.pair, *([] if strongest is None else strongest.checkpoint)]))
+stronger = ours.contrast(attack_contrasts(attacked), "pgd_evaluation", "auto_attack_evaluation")
+models_in_short(stronger, ours.records)
 
 # %% tags=["hide-input"]
-own = {"auto_attack_models": auto_attack_models, "auto_attack_images": auto_attack_images}
-run = open_run("10_cifar10_models", profile, device, n_images, seed, models, **own)
-chapter.subjects_note(run)
+from inequality_phenomenon.show.models import registered, trade_off_figure
+
+trade_off_figure(registered(), strongest, name="trade-off")
 
 # %% [markdown]
-# ## What we decided before looking
+# ## The claim and the method
 #
+# "We summarize the clean and robust accuracy of models trained on CIFAR10 in Table 5. Regarding robust
+# accuracy, we use AutoAttack [...] for evaluation."
+#
+# :::{admonition} There is no column with the paper's values
+# :class: note
+# The text of the paper that this project works from names Table 5 but does not contain it. No other place states its numbers. So this
+# chapter has nothing to compare with, and no verdicts.
+# :::
+#
+# A network $f$ is robust on an image $x$ with label $y$ if no perturbation within the budget changes its answer. An attack
+# can only show that it is *not* robust, so every measured robust accuracy is an upper bound of the true one:
+#
+# $$\begin{aligned}
+# &\frac{1}{n} \sum_{i=1}^{n} \mathbb{1}\big[\forall\, \lVert\delta\rVert \le \varepsilon:\ f(x_i + \delta) = y_i\big] \\
+# \le\; &\frac{1}{n} \sum_{i=1}^{n} \mathbb{1}\big[f(x_i) = y_i \text{ and } f(x_i + \delta_i) = y_i\big],
+# \qquad \delta_i \text{ found by the attack.}
+# \end{aligned}$$
+#
+# {term}`PGD`-20 climbs the loss for 20 steps. {term}`AutoAttack` is slower and stronger: four attacks, one after the other, without a
+# step size to choose.
+#
+# :::{dropdown} What we decided before looking
 # When this part was written, the PGD-20 accuracy of the first networks was known, since a network is measured when it is registered.
 # AutoAttack had run on 25 images of one of them and on 50 of another, to see how long it takes.
 #
@@ -86,81 +92,67 @@ chapter.subjects_note(run)
 #   flags](../robustness_flags.md) gives each. A raised flag is shown beside the number; it does not remove it.
 # - **No choice by test images.** Nothing here chose an epoch, a setting or a network. The only images that may stop a training are 500
 #   training images that are held out.
-#
-# ## The experiment
-#
-# Clean accuracy and PGD-20 on this run's images, with the evidence for the flags. It also takes AutoAttack where the profile asks for it;
-# else its numbers come from the committed records.
+# :::
 
-# %%
-measure_attack(run, pgd_evaluation, PGD, run.models)
-chosen = [name for name in run.options["auto_attack_models"] if name in run.models]
-measure_attack(run, auto_attack_evaluation, AUTO_ATTACK, chosen, run.options["auto_attack_images"])
-records, committed = run.records, run.reference
-records["pgd_evaluation"].groupby(["condition", "checkpoint"], sort=False)[
-    ["clean", "one_step", "robust"]
-].mean().round(3)
+# %% tags=["hide-input"]
+from inequality_phenomenon.show.models import subjects_note
+
+subjects_note(run)
 
 # %% [markdown]
-# ## Table 5: clean and robust accuracy
-
-# %%
-chapter.accuracy_table(records["pgd_evaluation"], name="10-accuracy")
-
-# %%
-found = committed.get("auto_attack_evaluation", records.get("auto_attack_evaluation"))
-chapter.trade_off_figure(chapter.registered(), found, name="trade-off")
-
-# %% [markdown]
-# ## How far can PGD-20 be trusted?
-
-# %%
-attacked = list(dict.fromkeys([*run.pair, *([] if found is None else found.checkpoint)]))
-both = ["pgd_evaluation", "auto_attack_evaluation"]
-resamples = run.profile.bootstrap
-stronger_reference = contrasted(attack_contrasts(attacked), stacked(committed, both), resamples=resamples)
-stronger_this_run = contrasted(attack_contrasts(attacked), stacked(records, both), resamples=resamples)
-chapter.auto_attack_table(stronger_reference, stronger_this_run, found, name="10-autoattack")
-
-# %% [markdown]
-# ## Is the robustness an artefact?
+# ## Results
 #
-# A network can look robust because the attack cannot get hold of it: gradients that vanish, outputs that are no logits, layers that draw
+# Table 5: clean and robust accuracy.
+
+# %% tags=["hide-input"]
+from inequality_phenomenon.show.models import accuracy_table
+
+accuracy_table(ours.records["pgd_evaluation"], name="10-accuracy")
+
+# %% [markdown]
+# ## What decides it
+#
+# **The attack.** How far can PGD-20 be trusted?
+
+# %% tags=["hide-input"]
+from inequality_phenomenon.show.models import auto_attack_table
+
+auto_attack_table(stronger, strongest, name="10-autoattack")
+
+# %% [markdown]
+# **An artefact?** A network can look robust because the attack cannot get hold of it: gradients that vanish, outputs that are no logits, layers that draw
 # random numbers. The evaluation of every network is checked for these signs.
 
-# %%
-chapter.flags_table(committed, records, name="10-flags")
+# %% tags=["hide-input"]
+from inequality_phenomenon.show.models import flags_table
+
+flags_table(ours.records, name="10-flags")
 
 # %% [markdown]
-# ## Training curves
-#
-# First the ladder, then all other registered networks.
+# **The training.** First the ladder, then all other registered networks.
 
-# %%
-chapter.training_curves(chapter.ladder(), name="training-ladder")
+# %% tags=["hide-input"]
+from inequality_phenomenon.show.models import ladder, training_curves
 
-# %%
-chapter.training_curves(chapter.others(), name="training-others")
+training_curves(ladder(), name="training-ladder")
 
-# %% [markdown]
-# ## Model cards
-#
-# Generated from the registry. Open one to read it.
+# %% tags=["hide-input"]
+from inequality_phenomenon.show.models import others
 
-# %%
-chapter.model_cards(records | committed)
+training_curves(others(), name="training-others")
 
 # %% [markdown]
-# ## What is planned and not there
+# **Model cards**, generated from the registry. Open one to read it. Below them: what is planned and not there.
 
-# %%
-chapter.planned_table(name="10-planned")
+# %% tags=["hide-input"]
+from inequality_phenomenon.show.models import model_cards
 
-# %% [markdown]
-# ## What we found
+model_cards(ours.records)
 
-# %%
-chapter.model_findings(stronger_reference, stronger_this_run, [committed, records])
+# %% tags=["hide-input"]
+from inequality_phenomenon.show.models import planned_table
+
+planned_table(name="10-planned")
 
 # %% [markdown]
 # ## What could be wrong
@@ -168,7 +160,7 @@ chapter.model_findings(stronger_reference, stronger_this_run, [committed, record
 # - **They are not the paper's networks.** A quarter of the usual channels, few epochs, and mostly a one-step attack in training. Published networks
 #   of the usual size reach more on both axes. [Two networks of the usual size](../scale.md) were trained once each, briefly.
 # - **An upper bound stays an upper bound.** AutoAttack has no proof. It is what the field compares by.
-# - **Few images.** With the laptop profile an interval is some twenty points wide. The reference values of PGD-20 use all test images; those of AutoAttack
+# - **Few images.** With the laptop profile an interval is some twenty points wide. The registered values of PGD-20 use all test images; those of AutoAttack
 #   do not, nor does the PGD-20 beside them.
 # - **The flags see what they look for.** A network without a flag can still be overestimated. The nine were chosen because each has fooled a
 #   published evaluation or is easy to cause by accident.
@@ -177,7 +169,7 @@ chapter.model_findings(stronger_reference, stronger_this_run, [committed, record
 #
 # ## Exercise
 #
-# 1. Run with `-p n_images 500`. In how many cells of the first table does the reference value lie in this run's interval? How many would you
+# 1. Run with `-p n_images 500`. In how many cells of the first table does the value of all test images lie in the interval of the first 500? How many would you
 #    expect?
 # 2. The standard network's accuracy at 8/255 is close to zero. At which $\varepsilon$ is it half of the clean one? Use
 #    `robust_accuracy` with a `Threat` of your choice.
@@ -185,4 +177,4 @@ chapter.model_findings(stronger_reference, stronger_this_run, [committed, record
 #    does its robust accuracy seem to be?
 
 # %% tags=["hide-input"]
-HTML(provenance(run))
+run.footer()

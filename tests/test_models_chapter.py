@@ -9,8 +9,13 @@ import pytest
 from conftest import entry, run_of
 
 from inequality_phenomenon._support import paths
+<<<<<<< HEAD
 from inequality_phenomenon._support.profiles import load_profile, profile_names
 from inequality_phenomenon.measure.accuracy import attack_contrasts, findings, planned_models, training_log
+=======
+from inequality_phenomenon._support.profiles import load_profile
+from inequality_phenomenon.measure.accuracy import findings, planned_models, training_log
+>>>>>>> f7872bb (Chapter 10 shows one run: the registered accuracies with the chapter's own images below, AutoAttack, flags and cards; its conclusion stands in the box on top)
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.robustness_flags import FLAGS
 from inequality_phenomenon.networks import REGISTRY, Accuracy, RegistryEntry, build
@@ -87,29 +92,31 @@ def row_of(shown, start: str) -> str:
 # ---------------------------------------------------------------- tables and figures
 
 
-def test_the_accuracy_table_has_the_registry_and_this_run(registry, tables) -> None:
+def test_the_accuracy_table_has_the_registry_and_the_record(registry, tables) -> None:
     shown = chapter.accuracy_table(tables["pgd_evaluation"], name="t")
-    for value in ("70.0 %", "42.0 %", "87.5 %", "42.5 %", "n = 10000", f"n = {N}"):
+    for value in ("70.0 %", "42.0 %", "87.5 %", "42.5 %", "n = 10000", f"first {N}"):
         assert value in row_of(shown, "ℓ∞ 8/25570.0 %")
-    assert row_of(shown, "ℓ∞ 8/255, seed 1").count("not measured here") == 3
-    assert row_of(shown, "standard").count("—") == 2  # it has no budget of its own
+    assert "first" not in row_of(shown, "ℓ∞ 8/255, seed 1")
+    assert row_of(shown, "standard").count("—") == 1  # it has no budget of its own
     l2 = row_of(shown, "ℓ2 0.5")
-    assert "60.0 %" in l2 and "15.0 %" in l2 and l2.count("not measured here") == 2
-    assert "In 5 of 6 cells the reference value lies in this run's 95 % interval" in text(shown)
+    assert "60.0 %" in l2 and "15.0 %" in l2 and l2.count(f"first {N}") == 1
+    assert "In 5 of 6 cells the value of all images lies in the 95 % interval of the first ones" in text(shown)
 
 
 def test_auto_attack_is_compared_with_pgd_on_the_same_images(registry, tables) -> None:
     tables["auto_attack_evaluation"] = attacked(LINF8, 12, n=30)
-    rows = attack_contrasts([STANDARD, LINF8])
-    this_run = contrasted(rows, stacked(tables, ["pgd_evaluation", "auto_attack_evaluation"]), resamples=199)
-    none = contrasted(rows, None)
-    shown = chapter.auto_attack_table(none, this_run, tables["auto_attack_evaluation"], name="t")
+    rows = chapter.attack_contrasts([STANDARD, LINF8])
+    stronger = contrasted(rows, stacked(tables, ["pgd_evaluation", "auto_attack_evaluation"]), resamples=199)
+    shown = chapter.auto_attack_table(stronger, tables["auto_attack_evaluation"], name="t")
     found = row_of(shown, "ℓ∞ 8/255, attacked at ℓ∞ 8/255")
     assert "40.0 %" in found and "-16.7 points" in found and "n = 30" in found and "40.0 % − 56.7 %" in found
     assert "APGD-CE 18, APGD-T 0, FAB-T 0, Square 0" in found
-    assert row_of(shown, "standard, attacked").count("not measured here") == 3
-    words = text(chapter.model_findings(none, this_run, [{}, tables]))
-    assert "(this run): 40.0 % [24.6, 57.7] under AutoAttack, 56.7 % under PGD-20 on the same 30 images" in words
+    assert row_of(shown, "standard, attacked").count("not measured here") == 2
+    words = text(chapter.models_in_short(stronger, tables))
+    assert (
+        "ℓ∞ 8/255, attacked at ℓ∞ 8/255 : 40.0 % [24.6, 57.7] under AutoAttack, 56.7 % under PGD-20 on the same 30 images"
+        in words
+    )
     assert "standard, attacked at ℓ∞ 8/255 : AutoAttack is not measured here" in words
 
 
@@ -119,11 +126,12 @@ def test_auto_attack_is_compared_with_pgd_on_the_same_images(registry, tables) -
 def test_flags_are_shown_where_they_are_raised(registry, tables, square: int, outcome: str) -> None:
     tables["auto_attack_evaluation"] = attacked(LINF8, 12, square)
     assert len(findings(tables)) == 3 * (len(FLAGS) - 1) + 1
-    shown = chapter.flags_table({}, tables, name="t")
+    shown = chapter.flags_table(tables, name="t")
     last = row_of(shown, FLAGS[-1].name)
-    assert ("not raised" in last) == (square == 0) and "not measured here" in last
+    assert ("not raised" in last) == (square == 0)
+    assert "not measured here" in row_of(chapter.flags_table({}, name="t"), FLAGS[-1].name)
     assert ("7.5 %" in last and "ℓ∞ 8/255 (AutoAttack, ℓ∞ 8/255)" in last) == (square > 0)
-    assert outcome in text(chapter.model_findings([], [], [{}, tables]))
+    assert outcome in text(chapter.models_in_short([], tables))
     assert ("Black box beats gradients (AutoAttack, ℓ∞ 8/255)" in text(chapter.model_cards(tables))) == (square > 0)
 
 
@@ -151,11 +159,11 @@ def test_every_registered_model_has_a_card_with_its_facts(registry, tables) -> N
 
 
 def test_findings_name_a_missed_floor_and_a_broken_ladder(registry) -> None:
-    words = text(chapter.model_findings([], [], [{}, {}]))
+    words = text(chapter.models_in_short([], {}))
     assert "Met by 3 of the 4 models that have one; missed by ℓ∞ 8/255, seed 1" in words
     assert "clean accuracy falls and robust accuracy rises at every step" in words
     registry[STANDARD] = registry[STANDARD].model_copy(update={"test_clean": Accuracy(correct=6000, n=10_000)})
-    assert "clean accuracy does not fall and robust" in text(chapter.model_findings([], [], [{}, {}]))
+    assert "clean accuracy does not fall and robust" in text(chapter.models_in_short([], {}))
 
 
 def test_training_curves_tell_the_end_and_the_deepest_fall(registry) -> None:

@@ -13,7 +13,6 @@ from .._support import paths
 from .._support.profiles import load_profile, profile_names
 from ..networks import REGISTRY
 from ..robustness import Threat, auto_attack
-from ..verdicts.comparison import Contrast
 from .cache import cached, code_hash
 from .robustness_flags import Finding, check, evaluate
 from .run import Run
@@ -88,15 +87,6 @@ def planned_models() -> dict[str, list[str]]:
                 if name.startswith("cifar10-"):
                     asked.setdefault(name, set()).add(chapter.partition("_")[0])
     return {name: sorted(asked[name]) for name in sorted(asked) if name not in REGISTRY}
-
-
-def attack_contrasts(models: Sequence[str]) -> list[Contrast]:
-    """AutoAttack minus PGD-20 on the images of both, for every model and each threat in its registry entry."""
-    return [
-        Contrast(threat, ((name, f"{AUTO_ATTACK}, {threat}", "robust"), (name, f"{PGD}, {threat}", "robust")))
-        for name in models
-        for threat in REGISTRY[name].test_robust
-    ]
 
 
 def findings(tables: dict[str, pd.DataFrame]) -> list[tuple[str, str, Finding]]:

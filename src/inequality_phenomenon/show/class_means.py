@@ -31,7 +31,12 @@ def class_tests(standard: str, robust: str) -> tuple[list[Test], list[Test]]:
         label = f"global and regional rank correlation, {named(model)}"
         return AgreementTest(label=label, model=model, record="class_inequality", columns=("global_gini", REGIONAL))
 
-    secondary = [kinds(robust, REGIONAL), kinds(standard, "global_gini"), kinds(standard, REGIONAL), ranks(standard)]
+    secondary: list[Test] = [
+        kinds(robust, REGIONAL),
+        kinds(standard, "global_gini"),
+        kinds(standard, REGIONAL),
+        ranks(standard),
+    ]
     return [kinds(robust, "global_gini"), ranks(robust)], secondary
 
 

@@ -1,6 +1,7 @@
 """Figures, tables and model cards of the chapter on the trained models (paper, Table 5)."""
 
 import html
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pandas as pd
@@ -9,14 +10,16 @@ from matplotlib.ticker import MaxNLocator
 
 from .._support import paths
 from ..measure.accuracy import AUTO_ATTACK, PGD, findings, planned_models, training_log
-from ..measure.robustness_flags import FLAGS
+from ..measure.robustness_flags import FLAGS, Finding
 from ..measure.run import Run
 from ..measure.verification import floor_of, meets_floor, own_threat
 from ..networks import LADDER, REGISTRY, Accuracy, RegistryEntry, named
 from ..robustness import ENSEMBLE
 from ..statistics import Estimate, wilson
-from ..verdicts.comparison import Contrasted
-from . import Shown, _contrast_cell, best, listed, look, number, show, table, text_of
+from ..verdicts.comparison import Contrast, Contrasted
+from .style import Shown, boxed, drawn, listed, look, table
+from .tables import contrast_text
+from .words import MISSING, interval, percent, text_of
 
 COMMON = "linf 8/255"  # the threat that every model is measured under
 
@@ -46,11 +49,20 @@ def subjects_note(run: Run) -> Shown:
     sentences = [
         f"Measured in this run: {', '.join(named(name) for name in run.models)}.",
         f"Images: the first {run.n_images} of the 10,000 test images, whether or not a model classifies them correctly.",
-        f"Registered: {len(registered())} models. Their reference values are of all test images.",
+        f"Registered: {len(registered())} models. Their registered values are of all test images.",
     ]
     if missing := planned_models():
         sentences.append(f"Planned, but not trained yet: {len(missing)} models, listed at the end of this chapter.")
     return listed(sentences)
+
+
+def attack_contrasts(models: Sequence[str]) -> list[Contrast]:
+    """AutoAttack minus PGD-20 on the images of both, for every model and each threat in its registry entry."""
+    return [
+        Contrast(threat, ((name, f"{AUTO_ATTACK}, {threat}", "robust"), (name, f"{PGD}, {threat}", "robust")))
+        for name in models
+        for threat in REGISTRY[name].test_robust
+    ]
 
 
 def _registered(found: Accuracy | None) -> Estimate | None:
@@ -68,44 +80,39 @@ def _measured(
 
 
 def accuracy_table(records: pd.DataFrame, *, name: str) -> Shown:
-    """Table 5: clean and PGD-20 accuracy of every registered model, on all test images and in this run."""
+    """Table 5: clean and PGD-20 accuracy of every registered model, on all test images, and on those of the record."""
     rows, inside = [], []
     for checkpoint in registered():
         entry = REGISTRY[checkpoint]
         own = own_threat(entry)
-        cells = {"Clean": (entry.test_clean, _measured(records, checkpoint, COMMON, "clean"))}
-        if own:
-            cells["PGD-20 at its own ε"] = entry.test_robust[own], _measured(records, checkpoint, own, "robust")
-        cells["PGD-20 at ℓ∞ 8/255"] = entry.test_robust[COMMON], _measured(records, checkpoint, COMMON, "robust")
-        row = {"": named(checkpoint)}
-        for title in ("Clean", "PGD-20 at its own ε", "PGD-20 at ℓ∞ 8/255"):
-            known, measured = cells.get(title, (None, None))
-            row[f"{title}: reference"] = text_of(_registered(known), True) if known else "—"
-            row[f"{title}: this run"] = text_of(measured, True) if known else "—"
-            if known and measured:
-                inside.append(measured.low <= known.rate <= measured.high)
+        asked = {"Clean": (entry.test_clean, COMMON, "clean")}
+        asked |= {"PGD-20 at its own ε": (entry.test_robust[own], own, "robust")} if own else {}
+        asked["PGD-20 at ℓ∞ 8/255"] = entry.test_robust[COMMON], COMMON, "robust"
+        row = {"": named(checkpoint), "Clean": "", "PGD-20 at its own ε": "—"}
+        for title, (known, threat, column) in asked.items():
+            row[title] = text_of(_registered(known), "%")
+            if found := _measured(records, checkpoint, threat, column):
+                row[title] += f"<br><small>first {found.n}: {percent(found.value)} {interval(found, '%')}</small>"
+                inside.append(found.low <= known.rate <= found.high)
         rows.append(row)
     caption = (
-        "Accuracy of the registered models. Reference: all test images, measured when the model was registered. "
-        f"In {sum(inside)} of {len(inside)} cells the reference value lies in this run's 95 % interval."
+        "Accuracy of the registered models on all test images, measured when the model was registered; below it on the first "
+        f"test images, where this chapter measured them. In {sum(inside)} of {len(inside)} cells the value of all images lies "
+        "in the 95 % interval of the first ones."
     )
     return table(pd.DataFrame(rows), name=name, caption=caption)
 
 
-def auto_attack_table(
-    reference: list[Contrasted], this_run: list[Contrasted], records: pd.DataFrame | None, *, name: str
-) -> Shown:
+def auto_attack_table(found: Sequence[Contrasted], records: pd.DataFrame | None, *, name: str) -> Shown:
     """AutoAttack beside PGD-20 on the same images; ``records``: those that say which attack was first, if any."""
     rows = []
-    for committed, live in zip(reference, this_run, strict=True):
-        checkpoint, condition, _ = live.contrast.terms[0]
-        shown = committed if committed.difference else live
+    for item in found:
+        checkpoint, condition, _ = item.contrast.terms[0]
         rows.append(
             {
-                "": f"{named(checkpoint)}, attacked at {_symbol(live.contrast.label)}",
-                "AutoAttack: reference": text_of(committed.terms[0] if committed.difference else None, True),
-                "AutoAttack: this run": text_of(live.terms[0] if live.difference else None, True),
-                "AutoAttack − PGD-20": _contrast_cell(shown, "points"),
+                "": f"{named(checkpoint)}, attacked at {_symbol(item.contrast.label)}",
+                "AutoAttack": text_of(item.terms[0] if item.difference else None, "%"),
+                "AutoAttack − PGD-20": contrast_text(item, "points"),
                 "First fooled by": _first_attacks(records, checkpoint, condition),
             }
         )
@@ -139,7 +146,7 @@ def training_curves(checkpoints: list[str], *, name: str) -> Shown:
         for axes, column in zip(panels, columns, strict=True):
             if column in log:
                 axes.plot(log.epoch, 100 * log[column], ms=4, lw=1.2, label=named(checkpoint), **look(checkpoint))
-        ends = [f"{title} {number(log[column].iloc[-1], True)}" for column, title in columns.items() if column in log]
+        ends = [f"{title} {percent(log[column].iloc[-1])}" for column, title in columns.items() if column in log]
         words.append(f"{named(checkpoint)}: {', '.join(ends)}")
         if "pgd10" in log:
             left[named(checkpoint)] = (log.pgd10 / log.pgd10.cummax()).min()
@@ -156,11 +163,11 @@ def training_curves(checkpoints: list[str], *, name: str) -> Shown:
     if left:
         deepest = min(left, key=lambda label: left[label])
         caption += (
-            f" The deepest fall under PGD-10 leaves {number(left[deepest], True)} of the best epoch so far ({deepest}); "
+            f" The deepest fall under PGD-10 leaves {percent(left[deepest])} of the best epoch so far ({deepest}); "
             "a training that falls below a third is stopped."
         )
     alt = f"Line charts of held-out accuracy by epoch. At the end: {'; '.join(words)}."
-    return show(figure, name=name, caption=caption, alt=alt)
+    return drawn(figure, name=name, caption=caption, alt=alt)
 
 
 def trade_off_figure(checkpoints: list[str], auto_attack: pd.DataFrame | None, *, name: str) -> Shown:
@@ -176,17 +183,9 @@ def trade_off_figure(checkpoints: list[str], auto_attack: pd.DataFrame | None, *
         stronger = _measured(auto_attack, checkpoint, COMMON, "robust", AUTO_ATTACK)
         if stronger:
             value, low, high = (100 * v for v in (stronger.value, stronger.low, stronger.high))
-            axes.errorbar(
-                clean,
-                value,
-                [[value - low], [high - value]],
-                fmt=seen["marker"],
-                color=seen["color"],
-                mfc="white",
-                ms=8,
-                capsize=3,
-            )
-            words[-1] += f", {value:.1f} % under AutoAttack (n = {stronger.n})"
+            spread = [[value - low], [high - value]]
+            axes.errorbar(clean, value, spread, fmt=seen["marker"], color=seen["color"], mfc="white", ms=8, capsize=3)
+            words[-1] += f", {percent(stronger.value)} under AutoAttack (n = {stronger.n})"
     axes.set_xlabel("clean accuracy, %")
     axes.set_ylabel("accuracy under PGD-20 at ℓ∞ 8/255, %")
     axes.set_ylim(bottom=-2)
@@ -200,32 +199,34 @@ def trade_off_figure(checkpoints: list[str], auto_attack: pd.DataFrame | None, *
         f"{100 * lost:.1f} points of clean accuracy less, {100 * won:.1f} points under attack more. All test images. "
         + ("White markers with 95 % Wilson intervals: AutoAttack." if auto_attack is not None else "")
     )
-    return show(
-        figure, name=name, caption=caption, alt=f"Scatter plot of clean and robust accuracy. {'; '.join(words)}."
-    )
+    alt = f"Scatter plot of clean and robust accuracy. {'; '.join(words)}."
+    return drawn(figure, name=name, caption=caption, alt=alt)
 
 
-def flags_table(reference: dict[str, pd.DataFrame], this_run: dict[str, pd.DataFrame], *, name: str) -> Shown:
+def flags_table(tables: dict[str, pd.DataFrame], *, name: str) -> Shown:
     """For every flag the largest value over all evaluations, and the evaluations that raise it."""
-    rows = []
-    for flag in FLAGS:
-        row = {"": flag.name, "Raised if above": f"{100 * flag.limit:g} %" if flag.percent else f"{flag.limit:g}"}
-        for title, tables in (("Reference", reference), ("This run", this_run)):
-            found = [
-                (checkpoint, condition, item) for checkpoint, condition, item in findings(tables) if item.flag is flag
-            ]
-            row[title] = "<span class='missing'>not measured here</span>"
-            if found:
-                largest = max(item.value for _, _, item in found)
-                raised = [f"{named(c)} ({_symbol(condition)})" for c, condition, item in found if item.raised]
-                value = f"{100 * largest:.1f} %" if flag.percent else f"{largest:.1g}"
-                row[title] = (
-                    f"<strong>{'raised' if raised else 'not raised'}</strong> <small>largest {value}<br>"
-                    f"{len(found)} evaluation{'s' if len(found) > 1 else ''}{': ' if raised else ''}{'; '.join(raised)}</small>"
-                )
-        rows.append(row)
-    return table(
-        pd.DataFrame(rows), name=name, caption="Flags: signs that a robust accuracy is an artefact of its evaluation."
+    rows = [
+        {
+            "": flag.name,
+            "Raised if above": f"{100 * flag.limit:g} %" if flag.percent else f"{flag.limit:g}",
+            "Ours": _flag_text([item for item in findings(tables) if item[2].flag is flag]),
+        }
+        for flag in FLAGS
+    ]
+    caption = "Flags: signs that a robust accuracy is an artefact of its evaluation."
+    return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+def _flag_text(found: list[tuple[str, str, Finding]]) -> str:
+    """Whether one flag is raised, where, and the largest value; ``found``: of ``accuracy.findings``."""
+    if not found:
+        return MISSING
+    largest = max(item.value for _, _, item in found)
+    raised = [f"{named(c)} ({_symbol(condition)})" for c, condition, item in found if item.raised]
+    value = percent(largest) if found[0][2].flag.percent else f"{largest:.1g}"
+    return (
+        f"<strong>{'raised' if raised else 'not raised'}</strong> <small>largest {value}<br>"
+        f"{len(found)} evaluation{'s' if len(found) > 1 else ''}{': ' if raised else ''}{'; '.join(raised)}</small>"
     )
 
 
@@ -278,7 +279,7 @@ def _rates(entry: RegistryEntry) -> dict[str, str]:
     found = {"Clean accuracy": entry.test_clean} | dict(entry.test_robust)
     rows = {}
     for key, accuracy in found.items():
-        value = text_of(_registered(accuracy), True)
+        value = text_of(_registered(accuracy), "%")
         if minimum := least.get(key):
             value += f" <small>floor {100 * minimum:g} %: {'met' if accuracy.rate >= minimum else 'missed'}</small>"
         rows[key if key == "Clean accuracy" else f"PGD-20, 2 restarts, {_symbol(key)}"] = value
@@ -296,7 +297,7 @@ def _evaluation(checkpoint: str, tables: dict[str, pd.DataFrame]) -> dict[str, s
     }
     for threat in REGISTRY[checkpoint].test_robust:
         stronger = _measured(tables.get("auto_attack_evaluation"), checkpoint, threat, "robust", AUTO_ATTACK)
-        rows[f"AutoAttack, {_symbol(threat)}"] = text_of(stronger, True)
+        rows[f"AutoAttack, {_symbol(threat)}"] = text_of(stronger, "%")
     return rows
 
 
@@ -326,29 +327,24 @@ def planned_table(*, name: str) -> Shown:
     return table(pd.DataFrame(rows), name=name, caption=caption)
 
 
-def model_findings(
-    reference: list[Contrasted], this_run: list[Contrasted], tables: list[dict[str, pd.DataFrame]]
-) -> Shown:
-    """The chapter's conclusion in sentences made from the numbers."""
+def models_in_short(found: Sequence[Contrasted], tables: dict[str, pd.DataFrame]) -> Shown:
+    """The chapter's conclusion, in the box on top of the page. ``found``: of ``attack_contrasts``; ``tables``: records."""
     sentences = [_floors_sentence(), _ladder_sentence()]
-    for item, source in best(this_run, reference):
-        checkpoint = item.contrast.terms[0][0]
-        what = f"<strong>{named(checkpoint)}, attacked at {_symbol(item.contrast.label)}</strong>"
+    for item in found:
+        what = f"<strong>{named(item.contrast.terms[0][0])}, attacked at {_symbol(item.contrast.label)}</strong>"
         if item.difference is None:
             sentences.append(f"{what}: AutoAttack is not measured here.")
             continue
         strong, weak = item.terms
         sentences.append(
-            f"{what}{source}: {number(strong.value, True)} [{100 * strong.low:.1f}, {100 * strong.high:.1f}] under AutoAttack, "
-            f"{number(weak.value, True)} under PGD-20 on the same {strong.n} images."
+            f"{what}: {percent(strong.value)} {interval(strong, '%')} under AutoAttack, {percent(weak.value)} under PGD-20 on the "
+            f"same {strong.n} images."
         )
-    for title, found in zip(("Reference run", "This run"), map(findings, tables), strict=True):
-        raised = [f"{item.flag.name}, {named(c)}, {_symbol(condition)}" for c, condition, item in found if item.raised]
-        if found:
-            sentences.append(
-                f"{title}: {len(found)} checks of flags, {len(raised)} raised{': ' if raised else ''}{'; '.join(raised)}."
-            )
-    return listed(sentences)
+    if checks := findings(tables):
+        raised = [f"{item.flag.name}, {named(c)}, {_symbol(condition)}" for c, condition, item in checks if item.raised]
+        words = f"{len(raised)} raised{': ' if raised else ''}{'; '.join(raised)}"
+        sentences.append(f"<strong>Flags.</strong> {len(checks)} checks, {words}.")
+    return boxed(sentences)
 
 
 def _floors_sentence() -> str:
@@ -367,9 +363,7 @@ def _ladder_sentence() -> str:
     entries = [REGISTRY[name] for name in ladder()]
     clean, robust = [e.test_clean.rate for e in entries], [e.test_robust[COMMON].rate for e in entries]
     falls, rises = all(a > b for a, b in pairwise(clean)), all(a < b for a, b in pairwise(robust))
-    values = ", ".join(
-        f"{e.title} {number(c, True)} / {number(r, True)}" for e, c, r in zip(entries, clean, robust, strict=True)
-    )
+    values = ", ".join(f"{e.title} {percent(c)} / {percent(r)}" for e, c, r in zip(entries, clean, robust, strict=True))
     return (
         f"<strong>The ladder</strong> (clean / PGD-20 at {_symbol(COMMON)}, all test images): {values}. With ε, clean accuracy "
         f"{'falls' if falls else 'does not fall'} and robust accuracy {'rises' if rises else 'does not rise'} at every step."
