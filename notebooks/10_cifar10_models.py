@@ -97,7 +97,7 @@ trade_off_figure(registered(), strongest, name="trade-off")
 # %% tags=["hide-input"]
 from inequality_phenomenon.show.models import subjects_note
 
-subjects_note(run)
+subjects_note(run, ours)
 
 # %% [markdown]
 # ## Results

@@ -18,7 +18,7 @@ from ..robustness import ENSEMBLE
 from ..statistics import Estimate, wilson
 from ..verdicts.comparison import Contrast, Contrasted
 from .style import Shown, boxed, drawn, listed, look, table
-from .tables import contrast_text
+from .tables import contrast_text, source_sentence
 from .words import MISSING, interval, percent, text_of
 
 COMMON = "linf 8/255"  # the threat that every model is measured under
@@ -44,12 +44,13 @@ def _symbol(threat: str) -> str:
     return threat.replace("linf ", "ℓ∞ ").replace("l2 ", "ℓ2 ")
 
 
-def subjects_note(run: Run) -> Shown:
-    """Which models and images this run measures, and what is not there."""
+def subjects_note(run: Run, ours: Run) -> Shown:
+    """Which run the page's numbers are of, which models and images this one measures, and what is not there."""
     sentences = [
+        source_sentence(run, ours),
         f"Measured in this run: {', '.join(named(name) for name in run.models)}.",
         f"Images: the first {run.n_images} of the 10,000 test images, whether or not a model classifies them correctly.",
-        f"Registered: {len(registered())} models. Their registered values are of all test images.",
+        f"Registered: {len(registered())} models, each measured on all test images.",
     ]
     if missing := planned_models():
         sentences.append(f"Planned, but not trained yet: {len(missing)} models, listed at the end of this chapter.")

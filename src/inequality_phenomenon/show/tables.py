@@ -34,20 +34,22 @@ FULL_SIZE = " <small>(full size)</small>"  # added to the label of a row of netw
 
 def models_note(run: Run, ours: Run) -> Shown:
     """Which run the page's numbers are of, which networks this run measured, and which nobody has trained yet."""
-    whose = "of this run, with your own parameters or without a reference run"
-    if ours is not run:
-        whose = (
-            f"of the reference run ({ours.n_images} images asked for); the foot of the page compares this run with it"
-        )
-    sentences = [
-        f"The numbers on this page are {whose}.",
-        f"Measured in this run: {', '.join(named(name) for name in run.models)}.",
-    ]
+    sentences = [source_sentence(run, ours), f"Measured in this run: {', '.join(map(named, run.models))}."]
     if run.untrained:
         missing = ", ".join(named(name) for name in run.untrained)
         sentences.append(f"Planned, but not trained yet: {missing}. What needs it is marked as not measured.")
     sentences.append(ours.data.common_note(ours.n_images, run.device, named))
     return listed(sentences)
+
+
+def source_sentence(run: Run, ours: Run) -> str:
+    """Which run a page's numbers are of."""
+    whose = "of this run, with your own parameters or without a reference run"
+    if ours is not run:
+        whose = (
+            f"of the reference run ({ours.n_images} images asked for); the foot of the page compares this run with it"
+        )
+    return f"The numbers on this page are {whose}."
 
 
 # --- beside the paper ------------------------------------------------------------------------------------------
