@@ -222,6 +222,7 @@ def test_the_log_of_a_shipped_model_ends_where_its_training_did(name: str) -> No
 
 
 def test_the_note_says_what_this_run_measures(registry) -> None:
-    words = text(chapter.subjects_note(run_of((STANDARD,), N)))
+    run = run_of((STANDARD,), N)
+    words = text(chapter.subjects_note(run, run))
     assert "Measured in this run: standard." in words and f"the first {N} of the 10,000 test images" in words
     assert "Registered: 4 models." in words and "Planned, but not trained yet" in words

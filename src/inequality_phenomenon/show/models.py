@@ -50,7 +50,7 @@ def subjects_note(run: Run, ours: Run) -> Shown:
         source_sentence(run, ours),
         f"Measured in this run: {', '.join(named(name) for name in run.models)}.",
         f"Images: the first {run.n_images} of the 10,000 test images, whether or not a model classifies them correctly.",
-        f"Registered: {len(registered())} models, each measured on all test images.",
+        f"Registered: {len(registered())} models. Each was measured on all test images.",
     ]
     if missing := planned_models():
         sentences.append(f"Planned, but not trained yet: {len(missing)} models, listed at the end of this chapter.")
