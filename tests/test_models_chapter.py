@@ -9,13 +9,8 @@ import pytest
 from conftest import entry, run_of
 
 from inequality_phenomenon._support import paths
-<<<<<<< HEAD
 from inequality_phenomenon._support.profiles import load_profile, profile_names
-from inequality_phenomenon.measure.accuracy import attack_contrasts, findings, planned_models, training_log
-=======
-from inequality_phenomenon._support.profiles import load_profile
 from inequality_phenomenon.measure.accuracy import findings, planned_models, training_log
->>>>>>> f7872bb (Chapter 10 shows one run: the registered accuracies with the chapter's own images below, AutoAttack, flags and cards; its conclusion stands in the box on top)
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.robustness_flags import FLAGS
 from inequality_phenomenon.networks import REGISTRY, Accuracy, RegistryEntry, build
