@@ -17,24 +17,6 @@
 #
 # **The question.** Suppose that an $\ell_\infty$-trained network has a higher Gini index and is fooled more often by some attack. Is
 # it fooled *because* its attribution is unequal?
-#
-# **The paper's claim.** "Such a decision pattern results in unstable prediction": "the prediction is susceptible to change when these significant
-# characteristics are modified". This is a statement about causes. The paper compares networks that differ in much else. An adversarially trained network of
-# the same size is less accurate, so its margins are smaller, and small margins alone make predictions easy to change.
-#
-# **The method.** Three comparisons that hold something else fixed, and one that repeats the training.
-#
-# 1. *Equal accuracy.* A standard network that is stopped early, when its accuracy on held-out training images reaches that of the $\ell_\infty$ network.
-# 2. *Equal noise in training.* A network trained by PGD instead of N-FGSM, which trains with strong uniform noise.
-# 3. *Equal margins.* A logistic regression over images and two networks,
-#
-# $$\operatorname{logit} P(\text{fooled}) = \beta_0 + \beta_1\,[\ell_\infty] + \beta_2\, m + \beta_3\, G,$$
-#
-# where $m$ is an image's relative logit margin and $G$ the Gini index of its map, each in standard deviations. If inequality is what makes predictions fragile, $\beta_3 > 0$:
-# of two images with the same margin, the one with the more unequal map is fooled more often.
-#
-# 4. *Three trainings of each kind.* The same recipe with other random numbers gives another network. What holds for one network need not hold for
-#    the recipe. So the difference of the two recipes is tested over networks, with Welch's test.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -50,28 +32,55 @@ draws: int | None = None  # times that the noise is drawn for each image
 trainings_images: int | None = None  # on which three trainings of each kind are compared; 0: none
 
 # %% tags=["hide-input"]
-from IPython.display import HTML
-
-from inequality_phenomenon import show
+from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.measurements import margins
-from inequality_phenomenon.measure.panel import measure_panel, measure_trainings, panel_contrasts, panel_records
-from inequality_phenomenon.measure.run import open_run
+from inequality_phenomenon.measure.panel import RECORDS, TRAINING_RECORDS, measure_panel, measure_trainings
 from inequality_phenomenon.networks import checkpoint_of
-from inequality_phenomenon.show import panel
-from inequality_phenomenon.verdicts.claims import chapter_claims
-from inequality_phenomenon.verdicts.comparison import contrasted, explained
+from inequality_phenomenon.show import report
 
-own = {"max_count": max_count, "max_radius": max_radius, "colors": colors, "budget": budget, "draws": draws}
-own["trainings_images"] = trainings_images
-run = open_run("13_is_it_inequality", profile, device, n_images, seed, models, **own)
-standard, robust = run.pair
+run = chapter.open("13_is_it_inequality", globals())
+measure_panel(run)
+measure_trainings(run)
+run.measure(margins)
+ours, (standard, robust) = run.ours, run.pair
+run.in_short()
+
+# %% tags=["hide-input"]
+report.panel_figure(ours, name="13-values")
+
+# %% tags=["hide-input"]
 early, pgd = checkpoint_of("resnet18", "standard_early", ""), checkpoint_of("resnet18", "linf", "8_pgd3")
-l2, matched = checkpoint_of("resnet18", "l2_", 0.5), checkpoint_of("resnet18", "linf", 4)
-show.models_note(run)
+condition = "N={} R={} {}".format(ours.options["max_count"], ours.options["max_radius"], ours.options["colors"][0])
+covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
+fits = {name: ours.explain([name, robust], condition, "occlusion", covariates) for name in (early, standard)}
+at_equal_accuracy = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, early, [robust])]
+report.accuracy_findings(at_equal_accuracy[1], {show.title_of(name): fit for name, fit in fits.items()})
+
+# %% tags=["hide-input"]
+run.claims()
 
 # %% [markdown]
-# ## What we decided before looking
+# ## The claim and the method
 #
+# "Such a decision pattern results in unstable prediction": "the prediction is susceptible to change when these significant
+# characteristics are modified". This is a statement about causes. The paper compares networks that differ in much else. An adversarially trained network of
+# the same size is less accurate, so its margins are smaller, and small margins alone make predictions easy to change.
+#
+# Three comparisons that hold something else fixed, and one that repeats the training:
+#
+# 1. *Equal accuracy.* A standard network that is stopped early, when its accuracy on held-out training images reaches that of the $\ell_\infty$ network.
+# 2. *Equal noise in training.* A network trained by PGD instead of N-FGSM, which trains with strong uniform noise.
+# 3. *Equal margins.* A logistic regression over images and two networks,
+#
+# $$\operatorname{logit} P(\text{fooled}) = \beta_0 + \beta_1\,[\ell_\infty] + \beta_2\, m + \beta_3\, G,$$
+#
+# where $m$ is an image's relative logit margin and $G$ the Gini index of its map, each in standard deviations. If inequality is what makes predictions fragile, $\beta_3 > 0$:
+# of two images with the same margin, the one with the more unequal map is fooled more often.
+#
+# 4. *Three trainings of each kind.* The same recipe with other random numbers gives another network. What holds for one network need not hold for
+#    the recipe. So the difference of the two recipes is tested over networks, with Welch's test.
+#
+# :::{dropdown} What we decided before looking
 # This part was written before the early-stopped network was trained.
 #
 # - **Primary outcome**: the panel of the $\ell_\infty$ network with the largest $\varepsilon$ minus the *early-stopped* standard network of
@@ -89,128 +98,80 @@ show.models_note(run)
 #   these images is one value. Welch's $t$-test compares three values with three. (A permutation test cannot decide here: there are only 20 splits.) The expected
 #   sign is the paper's, a higher value for $\ell_\infty$, for all eight quantities of the panel; Gini indices and rates are one table each. No seed is added if three do not
 #   decide, and none is left out. Every other statement of this book is about the networks of seed 0.
-#
-# ## The experiment
+# :::
 
-# %%
-measure_panel(run)
-measure_trainings(run)
-run.measure(margins)
-committed, records = panel_records(run.reference), panel_records(run.records)
-records.groupby(["condition", "checkpoint"], sort=False).size().unstack()
+# %% tags=["hide-input"]
+show.models_note(run, ours)
 
 # %% [markdown]
-# ## The table
+# ## Results
 
-# %%
-panel.panel_table(run, name="13-panel", caption="Accuracy, inequality and both attacks.")
+# %% tags=["hide-input"]
+report.panel_table(ours, ours.full_size, name="13-panel", caption="Accuracy, inequality and both attacks.")
 
 # %% [markdown]
-# ## At equal accuracy
+# **At equal accuracy.** The $\ell_\infty$ network minus the early-stopped standard one.
 
-# %%
-resamples = run.profile.bootstrap
-ginis, rates = panel_contrasts(run, early, [robust])
-show.contrast_table(
-    contrasted(ginis, committed, resamples=resamples),
-    contrasted(ginis, records, resamples=resamples),
-    name="13-gini",
-    caption=f"Gini indices, {show.title_of(robust)} minus the early-stopped standard network.",
-    unit="Gini",
-)
-
-# %%
-reference, this_run = (contrasted(rates, source, resamples=resamples) for source in (committed, records))
-show.contrast_table(
-    reference,
-    this_run,
-    name="13-rates",
-    caption=f"Images fooled, {show.title_of(robust)} minus the early-stopped standard network.",
-)
+# %% tags=["hide-input"]
+minus_early = f", minus those of {show.title_of(early)}."
+report.differences(at_equal_accuracy, name="13-early", caption=minus_early)
 
 # %% [markdown]
 # The network trained by PGD, whose attacks start from uniform noise half as wide as N-FGSM's and then take three gradient steps, minus the
 # early-stopped one.
 
-# %%
-panel.panel_differences(run, early, [pgd], name="13-pgd")
+# %% tags=["hide-input"]
+found = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, early, [pgd])]
+report.differences(found, name="13-pgd", caption=minus_early)
 
 # %% [markdown]
 # The $\ell_2$ network minus the $\ell_\infty$ network of nearly the same accuracy.
 
-# %%
-panel.panel_differences(run, matched, [l2], name="13-l2")
+# %% tags=["hide-input"]
+l2, matched = checkpoint_of("resnet18", "l2_", 0.5), checkpoint_of("resnet18", "linf", 4)
+found = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, matched, [l2])]
+report.differences(found, name="13-l2", caption=f", minus those of {show.title_of(matched)}.")
 
 # %% [markdown]
-# Beside it, $\ell_\infty$ training against the fully trained standard network.
+# Beside it, $\ell_\infty$ training and the early-stopped network against the fully trained standard one.
 
-# %%
-_, usual = panel_contrasts(run, standard, [robust, early])
-show.contrast_table(
-    contrasted(usual, committed, resamples=resamples),
-    contrasted(usual, records, resamples=resamples),
-    name="13-usual",
-    caption="Images fooled, minus the fully trained standard network.",
-)
+# %% tags=["hide-input"]
+_, usual = report.panel_contrasts(ours, standard, [robust, early])
+caption = "Images fooled, minus the fully trained standard network."
+show.contrast_table(ours.contrast(usual, *RECORDS), name="13-usual", caption=caption)
 
 # %% [markdown]
-# ## At equal margins
+# **At equal margins.**
 
-# %%
-condition = "N={} R={} {}".format(run.options["max_count"], run.options["max_radius"], run.options["colors"][0])
-covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
-fits = {
-    other: [
-        explained((other, robust), condition, tables, "occlusion", covariates)
-        for tables in (run.reference, run.records)
-    ]
-    for other in (early, standard)
-}
-show.regression_table(
-    *fits[early],
-    name="13-regression",
-    caption=f"Log odds of being fooled ({condition}), for one standard deviation of a predictor; for the model, "
-    f"{show.title_of(robust)} against the early-stopped standard network.",
+# %% tags=["hide-input"]
+what = f"Log odds of being fooled ({condition}), for one standard deviation of a predictor; for the model, "
+first, second = (
+    f"{show.title_of(robust)} against the {kind} standard network." for kind in ("early-stopped", "fully trained")
 )
-
-# %%
-show.regression_table(
-    *fits[standard],
-    name="13-regression-standard",
-    caption=f"The same, {show.title_of(robust)} against the fully trained standard network.",
+show.regression_table(fits[early], name="13-regression", caption=what + first) + show.regression_table(
+    fits[standard], name="13-regression-standard", caption=f"The same, {second}"
 )
 
 # %% [markdown]
 # Black alone can hide effects of the other colours, and one slope for two networks can hide two. So every rate and each network by itself follow. They were added after
 # the regressions above had been seen.
 
-# %%
+# %% tags=["hide-input"]
 groups = [(early, robust), (standard, robust), (robust,), (pgd,), (standard,), (early,)]
-panel.slopes_table(run, groups, covariates, name="13-slopes")
+report.slopes_table(ours, groups, covariates, name="13-slopes")
 
 # %% [markdown]
-# ## Three trainings of each kind
+# ## What decides it
+#
+# **The training.** Three trainings of each kind.
 
-# %%
-panel.trainings_table(run, name="13-trainings")
+# %% tags=["hide-input"]
+trainings = [ours.contrast(group, *TRAINING_RECORDS) for group in report.training_contrasts(ours)]
+report.trainings_figure(trainings, name="13-trainings-figure")
 
-# %%
-panel.trainings_figure(run, name="13-trainings-figure")
-
-# %% [markdown]
-# ## What we found
-
-# %%
-panel.claim_findings(chapter_claims(run.chapter, run.records, run.reference, resamples=resamples))
-
-# %%
-panel.accuracy_findings(
-    show.best(this_run, reference),
-    {show.named(name): show.preferred(stored, live)[0] for name, (stored, live) in fits.items()},
-)
-
-# %%
-show.close_calls(run.records)
+# %% tags=["hide-input"]
+caption = ": the ℓ∞ trainings minus the standard ones. The networks are the sample, not the images."
+report.differences(trainings, name="13-trainings", caption=caption)
 
 # %% [markdown]
 # ## What could be wrong
@@ -235,4 +196,4 @@ show.close_calls(run.records)
 #    errors repair?
 
 # %% tags=["hide-input"]
-HTML(provenance(run))
+run.footer()
