@@ -194,7 +194,7 @@ def test_the_papers_own_table_names_its_leaders() -> None:
     assert found.loc[("standard", "type II"), "leader"] == "Integrated Gradients"  # 55.5 against 45.0
     assert found.loc[("standard", "N=5 R=10 black"), "leader"] == "SmoothGrad"  # 32.3 against 31.6
     assert (found.leader == found.named).sum() == 7
-    assert "in 7 of 12 columns" in methods.leaders_table(published_leaders(), name="x").text
+    assert "in 7 of 12 columns" in methods.leaders_table(name="x").text
 
 
 # what the page says
@@ -256,6 +256,8 @@ def test_figures_and_tables_of_real_records(run: Run) -> None:
 
 def test_maps_are_drawn_for_every_method(run: Run) -> None:
     sample = run.sample(STANDARD)
-    maps = {STANDARD: {"Gradient": sample.maps("gradient")[:2], "Input X Gradient": sample.maps("gradient")[:2]}}
-    shown = methods.maps_by_method(sample.images[:2], maps, ["cat", "ship"], name="x")
-    assert "Grid of 2 CIFAR-10 images (cat, ship)" in shown.alt and shown.png
+    few = Sample(STANDARD, sample.model, sample.images[:2], sample.labels[:2], sample.ids[:2])
+    settings = {"Gradient": {"method": "gradient"}, "Input X Gradient": {"method": "input_x_gradient"}}
+    shown = methods.maps_by_method({STANDARD: few}, settings, seed=0, name="x")
+    names = ", ".join(few.classes[int(label)] for label in few.labels)
+    assert f"Grid of 2 images ({names}) and their maps by Gradient, Input X Gradient" in shown.alt and shown.png

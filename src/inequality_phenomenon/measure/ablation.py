@@ -40,7 +40,7 @@ def chosen_variants(names: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def noise_conditions(attributions: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Conditions for ``measurements.noise``, called as in ``comparison.table3_cells``."""
+    """Conditions for ``measurements.noise``, called as in ``published.table3_cells``."""
     kinds = {"type I": "type_1", "type II": "type_2"}
     return {
         f"{name}, {title}": {"attribution": options, "kind": kind}
@@ -52,7 +52,7 @@ def noise_conditions(attributions: dict[str, dict[str, Any]]) -> dict[str, dict[
 def patch_conditions(
     attributions: dict[str, dict[str, Any]], patches: tuple[int, int], colors: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """Conditions for ``measurements.occlusion``, called as in ``comparison.table3_cells``."""
+    """Conditions for ``measurements.occlusion``, called as in ``published.table3_cells``."""
     count, radius = patches
     return {
         f"{name}, N={count} R={radius} {color}": {

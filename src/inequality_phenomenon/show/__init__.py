@@ -10,7 +10,7 @@ from .inequality import (
     readings_note,
     top_share_curves,
 )
-from .noise import noise_curves, noise_findings, noise_pictures
+from .noise import noise_curves, noise_findings
 from .occlusion import first_success_figure, occlusion_pictures, rates_figure
 from .style import Shown, boxed, drawn, listed, look, table, title_of
 from .tables import (
@@ -29,7 +29,7 @@ from .words import interval, number, p_text, percent, points, side, text_of, ver
 __all__ = [
     "Shown", "area_note", "boxed", "comparison_table", "contrast_table", "drawn", "estimates", "first_success_figure",
     "gini_by_epsilon", "inequality_findings", "interval", "listed", "look", "lorenz_curves", "mechanism_findings",
-    "models_note", "noise_curves", "noise_findings", "noise_pictures", "number", "occlusion_findings",
+    "models_note", "noise_curves", "noise_findings", "number", "occlusion_findings",
     "occlusion_pictures", "outcome_table", "p_text", "percent", "points", "rates_figure", "ratios_note",
     "readings_figure", "readings_note", "regression_table", "side", "subsets", "table", "tally_note", "text_of",
     "title_of", "top_share_curves", "verdict_badge",

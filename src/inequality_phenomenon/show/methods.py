@@ -1,17 +1,19 @@
 """Figures and tables of the chapter on attribution methods (section 4.5)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from matplotlib import pyplot as plt
-from torch import Tensor
 
+from ..measure.sample import Sample
 from ..statistics import bootstrap_mean
 from ..verdicts.comparison import Compared, Contrasted
+from ..verdicts.published import published_leaders
 from .findings import claim_sentence
 from .style import Shown, dot, drawn, listed, table, title_of
+from .tables import comparison_table, contrast_table
 from .words import MISSING, by_model, decided_sign, interval, number
 
 # Okabe and Ito 2008; the line style tells what colour alone must not.
@@ -23,12 +25,13 @@ _METHOD_LOOKS = {
     "Gradient": ("#E69F00", (0, (1, 1))),
     "random order": ("#444444", ":"),
 }
+_STATEMENTS = {"4-sparser": "Gini", "4-noisier": "points", "4-patches": "points"}  # table -> unit
 
 
-def leaders_table(leaders: pd.DataFrame, *, name: str) -> Shown:
-    """``published_leaders``: which method has the largest value in each column of the paper's own Table 3."""
+def leaders_table(*, name: str) -> Shown:
+    """Which method has the largest value in each column of the paper's own Table 3."""
     rows = []
-    for row in leaders.to_dict("records"):
+    for row in published_leaders().to_dict("records"):
         unit = "" if row["measure"] == "Gini index" else " %"
         rows.append(
             {
@@ -45,6 +48,30 @@ def leaders_table(leaders: pd.DataFrame, *, name: str) -> Shown:
         f"names in {agree} of {len(rows)} columns."
     )
     return table(pd.DataFrame(rows), name=name, caption=caption)
+
+
+def table3(found: Sequence[Compared], *, noise: str) -> Shown:
+    """Table 3 in its CIFAR-10 form, in three parts. ``noise``: how many subpixels are noisy, in words."""
+    captions = {
+        "gini": "Table 3, global Gini index of |attribution|.",
+        "failure": f"Table 3, images that fail under noise on {noise}.",
+        "fooled": "Table 3, images fooled by occlusion at the smaller budget.",
+    }
+    names = ("4-gini", "4-noise", "4-occlusion")
+    first, second, third = (
+        comparison_table([item for item in found if column in item.cell.column], name=name, caption=caption)
+        for name, (column, caption) in zip(names, captions.items(), strict=True)
+    )
+    return first + second + third
+
+
+def statement_tables(found: Mapping[str, Sequence[Contrasted]]) -> Shown:
+    """A table for each statement of section 4.5. ``found``: of ``section45_contrasts``."""
+    first, second, third = (
+        contrast_table(items, name=name, caption=f"{text}? Differences between methods, same network.", unit=unit)
+        for (text, items), (name, unit) in zip(found.items(), _STATEMENTS.items(), strict=True)
+    )
+    return first + second + third
 
 
 def methods_figure(
@@ -167,39 +194,39 @@ def faithfulness_figure(records: pd.DataFrame, shares: Sequence[int], *, name: s
 
 
 def maps_by_method(
-    images: Float[Tensor, "n 3 h w"],
-    maps: Mapping[str, Mapping[str, Float[Tensor, "n 3 h w"]]],
-    labels: Sequence[str],
-    *,
-    name: str,
+    samples: Mapping[str, Sample], settings: Mapping[str, Mapping[str, Any]], *, seed: int, name: str
 ) -> Shown:
     """Signed maps, summed over channels, of the same images: a row for each image and network, a column for each method.
 
-    ``maps``: checkpoint -> method -> maps.
+    ``samples``: the networks on a few images; ``settings``: method -> arguments of ``attribute``.
     """
-    methods = list(next(iter(maps.values())))
-    height, width = len(images) * len(maps), len(methods) + 1
+    first = next(iter(samples.values()))
+    labels = [first.classes[int(label)] for label in first.labels]
+    maps = {
+        checkpoint: {title: sample.maps(**own, seed=seed).sum(1).cpu().numpy() for title, own in settings.items()}
+        for checkpoint, sample in samples.items()
+    }
+    height, width = len(labels) * len(samples), len(settings) + 1
     figure, axes = plt.subplots(height, width, figsize=(1.7 * width, 1.75 * height), squeeze=False)
-    pairs = [(index, checkpoint) for index in range(len(images)) for checkpoint in maps]
+    pairs = [(index, checkpoint) for index in range(len(labels)) for checkpoint in samples]
     for row, (index, checkpoint) in zip(axes, pairs, strict=True):
-        row[0].imshow(images[index].permute(1, 2, 0).cpu().numpy())
+        row[0].imshow(first.images[index].permute(1, 2, 0).cpu().numpy())
         row[0].set_ylabel(f"{labels[index]}\n{title_of(checkpoint)}", fontsize=8)
-        for axis, method in zip(row[1:], methods, strict=True):
-            signed = maps[checkpoint][method][index].sum(0).cpu().numpy()
-            bound = np.abs(signed).max()
-            axis.imshow(signed, cmap="RdBu_r", vmin=-bound, vmax=bound)
+        for axis, signed in zip(row[1:], maps[checkpoint].values(), strict=True):
+            bound = np.abs(signed[index]).max()
+            axis.imshow(signed[index], cmap="RdBu_r", vmin=-bound, vmax=bound)
         for axis in row:
             axis.set_xticks([])
             axis.set_yticks([])
             axis.grid(False)
-    for axis, method in zip(axes[0, 1:], methods, strict=True):
+    for axis, method in zip(axes[0, 1:], settings, strict=True):
         axis.set_title(method, fontsize=8)
     caption = (
         "The same images under each method, summed over the three colours: red speaks for the label, blue against it. "
         "Each map has its own scale."
     )
-    names = ", ".join(map(title_of, maps))
-    alt = f"Grid of {len(images)} CIFAR-10 images ({', '.join(labels)}) and their maps by {', '.join(methods)}, for {names}."
+    names, titles = ", ".join(map(title_of, samples)), ", ".join(settings)
+    alt = f"Grid of {len(labels)} images ({', '.join(labels)}) and their maps by {titles}, for {names}."
     return drawn(figure, name=name, caption=caption, alt=alt, vector=False)
 
 

@@ -5,8 +5,6 @@ from collections.abc import Collection
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from torch import Tensor
 
 from ..networks import REGISTRY, dataset_of, named
 from ..statistics import bootstrap_mean
@@ -43,19 +41,6 @@ def noise_curves(
         "Bands: 95 % bootstrap intervals over images."
     )
     return drawn(figure, name=name, caption=caption, alt=f"Three line charts, one a kind of noise. {'; '.join(words)}.")
-
-
-def noise_pictures(pictures: dict[str, Float[Tensor, "n 3 h w"]], *, name: str, caption: str) -> Shown:
-    """The same images clean and with each kind of noise, clipped to what a screen can show."""
-    count = len(next(iter(pictures.values())))
-    figure, axes = plt.subplots(count, len(pictures), figsize=(1.8 * len(pictures), 1.8 * count), squeeze=False)
-    for column, (title, images) in enumerate(pictures.items()):
-        axes[0, column].set_title(title, fontsize=10)
-        for row in range(count):
-            axes[row, column].imshow(images[row].clamp(0, 1).permute(1, 2, 0).cpu().numpy())
-            axes[row, column].set_axis_off()
-    alt = f"Grid of {count} images in {len(pictures)} versions each: {', '.join(pictures)}."
-    return drawn(figure, name=name, caption=caption, alt=alt, vector=False)
 
 
 def noise_findings(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..networks import named
-from .comparison import Contrast
+from .comparison import Contrast, against_standard
 
 
 def method_contrasts(
@@ -64,3 +64,34 @@ def transfer_contrasts(pair: tuple[str, str], attacks: Sequence[str]) -> tuple[l
         for attack in attacks
     ]
     return low, easier
+
+
+def section45_contrasts(
+    methods: Sequence[str], models: dict[str, str], budget: int, patches: tuple[int, int], colors: Sequence[str]
+) -> dict[str, list[Contrast]]:
+    """What section 4.5 says about the methods -> the contrasts that it implies. Arguments as for ``table3_cells``."""
+    noisy = {f", {kind}": f"failure_{budget}" for kind in ("type I", "type II")}
+    patched = {f", N={patches[0]} R={patches[1]} {color}": "fooled" for color in colors}
+    statements = {
+        "SmoothGrad has the higher Gini index": ("SmoothGrad", {"": "global_gini"}),
+        "SmoothGrad makes noise more successful": ("SmoothGrad", noisy),
+        "Integrated Gradients make occlusion more successful": ("Integrated Gradients", patched),
+    }
+    return {
+        text: method_contrasts(favourite, [name for name in methods if name != favourite], models, settings)
+        for text, (favourite, settings) in statements.items()
+    }
+
+
+def settings_contrasts(
+    pair: tuple[str, str], settings: Sequence[str], budget: int, patch: str
+) -> tuple[list[Contrast], list[Contrast]]:
+    """The other network of the pair minus the standard one under every setting: Gini index, and both attacks.
+
+    ``patch``: the occlusion, such as "N=5 R=2 black". The paper's direction is up.
+    """
+    places = {f"{name}, {kind}": f"failure_{budget}" for name in settings for kind in ("type I", "type II")}
+    places |= {f"{name}, {patch}": "fooled" for name in settings}
+    attacks = {label: (label, column) for label, column in places.items()}
+    indices = {name: (name, "global_gini") for name in settings}
+    return against_standard(pair[0], pair[1:], indices, 1), against_standard(pair[0], pair[1:], attacks, 1)
