@@ -70,14 +70,14 @@ grid: setup ## Train and measure every cell of profiles/grid.yaml, here or on CL
 	@$(BIN)/inequality build grid --cluster "$(CLUSTER)"
 
 assignments: setup ## Fetch the data and make the student notebooks, in COURSE=classroom
-	@$(BIN)/python -m inequality_phenomenon.classroom --course "$(COURSE)" release
+	@$(BIN)/inequality release --course "$(COURSE)"
 
 grade: setup ## Grade SUBMISSIONS=folder into grades.csv of COURSE=classroom; without SUBMISSIONS, a made-up class
 ifdef SUBMISSIONS
-	@$(BIN)/python -m inequality_phenomenon.classroom --course "$(COURSE)" grade "$(SUBMISSIONS)"
+	@$(BIN)/inequality grade --course "$(COURSE)" "$(SUBMISSIONS)"
 else
 	@$(BIN)/python tests/sample_class.py $(SAMPLE)
-	@$(BIN)/python -m inequality_phenomenon.classroom --course $(SAMPLE) grade $(SAMPLE)/handed_in
+	@$(BIN)/inequality grade --course $(SAMPLE) $(SAMPLE)/handed_in
 endif
 
 bench: setup ## Speed against the alternatives, as ratios measured now

@@ -28,11 +28,11 @@ from sqlalchemy.exc import OperationalError
 from inequality_phenomenon import coursework
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.classroom import ClassroomError, Report, grade, grading, release
-from inequality_phenomenon.classroom.__main__ import main
 from inequality_phenomenon.classroom.course import Course, make_student_files, template
 from inequality_phenomenon.classroom.sandbox import LOOK, Limits, execute, isolation
 from inequality_phenomenon.classroom.submissions import assignment_of, grade_id, with_answers
 from inequality_phenomenon.classroom.table import COLUMNS
+from inequality_phenomenon.cli import main
 
 NAMES = [MEASURING, ATTACKS, DOUBT]
 SAYS_NOTHING = {"with torch.no_grad():", "_table = pd.DataFrame("}  # lines that stand in what is shown, too
@@ -56,7 +56,7 @@ def of(table: Rows, student: str, assignment: str) -> Rows:
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     course = Course(tmp_path_factory.mktemp("course"), paths.ASSIGNMENTS)
-    assert main(["--course", str(course.folder), "release"]) == 0
+    assert main(["release", "--course", str(course.folder)]) == 0
     return course
 
 
@@ -65,7 +65,7 @@ def table(course: Course) -> Rows:
     """The CSV of the made-up class, graded by one call of the command."""
     handed_in = course.folder / "handed_in"
     hand_in(course, handed_in)
-    assert main(["--course", str(course.folder), "grade", str(handed_in)]) == 0
+    assert main(["grade", "--course", str(course.folder), str(handed_in)]) == 0
     return read_grades(course)
 
 
@@ -158,7 +158,7 @@ def test_a_notebook_that_someone_works_on_is_never_overwritten(course: Course) -
     file = course.folder / "work" / f"{MEASURING}.ipynb"
     assert file.read_bytes() == course.notebook("release", MEASURING).read_bytes()
     file.write_text("hours of work")
-    assert main(["--course", str(course.folder), "release"]) == 0
+    assert main(["release", "--course", str(course.folder)]) == 0
     assert file.read_text() == "hours of work"
 
 
@@ -385,11 +385,11 @@ def ungraded(table: Rows, student: str) -> str:
 def test_the_command_names_what_is_not_graded_and_fails(tiny: Course, capsys, monkeypatch) -> None:
     monkeypatch.setattr(paths, "ASSIGNMENTS", tiny.sources)
     handed_in = hand_in_tiny(tiny, "ada/tiny.ipynb").parents[1]
-    assert main(["--course", str(tiny.folder), "grade", str(handed_in)]) == 0
+    assert main(["grade", "--course", str(tiny.folder), str(handed_in)]) == 0
     (handed_in / "dee").mkdir()
-    assert main(["--course", str(tiny.folder), "grade", str(handed_in)]) == 1
+    assert main(["grade", "--course", str(tiny.folder), str(handed_in)]) == 1
     assert capsys.readouterr().err.endswith("Not graded:\n  dee: the folder is empty\n")
-    assert main(["--course", str(tiny.folder), "grade", str(handed_in / "missing")]) == 1
+    assert main(["grade", "--course", str(tiny.folder), str(handed_in / "missing")]) == 1
     assert "missing" in (message := capsys.readouterr().err) and "Traceback" not in message
 
 
@@ -689,7 +689,7 @@ def recipe(*arguments: str) -> str:
 
 
 def test_make_grades_a_folder_or_the_made_up_class() -> None:
-    assert 'classroom --course "classroom" release' in recipe("assignments")
-    assert 'classroom --course "spring" grade "homework"' in recipe("grade", "SUBMISSIONS=homework", "COURSE=spring")
+    assert 'inequality release --course "classroom"' in recipe("assignments")
+    assert 'inequality grade --course "spring" "homework"' in recipe("grade", "SUBMISSIONS=homework", "COURSE=spring")
     made_up = recipe("grade")
     assert "tests/sample_class.py _build/sample_class" in made_up and '"classroom"' not in made_up

@@ -243,5 +243,42 @@ def site() -> None:
     assemble()
 
 
+# --- a class ---------------------------------------------------------------------------------------------------
+
+course_folder = click.option("--course", default="", help="The course folder (default: classroom).")
+
+
+@inequality.command()
+@course_folder
+def release(course: str) -> None:
+    """Make the student notebooks of a class, and copies to work on."""
+    from .classroom import release
+
+    to_hand_out, to_work_on = release(course)
+    print("To hand out:", *to_hand_out, sep="\n  ")
+    print("To work on, never overwritten:", *to_work_on, sep="\n  ")
+
+
+@inequality.command()
+@course_folder
+@click.argument("submissions")
+@click.option("--jobs", type=int, help="Notebooks at a time (default: one for each core).")
+@click.option("--cell-seconds", type=float, default=60, show_default=True, help="For one cell.")
+@click.option("--notebook-seconds", type=float, default=900, show_default=True, help="For one notebook.")
+@click.option("--memory", type=float, default=4, show_default=True, help="GiB a process.")
+def grade(**options: Any) -> int:
+    """Grade SUBMISSIONS, a folder that has a folder for each student, into grades.csv of the course.
+
+    Exit code 0: all graded; 1: something could not be graded, and is named.
+    """
+    from .classroom import grade
+
+    report = grade(**options)
+    print(report)
+    if report.not_graded:
+        print("Not graded:", *report.not_graded, sep="\n  ", file=sys.stderr)
+    return int(bool(report.not_graded))
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,12 +10,12 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from .._support.files import atomic_path
 from .._support.randomness import usable_cpus
 from ..datasets import DataError
 from ..networks import REGISTRY
+from ..robustness import correct
 
 Exif = Literal["ignore", "apply"]
 
@@ -68,17 +69,15 @@ class ImageNet:
     labels: dict[int, int]  # id -> class
 
     def load(
-        self, ids: Sequence[int], *, skip_unreadable: bool = False, exif: Exif = "ignore", progress: bool = False
+        self, ids: Sequence[int], *, skip_unreadable: bool = False, exif: Exif = "ignore"
     ) -> tuple[Float32[Tensor, "n 3 224 224"], Int64[Tensor, " n"]]:
         """Images in [0, 1] and labels of ``ids``, in their order: resized to 256, the middle 224x224, any JPEG mode.
 
         ``exif``: what to do with a camera's rotation mark; the public models were evaluated ignoring it.
-        Decoded in parallel, in memory for the result and one picture a thread. Raises ``DataError`` naming the files that
-        cannot be read, with their number; with ``skip_unreadable`` they are left out, and a warning names them.
+        Raises ``DataError`` naming the files that cannot be read, with their number; with ``skip_unreadable`` they are left
+        out, and a warning names them.
         """
-        pixels, bad = self.decode(ids, exif=exif, progress=progress)
-        if bad and not skip_unreadable:
-            raise DataError(unreadable_text(self.files, bad))
+        pixels, bad = self.decode(ids, skip_unreadable, exif)
         if bad:
             warnings.warn(unreadable_text(self.files, bad), stacklevel=2)
         kept = [place for place, image_id in enumerate(ids) if image_id not in bad]
@@ -86,11 +85,14 @@ class ImageNet:
         return pixels[kept].float() / 255, labels
 
     def decode(
-        self, ids: Sequence[int], *, exif: Exif = "ignore", progress: bool = False
+        self, ids: Sequence[int], skip_unreadable: bool, exif: Exif = "ignore", progress: bool = False
     ) -> tuple[UInt8[Tensor, "n 3 224 224"], dict[int, str]]:
-        """The pixels, and the reason for each image that could not be read (its pixels are 0)."""
+        """The pixels, and with ``skip_unreadable`` the reason for each image that cannot be read (its pixels are 0).
+
+        In parallel, in memory for the result and one picture a thread. Raises ``DataError`` as ``load`` does.
+        """
         if missing := [image_id for image_id in ids if image_id not in self.files]:
-            raise DataError(f"{len(missing)} images are not in {self.root}: {_few(_name(i) for i in missing)}")
+            raise DataError(f"{len(missing)} images are not in {self.root}: {_few([_name(i) for i in missing])}")
         pixels, bad = np.zeros((len(ids), 3, SIDE, SIDE), np.uint8), dict[int, str]()
 
         def one(place: int) -> None:
@@ -105,6 +107,8 @@ class ImageNet:
             )
             for _ in bar:
                 pass
+        if bad and not skip_unreadable:
+            raise DataError(unreadable_text(self.files, bad))
         return torch.from_numpy(pixels), bad
 
 
@@ -131,9 +135,8 @@ def _name(image_id: int) -> str:
     return f"ILSVRC2012_val_{image_id + 1:08d}.JPEG"
 
 
-def _few(names: Iterator[str] | Sequence[str], most: int = 5) -> str:
-    listed = list(names)
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+def _few(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def load_imagenet(root: Path | str) -> ImageNet:
@@ -195,7 +198,7 @@ def _flat(root: Path, files: dict[int, Path]) -> ImageNet:
                     raise DataError(f"{truth} is not the ground truth that its name promises ({problem!r})") from None
                 if unknown := sorted(set(files) - set(labels)):
                     raise DataError(
-                        f"{truth} has no label for {len(unknown)} images: {_few(_name(i) for i in unknown)}"
+                        f"{truth} has no label for {len(unknown)} images: {_few([_name(i) for i in unknown])}"
                     )
                 return ImageNet(root, f"flat, labels from {name}", files, {i: labels[i] for i in files})
     raise DataError(
@@ -243,11 +246,6 @@ def candidate_ids() -> tuple[int, ...]:
     """5000 of the 50,000 validation images in an order drawn once (seed 0); the list is committed."""
     found: list[int] = json.loads(paths.IMAGENET_CANDIDATES.read_text("utf-8"))["ids"]
     return tuple(found)
-
-
-def draw_candidates() -> dict[str, Any]:
-    """What the committed list holds."""
-    return {"seed": 0, "images": IMAGES, "ids": np.random.default_rng(0).permutation(IMAGES)[:5000].tolist()}
 
 
 class Selection(BaseModel):
@@ -331,17 +329,18 @@ def _examine(
     skip_unreadable: bool,
 ) -> None:
     here = [image_id for image_id in part if image_id in data.files]
-    pixels, bad = data.decode(here)
-    if bad and not skip_unreadable:
-        raise DataError(unreadable_text(data.files, bad))
+    pixels, bad = data.decode(here, skip_unreadable)
     kept = [place for place, image_id in enumerate(here) if image_id not in bad]
     pixels, ids = pixels[kept], [here[place] for place in kept]
+    images = (pixels.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
     labels = torch.tensor([data.labels[image_id] for image_id in ids], device=device)
     right = torch.ones(len(ids), dtype=torch.bool, device=device)
-    for name, network in networks.items():
-        own = predictions(network, pixels.to(device).float() / 255) == labels
-        selection.correct[name] += int(own.sum())
-        right &= own
+    batch = 25 if images.device.type == "cpu" else 250
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for name, network in networks.items():
+            own = correct(network, images, labels, batch)
+            selection.correct[name] += int(own.sum())
+            right &= own
     chosen = right.nonzero().flatten().tolist()
     selection.examined += len(part)
     selection.missing += sorted(set(part) - set(here))
@@ -350,24 +349,15 @@ def _examine(
     selection.pixels += [pixel_hash(pixels[place]) for place in chosen]
 
 
-@torch.inference_mode()
-def predictions(network: nn.Module, images: Float32[Tensor, "n 3 h w"]) -> Int64[Tensor, " n"]:
-    """The predicted classes, in full float32 on a GPU as well, so that near ties do not depend on the device more than need be."""
-    batch = 25 if images.device.type == "cpu" else 250
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        parts = [network(part.contiguous(memory_format=torch.channels_last)).argmax(1) for part in images.split(batch)]
-    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64, device=images.device)
-
-
 def _check_plausible(selection: Selection) -> None:
     """Labels in another order, or weights of another network, make a model guess: stop before hours are spent on that."""
     if selection.read < _PLAUSIBLE_AFTER:
         return
-    for name, correct in selection.correct.items():
+    for name, count in selection.correct.items():
         published = REGISTRY[name].top1
-        _, high = proportion_confint(correct, selection.read, method="wilson")
+        _, high = proportion_confint(count, selection.read, method="wilson")
         if published and 100 * high < published / 2:
             raise DataError(
-                f"{name} classifies {correct} of {selection.read} images correctly; published are {published} %. The labels do "
+                f"{name} classifies {count} of {selection.read} images correctly; published are {published} %. The labels do "
                 "not belong to these images, or the weights not to this network"
             )

@@ -92,7 +92,7 @@ def _candidates(data: ImageNet, profile: Profile) -> Iterator[Line]:
     here = [image_id for image_id in candidate_ids() if image_id in data.files]
     bad: dict[int, str] = {}
     for start in tqdm(range(0, len(here), 100), desc="decoding candidates", unit="x 100", leave=False):
-        bad |= data.decode(here[start : start + 100])[1]
+        bad |= data.decode(here[start : start + 100], skip_unreadable=True)[1]
     state: State = "ok" if len(here) == len(candidate_ids()) else "note"
     if len(here) - len(bad) < profile.n_images:
         state = "PROBLEM"

@@ -22,7 +22,6 @@ from .data import (
     load_imagenet,
     pixel_hash,
     select_common,
-    unreadable_text,
 )
 
 
@@ -112,9 +111,7 @@ class ImageNetSet(EvaluationSet):
 
     def _decode(self, ids: Sequence[int]) -> None:
         todo = [image_id for image_id in ids if image_id not in self._decoded]
-        pixels, bad = self.data.decode(todo, progress=len(todo) > self.at_once)
-        if bad and not self.skip_unreadable:
-            raise DataError(unreadable_text(self.data.files, bad))
+        pixels, bad = self.data.decode(todo, self.skip_unreadable, progress=len(todo) > self.at_once)
         self._decoded |= {image_id: own for image_id, own in zip(todo, pixels, strict=True) if image_id not in bad}
 
     def digest(self, images: Tensor) -> str:

@@ -3,8 +3,8 @@
 Loading a pickle calls whatever its author put there. The reader below carries out itself the few instructions that
 torch.save writes, on descriptions of tensors and plain values; Python's unpickler has no part in it. Names that a training
 state needs, as dill writes it, are replaced by objects that do nothing; every other name is an error that states it. No
-name is ever imported.
-What a file takes of memory and time grows with its size, and no faster.
+name is ever imported. What a file takes of memory and time grows with its size, and no faster; torch.load with
+weights_only does not promise that, and does not read what dill wrote.
 """
 
 import errno
@@ -14,7 +14,7 @@ import pickletools
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,13 @@ from ..networks import CheckpointError
 
 _MODEL, _COPY, _NORMALISER = "module.model.", "module.attacker.", "module.normalizer."  # Salman et al.'s names
 
-
 _MOST_INSTRUCTIONS = 500_000  # of one pickle; a ResNet-50's has about 20,000
 _MOST_NAMES = 1000  # of a training state
 _MOST_ARGUMENTS = 8  # torch's functions that rebuild a tensor have up to seven
 _MOST_DIMENSIONS = 64  # torch's own limit
 
 
-# --- reading ---------------------------------------------------------------------------------------------------
+# --- what stands for the contents of a file -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +54,6 @@ class _View:
     size: tuple[int, ...]
     stride: tuple[int, ...]
 
-    @property
-    def numel(self) -> int:
-        return math.prod(self.size)
-
 
 @dataclass(frozen=True, slots=True)
 class _Left:
@@ -67,13 +62,20 @@ class _Left:
     name: str
 
 
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
 def _view(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any) -> _View:
-    """Stands for torch's functions that rebuild a tensor."""
+    """Stands for torch's functions that rebuild a tensor, which must not leave its storage or be more than that holds."""
     if not isinstance(storage, _Storage):
         raise ValueError("it builds a tensor of something that is no storage")
     shape = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= _MOST_DIMENSIONS
     if not shape or not all(map(_is_size, (offset, *size, *stride))):
         raise ValueError("a tensor of no possible shape leaves its storage")
+    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    if max(last + 1, math.prod(size)) > storage.numel:
+        raise ValueError(f"a tensor of {size} leaves its storage")
     return _View(storage, offset, size, stride)
 
 
@@ -97,16 +99,13 @@ def _put(target: object, key: object, value: object) -> None:
         target[key] = value
 
 
-def _is_size(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**63
-
-
 _ADMITTED: dict[str, Any] = {
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor": _view,
     "torch._utils._rebuild_tensor_v2": _view,
     "torch._utils._rebuild_parameter": _parameter,
 }
+_FUNCTIONS = tuple(_ADMITTED.values())
 _DTYPES = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16, "Long": torch.int64,
     "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8, "Bool": torch.bool,
@@ -119,6 +118,15 @@ _TRAINING_STATE = re.compile(
     r"(dill|numpy|torch|cox|robustness|__main__)(\.\w+)+|[\w.]+\.__dict__|_codecs\.encode"
     r"|(__builtin__|builtins)\.(getattr|setattr|object|set|frozenset|complex|bytearray|slice|x?range|__main__)"
 )
+
+
+# --- reading a pickle ---------------------------------------------------------------------------------------------
+
+_LITERALS = ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "BINSTRING", "SHORT_BINSTRING")
+_MADE: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
+    "EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict,
+}  # fmt: skip
 
 
 class _Reader:
@@ -136,67 +144,57 @@ class _Reader:
         for count, (instruction, argument, _) in enumerate(pickletools.genops(stream)):
             if count >= _MOST_INSTRUCTIONS:
                 raise ValueError("its structure is larger than that of any network")
-            if instruction.name in _LITERALS:
-                self.stack.append(argument)
-            elif instruction.name not in ("PROTO", "STOP"):
+            if instruction.name not in ("PROTO", "STOP"):
                 self._carry_out(instruction.name, argument)
         return self.stack.pop()
 
     def _carry_out(self, name: str, argument: Any) -> None:
         """An instruction that admits neither a call nor a change of anything but dicts and lists made here."""
         stack = self.stack
-        match name:
-            case "NONE" | "NEWTRUE" | "NEWFALSE":
-                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[name])
-            case "EMPTY_TUPLE" | "EMPTY_LIST" | "EMPTY_DICT":
-                stack.append({"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict}[name]())
-            case "MARK":
-                self.below.append(stack)
-                self.stack = []
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                count = int(name[-1])
-                stack[-count:] = [tuple(stack[-count:])]
-            case "TUPLE":
-                items = self._since_mark()
-                self.stack.append(tuple(items))
-            case "APPEND":
-                self._fill_list([stack.pop()])
-            case "APPENDS":
-                self._fill_list(self._since_mark())
-            case "SETITEM":
-                value, key = stack.pop(), stack.pop()
-                _put(stack[-1], key, value)
-            case "SETITEMS":
-                items = self._since_mark()
-                for key, value in zip(items[::2], items[1::2], strict=True):
-                    _put(self.stack[-1], key, value)
-            case "BINPUT" | "LONG_BINPUT":
-                self.memo[argument] = stack[-1]
-            case "BINGET" | "LONG_BINGET":
-                stack.append(self.memo[argument])
-            case "POP" | "BUILD":  # BUILD fills in attributes: of a state dict its versions, which are not needed
-                stack.pop()
-            case "POP_MARK":
-                self._since_mark()
-            case "GLOBAL":
-                stack.append(self._named(argument.replace(" ", ".", 1)))
-            case "REDUCE" | "NEWOBJ":
-                arguments, function = stack.pop(), stack.pop()
-                stack.append(_called(function, arguments))
-            case "BINPERSID":
-                stack.append(self._storage(stack.pop()))
-            case _:
-                raise CheckpointError(
-                    f"it has the instruction {name}, which torch.save never writes: refused. Nothing was run"
-                )
+        if name in _LITERALS:
+            stack.append(argument)
+        elif name in _MADE:
+            stack.append(_MADE[name]())
+        elif name == "MARK":
+            self.below.append(stack)
+            self.stack = []
+        elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            count = int(name[-1])
+            stack[-count:] = [tuple(stack[-count:])]
+        elif name == "TUPLE":
+            items = self._since_mark()
+            self.stack.append(tuple(items))
+        elif name in ("APPEND", "APPENDS"):
+            items = [stack.pop()] if name == "APPEND" else self._since_mark()
+            if isinstance(self.stack[-1], list):
+                self.stack[-1].extend(items)
+        elif name in ("SETITEM", "SETITEMS"):
+            items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else self._since_mark()
+            for key, value in zip(items[::2], items[1::2], strict=True):
+                _put(self.stack[-1], key, value)
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            self.memo[argument] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET"):
+            stack.append(self.memo[argument])
+        elif name in ("POP", "BUILD"):  # BUILD fills in attributes: of a state dict its versions, which are not needed
+            stack.pop()
+        elif name == "POP_MARK":
+            self._since_mark()
+        elif name == "GLOBAL":
+            stack.append(self._named(argument.replace(" ", ".", 1)))
+        elif name in ("REDUCE", "NEWOBJ"):
+            arguments, function = stack.pop(), stack.pop()
+            stack.append(_called(function, arguments))
+        elif name == "BINPERSID":
+            stack.append(self._storage(stack.pop()))
+        else:
+            raise CheckpointError(
+                f"it has the instruction {name}, which torch.save never writes: refused. Nothing was run"
+            )
 
     def _since_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.below.pop()
         return items
-
-    def _fill_list(self, items: list[Any]) -> None:
-        if isinstance(self.stack[-1], list):
-            self.stack[-1].extend(items)
 
     def _named(self, full: str) -> Any:
         if full in _ADMITTED:
@@ -208,30 +206,61 @@ class _Reader:
         return self.left.setdefault(full, _Left(full))
 
     def _storage(self, pid: Any) -> _Storage:
-        if not isinstance(pid, tuple) or not 5 <= len(pid) <= 6:
-            raise ValueError("it refers to something that is no storage")
-        kind, dtype, key, _, numel, *rest = pid
+        """``pid``: "storage", its type, its key, a device, its length; then, in older files, nothing or the place of a part."""
+        parts = pid if isinstance(pid, tuple) and len(pid) in (5, 6) else (None,) * 5
+        kind, dtype, key, _, numel, *part = parts
         if kind != "storage" or not isinstance(dtype, torch.dtype) or not isinstance(key, str) or not _is_size(numel):
             raise ValueError("it refers to something that is no storage")
-        if rest not in ([], [None]):
+        if part not in ([], [None]):
             raise ValueError("it refers to a part of a storage, which torch.save has not written for years")
         return self.storages.setdefault(key, _Storage(dtype, key, numel))
-
-
-_LITERALS = frozenset(
-    ["BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "BINSTRING", "SHORT_BINSTRING"]
-)
 
 
 def _called(function: object, arguments: Any) -> Any:
     """What one of the functions above gives; nothing else is called."""
     if isinstance(function, _Left):
         return function
-    if not any(function is admitted for admitted in (_ordered_dict, _view, _parameter)):
+    if not any(function is admitted for admitted in _FUNCTIONS):
         raise ValueError(f"it calls a {type(function).__name__}")
     if not isinstance(arguments, tuple) or len(arguments) > _MOST_ARGUMENTS:
         raise ValueError("it calls a function with something else than a few arguments")
     return function(*arguments)  # type: ignore[operator]
+
+
+# --- reading a file -----------------------------------------------------------------------------------------------
+
+
+def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The network's tensors in ``file``, by name, and the names in its training state that were left unread.
+
+    Reads both of ``torch.save``'s formats, the archive and the older one. Of a checkpoint by Salman et al. these are the
+    tensors under ``module.model.``; its normaliser comes as ``normaliser.mean`` and ``normaliser.std``.
+    Raises ``CheckpointError`` naming the file and what was refused, or that the file is damaged.
+    """
+    reader = _Reader()
+    with _as_checkpoint_error(file), file.open("rb") as stream:
+        content, read = _archive(stream, reader) if zipfile.is_zipfile(stream) else _old_format(stream, reader)
+        state = content.get("model", content) if isinstance(content, dict) else content
+        if not isinstance(state, dict):
+            raise ValueError("it holds no state of a network")
+        for key, value in (views := _bare(state)).items():
+            if not isinstance(value, _View):
+                found = value.name if isinstance(value, _Left) else type(value).__name__
+                raise CheckpointError(f"{key} is no tensor but {found}: refused. Nothing was run")
+        storages = {view.storage for view in views.values()}
+        held = sum(storage.numel * storage.dtype.itemsize for storage in storages)
+        taken = sum(math.prod(view.size) * view.storage.dtype.itemsize for view in views.values())
+        if max(held, taken) > file.stat().st_size:
+            raise ValueError("its tensors together are larger than the file")
+        flat = {
+            key: torch.frombuffer(numbers, dtype=reader.storages[key].dtype, count=reader.storages[key].numel)
+            for key, numbers in read({storage.key for storage in storages}).items()
+        }
+        tensors = {
+            key: flat[view.storage.key].as_strided(view.size, view.stride, view.offset).clone()
+            for key, view in views.items()
+        }
+        return tensors, tuple(sorted(reader.left))
 
 
 @contextmanager
@@ -253,35 +282,7 @@ def shown(text: str, most: int = 300) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text[:most]) + "…" * (len(text) > most)
 
 
-def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The network's tensors in ``file``, by name, and the names in its training state that were left unread.
-
-    Reads both of ``torch.save``'s formats, the archive and the older one. Of a checkpoint by Salman et al. these are the
-    tensors under ``module.model.``; its normaliser comes as ``normaliser.mean`` and ``normaliser.std``.
-    Raises ``CheckpointError`` naming the file and what was refused, or that the file is damaged.
-    """
-    reader = _Reader()
-    with _as_checkpoint_error(file), file.open("rb") as stream:
-        content, read = _archive(stream, reader) if zipfile.is_zipfile(stream) else _old_format(stream, reader)
-        state = content.get("model", content) if isinstance(content, dict) else content
-        if not isinstance(state, dict):
-            raise ValueError("it holds no state of a network")
-        for key, value in (views := _bare(state)).items():
-            if not isinstance(value, _View):
-                found = value.name if isinstance(value, _Left) else type(value).__name__
-                raise CheckpointError(f"{key} is no tensor but {found}: refused. Nothing was run")
-            _check_inside(value)
-        storages = {view.storage.key: view.storage for view in views.values()}
-        held = sum(storage.numel * storage.dtype.itemsize for storage in storages.values())
-        if max(held, sum(view.numel * view.storage.dtype.itemsize for view in views.values())) > file.stat().st_size:
-            raise ValueError("its tensors together are larger than the file")
-        numbers = read(set(storages))
-        return {key: _tensor(view, numbers[view.storage.key]) for key, view in views.items()}, tuple(
-            sorted(reader.left)
-        )
-
-
-def _bare(state: Mapping[str, Any]) -> dict[str, Any]:
+def _bare(state: dict[str, Any]) -> dict[str, Any]:
     """The names as the network alone has them."""
     if not any(key.startswith(_MODEL) for key in state):
         return dict(state)
@@ -294,19 +295,7 @@ def _bare(state: Mapping[str, Any]) -> dict[str, Any]:
     return bare
 
 
-def _check_inside(view: _View) -> None:
-    """A tensor must not leave its storage or be more than that holds."""
-    last = view.offset + sum((length - 1) * step for length, step in zip(view.size, view.stride, strict=True))
-    if max(last + 1, view.numel) > view.storage.numel:
-        raise ValueError(f"a tensor of {view.size} leaves its storage")
-
-
-def _tensor(view: _View, numbers: bytearray) -> Tensor:
-    flat = torch.frombuffer(numbers, dtype=view.storage.dtype, count=view.storage.numel)
-    return flat.as_strided(view.size, view.stride, view.offset).clone()
-
-
-_Read = Callable[[set[str]], dict[str, bytearray]]
+_Read = Callable[[set[str]], dict[str, bytearray]]  # the numbers of the storages with these keys
 
 
 def _archive(stream: BinaryIO, reader: _Reader) -> tuple[Any, _Read]:
@@ -320,11 +309,7 @@ def _archive(stream: BinaryIO, reader: _Reader) -> tuple[Any, _Read]:
     if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
         raise ValueError("its numbers are not little-endian")
     content = reader.read(io.BytesIO(archive.read(name)))
-
-    def read(wanted: set[str]) -> dict[str, bytearray]:
-        return {key: bytearray(archive.read(f"{folder}data/{key}")) for key in wanted}
-
-    return content, read
+    return content, lambda wanted: {key: bytearray(archive.read(f"{folder}data/{key}")) for key in wanted}
 
 
 def _old_format(stream: BinaryIO, reader: _Reader) -> tuple[Any, _Read]:
