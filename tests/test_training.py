@@ -10,13 +10,13 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import no_file_above
 from damage import single_bit_flips
-from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
@@ -24,16 +24,15 @@ from torch import Generator, Tensor
 from inequality_phenomenon import training
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.networks import Classifier, build, load_checkpoint
-from inequality_phenomenon.robustness import Threat
 from inequality_phenomenon.training import (
     State,
     TrainingError,
-    TrainingImages,
     TrainingSettings,
     craft,
     gradient_distance,
-    learning_rate,
+    held_out_images,
     load_settings,
+    loop,
     train,
     write_log,
 )
@@ -54,6 +53,15 @@ def tiny(**changes: object) -> TrainingSettings:
 
 def standard(**changes: object) -> TrainingSettings:
     return tiny(norm="none", epsilon=0, attack="none", **changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_held_out_images() -> Iterator[None]:
+    """Else most of the time would go into PGD on 500 images after each epoch."""
+    few = tuple(part[::8] for part in held_out_images())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "held_out_images", lambda: few)
+        yield
 
 
 class Interrupted(Exception):
@@ -382,167 +390,6 @@ def test_distillation_resumes_to_the_same_bits(tmp_path: Path) -> None:
     whole = train(settings, tmp_path / "whole", progress=False)
     train_some(settings, tmp_path / "parts", 1)
     assert_same_weights(train(settings, tmp_path / "parts", progress=False).tensors(), whole.tensors())
-
-
-# ---------------------------------------------------------------- settings
-
-
-def test_epsilon_is_read_as_a_fraction() -> None:
-    assert tiny(epsilon="8/255").epsilon == 8 / 255
-    assert tiny(epsilon="0.5/255").epsilon == 0.5 / 255
-    assert tiny(epsilon=0.25).epsilon == tiny(epsilon="0.25").epsilon == 0.25
-    assert tiny(epsilon="8/255").threat == Threat("linf", 8 / 255)
-    assert standard().threat is None
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"learning_rate": 0.1}, "learning_rate"),
-        ({"epsilon": "8/0"}, "divides by zero"),
-        ({"epsilon": "eight"}, "epsilon"),
-        ({"epsilon": 0}, "norm linf does not go with epsilon 0"),
-        ({"norm": "l1"}, "'none', 'linf' or 'l2'"),
-        ({"norm": "l2"}, "norm l2 goes with attack pgd, not nfgsm"),
-        ({"attack": "none"}, "norm linf goes with attack nfgsm or pgd, not none"),
-        ({"norm": "none"}, "norm none goes with attack none, not nfgsm"),
-        ({"norm": "none", "attack": "none"}, "norm none does not go with epsilon"),
-        ({"epochs": 0}, "epochs"),
-        ({"train_images": 0}, "train_images"),
-        ({"precision": "float64"}, "precision"),
-        ({"distillation": 1}, "teacher"),
-        ({"teacher": STANDARD}, "teacher"),
-        ({"teacher": STANDARD, "distillation": 1, "compile": True}, "compile does not go with a teacher"),
-        ({"pruning": "weights", "start_from": STANDARD}, "pruning weights does not go with pruned 0"),
-        ({"pruned": 0.5}, "pruning none does not go with pruned 0.5"),
-        ({"pruning": "filters", "pruned": 0.5}, "start_from"),
-    ],
-)
-def test_settings_that_cannot_be_meant_are_refused(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        tiny(**change)
-
-
-@pytest.mark.parametrize("name", sorted(path.stem for path in paths.CHECKPOINTS.glob("cifar10-*.yaml")))
-def test_every_committed_settings_file_is_valid(name: str) -> None:
-    settings = load_settings(name)
-    build(settings.architecture, **settings.arguments)
-    assert ("linf" in name) == (settings.norm == "linf") and ("l2_" in name) == (settings.norm == "l2")
-    assert name.endswith(f"-s{settings.seed}")
-
-
-def test_unknown_checkpoint_is_answered_with_the_known_names() -> None:
-    with pytest.raises(ValueError, match=r"'cifar10-vgg'; known: .*cifar10-resnet18w16-standard-s0"):
-        load_settings("cifar10-vgg")
-
-
-def test_learning_rate_is_one_triangle() -> None:
-    settings = standard(peak_rate=0.2, warm_up=0.25)
-    rates = [learning_rate(settings, progress) for progress in (0, 0.125, 0.25, 0.625, 1)]
-    assert rates == pytest.approx([0, 0.1, 0.2, 0.1, 0])
-
-
-# ---------------------------------------------------------------- the training examples
-
-
-@pytest.fixture(scope="module")
-def data() -> TrainingImages:
-    return TrainingImages(standard(train_images=500, batch_size=100), CPU)
-
-
-def test_an_epoch_shows_every_image_once_as_crop_and_flip(data: TrainingImages) -> None:
-    """Each augmented image is found again, bit for bit, among the 81 crops of its original or of its mirror image."""
-    generator = Generator().manual_seed(0)
-    seen, offsets, flips = [], [], []
-    order = torch.randperm(500, generator=Generator().manual_seed(0))
-    for index, (images, labels) in enumerate(data.batches(generator)):
-        ids = order[100 * index : 100 * (index + 1)]
-        assert images.shape == (100, 3, 32, 32) and images.is_contiguous(memory_format=torch.channels_last)
-        assert torch.equal(labels, data.labels[ids])
-        crops = (
-            data.padded[ids].float().div(255).permute(0, 3, 1, 2).unfold(2, 32, 1).unfold(3, 32, 1)
-        )  # (100, 3, 9, 9, 32, 32)
-        for flip, candidates in ((0, crops), (1, crops.flip(-1))):
-            equal = (candidates == images[:, :, None, None]).all(-1).all(-1).all(1)
-            for image, row, column in equal.nonzero().tolist():
-                seen.append(int(ids[image]))
-                offsets.append((row, column))
-                flips.append(flip)
-    assert set(seen) == set(range(500)) and len(seen) < 520  # a symmetric image may be found twice
-    assert {row for row, _ in offsets} == {column for _, column in offsets} == set(range(9))
-    assert 0.4 < sum(flips) / len(flips) < 0.6
-
-
-def test_short_last_batch_is_dropped_and_a_batch_is_never_larger_than_the_set() -> None:
-    sizes = {250: [100, 100], 100: [100], 30: [30]}
-    for images, expected in sizes.items():
-        data = TrainingImages(standard(train_images=images, batch_size=100), CPU)
-        assert [len(labels) for _, labels in data.batches(Generator().manual_seed(0))] == expected
-        assert len(data) == len(expected)
-
-
-@pytest.mark.parametrize("side", [8, 16])
-def test_cutout_is_one_square_of_the_mean_colour_with_its_centre_anywhere(side: int) -> None:
-    """Against the same epoch without Cutout is not possible (the generator moves on), so the hole is found by its colour."""
-    data = TrainingImages(standard(train_images=2000, batch_size=2000, cutout=side), CPU)
-    ((images, _),) = data.batches(Generator().manual_seed(0))
-    colour = torch.tensor([0.4914, 0.4822, 0.4465])[:, None, None]
-    hole = (images == colour).all(1)  # no pixel k / 255 has exactly this colour
-    rows, columns = hole.any(2), hole.any(1)
-    assert torch.equal(hole, rows[:, :, None] & columns[:, None, :])  # a rectangle
-    height, width = rows.sum(1), columns.sum(1)
-    assert height.max() == width.max() == side and height.min() == width.min() == side // 2  # cut off at the border
-    assert all((mask[:, 1:] != mask[:, :-1]).sum(1).max() <= 2 for mask in (rows, columns))  # in one piece
-    # Whole holes: the centre is uniform over the 33 - side places where nothing is cut off; so over all 32 places.
-    for length, mask in ((height, rows), (width, columns)):
-        whole = length == side
-        assert whole.double().mean().item() == pytest.approx((33 - side) / 32, abs=0.05)
-        tops = mask[whole].int().argmax(1).bincount(minlength=33 - side)
-        assert (
-            len(tops) == 33 - side
-            and tops.min() > 0.5 * tops.double().mean()
-            and tops.max() < 1.6 * tops.double().mean()
-        )
-    assert hole.double().mean((1, 2)).max() == side**2 / 1024
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        tiny(),
-        tiny(attack="pgd", attack_steps=1),
-        tiny(attack="pgd", attack_steps=3),
-        tiny(norm="l2", epsilon=0.5, attack="pgd", attack_steps=3),
-    ],
-    ids=lambda s: f"{s.norm}-{s.attack}{s.attack_steps}",
-)
-def test_crafted_examples_are_images_within_their_bound_and_raise_the_loss(
-    settings: TrainingSettings, trained: Classifier, test_set: tuple[Tensor, Tensor]
-) -> None:
-    images, labels = test_set[0][:200], test_set[1][:200]
-    trained.train().requires_grad_(True)
-    before = {key: value.clone() for key, value in trained.state_dict().items()}
-    found = craft(trained, images, labels, settings, Generator().manual_seed(0))
-    assert found.min() >= 0 and found.max() <= 1 and found.shape == images.shape and not found.requires_grad
-    difference = found - images
-    if settings.norm == "l2":
-        assert difference.flatten(1).norm(dim=1).max() <= 0.5 * (1 + 1e-5)
-    else:  # N-FGSM: noise of twice the budget and one step of the budget, on purpose not projected
-        bound = (3 if settings.attack == "nfgsm" else 1) * 8 / 255
-        assert difference.abs().max() <= bound + 1e-6
-        assert difference.abs().max() > 0.9 * bound
-    assert trained.training and all(p.requires_grad and p.grad is None for p in trained.parameters())
-    assert all(torch.equal(before[key], value) for key, value in trained.state_dict().items())  # batch norm saw nothing
-    trained.eval()
-    noise = torch.empty_like(images).uniform_(-8 / 255, 8 / 255, generator=Generator().manual_seed(1))
-    loss = [
-        torch.nn.functional.cross_entropy(trained(x), labels) for x in (images, (images + noise).clamp(0, 1), found)
-    ]
-    assert loss[2] > loss[0] + 0.1 and loss[2] > loss[1] + 0.1
-
-
-def test_standard_training_uses_the_images_themselves(trained: Classifier, images: Tensor, labels: Tensor) -> None:
-    assert craft(trained, images, labels, standard(), Generator().manual_seed(0)) is images
 
 
 # ---------------------------------------------------------------- what training yields
