@@ -109,6 +109,53 @@ def test_one_set_up_at_a_time(project: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free again
 
 
+@pytest.fixture
+def commands(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What a set-up runs, without running it; uv fails where the project has a file ``broken``."""
+    ran: list[list[str]] = []
+
+    def run(command: list[object], **_: object) -> subprocess.CompletedProcess[str]:
+        ran.append(list(map(str, command)))
+        if ran[-1][1:3] == ["-m", "venv"]:
+            Path(".venv").mkdir()
+        if "uv" in ran[-1][0] and (project / "broken").exists():
+            raise subprocess.CalledProcessError(1, ran[-1])
+        return subprocess.CompletedProcess(
+            command, 0, "global.index-url='https://mirror/simple'\n:env:.cert='/ca.pem'\n"
+        )
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    (project / "requirements.lock").write_text(LOCK)
+    return ran
+
+
+def test_set_up_brings_uv_by_its_hashes_and_installs_with_it(commands: list[list[str]]) -> None:
+    installation.install()
+    _, bring, settings, packages, package = commands
+    entry = Path(bring[-1]).read_text()
+    assert bring[1:4] == ["-m", "pip", "install"] and "--require-hashes" in bring
+    assert entry in LOCK and entry.startswith("uv==") and LOCK.split(entry)[1].startswith("    # via")
+    assert settings[-2:] == ["config", "list"]
+    assert packages[:3] == package[:3] == [".venv/bin/uv", "pip", "install"]
+    assert packages[-3:] == ["--require-hashes", "-r", "requirements.lock"] and package[-2:] == ["-e", "."]
+    assert installation.installed() == installation.wanted()
+
+
+def test_set_up_works_with_pip_alone(commands: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("broken").touch()
+    installation.install()
+    assert [command[1:4] for command in commands[-2:]] == [["-m", "pip", "install"]] * 2
+    assert commands[-2][-3:] == ["--require-hashes", "-r", "requirements.lock"]
+    assert "pip goes on alone" in capsys.readouterr().err
+    assert installation.installed() == installation.wanted()
+
+
+def test_uv_looks_for_packages_where_pip_does(commands: list[list[str]]) -> None:
+    found = installation.settings_for_uv([".venv/bin/python", "-m", "pip", "install"])
+    assert found == {"UV_DEFAULT_INDEX": "https://mirror/simple", "SSL_CERT_FILE": "/ca.pem"}
+
+
 def test_an_old_python_is_refused_by_name(project: Path) -> None:
     refused = set_up("sys.version_info = (3, 9, 1)")
     assert refused.returncode == 1
