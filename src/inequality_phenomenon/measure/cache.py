@@ -20,7 +20,8 @@ IDLE = tuple(
     f"{PACKAGE}.{name}"
     for name in (
         "statistics", "verdicts", "show", "imagenet", "measure.cache", "measure.grid", "measure.reference", "measure.run",
-        "_support.checks", "_support.files", "_support.kernels", "_support.npm", "_support.paths", "_support.profiles",
+        "_support.checks", "_support.files", "_support.kernels", "_support.npm", "_support.paths",
+        "_support.plugins", "_support.profiles",
     )
 )  # fmt: skip
 
