@@ -3,8 +3,6 @@
 import sys
 from importlib import import_module
 
-from inequality_phenomenon.imagenet import page as imagenet_page
-
 from . import page
 
 NAMES = ("integrated_gradients", "occlusion", "training", "imagenet", "gpu", "grid")
@@ -16,7 +14,6 @@ def main(chosen: list[str]) -> None:
     for name in chosen or NAMES:
         import_module(f"benchmarks.{name}").main()
     page.write()
-    imagenet_page.main()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import imagenet_page
 import pytest
 from doctor_examples import CASES, FOLDER, doctor, shortened
 from miniature import Miniature
@@ -11,7 +12,6 @@ from miniature import Miniature
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon._support.profiles import load_profile
-from inequality_phenomenon.imagenet import page as imagenet_page
 from inequality_phenomenon.imagenet.doctor import (
     PASSES,
     _disk,

@@ -1,6 +1,6 @@
 """Profiles: how much to compute. A profile is a list of values in ``profiles/NAME.yaml``; notebooks never ask for its name."""
 
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,7 +24,7 @@ class Plan(BaseModel):
 class Profile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
-    dataset: Literal["cifar10", "imagenet"] = "cifar10"
+    dataset: str = "cifar10"  # or an image set that registered itself, see plugins
     common: tuple[str, ...] = ()  # ImageNet: the models that must all be right about an image of the common subset
     skip_unreadable: bool = False  # ImageNet: leave out images that cannot be read, and name them, instead of stopping
     n_images: int = Field(ge=2)

@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -137,34 +136,29 @@ def _device(device: torch.device) -> Line:
 
 def _disk(profile: Profile, models: list[PublicModel]) -> Iterator[Line]:
     """What the downloads, the converted models and the attribution maps need, folder by folder."""
-    need: dict[Path, float] = defaultdict(float)
-    for model in models:
-        if not model.file.exists():
-            half = 0.5 if model.origin == "huggingface" else 1.0  # those files hold the optimiser's state as well
-            need[paths.converted_folder()] += 1e6 * half * model.megabytes
-            if not model.published_file.exists():
-                need[paths.models_folder()] += 1e6 * model.megabytes
+    to_convert = [model for model in models if not model.file.exists()]
+    to_fetch = sum(model.megabytes for model in to_convert if not model.published_file.exists())
+    # Hugging Face's files hold the optimiser's state as well.
+    converted = sum(model.megabytes * (0.5 if model.origin == "huggingface" else 1) for model in to_convert)
     kept = sum(
         file.stat().st_size for file in (paths.CACHE / "maps").glob("*.bin")
     )  # else a run could not go on at its end
-    need[paths.CACHE] += max(0.0, MAP_BYTES * maps_of(profile) * 1.02 - kept)
-    names = {
-        paths.models_folder(): "downloads",
-        paths.converted_folder(): "models as safetensors",
-        paths.CACHE: "attribution maps",
-    }
+    maps = max(0.0, MAP_BYTES * maps_of(profile) * 1.02 - kept)
     together: dict[int, float] = defaultdict(float)  # by file system
-    for folder, size in need.items():
+    for what, folder, size in (
+        ("models as safetensors", paths.converted_folder(), 1e6 * converted),
+        ("downloads", paths.models_folder(), 1e6 * to_fetch),
+        ("attribution maps", paths.CACHE, maps),
+    ):
+        if not size and folder != paths.CACHE:
+            continue
         existing = next(place for place in (folder, *folder.parents) if place.exists())
         free = shutil.disk_usage(existing).free
         together[disk := existing.stat().st_dev] += size
-        text = f"{names[folder]}: {size / 1e9:.1f} GB needed in {folder}, {free / 1e9:.0f} GB free"
-        if free > together[disk]:
-            yield Line("disk", text)
-        else:
-            yield Line(
-                "disk", f"{text}\nWith what stands above, this disk must take {together[disk] / 1e9:.1f} GB", "PROBLEM"
-            )
+        text = f"{what}: {size / 1e9:.1f} GB needed in {folder}, {free / 1e9:.0f} GB free"
+        if free <= together[disk]:
+            text += f"\nWith what stands above, this disk must take {together[disk] / 1e9:.1f} GB"
+        yield Line("disk", text, "ok" if free > together[disk] else "PROBLEM")
 
 
 # --- how long it takes -----------------------------------------------------------------------------------------

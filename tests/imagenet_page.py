@@ -1,19 +1,19 @@
-"""The generated parts of ``book/imagenet.md``: what a run costs, and the paper's numbers beside an empty column.
+"""Writes the tables of ``book/imagenet.md``: what a run costs, and the paper's numbers beside an empty column.
 
-``python -m inequality_phenomenon.imagenet.page`` writes them; a test checks that they are up to date.
+``python tests/imagenet_page.py`` does it; a test checks that they are up to date.
 """
 
 import pandas as pd
 from torchvision.models import get_model_weights
 
-from .._support import paths
-from .._support.files import atomic_path
-from .._support.profiles import load_profile
-from ..networks import checkpoint_of, named, network_of
-from .doctor import MAP_BYTES, in_words, maps_of, passes_of
+from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import atomic_path
+from inequality_phenomenon._support.profiles import load_profile
+from inequality_phenomenon.imagenet.doctor import MAP_BYTES, in_words, maps_of, passes_of
+from inequality_phenomenon.networks import checkpoint_of, named, network_of
 
 PAGE = paths.BOOK / "imagenet.md"
-BEGIN, END = "<!-- {0}: written by python -m inequality_phenomenon.imagenet.page -->", "<!-- end of {0} -->"
+BEGIN, END = "<!-- {0}: written by python tests/imagenet_page.py -->", "<!-- end of {0} -->"
 
 
 def costs() -> str:
