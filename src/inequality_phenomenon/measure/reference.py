@@ -128,14 +128,11 @@ def save_reference(profile: str, chapter: str = "*", *, cut_off: bool = False) -
 @cache
 def commit() -> str:
     """The commit that was checked out when this process first asked, marked if files differ from it."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=paths.ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or "no git"
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "no git"
 
 
 def stacked(tables: dict[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFrame | None:
