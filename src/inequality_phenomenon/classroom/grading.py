@@ -26,7 +26,7 @@ from tqdm import tqdm
 from ..datasets import load_cifar10
 from .course import ClassroomError, Course, course_in, make_student_files, template, user_folder, write
 from .sandbox import CannotRun, Limits, error, execute, isolation
-from .submissions import Submission, collect, grade_id, has_marks, with_answers
+from .submissions import Collected, Submission, collect, grade_id, has_marks, with_answers
 from .table import NOT_GRADED, TO_DO, Row, why, write_table
 
 PROBE = 'from inequality_phenomenon.coursework import close\nassert close(0.25, 0.75), "{}"'
@@ -56,8 +56,8 @@ class Report:
 
 
 def grade(
-    course: str | Path = "",
-    submissions: str | Path = "",
+    course: str | Path,
+    submissions: str | Path,
     *,
     jobs: int | None = None,
     cell_seconds: float = Limits.cell_seconds,
@@ -65,7 +65,7 @@ def grade(
     memory: float = Limits.memory / 2**30,
     sources: Path | None = None,
 ) -> Report:
-    """Grade a folder that has a folder for each student, and write grades.csv in the course folder.
+    """Grade ``submissions``, which has a folder for each student, and write grades.csv in the folder ``course``.
 
     ``jobs``: notebooks at a time, by default one for each core. Seconds are of wall-clock time, ``memory`` is GiB a process.
     Only notebooks that are new or changed are executed, and those that were stopped by a limit or could not be graded.
@@ -73,29 +73,35 @@ def grade(
     """
     started = time.perf_counter()
     jobs = os.cpu_count() or 1 if jobs is None else jobs
-    for name, value in (("jobs", jobs), ("cell-seconds", cell_seconds), ("notebook-seconds", notebook_seconds), ("memory", memory)):  # fmt: skip
+    limits = {"jobs": jobs, "cell-seconds": cell_seconds, "notebook-seconds": notebook_seconds, "memory": memory}
+    for name, value in limits.items():
         if not 0 < value < math.inf:
             raise ClassroomError(f"{name} must be above 0, not {value}")
-    limits = Limits(cell_seconds, notebook_seconds, int(memory * 2**30))
     here = course_in(course, sources)
     collected = collect(here, user_folder(submissions))
     load_cifar10("test")  # the sandbox could not fetch it
     make_student_files(here)  # the gradebook must know the assignments as they are
     templates = {name: template(here, name) for name in here.names}
     waiting = [s for s in collected.submissions if not is_graded(here, s, s.digest(templates[s.assignment]))]
-    refused = dict(collected.refused)
+    failed: dict[tuple[str, str], str] = {}
     if waiting:
-        refused |= asyncio.run(grade_all(here, waiting, templates, limits, jobs))
-    rows = write_table(here, templates, collected.students, refused)
-    with_some = {submission.student for submission in collected.submissions}
-    nothing = {student: why for student, why in collected.students.items() if why and student not in with_some}
-    open_rows = {(row["student"], row["assignment"], row["note"]) for row in rows if row["status"] == NOT_GRADED}
-    named = [f"{student}, {name}: {note}" for student, name, note in sorted(open_rows) if student not in nothing]
-    named += [f"{student}: {note}" for student, note in nothing.items()] + collected.loose
+        limits_of_one = Limits(cell_seconds, notebook_seconds, int(memory * 2**30))
+        failed = asyncio.run(grade_all(here, waiting, templates, limits_of_one, jobs))
+    rows = write_table(here, templates, collected.students, collected.refused | failed)
+    before = len(collected.submissions) - len(waiting)
     return Report(
-        here.folder / "grades.csv", rows, len(waiting) - len(refused) + len(collected.refused),
-        len(collected.submissions) - len(waiting), time.perf_counter() - started, named,
+        here.folder / "grades.csv", rows, len(waiting) - len(failed), before, time.perf_counter() - started,
+        _not_graded(rows, collected),
     )  # fmt: skip
+
+
+def _not_graded(rows: list[Row], collected: Collected) -> list[str]:
+    """Who, what and why: a line for each notebook without marks, and one for a student who handed in nothing of use."""
+    useful = {submission.student for submission in collected.submissions} | {who for who, _ in collected.refused}
+    nothing = {student: reason for student, reason in collected.students.items() if reason and student not in useful}
+    notebooks = {(row["student"], row["assignment"], row["note"]) for row in rows if row["status"] == NOT_GRADED}
+    lines = [f"{who}, {what}: {reason}" for who, what, reason in sorted(notebooks) if who not in nothing]
+    return [*lines, *(f"{who}: {reason}" for who, reason in nothing.items()), *collected.loose]
 
 
 async def grade_all(
@@ -119,11 +125,10 @@ async def grade_all(
                 async with free:
                     notebook, trouble = await examine(submission, own, limits)
                 record(course, submission, notebook, None if trouble else submission.digest(own))
+                if trouble:
+                    bar.write(f"{submission.student}, {submission.assignment}: {trouble}", file=sys.stderr)
             except NotGraded as problem:
                 refused[submission.student, submission.assignment] = str(problem)
-                trouble = None  # the report names it
-            if trouble:
-                bar.write(f"{submission.student}, {submission.assignment}: {trouble}", file=sys.stderr)
             bar.update()
 
         await asyncio.gather(*map(one, submissions))
