@@ -21,6 +21,7 @@ from torch import Tensor
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile
+from inequality_phenomenon.attribution import attribute
 from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
@@ -33,16 +34,12 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # the processes that tests start share the cores
 torch.set_num_threads(1)
 
+Subset = tuple[Classifier, Tensor, Tensor, Tensor]
 SLOW_FIXTURES = {"book", "table"}  # the built book, and the graded class
 LONGEST = (
-    "test_book",
-    "test_classroom",
-    "test_imagenet_run",
-    "test_training",
-    "test_registry",
-    "test_grid",
-    "test_faults",
-)
+    "test_book", "test_imagenet_run", "test_classroom", "test_grading", "test_training", "test_registry", "test_accuracy",
+    "test_workflow", "test_faults", "test_grid",
+)  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -121,6 +118,15 @@ def trained(_trained: dict[str, Tensor], small_settings: TrainingSettings) -> Cl
     model = build(small_settings.architecture, **small_settings.arguments)
     model.load_state_dict(_trained)
     return model.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def subset(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> Subset:
+    """Model, and 16 images that it classifies correctly with their labels and maps."""
+    images, labels = (part[:200] for part in test_set)
+    right = correct(trained, images, labels).nonzero().flatten()[:16]
+    images, labels = images[right].clone(), labels[right].clone()
+    return trained, images, labels, attribute(trained, images, labels, "input_x_gradient")
 
 
 @pytest.fixture

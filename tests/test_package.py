@@ -10,10 +10,7 @@ import inequality_phenomenon as library
 
 @pytest.mark.parametrize(
     ("code", "absent"),
-    [
-        ("import inequality_phenomenon", "torch"),
-        ("import inequality_phenomenon.book.workflow", "torch"),
-    ],
+    [("import inequality_phenomenon", "torch"), ("import inequality_phenomenon.book.workflow", "torch")],
 )
 def test_what_is_not_used_is_not_imported(code: str, absent: str) -> None:
     code += f"\nimport sys\nprint([name for name in sys.modules if (name + '.').startswith('{absent}.')])"

@@ -78,16 +78,7 @@ def test_a_single_mask_is_the_attacks_own(few):
     for sample in few.values():
         maps = sample.maps()
         alone = occlude(
-            sample.model,
-            sample.images,
-            sample.labels,
-            maps,
-            3,
-            2,
-            "gray",
-            search="single",
-            locate=True,
-            ids=sample.ids,
+            sample.model, sample.images, sample.labels, maps, 3, 2, "gray", search="single", locate=True, ids=sample.ids
         )
         seen = hidden(sample, 3, 2, "gray")
         for i, view in enumerate(seen):

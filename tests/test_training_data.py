@@ -6,11 +6,7 @@ from test_training import CPU, standard, tiny
 from torch import Generator, Tensor
 
 from inequality_phenomenon.networks import Classifier
-from inequality_phenomenon.training import (
-    TrainingImages,
-    TrainingSettings,
-    craft,
-)
+from inequality_phenomenon.training import TrainingImages, TrainingSettings, craft
 
 
 @pytest.fixture(scope="module")

@@ -1,42 +1,24 @@
-"""The attacks against a plain loop, one image and one mask at a time, on a trained model and real images."""
+"""Occlusion against a plain loop, one image and one mask at a time, on a trained model and real images."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from conftest import Subset
 from torch import Tensor, nn
 
 from inequality_phenomenon.attacks import (
-    area_mask,
     grid_outcomes,
-    mask_areas,
     noise_outcomes,
     occlude,
     occlude_area,
     patch_centres,
-    patch_mask,
-    perturb_with_noise,
     referee,
     unpack_grid,
 )
-from inequality_phenomenon.attribution import attribute
-from inequality_phenomenon.networks import Classifier
-from inequality_phenomenon.robustness import correct
 
-Subset = tuple[Classifier, Tensor, Tensor, Tensor]
 COLORS = {"black": 0.0, "gray": 0.5, "white": 1.0}
-
-
-@pytest.fixture
-def subset(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> Subset:
-    """Model, and 16 images that it classifies correctly with their labels and maps."""
-    images, labels = (part[:200] for part in test_set)
-    right = correct(trained, images, labels).nonzero().flatten()[:16]
-    images, labels = images[right].clone(), labels[right].clone()
-    return trained, images, labels, attribute(trained, images, labels, "input_x_gradient")
 
 
 # the oracle: Algorithm 1, literally, on the unfolded model
@@ -248,97 +230,6 @@ def test_one_mask_instead_of_the_best_of_the_grid(subset: Subset) -> None:
     assert not (hit.fooled & ~occlude(model, images, labels, maps, 3, 2, "white").fooled).any()
 
 
-# geometry
-
-
-def at(*centres: tuple[int, int]) -> Tensor:
-    return torch.tensor([centres])
-
-
-def test_areas_by_hand() -> None:
-    def area(centres: Tensor, radius: int) -> int:
-        return int(patch_mask(centres, radius, 32, 32).sum())
-
-    assert area(at((16, 16)), 1) == 4
-    assert area(at((16, 16)), 4) == 64
-    assert area(at((2, 2)), 4) == 36  # the block in the corner: clipped on two sides
-    assert area(at((2, 16)), 4) == 48
-    assert area(at((30, 30)), 4) == 36
-    assert area(at((16, 16), (16, 20)), 4) == 96  # neighbouring blocks overlap by half
-    assert area(at((16, 16), (16, 24)), 4) == 128
-    assert area(at((-1_000_000, -1_000_000)), 4) == 0
-
-
-def lattice_map(places: list[tuple[int, int]]) -> Tensor:
-    """A map whose blocks rank in the order of ``places`` (block row, block column), above all others."""
-    maps = torch.zeros(1, 3, 32, 32)
-    for rank, (i, j) in enumerate(places):
-        maps[0, :, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4] = 100.0 - rank
-    return maps
-
-
-def test_the_largest_area_at_count_10_radius_4() -> None:
-    """640 = 10 full patches is a bound that 4x4 blocks cannot reach: only 9 unclipped centres are 8 pixels apart."""
-    inner = [(i, j) for i in (2, 4, 6) for j in (2, 4, 6)]
-    best = lattice_map([*inner, (0, 2)])
-    assert mask_areas(best, 10, 4)[0, -1, -1] == 9 * 64 + 48 == 624
-    assert mask_areas(best, 10, 4)[0, 0].tolist() == [4, 16, 36, 64]
-    pixels = torch.zeros(1, 3, 32, 32)
-    for rank, (i, j) in enumerate([(i, j) for i in (4, 12, 20) for j in (4, 12, 20, 28)][:10]):
-        pixels[0, :, i, j] = 100.0 - rank
-    assert mask_areas(pixels, 10, 4, positions="top_pixels")[0, -1, -1] == 640
-    assert mask_areas(torch.randn(20, 3, 32, 32), 10, 4).amax() <= 624
-    assert mask_areas(torch.randn(20, 3, 32, 32), 5, 2).amax() == 80  # radius 2 is exactly the block: no overlap
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 8)), min_size=1, max_size=6), st.integers(1, 5), st.data())
-def test_masks_equal_a_loop_over_pixels(places: list[tuple[int, int]], radius: int, data: st.DataObject) -> None:
-    expected = [
-        [any(i - radius <= y < i + radius and j - radius <= x < j + radius for i, j in places) for x in range(9)]
-        for y in range(12)
-    ]
-    mask = patch_mask(torch.tensor([places]), radius, 12, 9)
-    assert mask.shape == (1, 1, 12, 9)
-    assert mask[0, 0].tolist() == expected
-    area = data.draw(st.integers(1, int(mask.sum())))
-    cut = area_mask(torch.tensor([places]), radius, area, 12, 9)
-    assert cut.sum() == area
-    assert not (cut & ~mask).any()
-
-
-def test_orders_of_centres() -> None:
-    maps = lattice_map([(3, 5), (3, 6), (0, 0), (7, 7)])
-    maps[0, :, 8:12, 8:12] = -5
-    assert patch_centres(maps, 5)[0].tolist() == [[14, 22], [14, 26], [2, 2], [30, 30], [2, 6]]  # then ties, row-major
-    assert patch_centres(maps, 1, positions="lowest")[0].tolist() == [[10, 10]]
-    assert patch_centres(maps, 3, positions="centre")[0].tolist() == [[16, 16]] * 3
-    assert patch_centres(maps, 2, positions="top_pixels")[0].tolist() == [[12, 20], [12, 21]]
-    assert patch_centres(maps, 3, positions="separate", max_radius=4)[0].tolist() == [[14, 22], [2, 2], [30, 30]]
-    assert patch_centres(torch.randn(1, 3, 224, 224)).shape == (1, 14 * 14, 2)
-    assert patch_centres(torch.randn(1, 3, 32, 32), region=8).shape == (1, 16, 2)
-
-
-def test_separate_patches_do_not_overlap_and_run_out_quietly() -> None:
-    maps = torch.randn(50, 3, 32, 32)
-    centres = patch_centres(maps, positions="separate", max_radius=4)
-    masks = [patch_mask(centres[:, k : k + 1], 4, 32, 32) for k in range(centres.shape[1])]
-    assert torch.stack(masks).sum(0).max() == 1
-    kept = (centres[:, :, 0] >= 0).sum(1)
-    assert kept.min() >= 8  # each kept centre rules out at most nine of 64 blocks
-    assert kept.max() <= 16
-
-
-def test_random_centres_belong_to_the_image() -> None:
-    maps = torch.zeros(6, 3, 32, 32)
-    centres = patch_centres(maps, positions="random", ids=[5, 9, 2, 7, 0, 1], seed=3)
-    alone = patch_centres(maps[:1], 10, positions="random", ids=[2], seed=3)
-    assert torch.equal(alone[0], centres[2, :10])
-    assert all(len({tuple(place) for place in row}) == 64 for row in centres.tolist())
-    assert len({str(row) for row in centres.tolist()}) == 6
-    assert not torch.equal(patch_centres(maps, positions="random", seed=4), patch_centres(maps, positions="random"))
-
-
 def test_centre_search_needs_one_forward_a_radius(subset: Subset) -> None:
     model, images, labels, maps = subset
     hit = occlude(model, images, labels, maps, 10, 4, positions="centre")
@@ -367,149 +258,6 @@ def test_minimum_color_is_the_smallest_normalised_value(subset: Subset) -> None:
         mask = loop_mask(loop_centres(maps[i].numpy(), "top_pixels")[:2], 2)
         inside = model.normalise(hit.images)[i][:, mask]
         assert torch.allclose(inside, lowest[i].expand_as(inside), atol=1e-5)
-
-
-# noise
-
-
-@pytest.mark.parametrize("budget", [1, 10, 300, 3072])
-@pytest.mark.parametrize("kind", ["type_1", "type_2"])
-@pytest.mark.parametrize("positions", ["top", "lowest", "random"])
-def test_exactly_the_budget_changes(subset: Subset, budget: int, kind: Any, positions: Any) -> None:
-    model, images, _, maps = subset
-    noisy = perturb_with_noise(model, images, maps, budget, kind, positions=positions)
-    changed = (noisy != images).flatten(1)
-    assert (changed.sum(1) == budget).all()
-    flat = maps.flatten(1)
-    for row, values in zip(changed, flat, strict=True):
-        if positions == "top" and budget < 3072:
-            assert values[row].min() >= values[~row].max()
-        if positions == "lowest" and budget < 3072:
-            assert values[row].max() <= values[~row].min()
-
-
-def test_random_positions_are_not_the_top_and_depend_on_the_draw(subset: Subset) -> None:
-    model, images, _, maps = subset
-    places = [
-        perturb_with_noise(model, images, maps, 300, positions=positions, draw=draw) != images
-        for positions, draw in (("top", 0), ("random", 0), ("random", 1))
-    ]
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        overlap = (places[i] & places[j]).flatten(1).sum(1).double().mean()
-        assert 300 * 300 / 3072 / 2 < overlap < 2 * 300 * 300 / 3072
-
-
-@settings(max_examples=30, deadline=None)
-@given(values=st.lists(st.integers(-2, 2), min_size=12, max_size=12), budget=st.integers(1, 11))
-def test_ties_go_by_index(values: list[int], budget: int) -> None:
-    model, images = Classifier(nn.Flatten()).eval(), torch.full((1, 3, 2, 2), 0.5)
-    maps = torch.tensor(values, dtype=torch.float32).view(1, 3, 2, 2) * -1.0  # has negative zeros
-    exact = (perturb_with_noise(model, images, maps, budget) != images).flatten().nonzero().flatten().tolist()
-    assert exact == sorted(sorted(range(12), key=lambda i: (values[i], i))[:budget])
-    released = perturb_with_noise(model, images, maps, budget, "type_1", distribution="normal", threshold=True)
-    limit = sorted(values)[budget]
-    assert (released != images).flatten().tolist() == [value <= limit for value in values]
-
-
-def test_noise_is_equation_5_in_normalised_space(subset: Subset) -> None:
-    model, images, _, maps = subset
-    everywhere = {kind: perturb_with_noise(model, images, maps, 3072, kind) for kind in ("type_1", "type_2")}
-    added = model.normalise(everywhere["type_1"]) - model.normalise(images)
-    replaced = model.normalise(everywhere["type_2"])
-    assert torch.allclose(added, replaced, atol=1e-5)  # the same noise, on top of the image and instead of it
-    assert abs(added.mean()) < 0.02
-    assert abs(added.std() - 1) < 0.02
-    assert everywhere["type_1"].min() < 0  # not clamped
-    pixel = perturb_with_noise(model, images, maps, 3072, "type_2", space="pixel")
-    assert torch.allclose(pixel, replaced, atol=1e-5)
-    clamped = perturb_with_noise(model, images, maps, 3072, "type_1", clamp=True)
-    assert torch.equal(clamped, everywhere["type_1"].clamp(0, 1))
-
-
-def test_noise_belongs_to_seed_image_and_draw(subset: Subset) -> None:
-    model, images, _, maps = subset
-    ids = list(range(100, 116))
-    together = perturb_with_noise(model, images, maps, seed=4, draw=2, ids=ids)
-    alone = perturb_with_noise(model, images[5:6], maps[5:6], seed=4, draw=2, ids=[105])
-    assert torch.equal(together[5:6], alone)
-    fewer = perturb_with_noise(model, images, maps, budget=50, seed=4, draw=2, ids=ids)
-    assert torch.equal(fewer[fewer != images], together[fewer != images])  # a smaller budget uses the same values
-    for other in ({"seed": 5}, {"draw": 1}, {"ids": list(range(16))}):
-        arguments: dict[str, Any] = {"seed": 4, "draw": 2, "ids": ids} | other
-        assert not torch.equal(perturb_with_noise(model, images, maps, **arguments), together)
-
-
-@pytest.mark.parametrize("kind", ["type_1", "type_2"])
-def test_energy_is_exact(subset: Subset, kind: Any) -> None:
-    model, images, _, maps = subset
-    wanted = torch.linspace(0.5, 8, 16)
-    noisy = perturb_with_noise(model, images, maps, 100, kind, energy=wanted, positions="random")
-    assert torch.allclose((noisy - images).flatten(1).norm(dim=1), wanted, rtol=1e-5)
-    plain = perturb_with_noise(model, images, maps, 100, kind, positions="random")
-    cosine = nn.functional.cosine_similarity((noisy - images).flatten(1), (plain - images).flatten(1))
-    assert torch.allclose(cosine, torch.ones(16), atol=1e-5)
-
-
-def test_released_noise(subset: Subset) -> None:
-    model, images, _, maps = subset
-    noisy = perturb_with_noise(model, images, maps, 300, "type_2", preset="released")
-    assert ((noisy != images).flatten(1).sum(1) == 301).all()
-    low, high = model.normalise(images).flatten(1).aminmax(dim=1)
-    after = model.normalise(perturb_with_noise(model, images, maps, 3071, preset="released")).flatten(1)
-    assert (after >= low[:, None] - 1e-5).all()
-    assert (after <= high[:, None] + 1e-5).all()
-    spread = (model.normalise(noisy) - low.view(-1, 1, 1, 1)) / (high - low).view(-1, 1, 1, 1)
-    changed = spread[noisy != images]
-    assert abs(changed.mean() - 0.5) < 0.03  # uniform on the image's range
-    assert abs(changed.std() - 12**-0.5) < 0.02
-
-
-def test_noise_outcomes_are_single_predictions(subset: Subset) -> None:
-    model, images, labels, maps = subset
-    ids, budgets = list(range(50, 66)), (20, 300, 1000)
-    every: list[dict[str, Any]] = [{}, {"positions": "random"}, {"preset": "released"}]
-    for options in every:
-        found = noise_outcomes(
-            model,
-            images,
-            labels,
-            maps,
-            budgets,
-            "type_2",
-            1,
-            draws=2,
-            ids=ids,
-            batch=5,
-            **options,
-        )
-        assert found.fooled.shape == (16, 3, 2)
-        assert 0 < found.fooled.sum() < found.fooled.numel()
-        for column, budget in enumerate(budgets):
-            for draw in range(2):
-                noisy = perturb_with_noise(model, images, maps, budget, "type_2", 1, draw=draw, ids=ids, **options)
-                expected = torch.cat([model(x[None]).argmax(1) for x in noisy]) != labels
-                differ = (found.fooled[:, column, draw] != expected).nonzero().flatten().tolist()
-                assert set(differ) <= set(found.close_calls)
-    energy = torch.full((16, 1), 1e-3)
-    assert not noise_outcomes(model, images, labels, maps, [300], draws=1, energy=energy).fooled.any()
-
-
-def test_noise_of_type_1_is_the_loop(subset: Subset) -> None:
-    """One image at a time: the k largest signed values get a number each, in normalised space, and nothing is clamped."""
-    model, images, labels, maps = subset
-    budget = 300
-    found = noise_outcomes(model, images, labels, maps, [budget], "type_1", 3, draws=1, ids=list(range(60, 76)))
-    verdicts = []
-    for i in sorted(set(range(16)) - set(found.close_calls)):
-        everywhere = perturb_with_noise(model, images[i : i + 1], maps[i : i + 1], 3072, "type_2", 3, ids=[60 + i])
-        numbers = model.normalise(everywhere)[0].flatten()  # type II everywhere is the noise itself
-        noisy, values = model.normalise(images[i : i + 1])[0].flatten(), maps[i].flatten().tolist()
-        for place in sorted(range(3072), key=lambda j, values=values: (-values[j], j))[:budget]:
-            noisy[place] += numbers[place]
-        logits = model.network(noisy.view(1, 3, 32, 32))
-        assert bool(found.fooled[i, 0, 0]) == (logits.argmax() != labels[i])
-        verdicts.append(bool(found.fooled[i, 0, 0]))
-    assert 0 < sum(verdicts) < len(verdicts)
 
 
 # bad input
@@ -551,28 +299,6 @@ def test_bad_images_labels_and_maps(subset: Subset) -> None:
 @pytest.mark.parametrize(
     ("message", "options"),
     [
-        ("between 1 and 3072 subpixels, got 3073", {"budget": 3073}),
-        ("between 1 and 3071 subpixels, got 3072", {"budget": 3072, "preset": "released"}),
-        ("got 0", {"budget": 0}),
-        ("unknown kind 'type_3'; known: type_1, type_2", {"kind": "type_3"}),
-        ("unknown preset 'mine'; known: paper, released", {"preset": "mine"}),
-        ("unknown positions 'middle'; known: top, random, lowest", {"positions": "middle"}),
-        ("unknown space 'rgb'; known: normalised, pixel", {"space": "rgb"}),
-        ("unknown distribution 'cauchy'; known: normal, uniform", {"distribution": "cauchy"}),
-        ("unknown option sigma; known: positions", {"sigma": 2}),
-        ("choose one", {"energy": 1.0, "clamp": True}),
-        ("energy must be positive", {"energy": 0.0}),
-    ],
-)
-def test_bad_noise_options(subset: Subset, message: str, options: dict[str, Any]) -> None:
-    model, images, _, maps = subset
-    with pytest.raises(ValueError, match=message):
-        perturb_with_noise(model, images, maps, **options)
-
-
-@pytest.mark.parametrize(
-    ("message", "options"),
-    [
         ("unknown color 'red'; known: black, gray, white, minimum", {"color": "red"}),
         ("unknown positions 'top'; known: regional, top_pixels", {"positions": "top"}),
         ("unknown search 'all'; known: grid, single", {"search": "all"}),
@@ -585,10 +311,3 @@ def test_bad_noise_options(subset: Subset, message: str, options: dict[str, Any]
 def test_bad_occlusion_options(subset: Subset, message: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=message):
         occlude(*subset, **options)
-
-
-def test_bad_noise_measurements(subset: Subset) -> None:
-    with pytest.raises(ValueError, match="at least one draw"):
-        noise_outcomes(*subset, draws=0)
-    with pytest.raises(ValueError, match=r"energy has shape \(16, 9\), got \(16,\)"):
-        noise_outcomes(*subset, energy=torch.ones(16))
