@@ -3,11 +3,22 @@
 import os
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 import torch
 
-from inequality_phenomenon._support.batching import for_batches, is_out_of_memory, rows_for
+from inequality_phenomenon._support.batching import (
+    LEAST,
+    ON_CPU,
+    ON_GPU,
+    UNKNOWN,
+    Work,
+    for_batches,
+    is_out_of_memory,
+    rows_for,
+)
+from inequality_phenomenon.networks import REGISTRY, build
 
 CPU = torch.device("cpu")
 
@@ -31,6 +42,9 @@ labels = torch.cat([model(image[None]).argmax(1) for image in images])
 calls = {
     "steps": lambda batch: attribute(model, images, labels, steps=5, baseline="zero", batch=batch),
     "gradient": lambda batch: attribute(model, images, labels, "gradient", batch=batch),
+    "noisy steps": lambda batch: attribute(
+        model, images[:3], labels[:3], "smoothgrad", preset="released", steps=40, samples=2, batch=batch
+    ),
     "occlusion": lambda batch: occlude(model, images, labels, images, 2, 2, batch=batch).fooled,
 }
 expected = {name: call(1) for name, call in calls.items()}
@@ -75,9 +89,16 @@ def test_one_row_that_does_not_fit_and_other_errors_end_it() -> None:
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
 
 
-def test_small_images_keep_the_callers_number() -> None:
-    assert rows_for(CPU, 32 * 32, small=400) == 400 == rows_for(torch.device("cuda"), 224 * 224, small=400)
-    assert rows_for(CPU, 224 * 224, small=400) == rows_for(CPU, 224 * 224, small=128) == 8
+def test_rows_are_those_measured_for_the_architecture() -> None:
+    for architecture, arguments in (("resnet18", {"width": 16}), ("densenet_bc", {"growth": 12, "depth": 40})):
+        kind = build(architecture, **arguments).kind
+        for work in get_args(Work):
+            assert rows_for(CPU, 32 * 32, kind, work) == ON_CPU[kind][work]
+            assert rows_for(torch.device("cuda"), 224 * 224, kind, work) == ON_GPU[work]
+            assert rows_for(CPU, 224 * 224, kind, work) == LEAST
+    assert rows_for(CPU, 32 * 32, "", "gradient") == UNKNOWN["gradient"]
+    kinds = {build(entry.architecture, **entry.arguments).kind for entry in REGISTRY.values()}
+    assert kinds - set(ON_CPU) <= {kind for kind in kinds if "width=[" in kind}  # pruned filters
 
 
 def test_the_result_does_not_depend_on_the_memory() -> None:
@@ -86,6 +107,6 @@ def test_the_result_does_not_depend_on_the_memory() -> None:
     returned = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, env=os.environ | returned)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split("\n")[:3] == ["steps True", "gradient True", "occlusion True"]
-    for what in ("integrated_gradients", "gradient", "prediction"):
+    assert done.stdout.split("\n")[:4] == ["steps True", "gradient True", "noisy steps True", "occlusion True"]
+    for what in ("integrated_gradients", "gradient", "smoothgrad", "prediction"):
         assert f"{what}: out of memory, going on with" in done.stderr

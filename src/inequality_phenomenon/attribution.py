@@ -105,8 +105,8 @@ def attribute(
     """Attribution of the logit of ``labels`` to every subpixel; positive values speak for the label.
 
     ``images`` in [0, 1] on the model's device; ``ids``: the images' numbers, which seed their random baselines and
-    noise (default 0, 1, ...); ``batch``: images per forward pass times steps (default 400; on a CPU fewer for images
-    larger than 64x64), halved when the memory is used up; ``overrides``: fields of ``Options``.
+    noise (default 0, 1, ...); ``batch``: images per forward pass times steps (default: what is fastest for the
+    architecture, see ``_support.batching``), halved when the memory is used up; ``overrides``: fields of ``Options``.
     Raises ``ValueError`` for wrong shapes, pixels or labels out of range, unknown names, and a map with NaN
     (naming the image).
     """
@@ -135,12 +135,11 @@ def attribute(
 
     def attribute_part(part: slice, rows: int) -> None:
         baseline = _baseline(model, images[part], inputs[part], ids[part], options)
-        limit = {"rows": rows} if method == "integrated_gradients" and rows < options.steps else {}
-        maps[part] = function(network, inputs[part], labels[part], baseline, ids[part], options, **limit)
+        maps[part] = function(network, inputs[part], labels[part], baseline, ids[part], options, rows)
 
     for_batches(
         len(images),
-        batch or rows_for(inputs.device, inputs[0, 0].numel(), small=400),
+        batch or rows_for(inputs.device, inputs[0, 0].numel(), getattr(model, "kind", ""), "gradient"),
         attribute_part,
         rows_per_item=options.steps if integrates else 1,
         description=method,
@@ -178,27 +177,19 @@ def _baseline(model: Classifier, images: Tensor, inputs: Tensor, ids: list[int],
 
 
 def _integrated_gradients(
-    network: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
-    baseline: Tensor,
-    ids: list[int],
-    options: Options,
-    rows: int | None = None,
+    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, rows: int
 ) -> Tensor:
-    """Sundararajan et al. 2017: (x - x0) times the mean gradient on the straight line from x0 to x.
-
-    ``rows``: points that are evaluated at once, where not all fit into the memory.
-    """
+    """Sundararajan et al. 2017: (x - x0) times the mean gradient on the straight line from x0 to x."""
     from captum.attr import IntegratedGradients
 
+    at_once = rows if rows < options.steps else None  # None: all points of all images
     return IntegratedGradients(network, multiply_by_inputs=True).attribute(
-        inputs, baseline, target=labels, n_steps=options.steps, method="gausslegendre", internal_batch_size=rows
+        inputs, baseline, target=labels, n_steps=options.steps, method="gausslegendre", internal_batch_size=at_once
     )
 
 
 def _gradient(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options
+    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, rows: int
 ) -> Tensor:
     from captum.attr import Saliency
 
@@ -206,7 +197,7 @@ def _gradient(
 
 
 def _input_x_gradient(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options
+    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, rows: int
 ) -> Tensor:
     """Shrikumar et al. 2016."""
     from captum.attr import InputXGradient
@@ -219,19 +210,19 @@ def _noise(sample: int, inputs: Tensor, ids: list[int], options: Options) -> Ten
 
 
 def _smoothgrad(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options
+    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, rows: int
 ) -> Tensor:
     """Smilkov et al. 2017: mean signed gradient over noisy copies; squared (Hooker et al. 2019) it is never negative."""
     inner = _gradient if options.inner == "gradient" else _integrated_gradients
     total = torch.zeros_like(inputs)
     for sample in range(options.samples):
         noisy = inputs + _noise(sample, inputs, ids, options)
-        total += inner(network, noisy, labels, baseline, ids, options) ** options.power
+        total += inner(network, noisy, labels, baseline, ids, options, rows) ** options.power
     return total / options.samples
 
 
 def _gradient_shap(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options
+    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, rows: int
 ) -> Tensor:
     """Lundberg and Lee 2017: (x + noise - x0) times the gradient at a random point between x0 and x + noise, averaged.
 
@@ -245,11 +236,14 @@ def _gradient_shap(
         if options.baseline == "zero_or_image":
             drawn = uniform_images(ids, (1, 1, 1), options.seed, _BASELINE_CHOICE, sample).to(inputs)
             start = torch.where(drawn < 0.5, baseline, inputs)
-        total += (noisy - start) * _gradient(network, start + place * (noisy - start), labels, start, ids, options)
+        total += (noisy - start) * _gradient(
+            network, start + place * (noisy - start), labels, start, ids, options, rows
+        )
     return total / options.samples
 
 
-_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+# (network, inputs, labels, baseline, ids, options, rows that the network gets at once) -> maps; not all need everything
+_FUNCTIONS: dict[str, Callable[[nn.Module, Tensor, Tensor, Tensor, list[int], Options, int], Tensor]] = {
     "integrated_gradients": _integrated_gradients,
     "input_x_gradient": _input_x_gradient,
     "gradient": _gradient,

@@ -30,6 +30,7 @@ from torch import Tensor
 from ._support import npm, paths
 from ._support.checks import whole
 from ._support.files import atomic_path
+from .networks import logits
 
 Split = Literal["train", "test"]
 Arrays = dict[str, UInt8[np.ndarray, "..."]]
@@ -251,8 +252,7 @@ def correct_subset(n_images: int) -> list[int]:
 def choose_common_subset(models: dict[str, torch.nn.Module], hashes: dict[str, str]) -> list[int]:
     """Draw the common subset from the images that all ``models`` classify correctly, and write its committed file."""
     images, labels = load_cifar10("test")
-    with torch.inference_mode():
-        right = [torch.cat([m(x).argmax(1) for x in images.split(500)]) == labels for m in models.values()]
+    right = [logits(model, images).argmax(1) == labels for model in models.values()]
     candidates = torch.stack(right).all(0).nonzero().flatten().numpy()
     ids = np.random.default_rng(0).permutation(candidates)[:1000].tolist()
     with atomic_path(paths.COMMON_SUBSET) as temporary:

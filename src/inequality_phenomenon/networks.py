@@ -47,6 +47,8 @@ class Normalise(nn.Module):
 class Classifier(nn.Module):
     """``normalise`` then ``network``: pixels (N, 3, H, W) in [0, 1] -> logits (N, classes)."""
 
+    kind = ""  # architecture and arguments, as ``build`` was given them
+
     def __init__(self, network: nn.Module, normalise: Normalise | None = None) -> None:
         super().__init__()
         self.normalise = normalise or Normalise()
@@ -169,7 +171,9 @@ def build(architecture: str, *, seed: int = 0, **arguments: Any) -> Classifier:
     whole("seed", seed, 0)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
-        return ARCHITECTURES[architecture](**arguments)
+        model = ARCHITECTURES[architecture](**arguments)
+    model.kind = " ".join([architecture, *(f"{name}={value}" for name, value in sorted(arguments.items()))])
+    return model
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
@@ -210,9 +214,9 @@ def _folded(model: nn.Module) -> nn.Module:
     return folded.to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def logits(model: nn.Module, images: Float[Tensor, "n 3 h w"], batch: int = 500) -> Float[Tensor, "n classes"]:
-    """The model's logits, ``batch`` images at a time, in full precision on a GPU too (no TF32)."""
+    """The model's logits without gradients, ``batch`` images at a time, in full precision on a GPU too (no TF32)."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         return torch.cat([model(part) for part in images.split(batch)])
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ._support import checks
-from .networks import fold_batch_norm
+from .networks import fold_batch_norm, logits
 
 Norm = Literal["linf", "l2"]
 
@@ -85,9 +85,9 @@ def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Te
     """Gradient of the summed cross-entropy with respect to the images, and the logits."""
     images = images.detach().requires_grad_()
     with torch.enable_grad():
-        logits = model(images)
-        (gradient,) = torch.autograd.grad(F.cross_entropy(logits.float(), labels, reduction="sum"), images)
-    return gradient, logits.detach()
+        scores = model(images)
+        (gradient,) = torch.autograd.grad(F.cross_entropy(scores.float(), labels, reduction="sum"), images)
+    return gradient, scores.detach()
 
 
 def pgd(
@@ -117,8 +117,8 @@ def pgd(
     adversarial = (images + random_start(images, threat, generator)).clamp_(0, 1)
     active = torch.arange(len(images), device=images.device)  # not yet misclassified
     for _ in range(steps):
-        gradient, logits = input_gradient(model, adversarial[active], labels[active])
-        still = logits.argmax(1) == labels[active]
+        gradient, scores = input_gradient(model, adversarial[active], labels[active])
+        still = scores.argmax(1) == labels[active]
         active, gradient = active[still], gradient[still]
         if not len(active):
             break
@@ -136,11 +136,9 @@ def _check(model: nn.Module, images: Tensor, labels: Tensor, threat: Threat) -> 
         raise TypeError(f"threat must be a Threat, such as Threat('linf', 8 / 255); got {threat!r}")
 
 
-@torch.no_grad()
 def correct(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> Bool[Tensor, " n"]:
     """Which images the model classifies as their label."""
-    parts = [model(x).argmax(1) == y for x, y in zip(images.split(batch), labels.split(batch), strict=True)]
-    return torch.cat(parts)
+    return logits(model, images, batch).argmax(1) == labels
 
 
 def robust_correct(

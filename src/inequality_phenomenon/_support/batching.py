@@ -1,22 +1,39 @@
-"""Batches that become smaller when the memory does not suffice."""
+"""Batches: how many images at once, and fewer where the memory does not suffice."""
 
 import gc
 import sys
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from tqdm import tqdm
 
-SMALL = 64 * 64  # pixels of images for which the callers' numbers were chosen
+Work = Literal["gradient", "prediction"]
+
+SMALL = 64 * 64  # pixels up to which the numbers for 32x32 hold
 LEAST = 8  # below that a CPU is slower
+ON_GPU = {"gradient": 400, "prediction": 1000}  # ``for_batches`` halves them where the memory is used up
+
+# Rows that a CPU is fastest with at 32x32, measured by ``python -m benchmarks batches`` (2 cores): those whose activations
+# stay in its cache. By ``Classifier.kind``.
+ON_CPU: dict[str, dict[Work, int]] = {
+    "resnet18 width=16": {"gradient": 60, "prediction": 128},
+    "resnet18 width=64": {"gradient": 60, "prediction": 64},
+    "densenet_bc depth=40 growth=12": {"gradient": 40, "prediction": 64},
+    "densenet_bc depth=[6, 12, 24, 16] growth=32": {"gradient": 20, "prediction": 32},
+}
+UNKNOWN: dict[Work, int] = {"gradient": 40, "prediction": 64}
 
 
-def rows_for(device: torch.device, pixels: int, *, small: int) -> int:
-    """Images in one pass through a network: ``small`` of up to 64x64 pixels, fewer of larger ones on a CPU.
+def rows_for(device: torch.device, pixels: int, kind: str, work: Work) -> int:
+    """Images in one pass through a network of this ``kind``: the measured number, or one that no network is slow with.
 
-    On a GPU the number may be too large: ``for_batches`` halves it when the memory is used up.
+    On a CPU fewer of images of more than 64x64 ``pixels``, down to 8, so that as much is computed at once.
     """
-    return small if device.type != "cpu" or pixels <= SMALL else max(LEAST, small * 32 * 32 // pixels)
+    if device.type != "cpu":
+        return ON_GPU[work]
+    rows = ON_CPU.get(kind, UNKNOWN)[work]
+    return rows if pixels <= SMALL else max(LEAST, rows * 32 * 32 // pixels)
 
 
 def for_batches(

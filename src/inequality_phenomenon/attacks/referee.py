@@ -39,9 +39,10 @@ class Referee:
         if batch is not None:
             checks.whole("batch", batch, 1)
         self.network, self.labels = fold_batch_norm(model), labels
-        # 128 small images stay in a CPU's cache. ``rows`` is what the network gets at once: less after out of memory.
-        small = 128 if images.device.type == "cpu" else 1000
-        self.batch = self.rows = batch or rows_for(images.device, images[0, 0].numel(), small=small)
+        # ``rows`` is what the network gets at once: less than a batch after out of memory.
+        self.batch = self.rows = batch or rows_for(
+            images.device, images[0, 0].numel(), getattr(model, "kind", ""), "prediction"
+        )
         self.everyone = torch.arange(len(images), device=images.device)
         checks.classes_known(labels, self._logits(images[:1]).shape[1])
         verdicts = [self.verdicts(images[part], part) for part in self.parts(self.everyone)]

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from .._support import paths
-from .._support.batching import rows_for
+from .._support.batching import LEAST
 from .._support.checks import device_of
 from .._support.profiles import Profile, load_profile
 from ..datasets import DataError
@@ -190,7 +190,7 @@ def maps_of(profile: Profile) -> float:
 def rates(model: PublicModel, device: torch.device) -> tuple[float, float]:
     """Images a second, forward and backward, and forward alone: a few seconds' measurement; weights do not matter."""
     network = fold_batch_norm(build(model.architecture, **model.arguments).eval()).to(device)
-    rows = rows_for(device, SIDE**2, small=64)
+    rows = LEAST if device.type == "cpu" else 64
     images = torch.rand(rows, 3, SIDE, SIDE, device=device).contiguous(memory_format=torch.channels_last)
 
     def seconds(backward: bool) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .._support.randomness import uniform_images
 from ..attribution import METHOD_TITLES, Baseline, baseline_of, resolve_options
-from ..networks import fold_batch_norm
+from ..networks import fold_batch_norm, logits
 from .measurements import Attribution, chosen_maps
 from .sample import Sample
 
@@ -133,11 +133,7 @@ def deletion_insertion(
     return columns
 
 
-@torch.inference_mode()
 def _outputs(network: nn.Module, inputs: Tensor, labels: Tensor, softmax: bool = False) -> Float64[Tensor, " n"]:
     """Logit, or probability, of each image's label."""
-    found = []
-    for part, own in zip(inputs.split(128), labels.split(128), strict=True):
-        logits = network(part.contiguous(memory_format=torch.channels_last)).double()
-        found.append((logits.softmax(1) if softmax else logits).gather(1, own[:, None])[:, 0])
-    return torch.cat(found)
+    scores = logits(network, inputs, 128).double()
+    return (scores.softmax(1) if softmax else scores).gather(1, labels[:, None])[:, 0]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..attacks import occlude, patch_centres, patch_fill, patch_mask, perturb_with_noise
 from ..inequality import global_gini
+from ..networks import logits
 from .run import Run
 from .sample import Sample
 
@@ -68,10 +69,9 @@ def _narrowed(sample: Sample, ids: list[int]) -> Sample:
     return replace(sample, images=sample.images[rows], labels=sample.labels[rows], ids=ids)
 
 
-@torch.inference_mode()
 def views(sample: Sample, inputs: Float32[Tensor, "n 3 h w"], **facts: Sequence[int]) -> list[View]:
     """What the sample's network makes of ``inputs``, which are its images or were made of them, one each."""
-    best = torch.cat([sample.model(part).softmax(1) for part in inputs.split(500)]).max(1)
+    best = logits(sample.model, inputs).softmax(1).max(1)
     return [
         View(
             sample.checkpoint,

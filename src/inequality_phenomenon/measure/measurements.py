@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..attacks import BUDGETS, Kind, mask_areas, noise_outcomes, occlude, occlude_area
 from ..inequality import REDUCES, Reduce, gini, global_gini, regional_values, top_share
+from ..networks import logits
 from .sample import Sample
 
 Donor = str | dict[str, str] | None  # a checkpoint; or one for each checkpoint
@@ -234,10 +235,9 @@ def occlusion_examples(samples: dict[str, Sample], n: int = 3, *, seed: int = 0,
     return sorted(found, key=lambda example: chosen.index(example.image_id))
 
 
-@torch.inference_mode()
 def _predictions(samples: dict[str, Sample], images: Tensor) -> list[dict[str, tuple[str, float]]]:
     """Class and confidence under every model, for each image."""
-    best = {name: sample.model(images).softmax(1).max(1) for name, sample in samples.items()}
+    best = {name: logits(sample.model, images, len(images)).softmax(1).max(1) for name, sample in samples.items()}
     return [
         {name: (samples[name].classes[int(top.indices[i])], float(top.values[i])) for name, top in best.items()}
         for i in range(len(images))
@@ -246,11 +246,10 @@ def _predictions(samples: dict[str, Sample], images: Tensor) -> list[dict[str, t
 
 def margins(sample: Sample) -> dict[str, np.ndarray]:
     """Clean logit margin (the label's logit minus the best other one) and the same divided by the spread of the logits."""
-    with torch.inference_mode():
-        logits = torch.cat([sample.model(part) for part in sample.images.split(500)]).double()
-    own = logits.gather(1, sample.labels[:, None])[:, 0]
-    margin = own - logits.scatter(1, sample.labels[:, None], -torch.inf).amax(1)
-    return {"margin": margin.cpu().numpy(), "relative_margin": (margin / logits.std(1)).cpu().numpy()}
+    scores = logits(sample.model, sample.images).double()
+    own = scores.gather(1, sample.labels[:, None])[:, 0]
+    margin = own - scores.scatter(1, sample.labels[:, None], -torch.inf).amax(1)
+    return {"margin": margin.cpu().numpy(), "relative_margin": (margin / scores.std(1)).cpu().numpy()}
 
 
 def chosen_maps(sample: Sample, maps_from: Donor, seed: int, attribution: Attribution = None) -> Tensor:

@@ -15,7 +15,7 @@ from .._support.randomness import normal_images, uniform_images
 from ..attacks import CLOSE, Centres, Color, mask_areas, patch_centres, patch_fill, patch_mask
 from ..attribution import baseline_of, resolve_options
 from ..inequality import gini, global_gini
-from ..networks import REGISTRY, checkpoint_of, fold_batch_norm
+from ..networks import REGISTRY, checkpoint_of, fold_batch_norm, logits
 from .measurements import Attribution, chosen_maps, inequality, noise
 from .run import Run
 from .sample import Sample
@@ -126,12 +126,11 @@ def readings_of_algorithm_1(
     return {name: values.cpu().numpy() for name, values in columns.items()}
 
 
-@torch.inference_mode()
 def _margins(network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
     """Best other logit minus the label's: above 0 where the network is fooled."""
-    logits = network(inputs.contiguous(memory_format=torch.channels_last)).float()
-    others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
-    return others - logits.gather(1, labels[:, None])[:, 0]
+    scores = logits(network, inputs, len(inputs)).float()
+    others = scores.scatter(1, labels[:, None], -torch.inf).amax(1)
+    return others - scores.gather(1, labels[:, None])[:, 0]
 
 
 def _first(fooled: Tensor, areas: Tensor) -> Tensor:

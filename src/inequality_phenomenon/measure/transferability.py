@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from ..attacks import CLOSE, Color, Kind, patch_centres, patch_fill, patch_mask, perturb_with_noise
-from ..networks import fold_batch_norm
+from ..networks import fold_batch_norm, logits
 from .measurements import occlusion, packed_draws
 from .sample import Sample, measure
 
@@ -85,14 +85,11 @@ def _shared(sample: Sample, targets: Sequence[str], seed: int) -> tuple[Sample, 
     return shown, sample.maps(seed=seed)[rows]
 
 
-@torch.inference_mode()
 def _fooled(viewer: Sample, images: Float32[Tensor, "n 3 h w"]) -> tuple[Bool[Tensor, " n"], Bool[Tensor, " n"]]:
     """Whether the viewer's network gives these images another label, and whether its two top logits nearly tie."""
-    network = fold_batch_norm(viewer.model)
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        logits = torch.cat([network(part.contiguous(memory_format=torch.channels_last)) for part in images.split(128)])
-    top = logits.topk(2).values
-    return logits.argmax(1) != viewer.labels, top[:, 0] - top[:, 1] < CLOSE
+    scores = logits(fold_batch_norm(viewer.model), images, 128)
+    top = scores.topk(2).values
+    return scores.argmax(1) != viewer.labels, top[:, 0] - top[:, 1] < CLOSE
 
 
 def _columns(shown: Sample, fooled: dict[str, Tensor], close: Tensor) -> dict[str, Any]:
