@@ -10,9 +10,10 @@ import torch
 
 from .._support.profiles import Profile, ProfileError, load_profile
 from ..measure.reference import PAPER_SCALE_PROFILE, manifest, reference_folder, save_reference
-from ..measure.verification import floor_of, meets_floor, own_threat
+from ..measure.verification import meets_floor, own_threat
 from ..networks import REGISTRY, named
 from ..training import train_and_register
+from ..training.floors import floor_of
 from ..verdicts.scoreboard import write_reference_frames
 from .execution import execute_chapter
 

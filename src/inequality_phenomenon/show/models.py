@@ -12,10 +12,11 @@ from .._support import paths
 from ..measure.accuracy import AUTO_ATTACK, PGD, findings, planned_models, training_log
 from ..measure.robustness_flags import FLAGS, Finding
 from ..measure.run import Run
-from ..measure.verification import floor_of, meets_floor, own_threat
+from ..measure.verification import meets_floor, own_threat
 from ..networks import LADDER, REGISTRY, Accuracy, RegistryEntry, named
 from ..robustness import ENSEMBLE
 from ..statistics import Estimate, wilson
+from ..training.floors import floor_of
 from ..verdicts.comparison import Contrast, Contrasted
 from .style import Shown, boxed, drawn, listed, look, table
 from .tables import contrast_text, source_sentence
