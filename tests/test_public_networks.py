@@ -1,22 +1,13 @@
-"""The promise: of a public checkpoint exactly the network's tensors are read, nothing in it is run, and what does not fit is named."""
+"""The promise: a public network is converted once, known by its hashes, and what does not fit it is named."""
 
-import contextlib
-import io
 import os
-import pickle
-import random
 import re
 import subprocess
 import sys
 import threading
-import time
-import tracemalloc
-import zipfile
-from collections import OrderedDict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import dill
 import pytest
 import torch
 from public_format import attacker_state, write_public
@@ -24,7 +15,6 @@ from torch import nn
 
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon.imagenet import public_networks
-from inequality_phenomenon.imagenet.pickles import read_state
 from inequality_phenomenon.imagenet.public_networks import (
     HUGGING_FACE,
     Conversion,
@@ -66,260 +56,6 @@ def expected(network: nn.Module) -> Shapes:
 def entry(file: Path, sha256: str = "not known", **more: object) -> PublicModel:
     values = {"name": "imagenet-small-linf8-public", "title": "small", "architecture": "small", "origin": "huggingface"}
     return PublicModel.model_validate(values | {"source": file.name, "sha256": sha256, "megabytes": 0.1} | more)
-
-
-# what is read
-
-
-@pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
-def test_the_networks_tensors_come_out_as_they_went_in(network: nn.Module, tmp_path: Path, archive: bool) -> None:
-    file = write_public(network, tmp_path / "a.ckpt", archive=archive)
-    state, left = read_state(file)
-    weights = network.state_dict()
-    assert set(state) == set(weights) | {"normaliser.mean", "normaliser.std"}
-    for key, value in weights.items():
-        assert state[key].dtype == value.dtype and torch.equal(state[key], value), key
-    assert torch.equal(state["normaliser.mean"].flatten(), torch.tensor(IMAGENET_MEAN))
-    assert {"dill._dill._create_function", "dill._dill._create_code", "dill._dill._create_type"} <= set(left)
-
-
-def test_reading_agrees_with_torch_on_views_types_and_plain_states(tmp_path: Path) -> None:
-    base = torch.arange(24.0).reshape(4, 6)
-    tensors = {"t": base.T, "slice": base[1:3, ::2], "scalar": torch.tensor(7), "flags": base > 3, "half": base.half()}
-    tensors |= {"brain": base.bfloat16(), "parameter": nn.Parameter(base + 1), "bytes": base.byte()}
-    for archive in (False, True):
-        torch.save(tensors, tmp_path / "plain.pth", _use_new_zipfile_serialization=archive)
-        state, left = read_state(tmp_path / "plain.pth")
-        reference = torch.load(tmp_path / "plain.pth", weights_only=True)
-        assert not left and set(state) == set(reference)
-        for key, value in reference.items():
-            assert state[key].dtype == value.dtype and torch.equal(state[key], value), key
-
-
-# what is not run
-
-
-class Payload:
-    """Pickles as a call of ``function``, as the files of an attacker do."""
-
-    def __init__(self, function: object, *arguments: object) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple:
-        return self.call
-
-
-def attacks(marker: Path) -> dict[str, Payload]:
-    command = f"touch {marker}"
-    return {
-        "posix.system": Payload(os.system, command),
-        "builtins.eval": Payload(eval, f"__import__('os').system({command!r})"),
-        "builtins.exec": Payload(exec, f"open({str(marker)!r}, 'w')"),
-        "subprocess.Popen": Payload(subprocess.Popen, ["touch", str(marker)]),
-        "io.open": Payload(io.open, str(marker), "w"),
-        "pathlib.Path.touch": Payload(Path.touch, marker),
-    }
-
-
-@pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
-@pytest.mark.parametrize("place", ["training state", "network", "everything"])
-@pytest.mark.parametrize("name", list(attacks(Path())))
-def test_a_hostile_pickle_does_not_run_and_is_refused_by_name(
-    network: nn.Module, tmp_path: Path, name: str, place: str, archive: bool
-) -> None:
-    marker = tmp_path / "marker"
-    payload = attacks(marker)[name]
-    content: object = {"model": attacker_state(network), "epoch": payload}
-    if place == "network":
-        content = {"model": attacker_state(network) | {"module.model.0.weight": payload}}
-    if place == "everything":
-        content = payload
-    file = tmp_path / "hostile.ckpt"
-    torch.save(content, file, _use_new_zipfile_serialization=archive)
-    loaded = torch.load(file, weights_only=False)  # the attack is real: loading it as usual runs it
-    del loaded
-    for _ in range(100):
-        if marker.exists():
-            break
-        time.sleep(0.02)
-    marker.unlink()
-    with pytest.raises(CheckpointError) as caught:
-        read_state(file)
-    message = str(caught.value)
-    assert str(file) in message and "refused" in message and "Nothing was run" in message
-    assert re.search(r"asks for \w+\.(system|eval|exec|Popen|open|Path|PosixPath): refused", message)
-    time.sleep(0.1)
-    assert not marker.exists()
-
-
-def test_a_function_that_dill_wrote_is_left_unread_and_never_called(network: nn.Module, tmp_path: Path) -> None:
-    marker = tmp_path / "marker"
-
-    class Trap:
-        def __reduce__(self) -> tuple:
-            def run(path: str) -> int:
-                open(path, "w").close()
-                return 0
-
-            return run, (str(marker),)
-
-    file = write_public(network, tmp_path / "a.ckpt", trap=Trap())
-    torch.load(file, pickle_module=dill, weights_only=False)
-    assert marker.exists()  # the trap works
-    marker.unlink()
-    state, left = read_state(file)
-    assert "dill._dill._create_function" in left and len(state) == len(network.state_dict()) + 2
-    assert not marker.exists()
-    file = write_public(network, tmp_path / "b.ckpt", model={"module.model.0.weight": Trap()})
-    with pytest.raises(CheckpointError, match=r"0\.weight is no tensor but dill\._dill\._create_function: refused"):
-        read_state(file)
-    assert not marker.exists()
-
-
-def test_an_instruction_that_changes_an_admitted_object_cannot_leave_its_storage(tmp_path: Path) -> None:
-    storage = torch.storage.TypedStorage(
-        wrap_storage=torch.zeros(4).untyped_storage(), dtype=torch.float32, _internal=True
-    )
-    for size, stride, offset in (((5,), (1,), 0), ((2,), (1,), 3), ((2,), (-1,), 1), ((10**6,), (0,), 0)):
-
-        class Far:
-            def __reduce__(self, view: tuple = (offset, size, stride)) -> tuple:
-                return torch._utils._rebuild_tensor_v2, (storage, *view, False, OrderedDict())
-
-        torch.save({"x": Far()}, tmp_path / "far.pth")
-        with pytest.raises(CheckpointError, match="leaves its storage"):
-            read_state(tmp_path / "far.pth")
-
-
-VIEW = b"ctorch._utils\n_rebuild_tensor_v2\n"
-STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NK\x04tQ"
-DOUBLED = b"K\x01" + b"".join(b"q%ch%c\x86" % (n, n) for n in range(25))  # a tuple of two that is one object, and so on
-OPCODES = {  # as an attacker writes them by hand, for the model's entry of an archive
-    "fills in a function's defaults": (VIEW + b"N}X\x0c\x00\x00\x00__defaults__)s\x86b.", "it holds no state"),
-    "an extension number": (b"\x82\x01.", "it has the instruction EXT1, which .*: refused"),
-    "an object made at once": (
-        b"(X\x04\x00\x00\x00trueios\nsystem\n.",
-        "it has the instruction INST, which .*: refused",
-    ),
-    "a name from the stack": (b"U\x02osU\x06system\x93.", "it has the instruction STACK_GLOBAL, which .*: refused"),
-    "a frame, which two readers may end at different places": (
-        b"\x95\x02\x00\x00\x00\x00\x00\x00\x00J\x01\x00\x00\x00N.",
-        "it has the instruction FRAME, which .*: refused",
-    ),
-    "a call of a class": (b"ctorch\nFloatStorage\n)R.", "it calls a dtype"),
-    "a flood of instructions": (b"(" + b"}" * 600_000 + b"t.", "larger than that of any network"),
-    "a flood of names": (b"(" + b"".join(b"ccox\na%d\n" % n for n in range(2000)) + b"t.", "more than 1000 names"),
-    "a memo slot far away": (b"Nr\xff\xff\xff\x7f.", "it holds no state"),
-    "a name that commands the terminal": (b"cos\n\x1b[2Jsystem\n.", r"asks for os\.\?\[2Jsystem: refused"),
-    "a storage of a negative length": (STORAGE.replace(b"K\x04", b"J\xff\xff\xff\xff") + b".", "no storage"),
-    "a tensor of a class": (VIEW + b"(ccollections\nOrderedDict\nK\x00))tR.", "no storage"),
-}
-
-
-@pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
-@pytest.mark.parametrize("name", OPCODES)
-def test_hand_written_instructions_are_refused_and_leave_the_reader_as_it_was(
-    tmp_path: Path, name: str, archive: bool
-) -> None:
-    content, message = OPCODES[name]
-    file = tmp_path / "hostile.ckpt"
-    if archive:
-        with zipfile.ZipFile(file, "w") as written:
-            written.writestr("archive/data.pkl", b"\x80\x02" + content)
-    else:
-        head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
-        file.write_bytes(b"".join(pickle.dumps(part, 2) for part in head) + b"\x80\x02" + content + pickle.dumps([], 2))
-    with pytest.raises(CheckpointError, match=message):
-        read_state(file)
-    torch.save({"x": torch.arange(3.0)}, file)
-    assert torch.equal(read_state(file)[0]["x"], torch.arange(3.0))
-
-
-PAIRS = b"".join(b"](U\x04%04dNe" % n for n in range(2000))  # as Python 2 wrote an ordered dict
-MULTIPLIERS = {  # of which every repetition would cost as much as the whole, or twice as much as the one before
-    "one list made many dicts": b"ccollections\nOrderedDict\nq\x00]("
-    + PAIRS
-    + b"e\x85q\x010("
-    + b"h\x00h\x01R" * 1000
-    + b"t.",
-    "one list made many shapes": VIEW
-    + b"q\x00("
-    + STORAGE
-    + b"K\x00]("
-    + b"K\x01" * 9000
-    + b"e)tq\x010("
-    + b"h\x00h\x01R" * 1000
-    + b"t.",
-    "a product of long numbers": (
-        VIEW
-        + b"("
-        + STORAGE
-        + b"K\x00(\x8b\x00\x08\x00\x00"
-        + b"\x7f" * 2048
-        + b"q\x01"
-        + b"h\x01" * 3000
-        + b"tq\x02h\x02tR."
-    ),
-    "a storage that is a tuple of tuples": b"(NNN" + DOUBLED + b"NtQ.",
-    "a tuple of tuples as a key": b"}" + DOUBLED + b"NsU\x01xNs.",
-}
-
-
-@pytest.mark.parametrize("name", MULTIPLIERS)
-def test_repetition_in_a_small_file_is_no_repetition_in_memory(tmp_path: Path, name: str) -> None:
-    file = tmp_path / "hostile.ckpt"
-    with zipfile.ZipFile(file, "w") as written:
-        written.writestr("archive/data.pkl", b"\x80\x02" + MULTIPLIERS[name])
-    assert file.stat().st_size < 50_000
-    tracemalloc.start()
-    with pytest.raises(CheckpointError):
-        read_state(file)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 5_000_000
-
-
-def test_a_small_file_cannot_fill_the_memory(tmp_path: Path) -> None:
-    large = torch.zeros(100_000)
-    torch.save({f"{n}": large.view(1, -1) for n in range(50)}, tmp_path / "again.pth")  # one storage, fifty times
-    with pytest.raises(CheckpointError, match="its tensors together are larger than the file"):
-        read_state(tmp_path / "again.pth")
-    torch.save({"x": large}, tmp_path / "stored.pth")
-    with (
-        zipfile.ZipFile(tmp_path / "stored.pth") as stored,
-        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
-    ):
-        for member in stored.namelist():
-            bomb.writestr(member, stored.read(member))
-    assert (tmp_path / "bomb.pth").stat().st_size < 5000
-    with pytest.raises(CheckpointError, match="its members are compressed or overlap"):
-        read_state(tmp_path / "bomb.pth")
-
-
-@pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
-def test_damage_is_one_message_with_the_file_or_changes_numbers_only(
-    network: nn.Module, tmp_path: Path, archive: bool
-) -> None:
-    whole = write_public(network, tmp_path / "a.ckpt", archive=archive).read_bytes()
-    draw = random.Random(0)
-    broken = [whole[:n] for n in (0, 1, 100, len(whole) // 3, len(whole) - 5)] + [b"<!DOCTYPE html><p>Sign in"]
-    for _ in range(150):
-        changed = bytearray(whole)
-        place = draw.randrange(20_000 if draw.random() < 0.7 else len(whole))
-        changed[place] ^= 1 << draw.randrange(8)
-        broken.append(bytes(changed))
-    refused = 0
-    for content in broken:
-        file = tmp_path / "broken.ckpt"
-        file.write_bytes(content)
-        with contextlib.suppress(CheckpointError):  # anything else is a failure of this test
-            read_state(file)
-            continue
-        refused += 1
-    assert refused >= 20
-    file.write_bytes(b"<!DOCTYPE html><p>Sign in")
-    with pytest.raises(CheckpointError, match=r"broken\.ckpt is not a complete PyTorch checkpoint"):
-        read_state(file)
 
 
 # conversion
@@ -403,7 +139,7 @@ NO_SPACE = """
 import resource, sys
 from pathlib import Path
 from inequality_phenomenon.imagenet.public_networks import public_state
-from test_foreign_checkpoints import entry, expected
+from test_public_networks import entry, expected
 from inequality_phenomenon.networks import build
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 public_state(entry(Path("small.ckpt")), expected(build("resnet18", width=4, classes=5).network))
