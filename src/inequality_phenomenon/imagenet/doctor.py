@@ -227,8 +227,5 @@ def _time(profile: Profile, device: torch.device) -> Iterator[Line]:
 
 def in_words(seconds: float) -> str:
     """Seconds up to two minutes, minutes up to two hours, else hours."""
-    unit, length = next(((u, n) for u, n, most in _UNITS if seconds < most), ("hours", 3600))
+    length, unit = (1, "seconds") if seconds < 120 else (60, "minutes") if seconds < 7200 else (3600, "hours")
     return f"{seconds / length:.0f} {unit}"
-
-
-_UNITS = (("seconds", 1, 120), ("minutes", 60, 7200))

@@ -174,7 +174,11 @@ def fetch(entry: PublicModel) -> Path:
 
             hf_hub_download(HUGGING_FACE, entry.source, local_dir=file.parent)
         else:
-            _from_torchvision(entry, file)
+            from torch.hub import download_url_to_file
+            from torchvision.models import get_model_weights
+
+            weights = get_model_weights(entry.architecture.removeprefix("imagenet_"))["IMAGENET1K_V1"]
+            download_url_to_file(weights.url, str(file), hash_prefix=entry.sha256_of_source)
     except Exception as problem:  # two clients, each with many words for a failure
         reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
         raise CheckpointError(
@@ -182,11 +186,3 @@ def fetch(entry: PublicModel) -> Path:
             f"Connect to a network and run again, or put {entry.source} into a folder and set INEQUALITY_MODELS to it."
         ) from None
     return file
-
-
-def _from_torchvision(entry: PublicModel, file: Path) -> None:
-    from torch.hub import download_url_to_file
-    from torchvision.models import get_model_weights
-
-    weights = get_model_weights(entry.architecture.removeprefix("imagenet_"))["IMAGENET1K_V1"]
-    download_url_to_file(weights.url, str(file), hash_prefix=entry.sha256_of_source)
