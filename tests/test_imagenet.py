@@ -155,6 +155,67 @@ def test_a_flat_folder_gives_the_same_images_and_labels(by_class: Path, flat: Pa
     assert torch.equal(images, expected[0]) and torch.equal(labels, expected[1])
 
 
+@pytest.mark.parametrize("named", [".", "ILSVRC", "ILSVRC/Data", "ILSVRC/Data/CLS-LOC/val"])
+def test_kaggles_archive_is_found_as_it_unzips(flat: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    top = flat.parent / "kaggle"
+    val = top / "ILSVRC/Data/CLS-LOC/val"
+    (val.parent / "train" / "n01440764").mkdir(parents=True)
+    (top / "ILSVRC/ImageSets/CLS-LOC").mkdir(parents=True)
+    (top / "ILSVRC/ImageSets/CLS-LOC/val.txt").write_text("ILSVRC2012_val_00000001 1\n")  # no labels, but Caffe's name
+    flat.rename(val)
+    write_kaggle(top)
+    found = load_imagenet(top / named)
+    assert (found.root, found.layout) == (val, "flat, labels from LOC_val_solution.csv")
+    assert found.labels == dict(zip(IDS, CLASSES, strict=True))
+    assert found.files == {image_id: val / name_of(image_id) for image_id in IDS}
+    (flat.parent / "link").symlink_to(top / named)
+    assert load_imagenet(flat.parent / "link").labels == found.labels
+    monkeypatch.chdir(top / named)
+    assert load_imagenet(".") == found
+    with pytest.raises(DataError, match=rf"Is it {val}\?"):
+        load_imagenet(val.parent)
+
+
+def test_a_ground_truth_far_above_other_folders_is_not_theirs(flat: Path) -> None:
+    write_kaggle(flat.parent)
+    deeper = flat.parent / "my" / "val"
+    deeper.parent.mkdir()
+    flat.rename(deeper)
+    with pytest.raises(DataError, match="no ground truth in it or beside it"):
+        load_imagenet(deeper)
+
+
+def litter(folder: Path) -> None:
+    """What macOS, Windows, network disks and notebooks leave behind."""
+    for name in (".DS_Store", f"._{name_of(0)}", "Thumbs.db", "desktop.ini"):
+        (folder / name).write_bytes(b"\0")
+    for name in ("__MACOSX", "@eaDir", ".ipynb_checkpoints"):
+        (folder / name / "n01440764").mkdir(parents=True)
+
+
+def test_files_of_an_operating_system_are_passed_over_and_no_others(by_class: Path, flat: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "val"
+    shutil.copytree(by_class, copy)
+    write_caffe(flat)
+    for folder in (copy, copy / "n01440764", copy / "n15075141", flat):
+        litter(folder)
+    expected, found = load_imagenet(by_class), load_imagenet(copy)
+    assert len(found.files) == 1004 and found.labels == expected.labels
+    assert {i: file.relative_to(copy) for i, file in found.files.items()} == {
+        i: file.relative_to(by_class) for i, file in expected.files.items()
+    }
+    assert load_imagenet(flat).labels == dict(zip(IDS, CLASSES, strict=True))
+    (copy / "n15075141" / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"n15075141/notes\.txt is not named like"):
+        load_imagenet(copy)
+    above = tmp_path / "above"
+    above.mkdir()
+    litter(above)
+    copy.rename(above / "Images")  # before __MACOSX by name
+    with pytest.raises(DataError, match=rf"Is it {above / 'Images'}\?"):
+        load_imagenet(above)
+
+
 # what is wrong with a folder
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .._support import paths
-from .._support.files import atomic_path
+from .._support.files import atomic_path, made_by_a_system
 from .._support.randomness import usable_cpus
 from ..datasets import DataError
 from ..networks import REGISTRY
@@ -38,6 +38,7 @@ IMAGES = 50_000
 SIDE, SHORTER_SIDE = 224, 256  # crop, after the shorter side is made so long
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.(?:jpe?g|png)", re.IGNORECASE)
 _KAGGLE, _CAFFE, _DEVKIT = "LOC_val_solution.csv", "val.txt", "ILSVRC2012_validation_ground_truth.txt"
+_UNZIPPED = ("ILSVRC", "Data", "CLS-LOC", "val")  # below the top of Kaggle's archive, where its ground truth lies
 _PLAUSIBLE_AFTER = 100  # candidates, before a model's accuracy is compared with the published one
 _AT_ONCE = 100  # candidates decoded at once
 
@@ -140,18 +141,20 @@ def _few(names: Sequence[str], most: int = 5) -> str:
 
 
 def load_imagenet(root: Path | str) -> ImageNet:
-    """Index the validation folder ``root``; no image is read yet.
+    """Index the validation folder ``root``, or the one in Kaggle's unzipped archive ``root``; no image is read yet.
 
-    Classes come from the folders' WordNet ids; for a flat folder from the first ground truth found in it or beside it:
-    Kaggle's ``LOC_val_solution.csv``, Caffe's ``val.txt``, or the development kit's
-    ``ILSVRC2012_validation_ground_truth.txt`` with its ``meta.mat``.
+    Classes come from the folders' WordNet ids; for a flat folder from the first ground truth found in it, beside it or,
+    as Kaggle has it, at the top of the archive: Kaggle's ``LOC_val_solution.csv``, Caffe's ``val.txt``, or the development
+    kit's ``ILSVRC2012_validation_ground_truth.txt`` with its ``meta.mat``. An operating system's own files are passed over.
     Raises ``DataError`` for a folder that is neither, a missing class, and a file without a label.
     """
-    root = Path(root).expanduser()
+    root = Path(root).expanduser().absolute()
     if not root.is_dir():
         raise DataError(f"the ImageNet folder {root} does not exist")
+    below = (root.joinpath(*_UNZIPPED[start:]) for start in range(3))
+    root = next((folder for folder in below if folder.is_dir()), root)
     with os.scandir(root) as found:
-        entries = list(found)
+        entries = [entry for entry in found if not made_by_a_system(entry.name)]
     sorted_by_class = [entry for entry in entries if re.fullmatch(r"n\d{8}", entry.name) and entry.is_dir()]
     flat = {int(m[1]) - 1: root / e.name for e in entries if (m := _NUMBER.fullmatch(e.name))}
     if sorted_by_class:
@@ -161,7 +164,8 @@ def load_imagenet(root: Path | str) -> ImageNet:
     inside = [
         e.name for e in entries if e.is_dir() and any(re.match(r"n\d{8}|ILSVRC2012_val_", n) for n in os.listdir(e))
     ]
-    hint = f" Is it {root / inside[0]}?" if inside else ""
+    # the last by name: val, not train
+    hint = f" Is it {root / max(inside)}?" if inside else ""
     raise DataError(
         f"{root} is no ImageNet validation folder: it has neither folders like n01440764 nor files like {_name(0)}.{hint}"
     )
@@ -173,6 +177,8 @@ def _by_class(root: Path, folders: set[str]) -> ImageNet:
     labels: dict[int, int] = {}
     for label, name in enumerate(known):
         for file in os.listdir(root / name) if name in folders else ():
+            if made_by_a_system(file):
+                continue
             if not (match := _NUMBER.fullmatch(file)):
                 raise DataError(f"{root / name / file} is not named like {_name(0)}, so its number is not known")
             image_id = int(match[1]) - 1
@@ -187,7 +193,11 @@ def _by_class(root: Path, folders: set[str]) -> ImageNet:
 
 
 def _flat(root: Path, files: dict[int, Path]) -> ImageNet:
-    places = [root, root.parent]
+    places = [
+        place
+        for folder in (root, root.resolve())  # a link and what it names
+        for place in (folder, *folder.parents[: 4 if folder.parts[-3:] == _UNZIPPED[1:] else 1])
+    ]
     places += [place / "ILSVRC2012_devkit_t12" / "data" for place in places]
     for name, read in ((_KAGGLE, _kaggle), (_CAFFE, _caffe), (_DEVKIT, _devkit)):
         for place in places:

@@ -80,7 +80,7 @@ def _images(profile: Profile) -> Iterator[Line]:
     except (DataError, OSError) as problem:
         yield Line("images", str(problem), "PROBLEM")
         return
-    found = f"{folder}: {data.layout}, {len(data.files)} images of {len(set(data.labels.values()))} classes"
+    found = f"{data.root}: {data.layout}, {len(data.files)} images of {len(set(data.labels.values()))} classes"
     if len(data.files) < IMAGES:
         found += f"\nA complete folder has {IMAGES} images; the common subset may differ from its"
     yield Line("images", found, "ok" if len(data.files) == IMAGES else "note")
