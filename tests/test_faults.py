@@ -37,7 +37,7 @@ from inequality_phenomenon.inequality import global_gini
 from inequality_phenomenon.measure import grid as grids
 from inequality_phenomenon.measure.cache import cached
 from inequality_phenomenon.measure.grid import Grid, gather, measure_cell
-from inequality_phenomenon.measure.reference import load_reference
+from inequality_phenomenon.measure.reference import MANIFEST, load_reference
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import (
     REGISTRY,
@@ -81,6 +81,7 @@ def test_any_flipped_bit_of_a_record_of_the_grid_is_found(folder: Path, flips: i
 def test_any_flipped_bit_of_a_reference_record_is_found(tmp_path: Path, move, flips: int) -> None:
     chapter = "08_class_inequality"
     shutil.copytree(paths.REFERENCE / chapter, tmp_path / chapter)
+    shutil.copy(paths.REFERENCE / MANIFEST, tmp_path)
     move(REFERENCE=tmp_path)
     (file,) = (tmp_path / chapter).glob("class_inequality.parquet")
     for _ in single_bit_flips(file, flips):

@@ -23,3 +23,8 @@ class OwnInterpreter(AsyncKernelManager):
         self._empty = TemporaryDirectory(prefix="ipython-", ignore_cleanup_errors=True)  # for as long as the kernel
         own = {"IPYTHONDIR": self._empty.name, "PYTHONSTARTUP": ""}
         await super().start_kernel(**options | {"env": (options.get("env") or os.environ) | own})
+
+    async def _async_cleanup_resources(self, restart: bool = False) -> None:
+        await super()._async_cleanup_resources(restart=restart)
+        if not restart:
+            self._empty.cleanup()
