@@ -157,8 +157,7 @@ table + methods.leaders_table(name="4-leaders") + methods.statement_tables(betwe
 minus, errors = "the ℓ∞ network minus the standard one.", ours.table("completeness")
 table = show.contrast_table(higher, name="4-settings", caption=f"Global Gini index, {minus}", unit="Gini")
 table += show.contrast_table(weaker, name="4-attacks", caption=f"Failures and images fooled, {minus}")
-table += methods.completeness_table(errors, ours.table("grid"), name="4-completeness", resamples=resamples)
-table + methods.completeness_note(errors)
+table + methods.completeness_table(errors, ours.table("grid"), name="4-completeness", resamples=resamples)
 
 # %% [markdown]
 # **Faithfulness.** Is "important" important? The expected sign is that of an order that matters. Below, the maps themselves: the first image of the subset

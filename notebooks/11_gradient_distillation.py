@@ -46,9 +46,6 @@ report.remedies_in_short(ours, from_robust)
 # %% tags=["hide-input"]
 report.panel_figure(ours, name="11-values")
 
-# %% tags=["hide-input"]
-report.panel_findings(from_robust)
-
 # %% [markdown]
 # ## The claim and the method
 #

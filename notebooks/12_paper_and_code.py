@@ -158,7 +158,7 @@ show.comparison_table(
 )
 
 # %% tags=["hide-input"]
-ledger.algorithm_findings(algorithm) + ledger.loops_note(ours.records["large"])
+ledger.loops_note(ours.records["large"])
 
 # %% [markdown]
 # How much of an image can a budget hide? Computed exactly, over all sets of centres.

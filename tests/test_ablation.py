@@ -251,7 +251,6 @@ def test_figures_and_tables_of_real_records(run: Run) -> None:
     assert "black, 2 steps" in text and "n = 20" in text and "not measured here" not in text
     few = errors[(errors.checkpoint == STANDARD) | (errors.condition == "black, 2 steps")]
     assert "not measured here" in methods.completeness_table(few, indices, name="x", resamples=199).text
-    assert "black" in methods.completeness_note(errors).text
 
 
 def test_maps_are_drawn_for_every_method(run: Run) -> None:

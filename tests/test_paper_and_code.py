@@ -359,7 +359,8 @@ def test_readings_of_algorithm_1_stand_beside_the_black_cells_of_a10() -> None:
     table = outcomes(low, high, "large", "fooled").assign(fooled_as_printed=False)
     found = compare(cells, table, resamples=199)
     assert [item.verdict for item in found] == ["reproduced", "reproduced", "not reproduced", "not reproduced"]
-    assert "any, ℓ∞ 8/255: 60.0 % fooled (A.10: 60.4 %), +25.0 points" in ledger.algorithm_findings(found).text
+    html = show.comparison_table(found, name="x", caption="c").html
+    assert "any, ℓ∞ 8/255</th><td>60.4 %</td><td><strong>60.0 %</strong>" in html and "<td>+25.0 points <small>" in html
 
 
 def test_figures_of_real_records(run: Run) -> None:

@@ -10,9 +10,9 @@ from ..show.inequality import gini_by_epsilon
 from ..show.report import distillation_markdown
 from ..show.scoreboard import page, verdict_counts
 from ..show.style import Shown
-from ..show.words import points
+from ..show.words import percent, plain, points
 from ..verdicts.claims import load_claims
-from ..verdicts.comparison import Contrast, compare, contrasted
+from ..verdicts.comparison import against_standard, compare, contrasted
 from ..verdicts.published import table1_cells
 from ..verdicts.scoreboard import (
     MISSING,
@@ -25,7 +25,7 @@ from ..verdicts.scoreboard import (
     write_csv,
     write_reference_frames,
 )
-from .pieces import markdown
+from .pieces import markdown, markdown_table
 
 BEGIN, END = "<!-- headline: written by `inequality reference` -->", "<!-- end of headline -->"
 
@@ -51,20 +51,16 @@ def write_scoreboard(profile: str) -> None:
 
 def write_headline() -> None:
     """Put the reference run's numbers and figure into README and welcome page, between their markers."""
-    figure, frames = headline_figure(), reference_frames()
+    frames = reference_frames()
+    figure = headline_figure()
     assert figure.png
-    sentences = filter(None, [one_mask_markdown(), distillation_markdown()])
-    tables = [
-        headline_markdown(),
-        main_claims_markdown(frames, full_size_frames()),
-        *sentences,
-        counts_markdown(frames),
-    ]
+    parts = [headline_markdown(), main_claims_markdown(frames, full_size_frames()), one_mask_markdown()]
+    parts += [distillation_markdown(), counts_markdown(frames)]
     with atomic_path(paths.HEADLINE_FIGURE) as temporary:
         temporary.write_bytes(figure.png)
     pages = {paths.ROOT / "README.md": "book/static/headline.png", paths.BOOK / "index.md": "static/headline.png"}
     for file, picture in pages.items():
-        block = "\n\n".join([f"![{figure.alt}]({picture})", *tables])
+        block = "\n\n".join([f"![{figure.alt}]({picture})", *filter(None, parts)])
         before, _, rest = file.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         with atomic_path(file) as temporary:
@@ -73,21 +69,16 @@ def write_headline() -> None:
 
 def headline_markdown() -> str:
     """The summary table of README and welcome page: registry accuracies and the reference run's Table 1."""
-    rows = [
-        "| Model | Clean accuracy, n = 10,000 | PGD-20 at its own ε, n = 10,000 | Global Gini index: paper | ours, reference run | Verdict |",
-        "|---|---|---|---|---|---|",
-    ]
+    columns = ["Model", "Clean accuracy, n = 10,000", "PGD-20 at its own ε, n = 10,000", "Global Gini index: paper"]
+    rows = []
     cells = [cell for cell in table1_cells("global_gini") if cell.checkpoint in REGISTRY]
     for item in compare(cells, load_reference("01_inequality_test").get("inequality")):
         entry = REGISTRY[item.cell.checkpoint]
-        robust = "—" if item.cell.baseline is None else f"{100 * next(iter(entry.test_robust.values())).rate:.1f} %"
-        ours = "not measured here"
-        if item.ours:
-            ours = f"{item.ours.value:.3f} [{item.ours.low:.3f}, {item.ours.high:.3f}], n = {item.ours.n}"
-        rows.append(
-            f"| {item.cell.label} | {100 * entry.test_clean.rate:.1f} % | {robust} | {item.cell.paper:.2f} | {ours} | {item.verdict} |"
-        )
-    return "\n".join(rows)
+        robust = "—" if item.cell.baseline is None else percent(next(iter(entry.test_robust.values())).rate)
+        ours = f"{plain(item.ours)}, n = {item.ours.n}" if item.ours else "not measured here"
+        paper = f"{item.cell.paper:.2f}"
+        rows.append([item.cell.label, percent(entry.test_clean.rate), robust, paper, ours, item.verdict])
+    return markdown_table([*columns, "ours, reference run", "Verdict"], rows)
 
 
 def one_mask_markdown() -> str:
@@ -98,18 +89,13 @@ def one_mask_markdown() -> str:
     full_size = load_reference("03_occlusion_attack", folder=paths.PAPER_SCALE).get("controls")
     standard, robust = LADDER[0], LADDER[-1]
     places = {"over the most important regions": "one mask only", "at random places": "one mask only, random places"}
-    asked = [
-        Contrast(words, ((robust, condition, "fooled"), (standard, condition, "fooled")))
-        for words, condition in places.items()
-    ]
+    asked = against_standard(standard, [robust], {words: (condition, "fooled") for words, condition in places.items()})
     found = []
-    for item in contrasted(asked, records, full_size=full_size):
+    for item, words in zip(contrasted(asked, records, full_size=full_size), places, strict=True):
         large = item.full_size.difference if item.full_size else None
         if item.difference:
-            found.append(
-                f"{item.contrast.label}: {points(item.difference)}, n = {item.difference.n}"
-                + (f", at paper scale {points(large)}, n = {large.n}" if large else "")
-            )
+            at_scale = f", at paper scale {points(large)}, n = {large.n}" if large else ""
+            found.append(f"{words}: {points(item.difference)}, n = {item.difference.n}{at_scale}")
     return (
         "The paper's search takes the best of several masks, here of ten. Under the largest mask alone (five black patches of "
         f"radius 2), failures of {named(robust)} minus {named(standard)}, one training each: {'; '.join(found)}. "
@@ -126,19 +112,16 @@ def headline_figure() -> Shown:
 
 def counts_markdown(frames: Frames) -> str:
     """The verdicts of the reference run, counted, for README and welcome page."""
-    rows = [f"| Reference run | {' | '.join(VERDICTS)} | all |", f"|---|{'---|' * (len(VERDICTS) + 1)}"]
-    rows += [
-        f"| {what} | {' | '.join(str(found[verdict]) for verdict in VERDICTS)} | {sum(found.values())} |"
+    rows = [
+        [what, *(str(found[verdict]) for verdict in VERDICTS), str(sum(found.values()))]
         for what, found in verdict_counts(frames).items()
     ]
     counted = measured_claims(frames[0]).claim.unique()
     sized = [c for c in load_claims() if c.id in counted and any(getattr(t, "paper", None) for t in c.tests)]
-    rows += [
-        "",
-        f"Only {len(sized)} of the {len(counted)} claims have a size published for CIFAR-10 and can be *reproduced*; the "
-        "others can at best be *same direction*.",
-    ]
-    return "\n".join(rows)
+    return (
+        f"{markdown_table(['Reference run', *VERDICTS, 'all'], rows)}\n\nOnly {len(sized)} of the {len(counted)} claims have a "
+        "size published for CIFAR-10 and can be *reproduced*; the others can at best be *same direction*."
+    )
 
 
 MAIN_CLAIMS = {  # and the claims that say the same of one training each, which the full-size networks have
@@ -159,7 +142,7 @@ def main_claims_markdown(frames: Frames, full_size: Frames | None = None) -> str
         "Verdict",
     ]
     columns += [] if full_size is None else ["On full-size networks, one training each"]
-    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    rows = []
     claims = {claim.id: claim for claim in load_claims()}
     for name, single in MAIN_CLAIMS.items():
         tests = frames[0][frames[0].claim == name]
@@ -171,18 +154,15 @@ def main_claims_markdown(frames: Frames, full_size: Frames | None = None) -> str
             large = full_size[0][full_size[0].claim.isin(single)]
             found = dict.fromkeys(verdict for verdict in large.claim_verdict if verdict != MISSING)
             cells.append(f"{_plain_outcomes(large)}{': ' if found else ''}{', '.join(found)}")
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+        rows.append(cells)
+    return markdown_table(columns, rows)
 
 
 def _plain_outcomes(tests: pd.DataFrame) -> str:
-    """The measured ones of several tests."""
-    return "; ".join(_plain_outcome(row) for _, row in tests.iterrows() if pd.notna(row["value"])) or "—"
-
-
-def _plain_outcome(row: pd.Series) -> str:
-    """One test's value and interval without markup."""
-    digits, unit = (1, " points") if row.unit == "points" else (3, "")
-    return (
-        f"{row.test}: {row['value']:+.{digits}f}{unit} [{row.low:+.{digits}f}, {row.high:+.{digits}f}], n = {row.n:.0f}"
-    )
+    """The measured ones of several tests, without markup."""
+    words = []
+    for _, row in tests[tests["value"].notna()].iterrows():
+        digits, unit = (1, " points") if row.unit == "points" else (3, "")
+        value, low, high = (f"{row[name]:+.{digits}f}" for name in ("value", "low", "high"))
+        words.append(f"{row.test}: {value}{unit} [{low}, {high}], n = {row.n:.0f}")
+    return "; ".join(words) or "—"

@@ -5,6 +5,7 @@ is finished is read from the committed files alone, so another machine goes on w
 """
 
 import time
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -12,6 +13,7 @@ from .._support.profiles import Profile, ProfileError, load_profile
 from ..measure.reference import PAPER_SCALE_PROFILE, manifest, reference_folder, save_reference
 from ..measure.verification import meets_floor, own_threat
 from ..networks import REGISTRY, named
+from ..show.words import percent
 from ..training import train_and_register
 from ..training.floors import floor_of
 from ..verdicts.scoreboard import write_reference_frames
@@ -91,14 +93,12 @@ def markdown(profile: str) -> str:
     found = states(values)
     remaining = [piece for piece, done in found.items() if not done]
     measured = [piece for piece in values.chapters if found.get(piece)]
-    in_part = [
-        piece for piece in values.chapters if piece not in measured and piece in manifest(reference_folder(profile))
-    ]
+    in_part = [p for p in values.chapters if p not in measured and p in manifest(reference_folder(profile))]
+    also = f", and in part {', '.join(in_part)}" if in_part else ""
+    nothing = "" if measured or in_part else "**Nothing of it has been measured yet.** "
     lines = [
-        f"Measured at paper scale: {len(measured)} of {len(set(values.order) & set(values.chapters))} chapters"
-        + (f", and in part {', '.join(in_part)}. " if in_part else ". ")
-        + ("" if measured or in_part else "**Nothing of it has been measured yet.** ")
-        + f"Finished: {len(found) - len(remaining)} of {len(found)} pieces.",
+        f"Measured at paper scale: {len(measured)} of {len(set(values.order) & set(values.chapters))} chapters{also}. {nothing}"
+        f"Finished: {len(found) - len(remaining)} of {len(found)} pieces.",
         *_networks(),
     ]
     if remaining:
@@ -112,15 +112,18 @@ def _networks() -> list[str]:
     rows = []
     for name in REGISTRY.unshipped:
         entry, own, floor = REGISTRY[name], own_threat(REGISTRY[name]), floor_of(name)
-        robust = f"{100 * entry.test_robust[own].rate:.1f} %" if own else "—"
+        robust = percent(entry.test_robust[own].rate) if own else "—"
         least = "none was set" if floor is None else f"{100 * floor.clean:.0f} %"
         if floor is not None and floor.robust is not None:
             least += f" and {100 * floor.robust:.0f} %"
-        rows.append(
-            f"| {named(name)} | {entry.training['epochs']} | {100 * entry.test_clean.rate:.1f} % | {robust} "
-            f"| {least}{': **missed**' if meets_floor(name) is False else ''} | {entry.machine}, {entry.training_seconds:.0f} s |"
-        )
-    if not rows:
-        return []
+        missed = ": **missed**" if meets_floor(name) is False else ""
+        made = f"{entry.machine}, {entry.training_seconds:.0f} s"
+        epochs, clean = str(entry.training["epochs"]), percent(entry.test_clean.rate)
+        rows.append([named(name), epochs, clean, robust, least + missed, made])
     columns = ["Network", "Epochs", "Clean accuracy", "PGD-20 at its own ε", "Floor", "Trained on"]
-    return ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *rows]
+    return ["", markdown_table(columns, rows)] if rows else []
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in (columns, *rows)]
+    return "\n".join([lines[0], "|---" * len(columns) + "|", *lines[1:]])

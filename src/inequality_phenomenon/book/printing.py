@@ -4,12 +4,13 @@ Sphinx puts all pages into one, and a Chromium without a window prints it. Any o
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
+from html import unescape
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from .._support import paths
 from .._support.files import atomic_path
@@ -20,23 +21,10 @@ PDF = paths.ROOT / "_build" / "book.pdf"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 
 
-class _Images(HTMLParser):
-    """The sources of all images of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sources: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "img":
-            self.sources.append(dict(attrs).get("src") or "")
-
-
 def missing_images(page: Path) -> list[str]:
     """Images of ``page`` that are neither in it nor in a file beside it."""
-    parser = _Images()
-    parser.feed(page.read_text("utf-8"))
-    files = [source for source in parser.sources if urlsplit(source).scheme != "data"]
+    sources = re.findall(r"""<img\b[^>]*?\ssrc=(["'])(.*?)\1""", page.read_text("utf-8"))
+    files = [unescape(source) for _, source in sources if not source.startswith("data:")]
     return [source for source in files if not (page.parent / unquote(source)).is_file()]
 
 

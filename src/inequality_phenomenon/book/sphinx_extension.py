@@ -7,7 +7,6 @@ at the published branch of the repository that ``repository: url`` in _config.ym
 import pkgutil
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +34,8 @@ MENDED = {
 }
 
 
-@dataclass(frozen=True)
-class RunTime:
-    """How long one execution took, and would have taken from an empty cache."""
-
-    profile: str
-    seconds: float
-    device: str
-
-    @property
-    def words(self) -> str:
-        minutes = self.seconds / 60
-        time = "less than a minute" if minutes < 1 else f"about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''}"
-        return f"Runs in {time} with the {self.profile} profile on {self.device}."
-
-
-def run_time(notebook: nbformat.NotebookNode) -> RunTime | None:
-    """From papermill's duration and the chapter's provenance; ``None`` where the notebook has no provenance."""
+def run_time(notebook: nbformat.NotebookNode) -> str:
+    """How long the chapter would have run from an empty cache; empty where the notebook has no provenance."""
     shown = [
         out["data"]["text/html"]
         for cell in notebook.cells
@@ -60,9 +44,11 @@ def run_time(notebook: nbformat.NotebookNode) -> RunTime | None:
     ]
     found = re.search(r"data-profile='(.*?)' data-device='(.*?)' data-cached-seconds='(.*?)'", "".join(shown))
     if not found:
-        return None
+        return ""
     profile, device, cached = found.groups()
-    return RunTime(profile, notebook.metadata.papermill.duration + float(cached), device)
+    minutes = (notebook.metadata.papermill.duration + float(cached)) / 60
+    time = "less than a minute" if minutes < 1 else f"about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''}"
+    return f"Runs in {time} with the {profile} profile on {device}."
 
 
 def without_dead_links(app: Sphinx, config: Config) -> None:
@@ -81,7 +67,7 @@ def add_chapter_bar(app: Sphinx, page: str, template: str, context: dict[str, An
     here = app.builder.get_target_uri(page)
     links = {"notebook": f"_sources/{page}.ipynb", "script": f"{SCRIPTS}/{script.name}"}
     downloads = ", ".join(f"<a href='{relative_uri(here, to)}' download>{what}</a>" for what, to in links.items())
-    bar = f"<p class='chapter-bar'>{time.words if time else ''} Download: {downloads}.</p>"
+    bar = f"<p class='chapter-bar'>{time} Download: {downloads}.</p>"
     context["body"] = context["body"].replace("</h1>", f"</h1>{bar}", 1)
 
 

@@ -10,7 +10,7 @@ from ..networks import dataset_of, named
 from ..statistics import Difference, Estimate, bootstrap_mean, class_ranks
 from ..verdicts.claims import AgreementTest, ClassTest, Outcome, Test
 from ..verdicts.comparison import by_class
-from .style import Shown, dot, drawn, listed, table, title_of
+from .style import Shown, dots, drawn, image, listed, table, title_of
 from .words import interval, number, side, text_of, verdict_badge
 
 REGIONAL = "regional_gini_sum_of_absolute"
@@ -64,7 +64,7 @@ def class_table(records: pd.DataFrame, checkpoint: str, column: str, *, name: st
     caption = f"{_capitalised(INDICES[column])} of {title_of(checkpoint)} by class. Ranks with 95 % intervals of resampled ranks."
     if len(rows) < len(found):
         caption += f" The first and the last {MOST // 2} of {len(found)} classes with at least two images."
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 def _shown(ordered: list[str]) -> list[str]:
@@ -87,19 +87,18 @@ def class_dots(records: pd.DataFrame, models: list[str], *, name: str, resamples
     for axes, (column, title) in zip(panels, INDICES.items(), strict=True):
         order = _shown(list(ranked(records, models[-1], column, resamples)))
         kinds = [kind_of(class_name, dataset_of(models[-1])) for class_name in order]
-        for model in models:
-            found = ranked(records, model, column, resamples)
-            means = {class_name: found[class_name][0] for class_name in order if class_name in found}
-            for place, (class_name, mean) in enumerate(means.items()):
-                dot(axes, mean, order.index(class_name), model, ms=6, label=None if place else title_of(model))
-            values = ", ".join(f"{class_name} {number(mean.value)}" for class_name, mean in means.items())
+        found = {model: ranked(records, model, column, resamples) for model in models}
+        dots(axes, {n: [(model, own[n][0]) for model, own in found.items() if n in own] for n in order}, step=0)
+        for model, own in found.items():
+            values = ", ".join(
+                f"{class_name} {number(own[class_name][0].value)}" for class_name in order if class_name in own
+            )
             words.append(f"{title}, {title_of(model)}: {values}")
         axes.set_yticks(range(len(order)), [f"{n} ({kind})" for n, kind in zip(order, kinds, strict=True)])
         for label, kind in zip(axes.get_yticklabels(), kinds, strict=True):
             label.set_fontweight("bold" if kind == "animal" else "normal")
-        axes.invert_yaxis()
         axes.set_xlabel(title)
-    panels[0].legend(frameon=False, fontsize=9)
+    panels[0].legend()
     caption = (
         f"Class means with 95 % bootstrap intervals over images; animals in bold. Order: {title_of(models[-1])}. "
         + " ".join(_ends(records, models[-1], column, resamples) for column in INDICES)
@@ -124,7 +123,7 @@ def example_grid(examples: dict[str, list[ClassExample]], checkpoint: str, *, na
     for axes, (column, found) in zip(rows, examples.items(), strict=True):
         for place, example in enumerate(found):
             for axis, picture in zip(axes[2 * place : 2 * place + 2], (example.image, example.importance), strict=True):
-                axis.imshow(picture.permute(1, 2, 0).numpy() if picture.ndim == 3 else picture.numpy(), cmap="magma")
+                image(axis, picture, cmap="magma")
                 axis.set_axis_off()
             axes[2 * place].set_title(f"{example.rule}\n{example.label}", fontsize=8)
             axes[2 * place + 1].set_title(f"{INDICES[column].split()[0]}\n{number(example.value)}", fontsize=8)

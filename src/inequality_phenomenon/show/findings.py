@@ -7,22 +7,21 @@ from ..statistics import Estimate
 from ..verdicts.comparison import Compared, Contrasted, direction
 from .style import Shown, listed
 from .tables import tally
-from .words import decided, decided_sign, p_text, percent, plain, points, side, verdict_badge
+from .words import decided, decided_sign, p_text, percent, plain, points, result, side, verdict_badge
 
 
 def claim_sentence(items: Sequence[Compared], subject: str) -> str:
     """How many of the primary comparisons have the paper's direction."""
     verdicts = [direction_of(item) for item in items]
-    words = {"confirmed": "same direction", "contradicted": "contradicted", "undecided": "not reproduced"}
-    counts = {word: verdicts.count(verdict) for word, verdict in words.items()}
-    parts = [f"{word} in {count}" for word, count in counts.items()]
-    lead = "The paper's direction"
+    words = {"same direction": "confirmed", "contradicted": "contradicted", "not reproduced": "undecided"}
+    parts = [f"{word} in {verdicts.count(verdict)}" for verdict, word in words.items()]
     if unknown := verdicts.count("not measured here"):
         parts.append(f"not measured in {unknown}")
+        state = ""
     else:
-        whole = [word for word, count in counts.items() if count == len(verdicts)]
-        lead += f" is {whole[0] if whole else 'not the same in all comparisons'}"
-    return f"<strong>{subject[0].upper()}{subject[1:]}. {lead}: of {len(verdicts)}, {', '.join(parts)}.</strong>"
+        state = f" is {words[verdicts[0]] if len(set(verdicts)) == 1 else 'not the same in all comparisons'}"
+    lead = f"{subject[0].upper()}{subject[1:]}. The paper's direction{state}"
+    return f"<strong>{lead}: of {len(verdicts)}, {', '.join(parts)}.</strong>"
 
 
 def direction_of(item: Compared) -> str:
@@ -42,8 +41,7 @@ def compared_sentence(item: Compared) -> str:
     verb = "are fooled" if item.cell.column == "fooled" else "fail"
     return (
         f"<strong>{item.cell.label}</strong>: {percent(item.ours.value)} {verb}, of the standard model "
-        f"{percent(base)}: {points(item.difference)}, {p_text(item)}, n = {item.difference.n}. The paper's "
-        f"difference{where} is {paper:+.1f} points. Verdict: {verdict_badge(item.verdict)}"
+        f"{percent(base)}: {result(item)}. The paper's difference{where} is {paper:+.1f} points. Verdict: {verdict_badge(item.verdict)}"
     )
 
 
@@ -51,20 +49,13 @@ def where_sentence(item: Contrasted) -> str:
     """One question about places in words: within a model (two terms), or between models (four)."""
     if item.difference is None:
         return f"<strong>{item.contrast.label}</strong>: not measured here."
-    if len(item.terms) == 2:
-        word = decided(
-            item,
-            "the chosen places do more harm",
-            "the chosen places do less harm",
-            "no difference between the places is shown",
-        )
-    else:
-        word = decided(
-            item, "the choice of places adds more harm to the ℓ∞ model", "the choice of places adds less harm to the ℓ∞ model",
-            "no difference between the models in what the choice of places adds is shown",
-        )  # fmt: skip
-    p = p_text(item)
-    return f"<strong>{item.contrast.label}</strong>: {word} ({points(item.difference)}, {p}, n = {item.difference.n})."
+    more, less, neither = (
+        "the chosen places do more harm", "the chosen places do less harm", "no difference between the places is shown"
+    ) if len(item.terms) == 2 else (
+        "the choice of places adds more harm to the ℓ∞ model", "the choice of places adds less harm to the ℓ∞ model",
+        "no difference between the models in what the choice of places adds is shown",
+    )  # fmt: skip
+    return f"<strong>{item.contrast.label}</strong>: {decided(item, more, less, neither)} ({result(item)})."
 
 
 def tallies(controls: Sequence[Contrasted], placebos: Collection[str], robust: str) -> list[str]:
@@ -119,53 +110,40 @@ def mechanism_findings(
     if gap.difference is None:
         return listed(["The mechanism: not measured here."])
     sign = decided_sign(gap)
-    state = {1: "is fooled more often", -1: "is fooled less often", 0: "is not shown to be fooled more or less often"}[
-        sign
-    ]
-    sentences = [
-        f"<strong>The difference.</strong> {attack.capitalize()} {named(robust)} {state} than the standard model: "
-        f"{points(gap.difference)}, {p_text(gap)}, n = {gap.difference.n}.",
-        _mechanism("Where", where, "what the map adds over random places"),
-        *(
-            _mechanism(title, others[name], what, unit)
-            for name, (title, what, unit) in _MECHANISMS.items()
-            if name in others
-        ),
-    ]
-    models = [fit["model"] for fit in fits.values()]
-    alone, adjusted = [*models, None, None][:2]
+    state = decided(gap, "is fooled more often", "is fooled less often", "is not shown to be fooled more or less often")
+    lead = f"<strong>The difference.</strong> {attack.capitalize()} {named(robust)} {state} than the standard model"
+    asked = {"where": where, **others}
+    sentences = [f"{lead}: {result(gap)}."]
+    sentences += [_mechanism(asked[key], *words) for key, words in _MECHANISMS.items() if key in asked]
+    alone, adjusted = [*(fit["model"] for fit in fits.values()), None, None][:2]
     if alone and adjusted:
         sentences.append(
-            f"<strong>Regression.</strong> Log odds of being fooled, {named(robust)} against standard: {plain(alone)} alone, "
-            f"{plain(adjusted)} at equal margin (n = {alone.n} rows, one an image and model)."
+            f"<strong>Regression.</strong> Log odds of being fooled, {named(robust)} against standard: {plain(alone, 'log odds')} alone, "
+            f"{plain(adjusted, 'log odds')} at equal margin (n = {alone.n} rows, one an image and model)."
         )
     for fit in list(fits.values())[-1:]:
         for name in [name for name in fit if name.startswith("Gini")]:
             word = {1: "raises", -1: "lowers", 0: "is not shown to change"}[side(fit[name])]
-            sentences.append(
-                f"<strong>{name}.</strong> One standard deviation more {word} the log odds: {plain(fit[name])}."
-            )
+            change = plain(fit[name], "log odds")
+            sentences.append(f"<strong>{name}.</strong> One standard deviation more {word} the log odds: {change}.")
     reasons = [
         "where the patches are" if decided_sign(where) == sign else "",
         "how large the masks are" if decided_sign(others["size"]) == sign else "",
         "the margins" if alone and adjusted and _only_margins(sign, others["margin"], alone, adjusted) else "",
     ]
-    everywhere = sign != 0 == decided_sign(where) and decided_sign(others["random"]) == sign
-    verdict = _mechanism_verdict(sign, [reason for reason in reasons if reason], f"{named(robust)} is", attack)
-    also = (
-        " The difference is there at random places, too, and the map is not shown to add to it." if everywhere else ""
-    )
-    sentences.append(f"<strong>Verdict.</strong> {verdict}{also}")
-    single, larger, equal = (
-        decided_sign(others[name]) if name in others else 0 for name in ("single", "larger", "equal")
-    )
-    if single:
+    verdict = _mechanism_verdict(sign, list(filter(None, reasons)), f"{named(robust)} is", attack)
+    if sign != 0 == decided_sign(where) and decided_sign(others["random"]) == sign:
+        verdict += " The difference is there at random places, too, and the map is not shown to add to it."
+    sentences.append(f"<strong>Verdict.</strong> {verdict}")
+    if "single" in others and (single := decided_sign(others["single"])):
+        larger, equal = decided_sign(others["larger"]), decided_sign(others["equal"])
         word = "accounts" if larger == single != equal else "does not account"
         sentences.append(f"At the large budget the size of the mask {word} for the difference under a single mask.")
     return listed(sentences)
 
 
 _MECHANISMS = {  # of the differences between the two models that ``mechanism_findings`` puts into words
+    "where": ("Where", "what the map adds over random places", "points"),
     "random": ("Random places", "images fooled there", "points"),
     "size": ("How large", "pixels that the largest mask hides", "pixels"),
     "larger": ("How large, at the large budget", "pixels that the largest mask hides", "pixels"),
@@ -186,14 +164,13 @@ def _mechanism_verdict(sign: int, reasons: list[str], subject: str, attack: str)
     return f"{fragile}. It goes with {' and '.join(reasons)}."
 
 
-def _mechanism(title: str, item: Contrasted, what: str, unit: str = "points") -> str:
+def _mechanism(item: Contrasted, title: str, what: str, unit: str) -> str:
     if item.difference is None:
         return f"<strong>{title}.</strong> Not measured here."
     word = decided(item, "larger for the ℓ∞ model", "smaller for the ℓ∞ model", "no difference is shown")
     if item.difference.low == item.difference.high == 0:
         word = "the same for all images"
-    numbers = f"{points(item.difference, unit)}, {p_text(item)}, n = {item.difference.n}"
-    return f"<strong>{title}.</strong> {what.capitalize()}, ℓ∞ model minus standard: {numbers}: {word}."
+    return f"<strong>{title}.</strong> {what.capitalize()}, ℓ∞ model minus standard: {result(item, unit)}: {word}."
 
 
 def _only_margins(sign: int, margin: Contrasted, alone: Estimate, adjusted: Estimate) -> bool:

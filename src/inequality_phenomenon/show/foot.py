@@ -11,8 +11,9 @@ from ..measure.reference import commit
 from ..measure.run import Run
 from ..networks import REGISTRY
 from ..verdicts.agreement import TOLERANCE, Agreement
-from .style import Shown, title_of
+from .style import Shown, title_of, unfolded
 
+PROVENANCE = "Provenance of every number on this page"
 SHOWN = 10  # differences or close calls that are named
 
 
@@ -76,12 +77,8 @@ def _provenance(run: Run) -> str:
     for step in run.steps:
         cached = " (from the cache)" if step["cached"] else ""
         rows.append((step["step"], f"{step['checkpoint']}: {step['n']} images, {step['seconds']:.1f} s{cached}"))
-    body = "".join(f"<tr><th scope='row'>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>" for a, b in rows)
     seconds = sum(step["seconds"] for step in run.steps if step["cached"])
     threads = torch.get_num_threads()
     device = "a GPU" if run.device.type == "cuda" else f"{threads} CPU thread{'s' if threads > 1 else ''}"
-    facts = f"data-profile='{html.escape(run.profile.name)}' data-device='{device}' data-cached-seconds='{seconds:.1f}'"
-    return (
-        f"<details class='provenance' {facts}><summary>Provenance of every number on this page</summary>"
-        f"<table>{body}</table></details>"
-    )
+    facts = f"class='provenance' data-profile='{html.escape(run.profile.name)}' data-device='{device}' data-cached-seconds='{seconds:.1f}'"
+    return unfolded(PROVENANCE, [(html.escape(a), html.escape(b)) for a, b in rows], facts)

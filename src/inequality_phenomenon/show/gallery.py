@@ -27,7 +27,7 @@ def clipping_table(records: pd.DataFrame, *, name: str, resamples: int) -> Shown
         for checkpoint, rows in by_model(records)
     ]
     caption = "What clipping at three standard deviations does to maps of Integrated Gradients, means over images."
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 def clipping_in_short(item: Contrasted, records: pd.DataFrame) -> Shown:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,24 +13,22 @@ from ..networks import dataset_of, named, network_of
 from ..statistics import Estimate, bootstrap_mean
 from ..verdicts.comparison import Compared, Contrasted, meets
 from ..verdicts.published import published_values, table1_cells
-from .style import Shown, dot, drawn, listed, look, title_of
-from .words import by_model, decided_sign, interval, number, verdict_badge
+from .style import Shown, dot, dots, drawn, listed, look, shared_legend, title_of
+from .words import by_model, decided_sign, interval, number, side, verdict_badge
 
 
 def gini_by_epsilon(found: list[Compared], *, name: str, title: str) -> Shown:
     """The Gini index of each network of a ladder, paper and ours side by side, with intervals."""
     figure, axes = plt.subplots(figsize=(7.5, 3.6))
-    places = np.arange(len(found))
+    places = list(range(len(found)))
     axes.plot(places, [item.cell.paper for item in found], "k_", markersize=22, markeredgewidth=2, label="paper")
     for place, item in zip(places, found, strict=True):
         if item.ours:
-            seen = look(item.cell.checkpoint)
-            spread = [[item.ours.value - item.ours.low], [item.ours.high - item.ours.value]]
-            axes.errorbar(place, item.ours.value, spread, fmt=seen["marker"], color=seen["color"], ms=8, capsize=4)
+            dot(axes, item.ours, place, item.cell.checkpoint, upright=True, ms=8, capsize=4)
     axes.plot([], [], "o", color="#444444", label="ours")
     axes.set_xticks(places, [item.cell.label.split(", ")[-1] for item in found])
     axes.set_ylabel(title)
-    axes.legend(frameon=False)
+    axes.legend()
     known = [(item.cell, item.ours) for item in found if item.ours]
     words = "; ".join(f"{cell.label}: paper {cell.paper:.2f}, ours {number(ours.value)}" for cell, ours in known)
     (first, low), (last, high) = known[0], known[-1]
@@ -48,12 +47,12 @@ def lorenz_curves(curves: dict[str, Float[np.ndarray, " points"]], *, name: str)
     population = np.linspace(0, 100, len(some))
     axes.plot([0, 100], [0, 100], ":", color="#444444", label="perfect equality")
     for place, (checkpoint, curve) in enumerate(curves.items()):
-        axes.plot(
-            population, 100 * curve, markevery=(4 * place, 20), ms=6, label=title_of(checkpoint), **look(checkpoint)
+        style: dict[str, Any] = {"markevery": (4 * place, 20), "ms": 6, "label": title_of(checkpoint)} | look(
+            checkpoint
         )
-    axes.set_xlabel("least important subpixels, %")
-    axes.set_ylabel("their share of the total |attribution|, %")
-    axes.legend(frameon=False)
+        axes.plot(population, 100 * curve, **style)
+    axes.set(xlabel="least important subpixels, %", ylabel="their share of the total |attribution|, %")
+    axes.legend()
     half = {title_of(c): f"{100 * float(np.interp(50, population, curve)):.1f} %" for c, curve in curves.items()}
     words = "; ".join(f"{model}: {share}" for model, share in half.items())
     caption = f"Lorenz curves of |attribution|, averaged over images. The less important half of the subpixels holds: {words}."
@@ -67,19 +66,15 @@ def top_share_curves(
     figure, axes = plt.subplots(figsize=(6.4, 4))
     for checkpoint, share in shares.items():
         axes.plot(100 * counts / total, 100 * share, label=title_of(checkpoint), markevery=10, **look(checkpoint))
-    axes.set_xscale("log")
-    axes.set_xlabel(f"most important subpixels, % of {total}")
-    axes.set_ylabel("share of the total |attribution|, %")
-    axes.legend(frameon=False)
+    axes.set(
+        xlabel=f"most important subpixels, % of {total}", ylabel="share of the total |attribution|, %", xscale="log"
+    )
+    axes.legend()
     at = int(np.argmin(np.abs(counts - 0.05 * total)))
     words = "; ".join(f"{title_of(c)}: {100 * share[at]:.1f} %" for c, share in shares.items())
     caption = f"What the most important subpixels carry, averaged over images. The top {counts[at]} ({100 * counts[at] / total:.0f} %) carry: {words}."
-    return drawn(
-        figure,
-        name=name,
-        caption=caption,
-        alt=f"Curves of the share carried by the top N subpixels. Top {counts[at]}: {words}.",
-    )
+    alt = f"Curves of the share carried by the top N subpixels. Top {counts[at]}: {words}."
+    return drawn(figure, name=name, caption=caption, alt=alt)
 
 
 def estimates(records: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[str, Estimate]]:
@@ -92,35 +87,28 @@ def estimates(records: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[s
 
 def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> Shown:
     """The five readings of regional inequality (and both of global) for each model, beside the paper's two columns."""
-    readings = list(next(iter(estimates.values())))
+    first, *_ = estimates
+    readings = {column: column.removeprefix("regional_gini_").replace("_", " ") for column in estimates[first]}
     figure, axes = plt.subplots(figsize=(7.5, 4))
-    for checkpoint, values in estimates.items():
-        for place, estimate in enumerate(values.values()):
-            dot(axes, estimate, place, checkpoint, label=None if place else title_of(checkpoint))
-    first = next(iter(estimates))
-    paper = published_values(
-        table="table1", dataset=dataset_of(first), architecture=network_of(first), metric="regional_gini"
+    dots(
+        axes,
+        {title: [(c, found[column]) for c, found in estimates.items()] for column, title in readings.items()},
+        step=0,
     )
-    published = paper.value.astype(float)
+    setting = {"dataset": dataset_of(first), "architecture": network_of(first), "metric": "regional_gini"}
+    published = published_values(table="table1", **setting).value.astype(float)
     axes.axvspan(published.min(), published.max(), color="#999999", alpha=0.25, label="the paper's regional column")
-    axes.set_yticks(
-        range(len(readings)), [reading.replace("regional_gini_", "").replace("_", " ") for reading in readings]
-    )
-    axes.invert_yaxis()
     axes.set_xlabel("Gini index")
-    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=3)
-    cells = {cell.checkpoint: cell for cell in table1_cells("regional_gini", [first]) if cell.checkpoint in estimates}
-    met = {
-        reading.replace("regional_gini_", "").replace("_", " "): sum(
-            meets(estimates[checkpoint][reading], cell) for checkpoint, cell in cells.items()
-        )
-        for reading in readings[1:]
-    }
+    shared_legend(figure, axes, ncols=3)
+    cells = [cell for cell in table1_cells("regional_gini", [first]) if cell.checkpoint in estimates]
+    met = [
+        f"{title}: {sum(meets(estimates[cell.checkpoint][column], cell) for cell in cells)}"
+        for column, title in list(readings.items())[1:]
+    ]
     caption = (
         f"Five readings of “regional inequality” give five answers. The paper's regional column spans {published.min():.2f} to "
         f"{published.max():.2f} (gray). Published values of these {len(cells)} models that our 95 % interval meets within 0.03: "
-        + "; ".join(f"{reading}: {count}" for reading, count in met.items())
-        + "."
+        f"{'; '.join(met)}."
     )
     words = "; ".join(
         f"{title_of(c)}: " + ", ".join(f"{r.replace('regional_gini_', '')} {e.value:.3f}" for r, e in found.items())
@@ -135,7 +123,7 @@ def inequality_findings(ladder: list[Compared]) -> Shown:
     for item in ladder:
         if item.ours is None or item.difference is None:
             continue
-        excludes = "excludes" if item.difference.low > 0 or item.difference.high < 0 else "does not exclude"
+        excludes = "excludes" if side(item.difference) else "does not exclude"
         sentences.append(
             f"<strong>{item.cell.label}</strong>: global Gini index {number(item.ours.value)}, "
             f"{number(item.difference.difference, signed=True)} against the standard model; the paired 95 % interval "
@@ -157,13 +145,9 @@ def readings_note(items: list[Contrasted], robust: str) -> Shown:
     own = [item for item in items if item.contrast.terms[0][0] == robust and item.difference]
     if not own:
         return listed(["The readings: not measured here."])
-    readings: dict[int, list[str]] = {1: [], -1: [], 0: []}
+    found: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for item in own:
-        readings[decided_sign(item)].append(item.contrast.label.removesuffix(f", {named(robust)}"))
-    rises, falls, undecided = (", ".join(readings[sign]) or "none" for sign in (1, -1, 0))
-    return listed(
-        [
-            f"<strong>{named(robust)}: the index rises in {len(readings[1])} of {len(own)} readings</strong> ({rises}); "
-            f"it falls in: {falls}; not decided: {undecided}."
-        ]
-    )
+        found[decided_sign(item)].append(item.contrast.label.removesuffix(f", {named(robust)}"))
+    rises, falls, undecided = (", ".join(found[sign]) or "none" for sign in (1, -1, 0))
+    lead = f"<strong>{named(robust)}: the index rises in {len(found[1])} of {len(own)} readings</strong> ({rises})"
+    return listed([f"{lead}; it falls in: {falls}; not decided: {undecided}."])

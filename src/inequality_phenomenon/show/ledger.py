@@ -9,11 +9,11 @@ from matplotlib import pyplot as plt
 
 from ..measure.readings import POSITIVE_PRODUCT_OF_NORMALS, PRODUCT_OF_NORMALS, text_and_scripts
 from ..networks import named, training_of
-from ..statistics import Estimate, bootstrap_mean
+from ..statistics import bootstrap_mean
 from ..verdicts.choices import Choice, Effect
 from ..verdicts.comparison import Compared, Contrasted
-from .style import Shown, dot, drawn, listed, look, table, title_of
-from .words import by_condition, by_model, decided_sign, interval, number, p_text, percent, points, verdict_badge
+from .style import Shown, dots, drawn, listed, look, shared_legend, table, title_of
+from .words import by_condition, by_model, decided_sign, means, number, p_text, percent, plain, points, verdict_badge
 
 
 def differences_table(choices: dict[str, list[Choice]], *, name: str) -> Shown:
@@ -37,7 +37,7 @@ def differences_table(choices: dict[str, list[Choice]], *, name: str) -> Shown:
 def ledger_table(effects: Sequence[Effect], *, name: str, caption: str) -> Shown:
     """One row a choice: what it does to each network's number, and to the claim."""
     rows = [_ledger_row(effect) for effect in effects if effect.measured]
-    return table(pd.DataFrame(rows), name=name, caption=caption) if rows else listed([f"{caption} Not measured here."])
+    return table(rows, name=name, caption=caption, missing=f"{caption} Not measured here.")
 
 
 def _ledger_row(effect: Effect) -> dict[str, str]:
@@ -97,37 +97,27 @@ def changes_sentences(groups: dict[str, Sequence[Effect]]) -> list[str]:
 
 def by_reading(found: Sequence[Compared]) -> dict[tuple[str, str], list[Compared]]:
     """Compared ``choices.reading_cells`` by (reading, maps), each in the order of epsilon."""
-    grouped = groupby(
-        found, lambda item: (item.cell.column.removeprefix("regional_gini_"), item.cell.where["condition"])
-    )
-    return {key: list(items) for key, items in grouped}
+    key = lambda item: (item.cell.column.removeprefix("regional_gini_"), item.cell.where["condition"])  # noqa: E731
+    return {place: list(items) for place, items in groupby(found, key)}
 
 
 def readings_table(found: Sequence[Compared], *, name: str) -> Shown:
     """Each reading of the regional index beside the published column. ``found``: as for ``by_reading``."""
     groups = by_reading(found)
     cells = [item.cell for item in next(iter(groups.values()))]
-    titles = [cell.label.removeprefix("ResNet-18, ") for cell in cells]
-    published = {title: f"<strong>{cell.paper:.2f}</strong>" for title, cell in zip(titles, cells, strict=True)}
-    rows = [{"Reading": "the published column", **published, "Met": "", "Mean distance": ""}]
+    rows = [["the published column", *(f"<strong>{cell.paper:.2f}</strong>" for cell in cells), "", ""]]
     for (reading, maps), items in groups.items():
         met, distance, n = closeness(items)
-        if not n:
-            continue
-        values = [number(item.ours.value) if item.ours else "" for item in items]
-        rows.append(
-            {
-                "Reading": f"{reading.replace('_', ' ')}<br><small>maps of the {maps}</small>",
-                **dict(zip(titles, values, strict=True)),
-                "Met": f"{met} of {n}",
-                "Mean distance": number(distance),
-            }
-        )
+        if n:
+            values = [number(item.ours.value) if item.ours else "" for item in items]
+            what = f"{reading.replace('_', ' ')}<br><small>maps of the {maps}</small>"
+            rows.append([what, *values, f"{met} of {n}", number(distance)])
+    columns = ["Reading", *(cell.label.removeprefix("ResNet-18, ") for cell in cells), "Met", "Mean distance"]
     caption = (
         "Five readings of the regional index, on maps with the settings of the text and of the scripts. Met: published values "
         "that our 95 % interval meets within 0.03."
     )
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(pd.DataFrame(rows, columns=columns), name=name, caption=caption)
 
 
 def closeness(items: Sequence[Compared]) -> tuple[int, float, int]:
@@ -142,8 +132,7 @@ def column_sentences(found: Sequence[Compared], published: pd.DataFrame) -> list
     """Which reading comes closest to the published regional column, and how close (1 + global) / 2 comes."""
     close = {key: closeness(items) for key, items in by_reading(found).items()}
     ranked = sorted((key for key in close if close[key][2]), key=lambda key: close[key][1])
-    reading, maps = ranked[0]
-    met, distance, n = close[reading, maps]
+    (reading, maps), (met, distance, n) = ranked[0], close[ranked[0]]
     return [
         f"<strong>The regional column.</strong> Of {len(ranked)} combinations of a reading and maps, {reading.replace('_', ' ')} on the "
         f"maps of the {maps} comes closest to the published values: mean distance {number(distance)}, {met} of {n} met.",
@@ -175,10 +164,9 @@ def relation_figure(published: pd.DataFrame, records: pd.DataFrame, regional: pd
         axes.plot([x], [low], ms=8, ls="", mfc="white", **seen)
         words.append(f"ours, {title}: global {x:.3f}, max(a, 0) {high:.3f}, block sums {low:.3f}")
         distances.append(f"{number((rows.positive - rows.half_rule).mean(), signed=True)} ({title})")
-    axes.set_xlabel("global Gini index, of |a|")
-    axes.set_ylabel("“regional” Gini index")
-    axes.set_title("Ours: filled, max(a, 0) without blocks; hollow, block sums of |a|", fontsize=10)
-    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
+    axes.set(xlabel="global Gini index, of |a|", ylabel="“regional” Gini index")
+    axes.set_title("Ours: filled, max(a, 0) without blocks; hollow, block sums of |a|")
+    shared_legend(figure, axes, fontsize=8)
     above = int((published.published_regional > published.published_global).sum())
     caption = (
         f"The published regional column follows (1 + global) / 2 with a mean absolute error of "
@@ -199,19 +187,15 @@ def relation_note(records: pd.DataFrame, regional: pd.DataFrame, *, resamples: i
         share, among, held = (bootstrap_mean(rows[c].to_numpy(), resamples=resamples) for c in columns)
         sentences.append(
             f"<strong>{title_of(checkpoint)}.</strong> 1 − q (1 − G₊) equals Gini(max(a, 0)) on every image (largest difference "
-            f"{error:.1e}, n = {len(rows)}). q is {_short(share)} and G₊ is {_short(among)}, against {number(rows.absolute.mean())} for "
-            f"all |a|. Gini(max(a, 0)) minus (1 + Gini(|a|)) / 2 is {_short(rule, signed=True)}. If 1 − Gini counted the subpixels that "
-            f"dominate, these would hold 100 % of the total; they hold {percent(held.value)} {interval(held, '%')}."
+            f"{error:.1e}, n = {len(rows)}). q is {plain(share)} and G₊ is {plain(among)}, against {number(rows.absolute.mean())} for "
+            f"all |a|. Gini(max(a, 0)) minus (1 + Gini(|a|)) / 2 is {plain(rule, signed=True)}. If 1 − Gini counted the subpixels that "
+            f"dominate, these would hold 100 % of the total; they hold {plain(held, '%')}."
         )
     over = int((regional.regional_gini_sum_of_absolute > regional.global_gini).sum())
     sentences.append(
         f"Block sums of |a| exceed the map's own index on {over} of {len(regional)} maps; the published column does so in every cell."
     )
     return listed(sentences)
-
-
-def _short(item: Estimate, *, signed: bool = False) -> str:
-    return f"{number(item.value, signed=signed)} {interval(item, 'Gini', signed=signed)}"
 
 
 # --- what chance gives -----------------------------------------------------------------------------------------
@@ -230,20 +214,11 @@ def null_figure(records: pd.DataFrame, *, name: str, resamples: int) -> Shown:
         (panels[0], "", PRODUCT_OF_NORMALS, "Gini(|a|)"),
         (panels[1], "_positive", POSITIVE_PRODUCT_OF_NORMALS, "Gini(max(a, 0))"),
     ):
+        found = {what: means(records, kind + suffix, resamples) for kind, what in kinds.items()}
         axes.axvline(theory, color="#444444", ls=":")
-        for shift, (checkpoint, rows) in enumerate(by_model(records)):
-            for place, kind in enumerate(kinds):
-                found = bootstrap_mean(rows[kind + suffix].to_numpy(), resamples=resamples)
-                label = None if place else title_of(checkpoint)
-                dot(axes, found, place + 0.24 * (shift - 0.5), checkpoint, ms=6, label=label)
-                words.append(f"{title}, {kinds[kind]}, {title_of(checkpoint)}: {_short(found)}")
-        axes.set_title(f"{title}; dotted: {theory:.3f}", fontsize=10)
-        axes.set_xlabel("Gini index")
-    panels[0].set_yticks(range(len(kinds)), kinds.values())
-    panels[0].invert_yaxis()
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside lower center", ncols=2
-    )
+        words += [f"{title}, {word}" for word in dots(axes, found)]
+        axes.set(title=f"{title}; dotted: {theory:.3f}", xlabel="Gini index")
+    shared_legend(figure, panels[0])
     parts = [
         f"{title_of(checkpoint)} {rows.measured.mean():.3f}, and {rows.normal.mean():.3f} for products of normal numbers with the same moments"
         for checkpoint, rows in by_model(records)
@@ -263,12 +238,13 @@ def null_note(records: pd.DataFrame) -> Shown:
         return listed(["The decomposition of the gap: not measured here."])
     (_, first), (second_name, second) = models
     gaps = {kind: second[kind].mean() - first[kind].mean() for kind in ("normal", "shuffled", "measured")}
+    dependence = gaps["measured"] - gaps["shuffled"]
     return listed(
         [
             f"The gap between {title_of(second_name)} and the standard network is {gaps['measured']:+.3f}. Products of normal numbers "
             f"with the maps' own moments have {gaps['normal']:+.3f} of it; the shapes of the two distributions add "
             f"{gaps['shuffled'] - gaps['normal']:+.3f}, the dependence between the factors "
-            f"{gaps['measured'] - gaps['shuffled']:+.3f} (n = {len(first)} and {len(second)})."
+            f"{dependence:+.3f} (n = {len(first)} and {len(second)})."
         ]
     )
 
@@ -291,18 +267,6 @@ def loops_note(records: pd.DataFrame) -> Shown:
     return listed(sentences)
 
 
-def algorithm_findings(found: Sequence[Compared]) -> Shown:
-    """Each reading of Algorithm 1 in a sentence. ``found``: compared ``choices.algorithm_cells``."""
-    return listed(
-        [
-            f"<strong>{item.cell.label}</strong>: {percent(item.ours.value)} fooled (A.10: {percent(item.cell.paper)}), "
-            f"{points(item.difference)} against standard, {p_text(item)}. Verdict: {verdict_badge(item.verdict)}"
-            for item in found
-            if item.ours and item.difference
-        ]
-    )
-
-
 def area_table(limits: dict[str, tuple[int, int]], *, name: str) -> Shown:
     """What a budget can hide at most; label -> (pixels hidden, pixels of the image)."""
     rows = [
@@ -310,7 +274,7 @@ def area_table(limits: dict[str, tuple[int, int]], *, name: str) -> Shown:
         for label, (hidden, total) in limits.items()
     ]
     caption = "The largest area that the patches of a budget can hide, over all sets of centres; computed exactly."
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 def spread_table(published: pd.DataFrame, records: pd.DataFrame, *, name: str) -> Shown:
@@ -322,13 +286,11 @@ def spread_table(published: pd.DataFrame, records: pd.DataFrame, *, name: str) -
         match = resnet[resnet.epsilon_255 == epsilon]
         if len(match):
             spreads = own.groupby("condition", sort=False).global_gini
-            ours = {f"Ours over images, maps of the {maps}": f"{value:.3f}" for maps, value in spreads.std().items()}
-            published_spread = f"{float(match.spread.iloc[0]):.2f}"
-            rows.append(
-                {"": title_of(checkpoint), "Published ±": published_spread, **ours, "n": spreads.size().iloc[0]}
-            )
+            row = {"": title_of(checkpoint), "Published ±": f"{float(match.spread.iloc[0]):.2f}"}
+            row |= {f"Ours over images, maps of the {maps}": f"{value:.3f}" for maps, value in spreads.std().items()}
+            rows.append(row | {"n": spreads.size().iloc[0]})
     caption = "The paper says that its ± are standard deviations over random seeds. Beside them, ours over images, one network each."
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 def checks_table(checks: pd.DataFrame, *, name: str) -> Shown:

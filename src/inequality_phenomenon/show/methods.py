@@ -12,9 +12,9 @@ from ..statistics import bootstrap_mean
 from ..verdicts.comparison import Compared, Contrasted
 from ..verdicts.published import published_leaders
 from .findings import claim_sentence
-from .style import Shown, dot, drawn, listed, table, title_of
+from .style import Shown, dots, drawn, image, listed, shared_legend, table, title_of
 from .tables import comparison_table, contrast_table
-from .words import MISSING, by_model, decided_sign, interval, number
+from .words import MISSING, by_model, decided_sign, interval, means, number
 
 # Okabe and Ito 2008; the line style tells what colour alone must not.
 _METHOD_LOOKS = {
@@ -30,37 +30,37 @@ _STATEMENTS = {"4-sparser": "Gini", "4-noisier": "points", "4-patches": "points"
 
 def leaders_table(*, name: str) -> Shown:
     """Which method has the largest value in each column of the paper's own Table 3."""
-    rows = []
-    for row in published_leaders().to_dict("records"):
-        unit = "" if row["measure"] == "Gini index" else " %"
-        rows.append(
-            {
-                "": f"{row['measure']}, {row['model']}",
-                "Values": ", ".join(f"{method} {value:g}{unit}" for method, value in row["values"].items()),
-                "Largest": row["leader"],
-                "Section 4.5 names": row["named"],
-                "Agree": "yes" if row["leader"] == row["named"] else "no",
-            }
-        )
+    rows = [
+        {
+            "": f"{row['measure']}, {row['model']}",
+            "Values": ", ".join(
+                f"{method} {value:g}{'' if row['measure'] == 'Gini index' else ' %'}"
+                for method, value in row["values"].items()
+            ),
+            "Largest": row["leader"],
+            "Section 4.5 names": row["named"],
+            "Agree": "yes" if row["leader"] == row["named"] else "no",
+        }
+        for row in published_leaders().to_dict("records")
+    ]
     agree = sum(row["Agree"] == "yes" for row in rows)
     caption = (
         f"The paper's Table 3 by itself (ImageNet, ResNet-50): the method with the largest value is the one that the text "
         f"names in {agree} of {len(rows)} columns."
     )
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 def table3(found: Sequence[Compared], *, noise: str) -> Shown:
     """Table 3 in its CIFAR-10 form, in three parts. ``noise``: how many subpixels are noisy, in words."""
-    captions = {
-        "gini": "Table 3, global Gini index of |attribution|.",
-        "failure": f"Table 3, images that fail under noise on {noise}.",
-        "fooled": "Table 3, images fooled by occlusion at the smaller budget.",
+    parts = {
+        "gini": ("4-gini", "Table 3, global Gini index of |attribution|."),
+        "failure": ("4-noise", f"Table 3, images that fail under noise on {noise}."),
+        "fooled": ("4-occlusion", "Table 3, images fooled by occlusion at the smaller budget."),
     }
-    names = ("4-gini", "4-noise", "4-occlusion")
     first, second, third = (
         comparison_table([item for item in found if column in item.cell.column], name=name, caption=caption)
-        for name, (column, caption) in zip(names, captions.items(), strict=True)
+        for column, (name, caption) in parts.items()
     )
     return first + second + third
 
@@ -92,27 +92,15 @@ def methods_figure(
     )
     words, higher, known = [], 0, 0
     for panel, (title, (suffix, column, unit)) in zip(grid.flat, panels.items(), strict=False):
-        for place, method in enumerate(methods):
-            means = []
-            for shift, (checkpoint, own) in enumerate(by_model(records[records.condition == method + suffix])):
-                found = bootstrap_mean(own[column].to_numpy(float), resamples=resamples)
-                dot(
-                    panel, found, place + 0.24 * (shift - 0.5), checkpoint, scale=100 if unit == "%" else 1, ms=6,
-                    label=None if place else title_of(checkpoint),
-                )  # fmt: skip
-                words.append(f"{title}, {method}, {title_of(checkpoint)}: {number(found.value, unit)}")
-                means.append(found.value)
-            known += len(means) == 2
-            higher += len(means) == 2 and means[1] > means[0]
-        panel.set_title(title, fontsize=10)
-        panel.set_xlabel("images, %" if unit == "%" else "Gini index", fontsize=9)
-        panel.set_yticks(range(len(methods)), methods)
-    grid[0, 0].invert_yaxis()
+        found = {m: means(records[records.condition == m + suffix], column, resamples) for m in methods}
+        dots(panel, found, unit=unit)
+        words += [f"{title}, {m}, {title_of(c)}: {number(e.value, unit)}" for m, own in found.items() for c, e in own]
+        pairs = [[e.value for _, e in items] for items in found.values() if len(items) == 2]
+        known, higher = known + len(pairs), higher + sum(robust > standard for standard, robust in pairs)
+        panel.set(title=title, xlabel="images, %" if unit == "%" else "Gini index")
     for spare in grid.flat[len(panels) :]:
         spare.set_axis_off()
-    figure.legend(
-        *grid[0, 0].get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside lower center", ncols=2
-    )
+    shared_legend(figure, grid[0, 0])
     caption = (
         f"Every method, both networks. The mean of the ℓ∞ network is the higher one in {higher} of {known} pairs of marks. "
         "Bars: 95 % bootstrap intervals over images."
@@ -135,7 +123,7 @@ def completeness_table(errors: pd.DataFrame, indices: pd.DataFrame, *, name: str
         "How far the maps of Integrated Gradients are from adding up to the change of the logit: mean error in logits "
         "with its 95 % interval; in brackets, the same relative to the mean size of that change; then the global Gini index."
     )
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 def _completeness_cell(rows: pd.DataFrame, index: float, resamples: int) -> str:
@@ -147,20 +135,6 @@ def _completeness_cell(rows: pd.DataFrame, index: float, resamples: int) -> str:
         f"<strong>{number(error.value, 'logits')}</strong> <small>{interval(error, 'logits')} ({100 * share:.0f} %)</small>, "
         f"Gini {number(index)} <small>n = {error.n}</small>"
     )
-
-
-def completeness_note(errors: pd.DataFrame) -> Shown:
-    """Whether more steps lower the error, in words made from the numbers."""
-    sentences = []
-    for checkpoint, rows in by_model(errors):
-        means = rows.groupby("condition", sort=False).completeness_error.mean()
-        parts = []
-        for baseline in dict.fromkeys(str(condition).split(",")[0] for condition in means.index):
-            own = means[[c for c in means.index if c.startswith(f"{baseline},")]]
-            steps = [c.rpartition(", ")[2] for c in own.index]
-            parts.append(f"{baseline} {own.iloc[0]:.2f} ({steps[0]}) to {own.iloc[-1]:.2f} logits ({steps[-1]})")
-        sentences.append(f"{title_of(checkpoint)}, mean completeness error by baseline: {'; '.join(parts)}.")
-    return listed(sentences)
 
 
 def faithfulness_figure(records: pd.DataFrame, shares: Sequence[int], *, name: str) -> Shown:
@@ -180,12 +154,10 @@ def faithfulness_figure(records: pd.DataFrame, shares: Sequence[int], *, name: s
                 words.append(f"{title_of(checkpoint)}, {kind}, {method}: area {areas[method]:.2f}, n = {len(rows)}")
             winner = best(areas.keys() - {"random order"}, key=areas.__getitem__)
             winners.append(f"{title_of(checkpoint)}, {kind}: {winner} ({areas[winner]:.2f})")
-            axes.set_title(f"{kind}, {title_of(checkpoint)}", fontsize=10)
-            axes.set_xlabel(f"subpixels {'deleted' if kind == 'deletion' else 'inserted'}, %", fontsize=9)
-        row[0].set_ylabel("confidence in the label, %", fontsize=9)
-        row[0].set_ylim(bottom=0)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, fontsize=9, loc="outside lower center", ncols=3)
+            done = "deleted" if kind == "deletion" else "inserted"
+            axes.set(title=f"{kind}, {title_of(checkpoint)}", xlabel=f"subpixels {done}, %")
+        row[0].set(ylabel="confidence in the label, %", ylim=(0, None))
+    shared_legend(figure, panels[0, 0], ncols=3)
     caption = (
         "Confidence in the label as the most important subpixels are deleted first (left: lower is better) or inserted first "
         f"(right: higher is better). Best area: {'; '.join(winners)}. Means over images."
@@ -210,15 +182,11 @@ def maps_by_method(
     figure, axes = plt.subplots(height, width, figsize=(1.7 * width, 1.75 * height), squeeze=False)
     pairs = [(index, checkpoint) for index in range(len(labels)) for checkpoint in samples]
     for row, (index, checkpoint) in zip(axes, pairs, strict=True):
-        row[0].imshow(first.images[index].permute(1, 2, 0).cpu().numpy())
+        image(row[0], first.images[index])
         row[0].set_ylabel(f"{labels[index]}\n{title_of(checkpoint)}", fontsize=8)
         for axis, signed in zip(row[1:], maps[checkpoint].values(), strict=True):
             bound = np.abs(signed[index]).max()
-            axis.imshow(signed[index], cmap="RdBu_r", vmin=-bound, vmax=bound)
-        for axis in row:
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.grid(False)
+            image(axis, signed[index], cmap="RdBu_r", vmin=-bound, vmax=bound)
     for axis, method in zip(axes[0, 1:], settings, strict=True):
         axis.set_title(method, fontsize=8)
     caption = (
@@ -236,9 +204,8 @@ def ablation_findings(primary: Sequence[Compared], counted: Mapping[str, Sequenc
     ``primary``: Table 3; ``counted``: statement -> the contrasts that it implies, each with its expected sign.
     """
     claimed = [item for item in primary if item.cell.baseline]
-    sentences = [
-        claim_sentence(claimed, f"Table 3, the ℓ∞ network against the standard one, {len(claimed)} comparisons")
-    ]
+    whole = f"Table 3, the ℓ∞ network against the standard one, {len(claimed)} comparisons"
+    sentences = [claim_sentence(claimed, whole)]
     for kind, column in (("Gini index", "gini"), ("noise", "failure"), ("occlusion", "fooled")):
         own = [item for item in claimed if column in item.cell.column]
         sentences.append(claim_sentence(own, f"{kind}, {len(own)} of them"))

@@ -13,14 +13,14 @@ from ..measure.accuracy import AUTO_ATTACK, PGD, findings, planned_models, train
 from ..measure.robustness_flags import FLAGS, Finding
 from ..measure.run import Run
 from ..measure.verification import meets_floor, own_threat
-from ..networks import LADDER, REGISTRY, Accuracy, RegistryEntry, named
+from ..networks import LADDER, REGISTRY, RegistryEntry, named
 from ..robustness import ENSEMBLE
 from ..statistics import Estimate, wilson
 from ..training.floors import floor_of
 from ..verdicts.comparison import Contrast, Contrasted
-from .style import Shown, boxed, drawn, listed, look, table
+from .style import Shown, boxed, dot, drawn, listed, look, shared_legend, table, unfolded
 from .tables import contrast_text, source_sentence
-from .words import MISSING, interval, percent, text_of
+from .words import MISSING, percent, plain, text_of
 
 COMMON = "linf 8/255"  # the threat that every model is measured under
 
@@ -67,10 +67,6 @@ def attack_contrasts(models: Sequence[str]) -> list[Contrast]:
     ]
 
 
-def _registered(found: Accuracy | None) -> Estimate | None:
-    return wilson(found.correct, found.n) if found else None
-
-
 def _measured(
     records: pd.DataFrame | None, checkpoint: str, threat: str, column: str, attack: str = PGD
 ) -> Estimate | None:
@@ -92,9 +88,9 @@ def accuracy_table(records: pd.DataFrame, *, name: str) -> Shown:
         asked["PGD-20 at ℓ∞ 8/255"] = entry.test_robust[COMMON], COMMON, "robust"
         row = {"": named(checkpoint), "Clean": "", "PGD-20 at its own ε": "—"}
         for title, (known, threat, column) in asked.items():
-            row[title] = text_of(_registered(known), "%")
+            row[title] = text_of(wilson(known.correct, known.n), "%")
             if found := _measured(records, checkpoint, threat, column):
-                row[title] += f"<br><small>first {found.n}: {percent(found.value)} {interval(found, '%')}</small>"
+                row[title] += f"<br><small>first {found.n}: {plain(found, '%')}</small>"
                 inside.append(found.low <= known.rate <= found.high)
         rows.append(row)
     caption = (
@@ -102,27 +98,26 @@ def accuracy_table(records: pd.DataFrame, *, name: str) -> Shown:
         f"test images, where this chapter measured them. In {sum(inside)} of {len(inside)} cells the value of all images lies "
         "in the 95 % interval of the first ones."
     )
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 def auto_attack_table(found: Sequence[Contrasted], records: pd.DataFrame | None, *, name: str) -> Shown:
     """AutoAttack beside PGD-20 on the same images; ``records``: those that say which attack was first, if any."""
-    rows = []
-    for item in found:
-        checkpoint, condition, _ = item.contrast.terms[0]
-        rows.append(
-            {
-                "": f"{named(checkpoint)}, attacked at {_symbol(item.contrast.label)}",
-                "AutoAttack": text_of(item.terms[0] if item.difference else None, "%"),
-                "AutoAttack − PGD-20": contrast_text(item, "points"),
-                "First fooled by": _first_attacks(records, checkpoint, condition),
-            }
-        )
+    rows = [
+        {
+            "": f"{named(checkpoint)}, attacked at {_symbol(item.contrast.label)}",
+            "AutoAttack": text_of(item.terms[0] if item.difference else None, "%"),
+            "AutoAttack − PGD-20": contrast_text(item, "points"),
+            "First fooled by": _first_attacks(records, checkpoint, condition),
+        }
+        for item in found
+        for checkpoint, condition, _ in item.contrast.terms[:1]
+    ]
     caption = (
         "AutoAttack, standard version, and PGD-20 with 2 restarts on the same images. Last column: images that each attack, "
         "in this order, was the first to fool."
     )
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 _TITLES = dict(zip(ENSEMBLE, ("APGD-CE", "APGD-T", "FAB-T", "Square"), strict=True))
@@ -153,14 +148,10 @@ def training_curves(checkpoints: list[str], *, name: str) -> Shown:
         if "pgd10" in log:
             left[named(checkpoint)] = (log.pgd10 / log.pgd10.cummax()).min()
     for axes, title in zip(panels, columns.values(), strict=True):
-        axes.set_title(title, fontsize=11)
-        axes.set_xlabel("epoch")
+        axes.set(title=title, xlabel="epoch", ylim=(0, 100))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(0, 100)
     panels[0].set_ylabel("held-out accuracy, %")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=4, loc="outside lower center"
-    )
+    shared_legend(figure, panels[0], fontsize=8, ncols=4)
     caption = "Accuracy on 500 training images that are held out. The last point is the registered model."
     if left:
         deepest = min(left, key=lambda label: left[label])
@@ -177,21 +168,16 @@ def trade_off_figure(checkpoints: list[str], auto_attack: pd.DataFrame | None, *
     figure, axes = plt.subplots(figsize=(6.8, 4.4))
     words = []
     for checkpoint in checkpoints:
-        entry, seen = REGISTRY[checkpoint], look(checkpoint)
+        entry = REGISTRY[checkpoint]
         clean, robust = 100 * entry.test_clean.rate, 100 * entry.test_robust[COMMON].rate
         fill = "left" if "densenet" in checkpoint else "full"  # colour and marker name the training only
-        axes.plot(clean, robust, ls="", ms=9, label=named(checkpoint), fillstyle=fill, **seen)
+        axes.plot(clean, robust, ls="", ms=9, label=named(checkpoint), fillstyle=fill, **look(checkpoint))
         words.append(f"{named(checkpoint)}: {clean:.1f} % clean, {robust:.1f} % robust")
-        stronger = _measured(auto_attack, checkpoint, COMMON, "robust", AUTO_ATTACK)
-        if stronger:
-            value, low, high = (100 * v for v in (stronger.value, stronger.low, stronger.high))
-            spread = [[value - low], [high - value]]
-            axes.errorbar(clean, value, spread, fmt=seen["marker"], color=seen["color"], mfc="white", ms=8, capsize=3)
+        if stronger := _measured(auto_attack, checkpoint, COMMON, "robust", AUTO_ATTACK):
+            dot(axes, stronger, clean, checkpoint, unit="%", upright=True, mfc="white", ms=8)
             words[-1] += f", {percent(stronger.value)} under AutoAttack (n = {stronger.n})"
-    axes.set_xlabel("clean accuracy, %")
-    axes.set_ylabel("accuracy under PGD-20 at ℓ∞ 8/255, %")
-    axes.set_ylim(bottom=-2)
-    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
+    axes.set(xlabel="clean accuracy, %", ylabel="accuracy under PGD-20 at ℓ∞ 8/255, %", ylim=(-2, None))
+    figure.legend(fontsize=8, loc="outside right upper")
     best_clean = max(checkpoints, key=lambda c: REGISTRY[c].test_clean.rate)
     best_robust = max(checkpoints, key=lambda c: REGISTRY[c].test_robust[COMMON].rate)
     lost = REGISTRY[best_clean].test_clean.rate - REGISTRY[best_robust].test_clean.rate
@@ -216,7 +202,7 @@ def flags_table(tables: dict[str, pd.DataFrame], *, name: str) -> Shown:
         for flag in FLAGS
     ]
     caption = "Flags: signs that a robust accuracy is an artefact of its evaluation."
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 def _flag_text(found: list[tuple[str, str, Finding]]) -> str:
@@ -240,39 +226,28 @@ def model_cards(tables: dict[str, pd.DataFrame]) -> Shown:
 
 def _card(entry: RegistryEntry, tables: dict[str, pd.DataFrame]) -> str:
     facts = _what(entry) | _rates(entry) | _evaluation(entry.name, tables) | _use(entry)
-    rows = "".join(f"<tr><th scope='row'>{key}</th><td>{value}</td></tr>" for key, value in facts.items())
-    return (
-        f"<details class='model-card' id='card-{entry.name}'><summary>{named(entry.name)}: <code>{entry.name}</code>"
-        f"</summary><table>{rows}</table></details>"
-    )
+    summary = f"{named(entry.name)}: <code>{entry.name}</code>"
+    return unfolded(summary, facts.items(), f"class='model-card' id='card-{entry.name}'")
 
 
 def _what(entry: RegistryEntry) -> dict[str, str]:
     unused = {key for key, value in entry.training.items() if value in (None, "none", 0) and key != "seed"}
     shown = {key: value for key, value in entry.training.items() if key not in unused | {"norm", "epsilon"}}
-    threat = _symbol(own_threat(entry) or "none: standard training")
+    shipping = f"not shipped, <code>{html.escape(entry.remake)}</code> makes it" if entry.remake else ""
+    shipping = shipping or f"{entry.file.stat().st_size / 1e6:.2f} MB"
     return {
         "Network": f"{entry.architecture}, {_pairs(entry.arguments)}; {entry.parameters:,} parameters",
         "Input and output": "pixels (N, 3, 32, 32) in [0, 1]; 10 logits, the classes of CIFAR-10",
-        "Trained against": threat,
+        "Trained against": _symbol(own_threat(entry) or "none: standard training"),
         "Training": _pairs(shown),
         "Trained in": f"{entry.training_seconds / 60:.0f} minutes on the clock, {html.escape(entry.machine)}",
-        "File": f"{_shipping(entry)}, half precision, SHA-256 <code>{entry.sha256}</code>",
+        "File": f"{shipping}, half precision, SHA-256 <code>{entry.sha256}</code>",
     }
 
 
-def _shipping(entry: RegistryEntry) -> str:
-    if entry.remake:
-        return f"not shipped, <code>{html.escape(entry.remake)}</code> makes it"
-    return f"{entry.file.stat().st_size / 1e6:.2f} MB"
-
-
 def _pairs(values: dict[str, object]) -> str:
-    return html.escape(
-        ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
-        )
-    )
+    words = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items())
+    return html.escape(", ".join(words))
 
 
 def _rates(entry: RegistryEntry) -> dict[str, str]:
@@ -281,7 +256,7 @@ def _rates(entry: RegistryEntry) -> dict[str, str]:
     found = {"Clean accuracy": entry.test_clean} | dict(entry.test_robust)
     rows = {}
     for key, accuracy in found.items():
-        value = text_of(_registered(accuracy), "%")
+        value = text_of(wilson(accuracy.correct, accuracy.n), "%")
         if minimum := least.get(key):
             value += f" <small>floor {100 * minimum:g} %: {'met' if accuracy.rate >= minimum else 'missed'}</small>"
         rows[key if key == "Clean accuracy" else f"PGD-20, 2 restarts, {_symbol(key)}"] = value
@@ -292,11 +267,8 @@ def _evaluation(checkpoint: str, tables: dict[str, pd.DataFrame]) -> dict[str, s
     found = [(condition, item) for name, condition, item in findings(tables) if name == checkpoint]
     raised = sorted({f"{item.flag.name} ({_symbol(condition)})" for condition, item in found if item.raised})
     checked = len({item.flag.name for _, item in found})
-    rows = {
-        "Flags": f"{', '.join(raised) or 'none raised'}; {checked} of {len(FLAGS)} checked"
-        if found
-        else "not checked here"
-    }
+    words = f"{', '.join(raised) or 'none raised'}; {checked} of {len(FLAGS)} checked"
+    rows = {"Flags": words if found else "not checked here"}
     for threat in REGISTRY[checkpoint].test_robust:
         stronger = _measured(tables.get("auto_attack_evaluation"), checkpoint, threat, "robust", AUTO_ATTACK)
         rows[f"AutoAttack, {_symbol(threat)}"] = text_of(stronger, "%")
@@ -323,10 +295,8 @@ def planned_table(*, name: str) -> Shown:
         }
         for checkpoint, chapters in planned_models().items()
     ]
-    if not rows:
-        return listed(["Every planned model is trained and registered."])
     caption = f"Planned models without a checkpoint: {len(rows)}. Nothing about them is measured."
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption, missing="Every planned model is trained and registered.")
 
 
 def models_in_short(found: Sequence[Contrasted], tables: dict[str, pd.DataFrame]) -> Shown:
@@ -338,10 +308,8 @@ def models_in_short(found: Sequence[Contrasted], tables: dict[str, pd.DataFrame]
             sentences.append(f"{what}: AutoAttack is not measured here.")
             continue
         strong, weak = item.terms
-        sentences.append(
-            f"{what}: {percent(strong.value)} {interval(strong, '%')} under AutoAttack, {percent(weak.value)} under PGD-20 on the "
-            f"same {strong.n} images."
-        )
+        weaker = f"{percent(weak.value)} under PGD-20 on the same {strong.n} images"
+        sentences.append(f"{what}: {plain(strong, '%')} under AutoAttack, {weaker}.")
     if checks := findings(tables):
         raised = [f"{item.flag.name}, {named(c)}, {_symbol(condition)}" for c, condition, item in checks if item.raised]
         words = f"{len(raised)} raised{': ' if raised else ''}{'; '.join(raised)}"

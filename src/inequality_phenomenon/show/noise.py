@@ -31,11 +31,9 @@ def noise_curves(
         labelled = [b for i, b in enumerate(budgets) if i == 0 or b > 1.3 * budgets[i - 1]]  # others would overlap
         axes.set_xticks(labelled, [str(budget) for budget in labelled], fontsize=9)
         axes.minorticks_off()
-        axes.set_title(kind, fontsize=11)
-        axes.set_xlabel(f"noisy subpixels of {total}")
-    panels[0, 0].set_ylabel("images that fail, %")
-    panels[0, 0].set_ylim(bottom=-3)
-    panels[0, 0].legend(frameon=False, fontsize=9, loc="upper left")
+        axes.set(title=kind, xlabel=f"noisy subpixels of {total}")
+    panels[0, 0].set(ylabel="images that fail, %", ylim=(-3, None))
+    panels[0, 0].legend(loc="upper left")
     caption = (
         f"Failure rates from {budgets[0]} to {budgets[-1]} noisy subpixels: {'; '.join(words)}. "
         "Bands: 95 % bootstrap intervals over images."

@@ -11,23 +11,12 @@ from ..measure.accuracy import PGD
 from ..measure.panel import RECORDS, panel_columns, repeated, subjects
 from ..measure.reference import load_reference, stacked
 from ..measure.run import Run, open_run
-from ..networks import REGISTRY, named, training_of
+from ..networks import REGISTRY, RegistryEntry, named
 from ..statistics import Estimate
 from ..verdicts.comparison import Contrast, Contrasted, against_standard, contrasted, estimate, explained
-from .style import Shown, boxed, dot, drawn, listed, look, table, title_of
+from .style import Shown, boxed, dots, drawn, listed, shared_legend, table, title_of
 from .tables import FULL_SIZE, contrast_table
-from .words import (
-    MISSING,
-    decided_sign,
-    interval,
-    number,
-    p_text,
-    percent,
-    plain,
-    points,
-    side,
-    text_of,
-)
+from .words import MISSING, decided_sign, number, percent, plain, points, result, side, text_of
 
 UNITS = ("Gini", "points")  # of the panel's two groups: Gini indices, and rates
 Groups = Sequence[Sequence[Contrasted]]
@@ -97,29 +86,24 @@ def panel_figure(ours: Run, *, name: str) -> Shown:
 
 def panel_table(ours: Run, full_size: dict[str, pd.DataFrame] | None = None, *, name: str, caption: str) -> Shown:
     """One row a quantity, one column a network. ``full_size``: records with networks that get columns of their own."""
-    rows = [_accuracy_row(ours.models)]
-    rows += [{"": label} for label in panel_columns(ours)]
+    places = panel_columns(ours)
+    columns = {"": ["accuracy, clean<br><small>and under PGD-20, full test set</small>", *places]}
     for tables, note in ((ours.records, ""), (full_size or {}, FULL_SIZE)):
         records = stacked(tables, RECORDS)
-        models = ours.models if not note else () if records is None else tuple(records.checkpoint.unique())
-        rows[0] |= {title + note: text for title, text in _accuracy_row(models).items() if title}
-        for row, place in zip(rows[1:], panel_columns(ours).values(), strict=True):
-            unit = "Gini" if "gini" in place[1] else "%"
-            row |= {title_of(model) + note: text_of(_value(records, model, place, ours), unit) for model in models}
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+        for model in ours.models if not note else () if records is None else records.checkpoint.unique():
+            units = ("Gini" if "gini" in column else "%" for _, column in places.values())
+            values = (_value(records, model, place, ours) for place in places.values())
+            columns[title_of(model) + note] = [_accuracies(REGISTRY[model]), *map(text_of, values, units)]
+    return table(pd.DataFrame(columns), name=name, caption=caption)
 
 
-def _accuracy_row(models: Sequence[str]) -> dict[str, str]:
-    """Clean and robust accuracy of each network on the full test set, from the registry."""
-    row = {"": "accuracy, clean<br><small>and under PGD-20, full test set</small>"}
-    for model in models:
-        entry = REGISTRY[model]
-        robust = "<br>".join(
-            f"{percent(accuracy.rate)} <small>{threat.replace('linf', 'ℓ∞').replace('l2', 'ℓ2')}</small>"
-            for threat, accuracy in entry.test_robust.items()
-        )
-        row[title_of(model)] = f"<strong>{percent(entry.test_clean.rate)}</strong><br>{robust}"
-    return row
+def _accuracies(entry: RegistryEntry) -> str:
+    """Clean and robust accuracy on the full test set."""
+    robust = "<br>".join(
+        f"{percent(accuracy.rate)} <small>{threat.replace('linf', 'ℓ∞').replace('l2', 'ℓ2')}</small>"
+        for threat, accuracy in entry.test_robust.items()
+    )
+    return f"<strong>{percent(entry.test_clean.rate)}</strong><br>{robust}"
 
 
 def _value(records: pd.DataFrame | None, model: str, place: tuple[str, str], run: Run) -> Estimate | None:
@@ -131,28 +115,18 @@ def _value(records: pd.DataFrame | None, model: str, place: tuple[str, str], run
 
 
 def _dots(found: dict[str, list[tuple[str, Estimate]]]) -> tuple[Figure, dict[str, str]]:
-    """A row a quantity, a dot a network; and the same in words. Networks that look alike: the second is hollow."""
+    """A row a quantity, a dot a network; and the same in words."""
     figure, axes = plt.subplots(1, 2, figsize=(7.8, 3.4), width_ratios=[1, 1.6])
-    looks = {training_of(checkpoint): look(checkpoint) for items in found.values() for checkpoint, _ in items}
-    seen = list(looks.values())
-    hollow = {training for i, training in enumerate(looks) if seen[i] in seen[:i]}
-    words, labelled = {}, set[str]()
+    words = {}
     for axis, gini in zip(axes, (True, False), strict=True):
-        group = {label: items for label, items in found.items() if ("Gini" in label) is gini}
-        for place, (label, items) in enumerate(group.items()):
-            for (checkpoint, value), shift in zip(items, np.linspace(-0.25, 0.25, len(items)), strict=True):
-                training = training_of(checkpoint)
-                style = {"ms": 5, "capsize": 2} | ({"mfc": "white"} if training in hollow else {})
-                title = None if training in labelled else named(checkpoint)
-                labelled.add(training)
-                dot(axis, value, place + shift, checkpoint, scale=1 if gini else 100, label=title, **style)
-            unit = "Gini" if gini else "%"
+        group, unit = {k: items for k, items in found.items() if ("Gini" in k) is gini}, "Gini" if gini else "%"
+        many = max(map(len, group.values()))
+        dots(axis, group, unit=unit, step=0.5 / max(many - 1, 1), ms=5, capsize=2)
+        axis.set_xlabel("Gini index" if gini else "images fooled, %")
+        for label, items in group.items():
             values = ", ".join(f"{named(checkpoint)} {number(value.value, unit)}" for checkpoint, value in items)
             words[label] = f"{label}: {values}{'' if gini else ' %'}"
-        axis.set_yticks(range(len(group)), list(group))
-        axis.set_ylim(len(group) - 0.5, -0.5)
-        axis.set_xlabel("Gini index" if gini else "images fooled, %")
-    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside upper center", ncols=4)
+    shared_legend(figure, axes[0], loc="outside upper center", ncols=4)
     return figure, words
 
 
@@ -166,19 +140,6 @@ def differences(found: Groups, *, name: str, caption: str) -> Shown:
         for group, what, unit in zip(found, ("Gini indices", "Images fooled"), UNITS, strict=True)
     ]
     return shown[0] + shown[1]
-
-
-def panel_findings(found: Groups) -> Shown:
-    """Every difference of the panel in words, those that are decided first."""
-    sentences: dict[bool, list[str]] = {True: [], False: []}
-    for group, unit in zip(found, UNITS, strict=True):
-        for item in group:
-            if item.difference is not None:
-                word = {1: "<strong>Higher</strong>", -1: "<strong>Lower</strong>", 0: "Undecided"}[decided_sign(item)]
-                numbers = f"{points(item.difference, unit)}, {p_text(item)}, n = {item.difference.n}"
-                sentences[decided_sign(item) != 0].append(f"{word}. {item.contrast.label}: {numbers}.")
-    none = ["Not measured here: the network that this chapter is about is not trained yet."]
-    return listed([*sentences[True], *sentences[False]] or none)
 
 
 def remedy_sentence(found: Groups, subject: str, robust: str) -> str:
@@ -250,33 +211,32 @@ def slopes_table(
     ``groups``: of two models or one, as for ``comparison.explained``.
     """
     rates = _grouped(ours)[1]
-    rows: list[dict[str, str]] = [{"": label} for label in rates]
+    columns: dict[str, list[str]] = {"": list(rates)}
+    *fixed, asked = covariates
     sentences = []
     for group in groups:
         effects = []
         for condition, column in rates.values():
             outcome = "occlusion" if column == "fooled" else "noise"
             fits = explained(group, condition, ours.records, outcome, covariates, column)
-            effects.append(list(fits.values())[-1][list(covariates)[-1]] if fits else None)
+            effects.append(list(fits.values())[-1][asked] if fits else None)
         names = " and ".join(map(named, group))
-        for row, effect in zip(rows, effects, strict=True):
-            row[names] = _effect(effect)
+        columns[names] = list(map(_effect, effects))
         sides = [side(effect) for effect in effects if effect]
-        sentences.append(f"{names}: raises {sides.count(1)}, lowers {sides.count(-1)} of {len(rows)}")
+        sentences.append(f"{names}: raises {sides.count(1)}, lowers {sides.count(-1)} of {len(rates)}")
     caption = (
-        f"Log odds of being fooled for one standard deviation of the {list(covariates)[-1]}, at equal "
-        f"{' and '.join(list(covariates)[:-1])}. {'; '.join(sentences)}. Not adjusted for the number of regressions."
+        f"Log odds of being fooled for one standard deviation of the {asked}, at equal {' and '.join(fixed)}. "
+        f"{'; '.join(sentences)}. Not adjusted for the number of regressions."
     )
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(pd.DataFrame(columns), name=name, caption=caption)
 
 
 def _effect(item: Estimate | None) -> str:
     """As ``words.text_of``, but bold only where the interval does not hold 0."""
     if item is None or not np.isfinite(item.value):
         return MISSING
-    mark = "strong" if side(item) else "span"
-    value = number(item.value, "log odds", signed=True)
-    return f"<{mark}>{value}</{mark}> <small>{interval(item, 'log odds', signed=True)}<br>n = {item.n}</small>"
+    shown = text_of(item, "log odds")
+    return shown if side(item) else shown.replace("strong>", "span>")
 
 
 def accuracy_findings(rates: Sequence[Contrasted], fits: dict[str, dict[str, dict[str, Estimate]]]) -> Shown:
@@ -292,11 +252,7 @@ def accuracy_findings(rates: Sequence[Contrasted], fits: dict[str, dict[str, dic
         f"<strong>At equal accuracy, the ℓ∞ model is fooled more often in {signs.count(1)} of {len(known)} comparisons, less "
         f"often in {signs.count(-1)}; {signs.count(0)} are undecided.</strong>"
     ]
-    sentences += [
-        f"{item.contrast.label}: {points(item.difference)}, {p_text(item)}, n = {item.difference.n}."
-        for item in known
-        if item.difference
-    ]
+    sentences += [f"{item.contrast.label}: {result(item)}." for item in known]
     for other, found in fits.items():
         effect = next((fit["Gini index"] for fit in found.values() if "Gini index" in fit), None)
         if effect is None or not np.isfinite(effect.value):
@@ -305,6 +261,6 @@ def accuracy_findings(rates: Sequence[Contrasted], fits: dict[str, dict[str, dic
         word = {1: "raises", -1: "lowers", 0: "is not shown to change"}[side(effect)]
         sentences.append(
             f"<strong>At equal margin, a higher Gini index {word} the odds of being fooled</strong> (ℓ∞ and {other}): "
-            f"{plain(effect)} log odds for one standard deviation, n = {effect.n}."
+            f"{plain(effect, 'log odds')} log odds for one standard deviation, n = {effect.n}."
         )
     return listed(sentences)

@@ -13,7 +13,8 @@ from ..verdicts.claims import Claim, load_claims
 from ..verdicts.published import NETWORKS as PAPER_NETWORKS
 from ..verdicts.published import published_values
 from ..verdicts.scoreboard import CHAPTERS, MISSING, VERDICTS, Frames, claim_verdicts, counts, measured_claims
-from .style import Shown, drawn, table
+from .foot import PROVENANCE
+from .style import Shown, drawn, table, unfolded
 from .tables import FULL_SIZE, missing_text, outcome_text
 from .words import p_value, verdict_badge
 
@@ -27,6 +28,7 @@ COLOURS = {  # of the bars; the words and numbers beside them say the same
 TABLES = {"section4.3": "Section 4.3", "appendixA10": "Appendix A.10"} | {
     f"table{i}": f"Table {i}" for i in range(1, 9)
 }
+DATASETS = {"cifar10": "CIFAR-10", "imagenet": "ImageNet"}
 METRICS = {
     "global_gini": "global Gini index",
     "regional_gini": "regional Gini index",
@@ -54,7 +56,7 @@ def claims_table(frame: pd.DataFrame, full_size: pd.DataFrame | None = None) -> 
         f"The {len(load_claims())} claims. Differences of rates are in percentage points; the last line of each result has "
         "both means."
     )
-    return table(pd.DataFrame(rows), name="claims", caption=caption)
+    return table(rows, name="claims", caption=caption)
 
 
 def _claim_row(tests: pd.DataFrame, title: str) -> dict[str, str]:
@@ -112,12 +114,12 @@ def values_table(values: pd.DataFrame, full_size: pd.DataFrame | None = None) ->
         f"All {len(published)} published values. Differences of rates are in percentage points. p is of McNemar's test or of a "
         "sign-flip test, adjusted by Holm over the table of the chapter."
     )
-    return table(pd.DataFrame(rows), name="values", caption=caption, row_classes=classes)
+    return table(rows, name="values", caption=caption, row_classes=classes)
 
 
 def _value_row(row: pd.Series, note: str = "") -> dict[str, str]:
     """``row``: a published value (``value_x``) joined with ours (``value_y``)."""
-    setting = f"{_dataset(row)}, {NETWORKS[row.architecture]}, {_training(row)}:<br>{_setting(row)}"
+    setting = f"{DATASETS[row.dataset]}, {NETWORKS[row.architecture]}, {_training(row)}:<br>{_setting(row)}"
     return {
         "Where": f"{TABLES[row.table]}<br>no. {row.id.rpartition('.')[2]}{note}",
         "What": f"{setting}<br>{chapter_link(CHAPTERS[row.table])}",
@@ -132,10 +134,6 @@ def _training(row: pd.Series) -> str:
     if row.training == "standard":
         return "standard"
     return f"ℓ∞ {row.epsilon_255}/255" if row.epsilon_255 != "" else "ℓ∞, ε not stated"
-
-
-def _dataset(row: pd.Series) -> str:
-    return {"cifar10": "CIFAR-10", "imagenet": "ImageNet"}[row.dataset]
 
 
 def _setting(row: pd.Series) -> str:
@@ -195,7 +193,7 @@ def counts_figure(frames: Frames, *, name: str) -> Shown:
     axes.invert_yaxis()
     axes.set_xlabel("share, %; the numbers are counts")
     axes.grid(False)
-    figure.legend(frameon=False, fontsize=9, loc="outside upper center", ncols=len(VERDICTS))
+    figure.legend(loc="outside upper center", ncols=len(VERDICTS))
     words = "; ".join(f"{bar}: {_words(found)}" for bar, found in bars.items())
     return drawn(figure, name=name, caption=f"Verdicts. {words}.", alt=f"Stacked bars of verdict counts. {words}.")
 
@@ -209,9 +207,7 @@ def _words(found: dict[Any, int]) -> str:
 
 def _filter(legend: str, options: Sequence[tuple[str, str]]) -> str:
     """Boxes to tick; the style sheet hides the rows of those that are not."""
-    boxes = "".join(
-        f"<label><input type='checkbox' value='{value}' checked> {label}</label> " for value, label in options
-    )
+    boxes = "".join(f"<label><input type='checkbox' value='{v}' checked> {label}</label> " for v, label in options)
     return f"<fieldset class='filter'><legend>{legend}</legend>{boxes}</fieldset>"
 
 
@@ -222,31 +218,24 @@ def _raw(content: str) -> str:
 def provenance(profile: str) -> str:
     """HTML: which records stand behind the page."""
     rows = [("commit", commit()), ("profile of this run", profile)]
+    known = ("profile", "commit", "device", "torch")  # older manifests do not name the device
     rows += [
-        (f"{run}: {chapter}, {name}", f"{facts['rows']} rows, " + ", ".join(_measured_by(facts)))
+        (
+            f"{run}: {chapter}, {name}",
+            f"{facts['rows']} rows, " + ", ".join(f"{k} {facts[k]}" for k in known if k in facts),
+        )
         for run, folder in (("full size", paths.PAPER_SCALE), ("reference", paths.REFERENCE))
         for chapter, tables in manifest(folder).items()
         for name, facts in tables.items()
     ]
-    body = "".join(f"<tr><th scope='row'>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>" for a, b in rows)
-    return (
-        "<details class='provenance'><summary>Provenance of every number on this page</summary>"
-        f"<table>{body}</table></details>"
-    )
-
-
-def _measured_by(facts: dict[str, Any]) -> list[str]:
-    """Of a table in a manifest: older ones do not name the device."""
-    return [f"{name} {facts[name]}" for name in ("profile", "commit", "device", "torch") if name in facts]
+    return unfolded(PROVENANCE, [(html.escape(a), html.escape(b)) for a, b in rows], "class='provenance'")
 
 
 def page(frames: Frames, profile: str, full_size: Frames | None = None) -> str:
     """The scoreboard as a MyST page, for the folder ``book/_generated``."""
     claims, published = full_size or (None, None)
     verdicts = [(verdict.replace(" ", "-"), verdict) for verdict in VERDICTS]
-    boxes = _filter("Show the verdicts", verdicts) + _filter(
-        "of values on", [("cifar10", "CIFAR-10"), ("imagenet", "ImageNet")]
-    )
+    boxes = _filter("Show the verdicts", verdicts) + _filter("of values on", list(DATASETS.items()))
     values = values_table(frames[1], published).html
     return "\n\n".join(
         [

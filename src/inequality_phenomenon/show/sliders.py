@@ -19,9 +19,9 @@ from torch import Tensor
 from ..inequality import global_gini, top_share
 from ..measure.galleries import View, clipped
 from ..measure.sample import Sample
-from ..statistics import Estimate, bootstrap_mean, wilson
+from ..statistics import bootstrap_mean, wilson
 from .style import Shown, table, title_of
-from .words import interval, number, percent
+from .words import number, percent, plain, rate
 
 LOSSLESS = 64  # pixels a side; larger pictures are compressed, or a page would not load
 TOP = 0.05  # share of the subpixels whose part of the importance is shown
@@ -128,10 +128,6 @@ def _image_axis(seen: Sequence[View]) -> Axis:
     return Axis("Image", [f"{view.label} (test image {view.image_id})" for view in seen])
 
 
-def _rate(found: Estimate) -> str:
-    return f"{percent(found.value)} {interval(found, '%')}, n = {found.n}"
-
-
 # --- the book's sliders ----------------------------------------------------------------------------------------
 
 
@@ -190,7 +186,7 @@ def _mean_gini(records: pd.DataFrame | None, model: str, method: str) -> dict[st
     if records is None or method != "integrated_gradients" or not (records.checkpoint == model).any():
         return {}
     found = bootstrap_mean(records[records.checkpoint == model].global_gini.to_numpy())
-    return {f"mean of {found.n} images": f"{number(found.value)} {interval(found, 'Gini')}"}
+    return {f"mean of {found.n} images": plain(found)}
 
 
 def _facts(facts: Mapping[str, str]) -> str:
@@ -228,7 +224,7 @@ def noise_slider(
                     panels[title_of(model)].append(_seen(view, what, {"budget": b, "kind": c, "image": i}))
                 chosen = records[(records.checkpoint == model) & (records.condition == condition)]
                 found = bootstrap_mean(chosen[f"failure_{budget}"].to_numpy(), resamples=resamples)
-                rates[f"{title_of(model)} fails"] = _rate(found)
+                rates[f"{title_of(model)} fails"] = rate(found)
             panels["numbers"].append(Part(_facts(rates), {"budget": b, "kind": c}))
             rows.append({"Noisy subpixels": str(budget), "Noise": condition} | rates)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
@@ -271,7 +267,7 @@ def _fooled_so_far(located: pd.DataFrame, model: str, count: int, radius: int) -
     """Images whose first success, in Algorithm 1's order (n outer, r inner), is not later than (n, r)."""
     rows = located[located.checkpoint == model]
     early = (rows["count"] < count) | ((rows["count"] == count) & (rows.radius <= radius))
-    return _rate(wilson(int((rows.fooled & early).sum()), len(rows)))
+    return rate(wilson(int((rows.fooled & early).sum()), len(rows)))
 
 
 def first_success_slider(

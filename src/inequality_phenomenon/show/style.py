@@ -3,7 +3,7 @@
 import html
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -12,12 +12,15 @@ import matplotlib
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
+from torch import Tensor
 
 from ..networks import REGISTRY, named
 from ..statistics import Estimate
+from .words import plain
 
 plt.rcdefaults()  # whatever the user's own settings are
 plt.rcParams |= {
@@ -25,6 +28,10 @@ plt.rcParams |= {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
     "grid.alpha": 0.3,
     "figure.constrained_layout.use": True,
     "svg.fonttype": "none",
@@ -60,12 +67,73 @@ def title_of(checkpoint: str) -> str:
     return named(REGISTRY[checkpoint].name)
 
 
-def dot(axes: Axes, estimate: Estimate, place: float, checkpoint: str, *, scale: float = 1, **more: Any) -> None:
-    """A network's value with its interval, as a horizontal bar at the height ``place``."""
+def dot(
+    axes: Axes,
+    estimate: Estimate,
+    place: float,
+    checkpoint: str,
+    *,
+    unit: str = "Gini",
+    upright: bool = False,
+    **more: Any,
+) -> None:
+    """A network's value with its interval: a horizontal bar at the height ``place``, or an ``upright`` one above it."""
+    scale, seen = 100 if unit == "%" else 1, look(checkpoint)
     value, low, high = (scale * v for v in (estimate.value, estimate.low, estimate.high))
-    seen = look(checkpoint)
-    style = {"fmt": seen["marker"], "color": seen["color"], "ms": 7, "capsize": 3} | more
-    axes.errorbar(value, place, xerr=[[value - low], [high - value]], **style)
+    spread = [[value - low], [high - value]]
+    where: dict[str, Any] = (
+        {"x": place, "y": value, "yerr": spread} if upright else {"x": value, "y": place, "xerr": spread}
+    )
+    axes.errorbar(**where, **{"fmt": seen["marker"], "color": seen["color"], "ms": 6, "capsize": 3} | more)
+
+
+def dots(
+    axes: Axes,
+    rows: Mapping[str, Sequence[tuple[str, Estimate]]],
+    said: Callable[[Estimate], str] = plain,
+    *,
+    unit: str = "Gini",
+    step: float = 0.24,
+    **more: Any,
+) -> list[str]:
+    """A named row for each quantity, in it the networks ``step`` apart; returns every dot in words, its value as ``said``.
+
+    ``rows``: name -> (checkpoint, value). A network's first dot has its title for the legend, trainings that differ in the
+    seed share one. Of two networks that look alike the second is hollow.
+    """
+    kinds = {_unseeded(c): look(c) for items in rows.values() for c, _ in items}
+    hollow = {kind for i, kind in enumerate(kinds) if kinds[kind] in list(kinds.values())[:i]}
+    titled, words = set[str](), []
+    for place, (name, items) in enumerate(rows.items()):
+        for shift, (checkpoint, value) in enumerate(items):
+            kind, title = _unseeded(checkpoint), title_of(checkpoint)
+            style = {"label": None if kind in titled else title} | ({"mfc": "white"} if kind in hollow else {}) | more
+            dot(axes, value, place + step * (shift - (len(items) - 1) / 2), checkpoint, unit=unit, **style)
+            titled.add(kind)
+            words.append(f"{name}, {title}: {said(value)}")
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first row is on top
+    return words
+
+
+def _unseeded(checkpoint: str) -> str:
+    return re.sub(r"-s\d+$", "", checkpoint)
+
+
+def image(axes: Axes, pixels: Tensor | np.ndarray, **more: Any) -> None:
+    """A picture (h, w) or (3, h, w) without a scale beside it."""
+    if isinstance(pixels, Tensor):
+        pixels = (pixels.permute(1, 2, 0) if pixels.ndim == 3 else pixels).cpu().numpy()
+    axes.imshow(pixels, **more)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+
+
+def shared_legend(figure: MatplotlibFigure, axes: Axes, **more: Any) -> None:
+    """One legend outside of the panels, of what one of them shows."""
+    handles, labels = axes.get_legend_handles_labels()
+    style: dict[str, Any] = {"loc": "outside lower center", "ncols": 2} | more
+    figure.legend(handles, labels, **style)
 
 
 @dataclass
@@ -108,11 +176,21 @@ def _saved(figure: MatplotlibFigure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def table(frame: pd.DataFrame, *, name: str, caption: str, row_classes: Sequence[str] | None = None) -> Shown:
+def table(
+    content: pd.DataFrame | Sequence[Mapping[str, Any]],
+    *,
+    name: str,
+    caption: str,
+    missing: str = "",
+    row_classes: Sequence[str] | None = None,
+) -> Shown:
     """A table with caption and row headers; cells are text that may hold HTML made by this room.
 
-    ``row_classes``: a class attribute for each row, for the style sheet.
+    ``missing``: what is said instead if there is no row. ``row_classes``: a class attribute for each row, for the style sheet.
     """
+    if missing and not len(content):
+        return listed([missing])
+    frame = pd.DataFrame(content).fillna("—")
     head = "".join(f"<th scope='col'>{column}</th>" if column else "<td></td>" for column in frame.columns)
     opening = [f"<tr class='{classes}'>" for classes in row_classes] if row_classes else ["<tr>"] * len(frame)
     rows = [
@@ -131,8 +209,14 @@ def table(frame: pd.DataFrame, *, name: str, caption: str, row_classes: Sequence
 
 def listed(sentences: list[str]) -> Shown:
     """Generated sentences as a list; they may hold HTML made by this room."""
-    plain = [re.sub(r"</?[a-z][^>]*>", "", sentence) for sentence in sentences]
-    return Shown(f"<ul class='findings'>{''.join(f'<li>{s}</li>' for s in sentences)}</ul>", "\n".join(plain))
+    text = re.sub(r"</?[a-z][^>]*>", "", "\n".join(sentences))
+    return Shown(f"<ul class='findings'>{''.join(f'<li>{s}</li>' for s in sentences)}</ul>", text)
+
+
+def unfolded(summary: str, rows: Iterable[tuple[str, str]], attributes: str) -> str:
+    """A table of facts that the reader opens, as HTML; the values are escaped by the caller where they are text."""
+    body = "".join(f"<tr><th scope='row'>{key}</th><td>{value}</td></tr>" for key, value in rows)
+    return f"<details {attributes}><summary>{summary}</summary><table>{body}</table></details>"
 
 
 def boxed(sentences: list[str]) -> Shown:

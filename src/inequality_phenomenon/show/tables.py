@@ -12,7 +12,7 @@ from ..verdicts.claims import Claim, Outcome
 from ..verdicts.comparison import BySubset, Compared, Contrast, Contrasted, by_subset
 from ..verdicts.published import NETWORKS, Cell
 from ..verdicts.scoreboard import outcome_row
-from .style import Shown, listed, table, title_of
+from .style import Shown, boxed, listed, table, title_of
 from .words import (
     MISSING,
     by_condition,
@@ -22,6 +22,7 @@ from .words import (
     number,
     p_value,
     percent,
+    plain,
     points,
     side,
     text_of,
@@ -59,9 +60,7 @@ def comparison_table(found: Sequence[Compared], *, name: str, caption: str) -> S
     """Published values beside ours: paper, ours, the paired difference from the standard network, the verdict."""
     rows = [_comparison_row(item, "") for item in found]
     rows += [_comparison_row(item.full_size, FULL_SIZE) for item in found if item.full_size and item.full_size.ours]
-    if not rows:
-        return listed([f"{caption} {NOT_TRAINED}"])
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption, missing=f"{caption} {NOT_TRAINED}")
 
 
 def _comparison_row(item: Compared, note: str) -> dict[str, str]:
@@ -96,13 +95,9 @@ def _other_setting(cell: Cell) -> str:
 
 def contrast_table(found: Sequence[Contrasted], *, name: str, caption: str, unit: str = "points") -> Shown:
     """Differences between networks or conditions; verdicts where the paper's claim implies a sign."""
-    rows = [_contrast_row(item, unit, "") for item in found]
-    rows += [
-        _contrast_row(item.full_size, unit, FULL_SIZE) for item in found if item.full_size and item.full_size.terms
-    ]
-    if not rows:
-        return listed([f"{caption} {NOT_TRAINED}"])
-    return table(pd.DataFrame(rows).fillna("—"), name=name, caption=caption)
+    large = [item.full_size for item in found if item.full_size and item.full_size.terms]
+    rows = [_contrast_row(item, unit, note) for items, note in ((found, ""), (large, FULL_SIZE)) for item in items]
+    return table(rows, name=name, caption=caption, missing=f"{caption} {NOT_TRAINED}")
 
 
 def _contrast_row(item: Contrasted, unit: str, note: str) -> dict[str, str]:
@@ -138,9 +133,9 @@ def _sums(contrast: Contrast, means: Sequence[str]) -> str:
 
 def tally_note(items: Sequence[Contrasted], what: str) -> Shown:
     """In how many of many comparisons with the standard network which of the two fails more."""
-    if not any(item.difference for item in items):
-        return listed([f"{what.capitalize()}: not measured here."])
-    return listed([f"{what[0].upper()}{what[1:]}: {tally(items)}."])
+    return listed(
+        [f"{what.capitalize()}: {tally(items) if any(i.difference for i in items) else 'not measured here'}."]
+    )
 
 
 def tally(items: Sequence[Contrasted]) -> str:
@@ -160,16 +155,13 @@ def regression_table(fits: dict[str, dict[str, Estimate]], *, name: str, caption
         for predictor, effect in effects.items()
         if predictor != "(intercept)"
     ]
-    if not rows:
-        return listed(["The regression: not measured here."])
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption, missing="The regression: not measured here.")
 
 
 def ratios_note(ratios: dict[str, Estimate]) -> Shown:
     """Differences of differences as ratios of ratios: above 1, choosing the places multiplies the l_inf network's rate more."""
     sentences = [
-        f"{label}: the ratio of the two ratios is {number(e.value, 'ratio')} {interval(e, 'ratio')}, n = {e.n}."
-        for label, e in ratios.items()
+        f"{label}: the ratio of the two ratios is {plain(e, 'ratio')}, n = {e.n}." for label, e in ratios.items()
     ]
     return listed(sentences or ["Ratios of ratios: not measured here."])
 
@@ -213,7 +205,7 @@ def subsets(
         f"{what} on the common subset and on images that each model alone classifies correctly. Differences: paired on the "
         "common subset, not paired on own images; 95 % intervals without adjustment."
     )
-    rows = pd.DataFrame([_subset_row(row, unit) for row in found])
+    rows = [_subset_row(row, unit) for row in found]
     return table(rows, name=name, caption=caption) + listed([_subsets_sentence(found, unit)])
 
 
@@ -267,16 +259,13 @@ def outcome_table(outcomes: Sequence[Outcome], full_size: Sequence[Outcome] = ()
         for group, note in ((outcomes, ""), ([o for o in full_size if o.found], FULL_SIZE))
         for outcome in group
     ]
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 def in_short(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
     """A box with the verdict on each claim, for the top of a page. ``frame``: as for ``claims_note``."""
     verdicts = frame.drop_duplicates("claim").set_index("claim").claim_verdict
-    words = [(claim.title, verdicts.get(claim.id, "not measured here")) for claim in claims]
-    items = "".join(f"<li>{verdict_badge(verdict)} {title}</li>" for title, verdict in words)
-    text = "\n".join(f"{verdict}: {title}" for title, verdict in words)
-    return Shown(f"<div class='in-short'><p><strong>In short.</strong></p><ul>{items}</ul></div>", f"In short.\n{text}")
+    return boxed([f"{verdict_badge(verdicts.get(c.id, 'not measured here'))} {c.title}" for c in claims])
 
 
 def outcome_text(row: pd.Series) -> str:

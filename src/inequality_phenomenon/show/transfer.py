@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ..statistics import Estimate, bootstrap_mean, wilson
-from ..verdicts.comparison import Contrasted
+from ..statistics import Estimate
+from ..verdicts.comparison import Contrasted, estimate
 from .style import Shown, drawn, listed, table, title_of
-from .words import p_text, percent, points, text_of, verdict_badge
+from .words import percent, result, text_of, verdict_badge
 
 
 def transfer_matrix(records: pd.DataFrame, attacks: Sequence[str], *, name: str) -> Shown:
@@ -30,9 +30,7 @@ def transfer_matrix(records: pd.DataFrame, attacks: Sequence[str], *, name: str)
                 words.append(f"{attack}, made on {titles[row]}, shown to {titles[column]}: {value:.1f} %")
         axes.set_xticks(range(len(models)), titles, fontsize=9)
         axes.set_yticks(range(len(models)), titles, fontsize=9)
-        axes.set_xlabel("shown to", fontsize=9)
-        axes.set_ylabel("made on", fontsize=9)
-        axes.set_title(f"{attack}, fooled, %", fontsize=10)
+        axes.set(xlabel="shown to", ylabel="made on", title=f"{attack}, fooled, %")
         axes.grid(False)
     for axes in panels.flat[len(attacks) :]:
         axes.set_axis_off()
@@ -67,7 +65,7 @@ def pair_table(
         for source in pair
         for target in pair
     ]
-    return table(pd.DataFrame(rows), name=name, caption=caption)
+    return table(rows, name=name, caption=caption)
 
 
 def _rate(records: pd.DataFrame, attack: str, source: str, target: str, resamples: int) -> Estimate | None:
@@ -75,11 +73,7 @@ def _rate(records: pd.DataFrame, attack: str, source: str, target: str, resample
     if target not in records:
         return None
     values = records[(records.checkpoint == source) & (records.condition == attack)][target].dropna().infer_objects()
-    if len(values) < 2:
-        return None
-    if values.isin((0, 1)).all():
-        return wilson(int(values.sum()), len(values))
-    return bootstrap_mean(values.to_numpy(float), resamples=resamples)
+    return estimate(values.astype(bool) if values.isin((0, 1)).all() else values.astype(float), resamples)
 
 
 def _conditional(records: pd.DataFrame, attack: str, source: str, target: str) -> str:
@@ -106,12 +100,8 @@ def transfer_findings(low: Sequence[Contrasted], easier: Sequence[Contrasted]) -
 def _count(items: Sequence[Contrasted]) -> str:
     """How many comparisons have the paper's sign."""
     verdicts = [item.verdict for item in items]
-    known = {
-        "same direction": "yes",
-        "contradicted": "no",
-        "not reproduced": "undecided",
-        "not measured here": "not measured",
-    }
+    known = {"same direction": "yes", "contradicted": "no", "not reproduced": "undecided"}
+    known |= {"not measured here": "not measured"}
     parts = [f"{word} in {verdicts.count(verdict)}" for verdict, word in known.items() if verdict in verdicts]
     return f"Of {len(verdicts)} comparisons: {', '.join(parts)}."
 
@@ -120,7 +110,5 @@ def _sentence(item: Contrasted, rates: str) -> str:
     """``rates``: how the means of the two terms are said."""
     if item.difference is None:
         return f"<strong>{item.contrast.label}</strong>: not measured here."
-    return (
-        f"<strong>{item.contrast.label}</strong>: {rates.format(*(percent(term.value) for term in item.terms))}"
-        f"{points(item.difference)}, {p_text(item)}, n = {item.difference.n}. {verdict_badge(item.verdict)}"
-    )
+    means = rates.format(*(percent(term.value) for term in item.terms))
+    return f"<strong>{item.contrast.label}</strong>: {means}{result(item)}. {verdict_badge(item.verdict)}"

@@ -6,7 +6,7 @@ A unit says how: "%" and "points" for rates, "Gini" for the index, "log odds" an
 import numpy as np
 import pandas as pd
 
-from ..statistics import Difference, Estimate
+from ..statistics import Difference, Estimate, bootstrap_mean
 from ..verdicts.comparison import Compared, Contrasted
 
 MISSING = "<span class='missing'>not measured here</span>"
@@ -14,12 +14,12 @@ _SCALES = {"%": (100, 1), "points": (100, 1), "Gini": (1, 3), "pixels": (1, 1), 
 
 
 def number(value: float, unit: str = "Gini", *, signed: bool = False) -> str:
-    """A value without its unit, such as "0.615" or "41.8"; ``signed``: with + in front of a positive one."""
+    """A value without its unit, such as "0.615" or "41.8"; with its sign if ``signed``, and always for log odds."""
     scale, digits = _SCALES.get(unit, (1, 2))
-    return f"{scale * value:{'+' if signed else ''}.{digits}f}"
+    return f"{scale * value:{'+' if signed or unit == 'log odds' else ''}.{digits}f}"
 
 
-def interval(item: Estimate | Difference, unit: str, *, signed: bool = False) -> str:
+def interval(item: Estimate | Difference, unit: str = "Gini", *, signed: bool = False) -> str:
     """The 95 % interval, such as "[0.614, 0.616]"."""
     return f"[{number(item.low, unit, signed=signed)}, {number(item.high, unit, signed=signed)}]"
 
@@ -35,16 +35,21 @@ def text_of(estimate: Estimate | None, unit: str = "Gini") -> str:
         return MISSING
     if not np.isfinite(estimate.value):
         return f"<span class='missing'>not determined by these data</span> <small>n = {estimate.n}</small>"
-    signed = unit == "log odds"
-    value = percent(estimate.value) if unit == "%" else number(estimate.value, unit, signed=signed)
-    return f"<strong>{value}</strong> <small>{interval(estimate, unit, signed=signed)}<br>n = {estimate.n}</small>"
+    value = percent(estimate.value) if unit == "%" else number(estimate.value, unit)
+    return f"<strong>{value}</strong> <small>{interval(estimate, unit)}<br>n = {estimate.n}</small>"
 
 
-def plain(estimate: Estimate) -> str:
-    """A log odds ratio with its interval in a sentence."""
+def plain(estimate: Estimate, unit: str = "Gini", *, signed: bool = False) -> str:
+    """In a sentence: value and interval, such as "0.615 [0.614, 0.616]"."""
     if not np.isfinite(estimate.value):
         return "not determined"
-    return f"{number(estimate.value, 'log odds', signed=True)} {interval(estimate, 'log odds', signed=True)}"
+    value = percent(estimate.value) if unit == "%" else number(estimate.value, unit, signed=signed)
+    return f"{value} {interval(estimate, unit, signed=signed)}"
+
+
+def rate(estimate: Estimate) -> str:
+    """A rate in a sentence, with its interval and n."""
+    return f"{plain(estimate, '%')}, n = {estimate.n}"
 
 
 def points(test: Difference, unit: str = "points") -> str:
@@ -62,6 +67,13 @@ def p_text(item: Compared | Contrasted) -> str:
     if item.adjusted_p is None or item.difference is None:
         return ""
     return p_value(item.adjusted_p, item.difference.at_floor)
+
+
+def result(item: Compared | Contrasted, unit: str = "points") -> str:
+    """A difference in a sentence: its value, interval, p and n."""
+    if item.difference is None:
+        return "not measured here"
+    return f"{points(item.difference, unit)}, {p_text(item)}, n = {item.difference.n}"
 
 
 def marked_p(item: Compared | Contrasted) -> str:
@@ -93,6 +105,13 @@ def decided(item: Compared | Contrasted, more: str, less: str, undecided: str) -
 def by_model(records: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each network, in the order of the records."""
     return [(str(name), records[records.checkpoint == name]) for name in dict.fromkeys(records.checkpoint)]
+
+
+def means(records: pd.DataFrame, column: str, resamples: int) -> list[tuple[str, Estimate]]:
+    """Each network's mean of a column with its interval."""
+    return [
+        (name, bootstrap_mean(rows[column].to_numpy(float), resamples=resamples)) for name, rows in by_model(records)
+    ]
 
 
 def by_condition(records: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
