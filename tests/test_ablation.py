@@ -165,8 +165,8 @@ def test_table_3_is_carried_over_cell_by_cell() -> None:
     assert {cell.id for cell in cells} == set(published[published.table == "table3"].id) and len(cells) == 48
     measured = {*PAPER_SETTINGS, *noise_conditions(PAPER_SETTINGS)}
     measured |= set(patch_conditions(PAPER_SETTINGS, (5, 2), ["black", "gray", "white"]))
-    assert {cell.where["condition"] for cell in cells} == measured
-    found = {(cell.where["condition"], cell.checkpoint): cell for cell in cells}
+    assert {cell.condition for cell in cells} == measured
+    found = {(cell.condition, cell.checkpoint): cell for cell in cells}
     assert found["SmoothGrad", ROBUST].paper == 0.98 and found["SmoothGrad", ROBUST].baseline == (STANDARD, 0.75)
     assert found["GradientShap, type II", STANDARD].paper == pytest.approx(0.547)
     assert found["Input X Gradient, N=5 R=2 white", ROBUST].paper == pytest.approx(0.632)

@@ -97,7 +97,7 @@ def test_the_papers_table_1_is_complete_and_names_our_checkpoints():
 
 
 def test_a10_is_complete_and_in_rates() -> None:
-    cells = {(c.where["condition"], c.checkpoint): c for c in a10_cells()}
+    cells = {(c.condition, c.checkpoint): c for c in a10_cells()}
     assert len(cells) == 6
     assert cells["N=10 R=4 black", ROBUST].paper == pytest.approx(0.604)
     assert cells["N=10 R=4 gray", ROBUST].baseline == (STANDARD, pytest.approx(0.241))
@@ -107,14 +107,14 @@ def test_a10_is_complete_and_in_rates() -> None:
 def test_table_2_maps_budgets_and_keeps_its_directions() -> None:
     cells = table2_cells({"N=5 R=10": (5, 2), "N=10 R=20": (10, 4)})
     assert len(cells) == 30 and {c.dataset for c in cells} == {"imagenet"}
-    (cell,) = [c for c in cells if c.where["condition"] == "N=5 R=2 white" and c.checkpoint == ROBUST]
+    (cell,) = [c for c in cells if c.condition == "N=5 R=2 white" and c.checkpoint == ROBUST]
     assert (cell.paper, cell.baseline) == (pytest.approx(0.717), (STANDARD, pytest.approx(0.283)))
     assert len(table2_cells({"N=5 R=10": (5, 2)})) == 15
 
 
 def test_noise_cells_have_the_papers_direction_for_both_robust_models() -> None:
     cells = noise_cells(102, STANDARD, (ROBUST, SECOND))
-    assert [c.where["condition"] for c in cells] == ["random"] * 3 + ["type I"] * 3 + ["type II"] * 3
+    assert [c.condition for c in cells] == ["random"] * 3 + ["type I"] * 3 + ["type II"] * 3
     assert [c.paper for c in cells[:3]] == pytest.approx([0.188, 0.734, 0.734])
     assert [c.paper for c in cells[6:]] == pytest.approx([0.555, 0.955, 0.955])
     assert all(c.baseline is None or c.paper > c.baseline[1] for c in cells)
@@ -125,7 +125,7 @@ def share(k: int, n: int = 100) -> np.ndarray:
 
 
 def test_a_value_of_another_data_set_is_never_reproduced() -> None:
-    cells = [c for c in table2_cells({"N=5 R=10": (5, 2)}) if c.where["condition"] == "N=5 R=2 black"]
+    cells = [c for c in table2_cells({"N=5 R=10": (5, 2)}) if c.condition == "N=5 R=2 black"]
     table = outcomes(share(32), share(65), "N=5 R=2 black")  # the paper's rates
     found = {c.cell.checkpoint: c.verdict for c in compare(cells, table, resamples=99)}
     assert found[ROBUST] == "same direction" and found[STANDARD] == "not reproduced"

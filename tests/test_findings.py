@@ -113,9 +113,7 @@ def mechanism(records: dict[str, pd.DataFrame], top: tuple[int, int], at_random:
     records = records | {"controls": outcomes(share(at_random[0], 600), share(at_random[1], 600), "random places")}
     records |= {"occluded_area": outcomes(np.full(600, 80), np.full(600, 80), "N=5 R=2", "area")}
     table = stacked(records, ["pair", "controls", "occluded_area", "margins"])
-    (cell,) = [
-        c for c in table2_cells({"N=5 R=10": (5, 2)}) if c.where["condition"] == primary and c.checkpoint == ROBUST
-    ]
+    (cell,) = [c for c in table2_cells({"N=5 R=10": (5, 2)}) if c.condition == primary and c.checkpoint == ROBUST]
     gap = compare([cell], table, resamples=199)
     where = contrasted(place_contrasts((STANDARD, ROBUST), {primary: "random places"}, "fooled"), table, resamples=199)
     asked = {

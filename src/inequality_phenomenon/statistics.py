@@ -49,11 +49,6 @@ class Difference:
     at_floor: bool = False
 
 
-@dataclass(frozen=True)
-class PairedTest(Difference):
-    """A difference a - b on the same images."""
-
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -111,7 +106,7 @@ def bootstrap_mean(values: Values, *, resamples: int = 9999, seed: int = 0) -> E
 
 
 @_remembered
-def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int = 0) -> PairedTest:
+def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int = 0) -> Difference:
     """Mean of a - b over the same images: bootstrap interval, and the p-value of a sign-flip permutation test.
 
     The smallest p-value it can give is 1 / (resamples + 1).
@@ -135,17 +130,17 @@ def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int 
             sums = signs @ difference
         extreme += int(np.sum(np.abs(sums) >= bound))
     p = float(extreme + 1) / (resamples + 1)
-    return PairedTest(interval.value, interval.low, interval.high, p, len(difference), at_floor=extreme == 0)
+    return Difference(interval.value, interval.low, interval.high, p, len(difference), at_floor=extreme == 0)
 
 
-def mcnemar(a: np.ndarray, b: np.ndarray, *, resamples: int = 9999, seed: int = 0) -> PairedTest:
+def mcnemar(a: np.ndarray, b: np.ndarray, *, resamples: int = 9999, seed: int = 0) -> Difference:
     """Two outcomes (true, false) on the same images: McNemar's exact test, bootstrap interval of the rate difference."""
     a, b = _outcomes(a), _outcomes(b)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise ValueError(f"McNemar's test needs two outcomes for the same images, got {a.shape} and {b.shape}")
     table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
     interval = bootstrap_mean(a.astype(float) - b, resamples=resamples, seed=seed)
-    return PairedTest(interval.value, interval.low, interval.high, float(_mcnemar(table, exact=True).pvalue), len(a))
+    return Difference(interval.value, interval.low, interval.high, float(_mcnemar(table, exact=True).pvalue), len(a))
 
 
 def rate_difference(a: np.ndarray, b: np.ndarray) -> Difference:

@@ -97,7 +97,7 @@ def changes_sentences(groups: dict[str, Sequence[Effect]]) -> list[str]:
 
 def by_reading(found: Sequence[Compared]) -> dict[tuple[str, str], list[Compared]]:
     """Compared ``choices.reading_cells`` by (reading, maps), each in the order of epsilon."""
-    key = lambda item: (item.cell.column.removeprefix("regional_gini_"), item.cell.where["condition"])  # noqa: E731
+    key = lambda item: (item.cell.column.removeprefix("regional_gini_"), item.cell.condition)  # noqa: E731
     return {place: list(items) for place, items in groupby(found, key)}
 
 

@@ -76,7 +76,7 @@ def effects(rows: Sequence[Choice], pair: tuple[str, str], found: Sequence[Contr
 def reading_cells(maps: Sequence[str]) -> list[Cell]:
     """Table 1's regional column (CIFAR-10, ResNet-18) for each reading of it and each condition of ``inequality``."""
     return [
-        replace(cell, id=f"{cell.id} {reduce} {condition}", where={"condition": condition})
+        replace(cell, id=f"{cell.id} {reduce} {condition}", condition=condition)
         for reduce in REDUCES
         for condition in maps
         for cell in table1_cells(f"regional_gini_{reduce}")
@@ -88,10 +88,10 @@ def algorithm_cells(readings: dict[str, tuple[str, str]]) -> list[Cell]:
     """Appendix A.10's black patches under each reading of Algorithm 1 -> (condition, column)."""
     return [
         replace(
-            cell, id=f"{cell.id} {label}", label=f"{label}, {named(cell.checkpoint)}", where={"condition": condition},
+            cell, id=f"{cell.id} {label}", label=f"{label}, {named(cell.checkpoint)}", condition=condition,
             column=column,
         )
         for label, (condition, column) in readings.items()
         for cell in a10_cells()
-        if cell.where["condition"].endswith("black")
+        if cell.condition.endswith("black")
     ]  # fmt: skip

@@ -16,7 +16,6 @@ from ..networks import dataset_of, named
 from ..statistics import (
     Difference,
     Estimate,
-    PairedTest,
     bootstrap_mean,
     holm,
     logistic_regression,
@@ -41,7 +40,7 @@ class Compared:
 
     cell: Cell
     ours: Estimate | None
-    difference: PairedTest | None
+    difference: Difference | None
     adjusted_p: float | None
     verdict: Verdict
     full_size: "Compared | None" = None
@@ -66,28 +65,28 @@ def compare(
     beside: Sequence[Compared | None] = [None] * len(cells)
     if full_size is not None:
         beside = compare(cells, as_shipped(full_size), resamples=resamples, seed=seed)
-    records = pd.DataFrame({"checkpoint": []}) if records is None else records
-    if not {cell.checkpoint for cell in cells} & set(records.checkpoint):
-        records = as_shipped(records)
-    ours = [estimate(_column(records, cell, cell.checkpoint), resamples, seed) for cell in cells]
-    tests = [_test(records, cell, resamples, seed) for cell in cells]
-    adjusted = iter(holm([test.p for test in tests if test]))
+    records = _readable(records, {cell.checkpoint for cell in cells})
+    tested = _tested([_of_cell(cell) for cell in cells], records, resamples, seed)
     found = []
-    for cell, value, test, large in zip(cells, ours, tests, beside, strict=True):
-        p = next(adjusted) if test else None
+    for cell, (_, test, p), large in zip(cells, tested, beside, strict=True):
+        value = estimate(_values(records, (cell.checkpoint, cell.condition, cell.column)), resamples, seed)
         found.append(Compared(cell, value, test, p, _verdict(cell, value, test, p), large))
     return found
 
 
-def _column(records: pd.DataFrame, cell: Cell, checkpoint: str) -> pd.Series:
-    """Our per-image values of a cell, indexed by image id; without images that have none."""
-    chosen = records[records.checkpoint == checkpoint]
-    for column, value in cell.where.items():
-        chosen = chosen[chosen[column] == value] if column in chosen else chosen[:0]
-    if not len(chosen) or cell.column not in chosen:
-        return pd.Series(dtype=float)
-    values = chosen.set_index("image_id")[cell.column]
-    return values.dropna().infer_objects()  # stacking makes objects of truth values
+def _of_cell(cell: Cell) -> "Contrast | None":
+    """The difference behind a cell's verdict: its network minus the standard one."""
+    if cell.baseline is None:
+        return None
+    networks = (cell.checkpoint, cell.baseline[0])
+    return Contrast(cell.label, tuple((name, cell.condition, cell.column) for name in networks))
+
+
+def _readable(records: pd.DataFrame | None, names: set[str]) -> pd.DataFrame:
+    """Records with a condition in each row, and under the shipped networks' names where none of ``names`` is in them."""
+    records = pd.DataFrame({"checkpoint": []}) if records is None else records
+    records = records if "condition" in records else records.assign(condition="")
+    return records if names & set(records.checkpoint) else as_shipped(records)
 
 
 def estimate(values: pd.Series, resamples: int, seed: int = 0) -> Estimate | None:
@@ -99,20 +98,7 @@ def estimate(values: pd.Series, resamples: int, seed: int = 0) -> Estimate | Non
     return bootstrap_mean(values.to_numpy(), resamples=resamples, seed=seed)
 
 
-def _test(records: pd.DataFrame, cell: Cell, resamples: int, seed: int) -> PairedTest | None:
-    if cell.baseline is None:
-        return None
-    both = pd.concat(
-        [_column(records, cell, cell.checkpoint), _column(records, cell, cell.baseline[0])], axis=1, join="inner"
-    )
-    if len(both) < 2:
-        return None
-    a, b = both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy()
-    test = mcnemar if a.dtype == bool else paired_difference
-    return test(a, b, resamples=resamples, seed=seed)
-
-
-def _verdict(cell: Cell, ours: Estimate | None, test: PairedTest | None, p: float | None) -> Verdict:
+def _verdict(cell: Cell, ours: Estimate | None, test: Difference | None, p: float | None) -> Verdict:
     if ours is None:
         return "not measured here"
     if cell.same_setting and meets(ours, cell):
@@ -203,10 +189,9 @@ def against_standard(
     standard: str, others: Sequence[str], cells: dict[str, tuple[str, str]], expected: int | None = None
 ) -> list[Contrast]:
     """Every other model minus the standard one, for each label -> (condition, column)."""
+    one = len(others) == 1
     return [
-        Contrast(
-            label if len(others) == 1 else f"{label}, {named(other)}", ((other, *place), (standard, *place)), expected
-        )
+        Contrast(label if one else f"{label}, {named(other)}", ((other, *place), (standard, *place)), expected)
         for label, place in cells.items()
         for other in others
     ]
@@ -218,16 +203,11 @@ def place_contrasts(pair: tuple[str, str], places: dict[str, str], column: str) 
     ``pair``: the standard model and the other; ``places``: condition -> control. Three contrasts each.
     """
     found = []
-    for chosen, at_random in places.items():
-        terms = {name: ((name, chosen, column), (name, at_random, column)) for name in pair}
-        found += [Contrast(f"{chosen}, chosen − random places, {named(name)}", terms[name]) for name in pair]
-        found.append(
-            Contrast(
-                f"{chosen}, chosen − random places, {named(pair[1])} − {named(pair[0])}",
-                terms[pair[1]] + terms[pair[0]],
-                1,
-            )
-        )
+    for chosen, control in places.items():
+        label = f"{chosen}, chosen − random places"
+        first, second = (((name, chosen, column), (name, control, column)) for name in pair)
+        found += [Contrast(f"{label}, {named(name)}", terms) for name, terms in zip(pair, (first, second), strict=True)]
+        found.append(Contrast(f"{label}, {named(pair[1])} − {named(pair[0])}", second + first, 1))
     return found
 
 
@@ -247,22 +227,28 @@ def contrasted(
     beside: Sequence[Contrasted | None] = [None] * len(contrasts)
     if full_size is not None:
         beside = contrasted(contrasts, as_shipped(full_size), resamples=resamples, seed=seed)
-    records = pd.DataFrame({"checkpoint": [], "condition": []}) if records is None else records
-    if not {name for contrast in contrasts for name, *_ in contrast.terms} & set(records.checkpoint):
-        records = as_shipped(records)
-    values = [_shared(contrast, records) for contrast in contrasts]
-    tests = [
-        _test_terms(contrast, columns, resamples, seed) if columns else None
-        for contrast, columns in zip(contrasts, values, strict=True)
-    ]
-    adjusted = iter(holm([test.p for test in tests if test]))
+    records = _readable(records, {name for contrast in contrasts for name, *_ in contrast.terms})
     found = []
-    for contrast, columns, test, large in zip(contrasts, values, tests, beside, strict=True):
-        p = next(adjusted) if test else None
+    tested = _tested(contrasts, records, resamples, seed)
+    for contrast, (columns, test, p), large in zip(contrasts, tested, beside, strict=True):
         terms = tuple(term for column in columns if (term := estimate(column, resamples, seed)))
         verdict = direction(test, p, contrast.expected) if test else "not measured here"
         found.append(Contrasted(contrast, terms, test, p, verdict, large))
     return found
+
+
+Tested = tuple[list[pd.Series], Difference | None, float | None]  # the terms' values, the test, its adjusted p
+
+
+def _tested(contrasts: Sequence[Contrast | None], records: pd.DataFrame, resamples: int, seed: int) -> list[Tested]:
+    """Each contrast on the images that its terms share; ``None`` has nothing to test. Adjusted by Holm over all of them."""
+    values = [_shared(contrast, records) if contrast else [] for contrast in contrasts]
+    tests = [
+        _test_terms(contrast, columns, resamples, seed) if contrast and columns else None
+        for contrast, columns in zip(contrasts, values, strict=True)
+    ]
+    adjusted = iter(holm([test.p for test in tests if test]))
+    return [(columns, test, next(adjusted) if test else None) for columns, test in zip(values, tests, strict=True)]
 
 
 def ratios(
@@ -279,18 +265,16 @@ def ratios(
     return found
 
 
-def paired(
-    contrast: Contrast, records: pd.DataFrame, *, resamples: int = 9999, seed: int = 0
-) -> tuple[Difference, tuple[float, ...]] | None:
+def paired(contrast: Contrast, records: pd.DataFrame, resamples: int) -> tuple[Difference, tuple[float, ...]] | None:
     """One contrast's test, its p-value not adjusted, and the means of its terms, of its two ways of training with
     ``trainings``; ``None`` where it was not measured."""
-    columns = _shared(contrast, records)
-    if not columns:
+    ((columns, test, _),) = _tested([contrast], records, resamples, 0)
+    if test is None:
         return None
     means = np.array([column.mean() for column in columns], float)
     if contrast.trainings:
         means = np.array([half.mean() for half in np.split(means, 2)])
-    return _test_terms(contrast, columns, resamples, seed), tuple(map(float, means))
+    return test, tuple(map(float, means))
 
 
 def by_class(records: pd.DataFrame, checkpoint: str, column: str) -> dict[str, np.ndarray]:
@@ -326,12 +310,16 @@ def by_subset(
     found = []
     for label, (condition, column) in places.items():
         for name in (standard, *others):
-            cell = Cell("", "", 0.0, name, column, {"condition": condition}, baseline=(standard, 0.0))
-            shared, theirs = (_column(records, cell, name) for records in (common, own))
-            means = (estimate(shared, resamples, 0), estimate(theirs, resamples, 0))
+            shared, theirs, other = (
+                _values(records, (checkpoint, condition, column))
+                for records, checkpoint in ((common, name), (own, name), (own, standard))
+            )
+            means = (estimate(shared, resamples), estimate(theirs, resamples))
             differences: tuple[Difference | None, Difference | None] = (None, None)
             if name != standard:
-                differences = (_test(common, cell, resamples, 0), _unpaired(theirs, _column(own, cell, standard)))
+                contrast = Contrast(label, ((name, condition, column), (standard, condition, column)))
+                ((_, pairs, _),) = _tested([contrast], common, resamples, 0)
+                differences = (pairs, _unpaired(theirs, other))
             found.append(BySubset(f"{label}, {named(name)}", means, differences))
     return found
 
@@ -342,15 +330,18 @@ def _unpaired(a: pd.Series, b: pd.Series) -> Difference | None:
     return (rate_difference if a.dtype == bool else mean_difference)(a.to_numpy(), b.to_numpy())
 
 
+def _values(records: pd.DataFrame, term: Term) -> pd.Series:
+    """A term's values by image id; without images that have none."""
+    checkpoint, condition, column = term
+    rows = records[(records.checkpoint == checkpoint) & (records.condition == condition)]
+    if not len(rows) or column not in rows:
+        return pd.Series(dtype=float)
+    return rows.set_index("image_id")[column].dropna().infer_objects()  # stacking makes objects of truth values
+
+
 def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:
     """Each term's values on the images that all terms have; nothing if fewer than two."""
-    columns = []
-    for checkpoint, condition, column in contrast.terms:
-        rows = records[(records.checkpoint == checkpoint) & (records.condition == condition)]
-        if not len(rows) or column not in rows:
-            return []
-        values = rows.set_index("image_id")[column]
-        columns.append(values.dropna().infer_objects())  # stacking makes objects of truth values
+    columns = [_values(records, term) for term in contrast.terms]
     both = pd.concat(columns, axis=1, join="inner")
     return [both.iloc[:, i] for i in range(len(columns))] if len(both) > 1 else []
 

@@ -1,7 +1,7 @@
 """The paper's published values as cells: where each stands in the paper, and where ours is in the records."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -31,7 +31,7 @@ class Cell:
     paper: float
     checkpoint: str
     column: str
-    where: dict[str, Any] = field(default_factory=dict)
+    condition: str = ""
     spread: float | None = None  # the paper's +-
     baseline: tuple[str, float] | None = None
     dataset: str = "cifar10"  # of the published value
@@ -55,6 +55,39 @@ NETWORKS = {
     "wide_resnet50_2": "Wide ResNet-50-2",
 }
 
+Row = dict[str, Any]  # of the published values; ``value`` is a number, rates as fractions
+
+
+def _rows(**where: Any) -> list[Row]:
+    rows = published_values(**where).sort_values("id", kind="stable").to_dict("records")
+    return [row | {"value": float(row["value"]) / (100 if row["unit"] == "%" else 1)} for row in rows]
+
+
+def _cell(row: Row, standard: Row, checkpoints: tuple[str, str], column: str, condition: str = "", **more: Any) -> Cell:
+    """The cell of a published ``row``; ``standard``: that of the standard model, ``checkpoints``: ours for both."""
+    facts = {"id": row["id"], "label": f"{condition}, {named(checkpoints[0])}", "dataset": row["dataset"]} | more
+    baseline = None if row["training"] == "standard" else (checkpoints[1], standard["value"])
+    return Cell(
+        paper=row["value"], checkpoint=checkpoints[0], column=column, condition=condition, baseline=baseline, **facts
+    )
+
+
+def _ours(row: Row, network: str, dataset: str = "cifar10") -> tuple[str, str]:
+    """Our checkpoints for a row's training and for standard training."""
+    trainings = ((row["training"], row["epsilon_255"]), ("standard", 0))
+    first, second = (checkpoint_of(network, *training, dataset=dataset) for training in trainings)
+    return first, second
+
+
+def _with_standard(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Each row with that of the standard model in the same place of the same table."""
+
+    def place(row: Row) -> tuple[str, ...]:
+        return tuple(row[key] for key in ("architecture", "attribution", "metric", "setting"))
+
+    standard = {place(row): row for row in rows if row["training"] == "standard"}
+    return [(row, standard[place(row)]) for row in rows]
+
 
 def table1_cells(column: str, models: Sequence[str] = DEFAULT_MODELS) -> list[Cell]:
     """The cells of the paper's Table 1 whose metric ``column`` measures, on the data set of ``models``.
@@ -63,56 +96,27 @@ def table1_cells(column: str, models: Sequence[str] = DEFAULT_MODELS) -> list[Ce
     """
     metric = "global_gini" if column.startswith("global") else "regional_gini"
     dataset, network = dataset_of(models[0]), network_of(models[0])
-    rows = _published_rows(table="table1", dataset=dataset, metric=metric)
-    rows.sort(key=lambda row: row["architecture"] != network)
-    standard = {row["architecture"]: float(row["value"]) for row in rows if row["training"] == "standard"}
-    return [
-        Cell(
-            id=row["id"],
-            label=f"{NETWORKS[row['architecture']]}, "
-            + ("standard" if row["training"] == "standard" else f"ℓ∞ {row['epsilon_255']}/255"),
-            paper=float(row["value"]),
-            spread=float(row["sd"]),
-            checkpoint=checkpoint_of(row["architecture"], row["training"], row["epsilon_255"], dataset=dataset),
-            column=column,
-            baseline=None
-            if row["training"] == "standard"
-            else (checkpoint_of(row["architecture"], "standard", 0, dataset=dataset), standard[row["architecture"]]),
-            dataset=dataset,
-        )
-        for row in rows
-    ]
+    rows = _rows(table="table1", dataset=dataset, metric=metric)
+    cells = []
+    for row, standard in _with_standard(sorted(rows, key=lambda row: row["architecture"] != network)):
+        training = "standard" if row["training"] == "standard" else f"ℓ∞ {row['epsilon_255']}/255"
+        label, spread = f"{NETWORKS[row['architecture']]}, {training}", float(row["sd"])
+        cells.append(_cell(row, standard, _ours(row, row["architecture"], dataset), column, label=label, spread=spread))
+    return cells
 
 
-def _carried_over(models: Sequence[str], training: str, epsilon_255: int | str) -> str:
-    """The checkpoint that stands for the paper's ImageNet ResNet-50: of the first model's network, on its data set."""
-    network = network_of(models[0]) if dataset_of(models[0]) == "imagenet" else "resnet18"
-    return checkpoint_of(network, training, epsilon_255, dataset=dataset_of(models[0]))
-
-
-def _published_rows(**where: Any) -> list[dict[Any, Any]]:
-    """Published values as dictionaries; ``value`` in per cent becomes ``rate``."""
-    rows = published_values(**where).sort_values("id", kind="stable").to_dict("records")
-    return [row | {"rate": float(row["value"]) / 100} for row in rows]
+def _carried_over(row: Row, models: Sequence[str]) -> tuple[str, str]:
+    """The checkpoints that stand for the paper's ImageNet ResNet-50: of the first model's network, on its data set."""
+    dataset = dataset_of(models[0])
+    return _ours(row, network_of(models[0]) if dataset == "imagenet" else "resnet18", dataset)
 
 
 def a10_cells() -> list[Cell]:
     """Appendix A.10: occlusion at N=10, R=4 on CIFAR-10. It states neither network nor epsilon: ResNet-18, 8/255 here."""
-    rows = _published_rows(table="appendixA10")
-    standard = {row["setting"]: row["rate"] for row in rows if row["training"] == "standard"}
+    rows = sorted(_rows(table="appendixA10"), key=lambda row: row["setting"])
     return [
-        Cell(
-            id=row["id"],
-            label=f"{row['setting']}, {named(checkpoint_of('resnet18', row['training'], 8))}",
-            paper=row["rate"],
-            checkpoint=checkpoint_of("resnet18", row["training"], 8),
-            column="fooled",
-            where={"condition": row["setting"]},
-            baseline=None
-            if row["training"] == "standard"
-            else (checkpoint_of("resnet18", "standard", 0), standard[row["setting"]]),
-        )
-        for row in sorted(rows, key=lambda row: row["setting"])
+        _cell(row, standard, _ours(row | {"epsilon_255": 8}, "resnet18"), "fooled", row["setting"])
+        for row, standard in _with_standard(rows)
     ]
 
 
@@ -122,31 +126,13 @@ def table2_cells(budgets: dict[str, tuple[int, int]], models: Sequence[str] = DE
     ``models``: their data set and network are meant.
     ``budgets``: the paper's budget, such as "N=5 R=10" -> our (N, R). Paper's budgets that are not named are left out.
     """
-    rows = [
-        row | {"budget": row["setting"].rpartition(" ")[0], "color": row["setting"].rpartition(" ")[2]}
-        for row in _published_rows(table="table2", metric="occlusion_error")
-    ]
-    standard = {row["setting"]: row["rate"] for row in rows if row["training"] == "standard"}
     cells = []
-    for row in (row for row in rows if row["budget"] in budgets):
-        checkpoint = _carried_over(models, row["training"], row["epsilon_255"])
-        count, radius = budgets[row["budget"]]
-        condition = f"N={count} R={radius} {row['color']}"
-        cells.append(
-            Cell(
-                id=row["id"],
-                label=f"{condition}, {named(checkpoint)}",
-                paper=row["rate"],
-                checkpoint=checkpoint,
-                column="fooled",
-                where={"condition": condition},
-                baseline=None
-                if row["training"] == "standard"
-                else (_carried_over(models, "standard", 0), standard[row["setting"]]),
-                dataset=row["dataset"],
-                network=row["architecture"],
-            )
-        )
+    for row, standard in _with_standard(_rows(table="table2", metric="occlusion_error")):
+        budget, _, color = row["setting"].rpartition(" ")
+        if budget in budgets:
+            condition = "N={} R={} {}".format(*budgets[budget], color)
+            checkpoints = _carried_over(row, models)
+            cells.append(_cell(row, standard, checkpoints, "fooled", condition, network=row["architecture"]))
     return cells
 
 
@@ -161,22 +147,13 @@ def noise_cells(budget: int, standard: str, robust: Sequence[str]) -> list[Cell]
     """Failure under noise on ``budget`` subpixels beside the paper's ImageNet values (ResNet-50, standard and 8/255)."""
     cells = []
     for condition, source in _NOISE_SOURCES.items():
-        rows = {row["training"]: row for row in _published_rows(**source)}
-        for checkpoint in (standard, *(name for name in robust if dataset_of(name) == dataset_of(standard))):
-            row = rows["standard" if checkpoint == standard else "linf"]
-            cells.append(
-                Cell(
-                    id=f"{row['id']} {checkpoint}",
-                    label=f"{condition}, {named(checkpoint)}",
-                    paper=row["rate"],
-                    checkpoint=checkpoint,
-                    column=f"failure_{budget}",
-                    where={"condition": condition},
-                    baseline=None if checkpoint == standard else (standard, rows["standard"]["rate"]),
-                    dataset=row["dataset"],
-                    network=row["architecture"] if "largest" not in row["setting"] else "another budget",
-                )
-            )
+        rows = {row["training"]: row for row in _rows(**source)}
+        for name in (standard, *(name for name in robust if dataset_of(name) == dataset_of(standard))):
+            row = rows["standard" if name == standard else "linf"]
+            facts = {"id": f"{row['id']} {name}", "network": row["architecture"]}
+            if "largest" in row["setting"]:
+                facts["network"] = "another budget"
+            cells.append(_cell(row, rows["standard"], (name, standard), f"failure_{budget}", condition, **facts))
     return cells
 
 
@@ -187,31 +164,15 @@ def table3_cells(budget: int, patches: tuple[int, int], models: Sequence[str] = 
     Conditions are the method's title, for the Gini index; with ", type I" or ", type II" for noise on ``budget``
     subpixels; with ", N=5 R=2 black" and so on for occlusion, where ``patches`` is our (N, R).
     """
+    columns = {"global_gini": "global_gini", "noise_error": f"failure_{budget}", "occlusion_error": "fooled"}
     cells = []
-    for row in _published_rows(table="table3"):
-        title, setting = METHOD_TITLES[row["attribution"]], row["setting"]
-        gini = row["metric"] == "global_gini"
+    for row, standard in _with_standard(_rows(table="table3")):
+        setting = row["setting"]
         if row["metric"] == "occlusion_error":
-            setting = f"N={patches[0]} R={patches[1]} {setting.rpartition(' ')[2]}"
-        column = {"global_gini": "global_gini", "noise_error": f"failure_{budget}", "occlusion_error": "fooled"}
-        same = {key: row[key] for key in ("table", "attribution", "metric", "setting")}
-        (standard,) = _published_rows(**same, training="standard")
-        condition = title if gini else f"{title}, {setting}"
-        checkpoint, unperturbed = (_carried_over(models, r["training"], r["epsilon_255"]) for r in (row, standard))
-        value = "value" if gini else "rate"
-        cells.append(
-            Cell(
-                id=row["id"],
-                label=f"{condition}, {named(checkpoint)}",
-                paper=float(row[value]),
-                checkpoint=checkpoint,
-                column=column[row["metric"]],
-                where={"condition": condition},
-                baseline=None if checkpoint == unperturbed else (unperturbed, float(standard[value])),
-                dataset=row["dataset"],
-                network=row["architecture"],
-            )
-        )
+            setting = "N={} R={} {}".format(*patches, setting.rpartition(" ")[2])
+        condition = ", ".join(filter(None, (METHOD_TITLES[row["attribution"]], setting)))
+        checkpoints, column = _carried_over(row, models), columns[row["metric"]]
+        cells.append(_cell(row, standard, checkpoints, column, condition, network=row["architecture"]))
     return cells
 
 
