@@ -14,7 +14,7 @@ from inequality_phenomenon.measure.reference import load_whole_reference
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.statistics import Difference
 from inequality_phenomenon.verdicts import claims as module
-from inequality_phenomenon.verdicts.claims import Claim, ClassTest, PairedTest, combined, examine, judge, load_claims
+from inequality_phenomenon.verdicts.claims import Claim, ClassTest, ContrastTest, combined, examine, judge, load_claims
 
 RAW = yaml.safe_load(paths.CLAIMS.read_text("utf-8"))
 ALL = load_claims()
@@ -85,12 +85,12 @@ def records(standard: float, robust: float, n: int = 200, spread: float = 0.02) 
     return outcomes(standard + noise[0], robust + noise[1], column="global_gini")
 
 
-def paired(**more: object) -> PairedTest:
+def paired(**more: object) -> ContrastTest:
     terms = ((ROBUST, "", "global_gini"), (STANDARD, "", "global_gini"))
-    return PairedTest.model_validate({"label": "x", "record": "r", "terms": terms, "expected": 1} | more)
+    return ContrastTest.model_validate({"label": "x", "record": "r", "terms": terms, "expected": 1} | more)
 
 
-def claim(*tests: PairedTest, name: str = "c", chapter: str = "01_inequality_test") -> Claim:
+def claim(*tests: ContrastTest, name: str = "c", chapter: str = "01_inequality_test") -> Claim:
     words = {"id": name, "title": "t", "section": "1", "quote": "q", "data": "both", "form": "f", "chapter": chapter}
     return Claim.model_validate(words | {"tests": [test.model_dump() for test in tests]})
 
@@ -192,7 +192,7 @@ def test_rates_are_compared_by_mcnemar_and_within_5_points() -> None:
         ),
     ],
 )
-def test_what_is_missing_is_named(test: PairedTest, reason: str) -> None:
+def test_what_is_missing_is_named(test: ContrastTest, reason: str) -> None:
     (found,) = examine([test], {"r": records(0.5, 0.6)}, resamples=99)
     assert found.found is None and found.verdict == "not measured here" and reason in found.reason
     (judged,) = judge([claim(test)], {"01_inequality_test": {"r": records(0.5, 0.6)}}, resamples=99)

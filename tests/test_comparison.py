@@ -10,12 +10,12 @@ from conftest import ROBUST, STANDARD, outcomes
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.networks import checkpoint_of
 from inequality_phenomenon.verdicts.comparison import (
-    Contrast,
     against_standard,
     by_subset,
     compare,
     contrasted,
     explained,
+    minus,
     place_contrasts,
 )
 from inequality_phenomenon.verdicts.published import (
@@ -159,7 +159,7 @@ def test_four_terms_are_a_difference_of_differences_on_shared_images() -> None:
 
 
 def test_what_was_not_measured_has_no_test() -> None:
-    rows = [Contrast("x", ((ROBUST, "a", "fooled"), (STANDARD, "a", "fooled")), 1)]
+    rows = [minus("x", (ROBUST, "a", "fooled"), (STANDARD, "a", "fooled"), 1)]
     for records in (None, outcomes(share(1), share(2), "b"), outcomes(share(1), share(2), "a").iloc[:100]):
         (found,) = contrasted(rows, records)
         assert found.terms == () and found.difference is None and found.verdict == "not measured here"

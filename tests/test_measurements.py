@@ -30,7 +30,7 @@ from inequality_phenomenon.measure.sample import Sample, measure
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.robustness import correct
 from inequality_phenomenon.verdicts.agreement import agreement
-from inequality_phenomenon.verdicts.comparison import Contrast, contrasted
+from inequality_phenomenon.verdicts.comparison import contrasted, minus
 from inequality_phenomenon.verdicts.published import published_values
 
 SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
@@ -231,5 +231,5 @@ def test_an_image_without_a_region_of_positive_sum_has_no_index_in_that_reading_
     records = pd.concat(
         [pd.DataFrame({"checkpoint": c, "condition": "", "image_id": sample.ids} | found) for c in "ab"]
     )
-    gap = [Contrast("gap", (("a", "", "regional_gini_positive_of_sum"), ("b", "", "regional_gini_positive_of_sum")))]
+    gap = [minus("gap", ("a", "", "regional_gini_positive_of_sum"), ("b", "", "regional_gini_positive_of_sum"))]
     assert [term.n for term in contrasted(gap, records, resamples=99)[0].terms] == [2, 2]

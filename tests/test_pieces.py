@@ -128,7 +128,7 @@ def test_full_size_networks_are_rows_below_the_reference_run(measured) -> None:
     html = comparison_table(found, name="t", caption="Caption.").html
     assert html.count("(full size)") == 2 and html.count("<tr>") == len(found) + 2 + 1
     names = [name.replace("w64", "w16") for name in (ROBUST, STANDARD)]
-    asked = [comparison.Contrast("gap", tuple((name, "", "global_gini") for name in names), 1)]
+    asked = [comparison.minus("gap", *((name, "", "global_gini") for name in names), 1)]
     (gap,) = ours.contrast(asked, "inequality")
     assert gap.difference is not None and gap.full_size is not None and gap.full_size.difference is not None
     means = large.groupby("checkpoint").global_gini.mean()

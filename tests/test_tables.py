@@ -6,8 +6,7 @@ from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.reference import load_whole_reference
-from inequality_phenomenon.verdicts.claims import chapter_claims
-from inequality_phenomenon.verdicts.comparison import Contrast, against_standard, contrasted
+from inequality_phenomenon.verdicts.comparison import against_standard, contrasted, minus
 
 WEAK = "cifar10-resnet18w16-linf1-s0"
 
@@ -34,13 +33,10 @@ def test_full_size_networks_are_rows_below_the_others() -> None:
 def test_the_claims_of_a_chapter_come_from_one_run() -> None:
     reference = load_whole_reference()["09_cutout"]
     few = {name: table[table.image_id.isin(table.image_id.unique()[:60])] for name, table in reference.items()}
-    ((both, words),) = chapter_claims("09_cutout", few, reference, resamples=99)
-    assert (
-        words == "" and both.outcomes[0].found.n == chapter_claims("09_cutout", {}, reference)[0][0].outcomes[0].found.n
-    )
-    ((alone, words),) = chapter_claims("09_cutout", few, {}, resamples=99)
-    assert words == " (this run)" and alone.outcomes[0].found.n < both.outcomes[0].found.n
-    assert chapter_claims("09_cutout", {}, {})[0][1] == ""
+    planned, nothing = (chapter.open("09_cutout", {"profile": "smoke"}) for _ in range(2))
+    own = chapter.open("09_cutout", {"profile": "smoke", "n_images": 60})
+    planned.records = own.records = few
+    assert planned.claims().html == nothing.claims().html != own.claims().html
 
 
 def test_the_readings_are_counted_by_the_sign_of_what_is_decided() -> None:
@@ -68,7 +64,7 @@ def test_significant_differences_are_marked_and_the_mark_is_explained():
         for i in range(60)
     ]
     pairs = {"differs": ("high", "low"), "does not": ("alike", "low")}
-    asked = [Contrast(label, tuple((name, "c", "share") for name in pair)) for label, pair in pairs.items()]
+    asked = [minus(label, *((name, "c", "share") for name in pair)) for label, pair in pairs.items()]
     found = contrasted(asked, pd.DataFrame(rows), resamples=999)
     html = show.contrast_table(found, name="t", caption="Caption.").html
     assert [item.adjusted_p < 0.05 for item in found] == [True, False]

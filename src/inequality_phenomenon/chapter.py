@@ -63,16 +63,16 @@ class Chapter(Run):
 
     def table(self, *names: str) -> pd.DataFrame | None:
         """The named records that exist, one below the other, with a ``condition`` in each row; ``None`` without any."""
-        return _table(self.records, names)
+        return stacked(self.records, names)
 
     def compare(self, cells: list[Cell], *names: str) -> list[Compared]:
         """Published values beside the named records: see ``verdicts.comparison.compare``."""
-        large, draws = _table(self.full_size, names), self.profile.bootstrap
+        large, draws = stacked(self.full_size, names), self.profile.bootstrap
         return compare(cells, self.table(*names), full_size=large, resamples=draws)
 
     def contrast(self, contrasts: Sequence[Contrast], *names: str) -> list[Contrasted]:
         """Differences found in the named records: see ``verdicts.comparison.contrasted``."""
-        large, draws = _table(self.full_size, names), self.profile.bootstrap
+        large, draws = stacked(self.full_size, names), self.profile.bootstrap
         return contrasted(contrasts, self.table(*names), full_size=large, resamples=draws)
 
     def explain(
@@ -109,8 +109,3 @@ class Chapter(Run):
     def footer(self) -> Shown:
         """The foot of the page: close calls, this run against the reference run, and where every number comes from."""
         return foot(self, None if self.profile.dataset != CIFAR10.name else self.agreement())
-
-
-def _table(records: Mapping[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFrame | None:
-    chosen = {name: records[name] for name in names if name in records}
-    return stacked({name: t if "condition" in t else t.assign(condition="") for name, t in chosen.items()}, names)

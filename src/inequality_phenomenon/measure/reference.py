@@ -4,7 +4,7 @@ A record is a table with one row an image.
 """
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -135,9 +135,11 @@ def commit() -> str:
         return "no git"
 
 
-def stacked(tables: dict[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFrame | None:
-    """Those of the named records that exist, one below the other; rows measured twice are kept once."""
-    found = [tables[name] for name in names if name in tables]
+def stacked(tables: Mapping[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFrame | None:
+    """Those of the named records that exist, one below the other, with a ``condition`` in each row; rows measured twice are
+    kept once. ``None`` without any."""
+    known = [tables[name] for name in names if name in tables]
+    found = [table if "condition" in table else table.assign(condition="") for table in known]
     if not found:
         return None
     keys = ["checkpoint", "condition", "image_id"]

@@ -17,7 +17,7 @@ from ..networks import LADDER, REGISTRY, RegistryEntry, named
 from ..robustness import ENSEMBLE
 from ..statistics import Estimate, wilson
 from ..training.floors import floor_of
-from ..verdicts.comparison import Contrast, Contrasted
+from ..verdicts.comparison import Contrast, Contrasted, minus
 from .style import Shown, boxed, dot, drawn, listed, look, shared_legend, table, unfolded
 from .tables import contrast_text, source_sentence
 from .words import MISSING, percent, plain, text_of
@@ -61,7 +61,7 @@ def subjects_note(run: Run, ours: Run) -> Shown:
 def attack_contrasts(models: Sequence[str]) -> list[Contrast]:
     """AutoAttack minus PGD-20 on the images of both, for every model and each threat in its registry entry."""
     return [
-        Contrast(threat, ((name, f"{AUTO_ATTACK}, {threat}", "robust"), (name, f"{PGD}, {threat}", "robust")))
+        minus(threat, (name, f"{AUTO_ATTACK}, {threat}", "robust"), (name, f"{PGD}, {threat}", "robust"))
         for name in models
         for threat in REGISTRY[name].test_robust
     ]

@@ -42,7 +42,7 @@ def training_contrasts(run: Run) -> tuple[list[Contrast], list[Contrast]]:
     standard, robust = map(repeated, run.pair)
     ginis, rates = (
         [
-            Contrast(label, tuple((name, *place) for name in (*robust, *standard)), 1, trainings=True)
+            Contrast(label=label, terms=[(name, *place) for name in (*robust, *standard)], expected=1, trainings=True)
             for label, place in columns.items()
         ]
         for columns in _grouped(run)

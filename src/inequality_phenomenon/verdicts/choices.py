@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ..inequality import REDUCES
 from ..measure.readings import text_and_scripts
 from ..networks import named
-from .comparison import Contrast, Contrasted
+from .comparison import Contrast, Contrasted, minus
 from .published import Cell, a10_cells, table1_cells
 
 
@@ -57,8 +57,8 @@ class Effect:
 
 def _asked(row: Choice, pair: tuple[str, str]) -> list[Contrast]:
     first, second = pair
-    changes = [Contrast(row.topic, ((name, *row.scripts), (name, *row.text))) for name in pair]
-    return changes + [Contrast(row.topic, ((second, *place), (first, *place)), 1) for place in (row.text, row.scripts)]
+    changes = [minus(row.topic, (name, *row.scripts), (name, *row.text)) for name in pair]
+    return changes + [minus(row.topic, (second, *place), (first, *place), 1) for place in (row.text, row.scripts)]
 
 
 def choice_contrasts(rows: Sequence[Choice], pair: tuple[str, str]) -> list[Contrast]:

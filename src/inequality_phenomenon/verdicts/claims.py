@@ -23,7 +23,7 @@ from ..inequality import gini
 from ..measure.reference import as_shipped
 from ..networks import REGISTRY, named
 from ..statistics import Difference, Estimate, class_difference, holm, rank_agreement
-from .comparison import Contrast, Term, Verdict, by_class, direction, paired
+from .comparison import Contrast, Verdict, by_class, direction, paired
 
 Tables = dict[str, pd.DataFrame]  # a chapter's records, by name
 Finding = tuple[Difference | Estimate, tuple[float, ...]]  # what a test found, and the means behind it
@@ -42,20 +42,11 @@ class _RecordTest(_Strict):
     paper: float | None = None  # its published size on CIFAR-10
 
 
-class PairedTest(_RecordTest):
-    """A difference of means on the same images, as ``comparison.Contrast``; with ``trainings`` over networks."""
+class ContrastTest(_RecordTest, Contrast):
+    """A contrast of the chapter's records: a difference of means on the same images, or over trainings."""
 
     kind: Literal["paired"] = "paired"
-    terms: tuple[Term, ...]
-    weights: tuple[float, ...] | None = None
-    margin: float = 0.0
-    trainings: bool = False
-
-    @model_validator(mode="after")
-    def _enough_trainings(self) -> "PairedTest":
-        if self.trainings and (len(self.terms) < 6 or len(self.terms) % 2):
-            raise ValueError(f"{self.label}: a test over trainings needs at least three networks of each kind")
-        return self
+    expected: Literal[-1, 1] = 1
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
@@ -68,8 +59,7 @@ class PairedTest(_RecordTest):
             if not len(rows) or column not in rows:
                 place = f" under “{condition}”" if condition else ""
                 return f"the record has no {column} of {named(checkpoint)}{place}"
-        contrast = Contrast(self.label, self.terms, self.expected, self.weights, self.margin, self.trainings)
-        return paired(contrast, table, resamples=resamples) or "fewer than two images are shared"
+        return paired(self, table, resamples) or "fewer than two images are shared"
 
 
 class ClassTest(_RecordTest):
@@ -131,9 +121,9 @@ class ExampleTest(_Strict):
         return Estimate(value, value, value, len(vector))
 
 
-Test = PairedTest | ClassTest | AgreementTest | ExampleTest
+Test = ContrastTest | ClassTest | AgreementTest | ExampleTest
 _ReadTest = Annotated[
-    Annotated[PairedTest, Tag("paired")]
+    Annotated[ContrastTest, Tag("paired")]
     | Annotated[ClassTest, Tag("classes")]
     | Annotated[AgreementTest, Tag("agreement")]
     | Annotated[ExampleTest, Tag("example")],
@@ -185,7 +175,7 @@ def _parsed(content: Any) -> tuple[Claim, ...]:
 
 def in_percent(test: Test) -> bool:
     """Whether the test is about rates, which tables show in per cent."""
-    return isinstance(test, PairedTest) and "gini" not in test.terms[0][2]
+    return isinstance(test, ContrastTest) and "gini" not in test.terms[0][2]
 
 
 @dataclass(frozen=True)
@@ -269,18 +259,3 @@ def combined(verdicts: Sequence[Verdict]) -> Verdict:
     if len(set(verdicts)) == 1:
         return verdicts[0]
     return "same direction" if set(verdicts) == {"same direction", "reproduced"} else "not reproduced"
-
-
-def chapter_claims(
-    chapter: str, this_run: Tables, reference: Tables, *, resamples: int = 9999
-) -> list[tuple[Judged, str]]:
-    """The claims of one chapter by the reference run's records; by this run's, with words that say so, where those decide none.
-
-    All by the same run: the p-values of a chapter's claims are adjusted together.
-    """
-    claims = [claim for claim in load_claims() if claim.chapter == chapter]
-    for tables, source in ((reference, ""), (this_run, " (this run)")):
-        judged = judge(claims, {chapter: tables}, resamples=resamples)
-        if any(item.verdict != "not measured here" for item in judged):
-            return [(item, source) for item in judged]
-    return [(item, "") for item in judged]

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..measure.image_sets import classes_of
 from ..measure.reference import as_shipped, stacked
@@ -52,7 +53,6 @@ def compare(
     *,
     full_size: pd.DataFrame | None = None,
     resamples: int = 9999,
-    seed: int = 0,
 ) -> list[Compared]:
     """Each cell beside our records, tests adjusted by Holm over the given cells (one table).
 
@@ -64,12 +64,12 @@ def compare(
     """
     beside: Sequence[Compared | None] = [None] * len(cells)
     if full_size is not None:
-        beside = compare(cells, as_shipped(full_size), resamples=resamples, seed=seed)
+        beside = compare(cells, as_shipped(full_size), resamples=resamples)
     records = _readable(records, {cell.checkpoint for cell in cells})
-    tested = _tested([_of_cell(cell) for cell in cells], records, resamples, seed)
+    tested = _tested([_of_cell(cell) for cell in cells], records, resamples)
     found = []
     for cell, (_, test, p), large in zip(cells, tested, beside, strict=True):
-        value = estimate(_values(records, (cell.checkpoint, cell.condition, cell.column)), resamples, seed)
+        value = estimate(_values(records, (cell.checkpoint, cell.condition, cell.column)), resamples)
         found.append(Compared(cell, value, test, p, _verdict(cell, value, test, p), large))
     return found
 
@@ -78,8 +78,8 @@ def _of_cell(cell: Cell) -> "Contrast | None":
     """The difference behind a cell's verdict: its network minus the standard one."""
     if cell.baseline is None:
         return None
-    networks = (cell.checkpoint, cell.baseline[0])
-    return Contrast(cell.label, tuple((name, cell.condition, cell.column) for name in networks))
+    place = cell.condition, cell.column
+    return minus(cell.label, (cell.checkpoint, *place), (cell.baseline[0], *place))
 
 
 def _readable(records: pd.DataFrame | None, names: set[str]) -> pd.DataFrame:
@@ -89,13 +89,13 @@ def _readable(records: pd.DataFrame | None, names: set[str]) -> pd.DataFrame:
     return records if names & set(records.checkpoint) else as_shipped(records)
 
 
-def estimate(values: pd.Series, resamples: int, seed: int = 0) -> Estimate | None:
+def estimate(values: pd.Series, resamples: int) -> Estimate | None:
     """Mean or rate of one network's values with its 95 % interval; ``None`` of fewer than two."""
     if len(values) < 2:
         return None
     if values.dtype == bool:
         return wilson(int(values.sum()), len(values))
-    return bootstrap_mean(values.to_numpy(), resamples=resamples, seed=seed)
+    return bootstrap_mean(values.to_numpy(), resamples=resamples)
 
 
 def _verdict(cell: Cell, ours: Estimate | None, test: Difference | None, p: float | None) -> Verdict:
@@ -129,9 +129,7 @@ class PublishedTable:
 
     def compared(self, tables: dict[str, pd.DataFrame], resamples: int) -> list[Compared]:
         """The cells beside the chapter's records, as its own page has them."""
-        only = self.records[0]
-        records = tables.get(only) if len(self.records) == 1 else stacked(tables, self.records)
-        return compare(self.cells, records, resamples=resamples)
+        return compare(self.cells, stacked(tables, self.records), resamples=resamples)
 
 
 def published_tables() -> list[PublishedTable]:
@@ -150,10 +148,10 @@ def published_tables() -> list[PublishedTable]:
 
 
 Term = tuple[str, str, str]  # checkpoint, condition, column
+Sign = Literal[-1, 1]
 
 
-@dataclass(frozen=True)
-class Contrast:
+class Contrast(BaseModel):
     """A difference between measured means on the same images.
 
     ``terms``: two, for a - b, or four, for (a - b) - (c - d), or any number with as many ``weights``. ``margin`` is
@@ -162,12 +160,24 @@ class Contrast:
     difference is that of the two ways, tested over the networks' means (``statistics.mean_difference``) instead of over images.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
     label: str
     terms: tuple[Term, ...]
-    expected: int | None = None
+    expected: Sign | None = None
     weights: tuple[float, ...] | None = None
     margin: float = 0.0
     trainings: bool = False
+
+    @model_validator(mode="after")
+    def _enough_trainings(self) -> "Contrast":
+        if self.trainings and (len(self.terms) < 6 or len(self.terms) % 2):
+            raise ValueError(f"{self.label}: a test over trainings needs at least three networks of each kind")
+        return self
+
+
+def minus(label: str, first: Term, second: Term, expected: Sign | None = None) -> Contrast:
+    """The contrast first - second."""
+    return Contrast(label=label, terms=(first, second), expected=expected)
 
 
 @dataclass(frozen=True)
@@ -186,12 +196,12 @@ class Contrasted:
 
 
 def against_standard(
-    standard: str, others: Sequence[str], cells: dict[str, tuple[str, str]], expected: int | None = None
+    standard: str, others: Sequence[str], cells: dict[str, tuple[str, str]], expected: Sign | None = None
 ) -> list[Contrast]:
     """Every other model minus the standard one, for each label -> (condition, column)."""
     one = len(others) == 1
     return [
-        Contrast(label if one else f"{label}, {named(other)}", ((other, *place), (standard, *place)), expected)
+        minus(label if one else f"{label}, {named(other)}", (other, *place), (standard, *place), expected)
         for label, place in cells.items()
         for other in others
     ]
@@ -206,8 +216,9 @@ def place_contrasts(pair: tuple[str, str], places: dict[str, str], column: str) 
     for chosen, control in places.items():
         label = f"{chosen}, chosen − random places"
         first, second = (((name, chosen, column), (name, control, column)) for name in pair)
-        found += [Contrast(f"{label}, {named(name)}", terms) for name, terms in zip(pair, (first, second), strict=True)]
-        found.append(Contrast(f"{label}, {named(pair[1])} − {named(pair[0])}", second + first, 1))
+        found += [minus(f"{label}, {named(name)}", *terms) for name, terms in zip(pair, (first, second), strict=True)]
+        both = f"{label}, {named(pair[1])} − {named(pair[0])}"
+        found.append(Contrast(label=both, terms=second + first, expected=1))
     return found
 
 
@@ -217,7 +228,6 @@ def contrasted(
     *,
     full_size: pd.DataFrame | None = None,
     resamples: int = 9999,
-    seed: int = 0,
 ) -> list[Contrasted]:
     """The contrasts tested on our records, p-values adjusted by Holm over all of them (one table).
 
@@ -226,12 +236,12 @@ def contrasted(
     """
     beside: Sequence[Contrasted | None] = [None] * len(contrasts)
     if full_size is not None:
-        beside = contrasted(contrasts, as_shipped(full_size), resamples=resamples, seed=seed)
+        beside = contrasted(contrasts, as_shipped(full_size), resamples=resamples)
     records = _readable(records, {name for contrast in contrasts for name, *_ in contrast.terms})
     found = []
-    tested = _tested(contrasts, records, resamples, seed)
+    tested = _tested(contrasts, records, resamples)
     for contrast, (columns, test, p), large in zip(contrasts, tested, beside, strict=True):
-        terms = tuple(term for column in columns if (term := estimate(column, resamples, seed)))
+        terms = tuple(term for column in columns if (term := estimate(column, resamples)))
         verdict = direction(test, p, contrast.expected) if test else "not measured here"
         found.append(Contrasted(contrast, terms, test, p, verdict, large))
     return found
@@ -240,11 +250,11 @@ def contrasted(
 Tested = tuple[list[pd.Series], Difference | None, float | None]  # the terms' values, the test, its adjusted p
 
 
-def _tested(contrasts: Sequence[Contrast | None], records: pd.DataFrame, resamples: int, seed: int) -> list[Tested]:
+def _tested(contrasts: Sequence[Contrast | None], records: pd.DataFrame, resamples: int) -> list[Tested]:
     """Each contrast on the images that its terms share; ``None`` has nothing to test. Adjusted by Holm over all of them."""
     values = [_shared(contrast, records) if contrast else [] for contrast in contrasts]
     tests = [
-        _test_terms(contrast, columns, resamples, seed) if contrast and columns else None
+        _test_terms(contrast, columns, resamples) if contrast and columns else None
         for contrast, columns in zip(contrasts, values, strict=True)
     ]
     adjusted = iter(holm([test.p for test in tests if test]))
@@ -268,7 +278,7 @@ def ratios(
 def paired(contrast: Contrast, records: pd.DataFrame, resamples: int) -> tuple[Difference, tuple[float, ...]] | None:
     """One contrast's test, its p-value not adjusted, and the means of its terms, of its two ways of training with
     ``trainings``; ``None`` where it was not measured."""
-    ((columns, test, _),) = _tested([contrast], records, resamples, 0)
+    ((columns, test, _),) = _tested([contrast], records, resamples)
     if test is None:
         return None
     means = np.array([column.mean() for column in columns], float)
@@ -317,8 +327,8 @@ def by_subset(
             means = (estimate(shared, resamples), estimate(theirs, resamples))
             differences: tuple[Difference | None, Difference | None] = (None, None)
             if name != standard:
-                contrast = Contrast(label, ((name, condition, column), (standard, condition, column)))
-                ((_, pairs, _),) = _tested([contrast], common, resamples, 0)
+                contrast = minus(label, (name, condition, column), (standard, condition, column))
+                ((_, pairs, _),) = _tested([contrast], common, resamples)
                 differences = (pairs, _unpaired(theirs, other))
             found.append(BySubset(f"{label}, {named(name)}", means, differences))
     return found
@@ -346,17 +356,17 @@ def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:
     return [both.iloc[:, i] for i in range(len(columns))] if len(both) > 1 else []
 
 
-def _test_terms(contrast: Contrast, columns: list[pd.Series], resamples: int, seed: int) -> Difference:
+def _test_terms(contrast: Contrast, columns: list[pd.Series], resamples: int) -> Difference:
     values = [column.to_numpy() for column in columns]
     if contrast.trainings:
         means = np.array([value.mean() for value in values])
         return mean_difference(*np.split(means, 2))
     plain = contrast.weights is None and contrast.margin == 0
     if plain and len(values) == 2 and all(value.dtype == bool for value in values):
-        return mcnemar(values[0], values[1], resamples=resamples, seed=seed)
+        return mcnemar(values[0], values[1], resamples=resamples)
     weights = contrast.weights or (1, -1, -1, 1)[: len(values)]
     total = np.sum([weight * value.astype(float) for weight, value in zip(weights, values, strict=True)], axis=0)
-    return paired_difference(total, np.full(len(total), contrast.margin), resamples=resamples, seed=seed)
+    return paired_difference(total, np.full(len(total), contrast.margin), resamples=resamples)
 
 
 def explained(

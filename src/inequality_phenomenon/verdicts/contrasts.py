@@ -3,20 +3,25 @@
 from collections.abc import Sequence
 
 from ..networks import named
-from .comparison import Contrast, against_standard
+from .comparison import Contrast, Sign, against_standard, minus
 
 
 def method_contrasts(
-    favourite: str, others: list[str], models: dict[str, str], settings: dict[str, str], expected: int | None = 1
+    favourite: str,
+    others: list[str],
+    models: dict[str, str],
+    settings: dict[str, str],
+    expected: Sign | None = 1,
 ) -> list[Contrast]:
     """One method minus each other one on the same network, for each setting -> column.
 
     ``models``: checkpoint -> how the label calls it; ``settings``: what follows the method in the condition.
     """
     return [
-        Contrast(
+        minus(
             f"{setting.removeprefix(', ') + ': ' if setting else ''}{favourite} − {other}, {called}",
-            ((checkpoint, favourite + setting, column), (checkpoint, other + setting, column)),
+            (checkpoint, favourite + setting, column),
+            (checkpoint, other + setting, column),
             expected,
         )
         for setting, column in settings.items()
@@ -27,13 +32,10 @@ def method_contrasts(
 
 def faithfulness_contrasts(methods: list[str], models: dict[str, str]) -> list[Contrast]:
     """Each method's order minus a random one: an order that matters has less area under deletion, more under insertion."""
+    areas: list[tuple[str, str, Sign]] = [("deletion", "deletion_area", -1), ("insertion", "insertion_area", 1)]
     return [
-        Contrast(
-            f"{kind}: {method}, {called}",
-            ((checkpoint, method, f"{kind}_area"), (checkpoint, "random order", f"{kind}_area")),
-            sign,
-        )
-        for kind, sign in (("deletion", -1), ("insertion", 1))
+        minus(f"{kind}: {method}, {called}", (checkpoint, method, area), (checkpoint, "random order", area), sign)
+        for kind, area, sign in areas
         for method in methods
         for checkpoint, called in models.items()
     ]
@@ -47,20 +49,17 @@ def transfer_contrasts(pair: tuple[str, str], attacks: Sequence[str]) -> tuple[l
     standard, robust = pair
     low = [
         Contrast(
-            f"{attack}, made on {named(source)}, shown to {named(target)}",
-            ((source, attack, target), (target, attack, target)),
-            -1,
+            label=f"{attack}, made on {named(source)}, shown to {named(target)}",
+            terms=((source, attack, target), (target, attack, target)),
+            expected=-1,
             weights=(1, -0.5),
         )
         for attack in attacks
         for source, target in (pair, pair[::-1])
     ]
+    directions = f"{named(standard)} → {named(robust)} minus {named(robust)} → {named(standard)}"
     easier = [
-        Contrast(
-            f"{attack}: {named(standard)} → {named(robust)} minus {named(robust)} → {named(standard)}",
-            ((standard, attack, robust), (robust, attack, standard)),
-            1,
-        )
+        minus(f"{attack}: {directions}", (standard, attack, robust), (robust, attack, standard), 1)
         for attack in attacks
     ]
     return low, easier

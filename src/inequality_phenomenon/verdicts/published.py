@@ -55,7 +55,7 @@ NETWORKS = {
     "wide_resnet50_2": "Wide ResNet-50-2",
 }
 
-Row = dict[str, Any]  # of the published values; ``value`` is a number, rates as fractions
+Row = dict[Any, Any]  # of the published values; ``value`` is a number, rates as fractions
 
 
 def _rows(**where: Any) -> list[Row]:
@@ -74,9 +74,8 @@ def _cell(row: Row, standard: Row, checkpoints: tuple[str, str], column: str, co
 
 def _ours(row: Row, network: str, dataset: str = "cifar10") -> tuple[str, str]:
     """Our checkpoints for a row's training and for standard training."""
-    trainings = ((row["training"], row["epsilon_255"]), ("standard", 0))
-    first, second = (checkpoint_of(network, *training, dataset=dataset) for training in trainings)
-    return first, second
+    ours = checkpoint_of(network, row["training"], row["epsilon_255"], dataset=dataset)
+    return ours, checkpoint_of(network, "standard", 0, dataset=dataset)
 
 
 def _with_standard(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
