@@ -2,6 +2,6 @@
 
 from .data import class_names as class_names
 from .images import ImageNetSet as evaluation_set
-from .public_networks import public_networks as public_networks
+from .public import public_networks as public_networks
 
 __all__ = ["class_names", "evaluation_set", "public_networks"]

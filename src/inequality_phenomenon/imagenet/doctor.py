@@ -20,7 +20,7 @@ from .._support.profiles import Profile, load_profile
 from ..datasets import DataError
 from ..networks import REGISTRY, CheckpointError, build, fold_batch_norm, load_checkpoint
 from .data import IMAGES, SIDE, ImageNet, candidate_ids, load_imagenet, unreadable_text
-from .public_networks import NOT_KNOWN, PublicModel
+from .public import NOT_KNOWN, PublicModel
 
 State = Literal["ok", "note", "PROBLEM"]
 MAP_BYTES = 2 * 3 * SIDE**2  # half precision

@@ -15,7 +15,7 @@ from torch import nn
 
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon.imagenet import public_networks
-from inequality_phenomenon.imagenet.public_networks import (
+from inequality_phenomenon.imagenet.public import (
     HUGGING_FACE,
     Conversion,
     PublicModel,
@@ -138,8 +138,8 @@ def test_an_older_plain_state_without_counters_fits(network: nn.Module, folder: 
 NO_SPACE = """
 import resource, sys
 from pathlib import Path
-from inequality_phenomenon.imagenet.public_networks import public_state
-from test_public_networks import entry, expected
+from inequality_phenomenon.imagenet.public import public_state
+from test_public import entry, expected
 from inequality_phenomenon.networks import build
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 public_state(entry(Path("small.ckpt")), expected(build("resnet18", width=4, classes=5).network))
