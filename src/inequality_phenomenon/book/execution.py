@@ -34,6 +34,9 @@ def execute(chapter: str, target: Path, *, show_progress: bool = False, **parame
         notebook = papermill.execute_notebook(
             source, None, parameters=parameters, progress_bar=bar, stderr_file=sys.stderr if show_progress else None
         )
+    for cell in notebook.cells:  # the page folds the parameters, as all code
+        if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])):
+            cell.metadata["tags"] = [*cell.metadata["tags"], "hide-input"]
     with atomic_path(target) as temporary:
         nbformat.write(notebook, temporary)
 

@@ -51,7 +51,7 @@ def claims_table(frame: pd.DataFrame, full_size: pd.DataFrame | None = None) -> 
         rows.append(_claim_row(frame[frame.claim == claim.id], title))
         if full_size is not None:
             large = _claim_row(full_size[full_size.claim == claim.id], claim.title + FULL_SIZE)
-            rows += [large] if large["Verdict"] != verdict_badge(MISSING) else []
+            rows += [large] if claim.data != "none" and large["Verdict"] != verdict_badge(MISSING) else []
     caption = (
         f"The {len(load_claims())} claims. Differences of rates are in percentage points; the last line of each result has "
         "both means."
@@ -242,8 +242,8 @@ def page(frames: Frames, profile: str, full_size: Frames | None = None) -> str:
             "---\nhtml_theme.sidebar_secondary.remove: true\n---",  # the tables need the width
             "# Scoreboard",
             "What became of every claim and of every number that the paper publishes. This page is generated from the "
-            f"records of the reference run, of the run on full-size networks ([paper scale](../scale.md)) where there is one, and of "
-            f"this run (profile `{profile}`); nothing on it is typed by hand.",
+            "records of the reference run and, in rows marked *full size*, of the run on [networks of the paper's size](../scale.md); "
+            "nothing on it is typed by hand. Whether your own run agrees is said at the foot of each chapter.",
             "A **claim** has one or more tests, each with a sign that the claim implies. It is *same direction* if all its "
             "tests have that sign with a Holm-adjusted p below 0.05, and *reproduced* if their sizes also meet the paper's "
             "on CIFAR-10; *contradicted* if all have the opposite sign; *not reproduced* otherwise, and *not measured here* if a "
