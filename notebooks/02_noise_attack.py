@@ -101,7 +101,7 @@ show.models_note(run, ours)
 # <details><summary>What we decided before looking at any result on more than a few images of half-trained networks</summary>
 #
 # - **An image's failure** is the share of draws in which its label is no longer predicted, on the common subset. **The noise** is N(0, 1) in
-#   normalised space and is not clamped to valid colours, as the paper's text has it.
+#   normalised space and is not clamped to valid colours. Both are our choice: the paper's text says N(0, 1) and no more.
 # - **Primary outcome**: failure of the $\ell_\infty$ network with the largest $\varepsilon$ minus failure of the standard network, on the
 #   same images, at 5000 of $3 \times 224 \times 224$ subpixels, one of the paper's budgets (the same share of a CIFAR-10 image: 102 of 3072),
 #   for random, type I and type II noise. The interval is a bootstrap over images, *p* comes from a sign-flip test, adjusted by Holm over all
