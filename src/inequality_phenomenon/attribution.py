@@ -1,4 +1,4 @@
-"""Signed attribution maps of the true-class logit: Captum's methods behind one function (paper, sections 4.1 and A.8).
+"""Signed attribution maps of the label's logit or probability: Captum's methods behind one function (paper, sections 4.1 and A.8).
 
 The random parts (baselines, noise) are drawn for each image from (seed, image id), so a map does not depend on the
 batch that an image is in, nor on the device.
@@ -21,12 +21,14 @@ Preset = Literal["paper", "released"]
 Space = Literal["normalised", "pixel"]
 Baseline = Literal["normal", "zero", "black", "mean", "blur", "zero_or_image"]
 Inner = Literal["gradient", "integrated_gradients"]
+Output = Literal["logit", "probability"]
 
 
 @dataclass(frozen=True)
 class Options:
     """Choices of one attribution; which of them matter depends on the method."""
 
+    output: Output = "logit"  # of the label: what is attributed
     space: Space = "normalised"  # where "baseline 0", N(0, 1) and sigma are meant
     baseline: Baseline = "normal"
     steps: int = 20  # Gauss-Legendre points of Integrated Gradients
@@ -74,6 +76,7 @@ def resolve_options(method: str, preset: Preset = "paper", **overrides: Any) -> 
         raise ValueError(f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
     options = replace(presets[preset][method], **overrides)
     for field, choices in (
+        ("output", get_args(Output)),
         ("space", get_args(Space)),
         ("baseline", get_args(Baseline)),
         ("inner", get_args(Inner)),
@@ -102,7 +105,9 @@ def attribute(
     progress: bool = False,
     **overrides: Any,
 ) -> Float32[Tensor, "n 3 h w"]:
-    """Attribution of the logit of ``labels`` to every subpixel; positive values speak for the label.
+    """Attribution of an output of the network, by default the logit of ``labels``, to every subpixel.
+
+    Positive values speak for the label.
 
     ``images`` in [0, 1] on the model's device; ``ids``: the images' numbers, which seed their random baselines and
     noise (default 0, 1, ...); ``batch``: images per forward pass times steps (default: what is fastest for the
@@ -123,6 +128,8 @@ def attribute(
     else:
         network = fold_batch_norm(model)
         inputs = images
+    if options.output == "probability":
+        network = nn.Sequential(network, nn.Softmax(dim=1))
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         classes = network(inputs[:1]).shape[1]

@@ -30,6 +30,7 @@ REFERENCE = ROOT / "results" / "reference"
 PAPER_SCALE = ROOT / "results" / "reference-gpu"  # the same of the full-size networks, and their training logs
 PUBLISHED_VALUES = ROOT / "results" / "published_values.csv"
 CLAIMS = ROOT / "results" / "claims.yaml"
+MULTIVERSE = ROOT / "results" / "multiverse.yaml"
 TEXT_AND_SCRIPTS = ROOT / "results" / "text_and_scripts.yaml"
 COMMON_SUBSET = CHECKPOINTS / "common_subset.json"
 PUBLIC_MODELS = CHECKPOINTS / "imagenet.yaml"

@@ -1,6 +1,6 @@
 """Inductive occlusion (paper, section 3.2.2, Algorithm 1): patches where the attribution is largest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -35,14 +35,13 @@ class Occlusion:
 
 
 class _Grid:
-    """All masks (n, r) of some images, in the order of Algorithm 1: n outer, r inner."""
+    """All masks (n, r) of some images, in the order of Algorithm 1: n outer, r inner; r counts the ``sides`` from 1."""
 
-    def __init__(self, maps: Tensor, max_count: int, max_radius: int, places: dict[str, Any]) -> None:
-        pairs = torch.tensor(mask_grid(max_count, max_radius), device=maps.device)
+    def __init__(self, maps: Tensor, max_count: int, sides: Sequence[int], places: dict[str, Any]) -> None:
+        pairs = torch.tensor(mask_grid(max_count, len(sides)), device=maps.device)
         self.count, self.radius = pairs.unbind(1)
-        centres = patch_centres(maps, max_count, max_radius=max_radius, **places)
-        radii = range(1, max_radius + 1)
-        self.first = torch.stack([first_patches(centres, radius, *maps.shape[2:]) for radius in radii], dim=1)
+        centres = patch_centres(maps, max_count, max_radius=max(sides, default=2) // 2, **places)
+        self.first = torch.stack([first_patches(centres, side, *maps.shape[2:]) for side in sides], dim=1)
 
     def masks(self, which: Tensor, place: Tensor) -> Tensor:
         """(B,) and (B,) -> (B, 1, H, W): the mask at each place of the grid on each of the images ``which``."""
@@ -53,6 +52,12 @@ class _Grid:
         """Which masks hide more than the one with a patch less; the others have its outcome."""
         counts = range(int(self.count[-1]))
         return torch.stack([(self.first == n).flatten(2).any(2) for n in counts], dim=1).flatten(1)
+
+
+def _sides(max_radius: int) -> range:
+    """Of squares of radius 1 to ``max_radius``, in pixels."""
+    checks.whole("max_radius", max_radius)
+    return range(2, 2 * max_radius + 1, 2)
 
 
 @torch.no_grad()
@@ -149,7 +154,7 @@ def occlude(
     default: tuple[str, Color] = ("regional", "black") if preset == "paper" else ("top_pixels", "minimum")
     places = _checked_places(images, maps, places | {"positions": places.get("positions") or default[0]})
     fill = patch_fill(model, images, default[1] if color is None else color)
-    grid = _Grid(maps, max_count, max_radius, places)
+    grid = _Grid(maps, max_count, _sides(max_radius), places)
     order = torch.arange(len(grid.count), device=images.device)
     if search == "single":
         todo = order[-1:].expand(len(images), 1)
@@ -229,17 +234,22 @@ def grid_outcomes(
     max_radius: int = 4,
     color: Color = "black",
     *,
+    sides: Sequence[int] | None = None,
     batch: int | None = None,
     progress: bool = False,
     **places: Any,
 ) -> GridOutcomes:
     """The outcome of every mask of Algorithm 1's grid, so that each search over it, or over a part, follows.
 
+    ``sides``: of the patches in pixels, in place of 2, 4, ..., 2 ``max_radius``; the r-th is in the place of radius r.
     Batches are full: they hold masks of several images. A mask that hides no more than the one with a patch less has its
     outcome and costs nothing. Arguments and errors as for ``occlude``.
     """
-    places = _checked_places(images, maps, places)
-    fill, grid = patch_fill(model, images, color), _Grid(maps, max_count, max_radius, places)
+    places, sides = _checked_places(images, maps, places), _sides(max_radius) if sides is None else sides
+    for side in sides:
+        checks.whole("the side of a patch", side, 1)
+    max_radius = len(sides)
+    fill, grid = patch_fill(model, images, color), _Grid(maps, max_count, sides, places)
     referee, needed = Referee(model, images, labels, batch), grid.needed()
     which, place = needed.nonzero(as_tuple=True)
     fooled, close = torch.zeros_like(needed), torch.zeros_like(needed)

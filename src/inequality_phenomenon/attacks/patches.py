@@ -22,11 +22,16 @@ _NOWHERE = -1_000_000  # the centre of a patch that hides nothing
 
 def patch_mask(centres: Int64[Tensor, "n patches 2"], radius: int, height: int, width: int) -> Bool[Tensor, "n 1 h w"]:
     """Union of the squares [row - r, row + r) x [column - r, column + r) around ``centres``, clipped at the border."""
-    sides = []
+    return _squares(centres, 2 * radius, height, width)
+
+
+def _squares(centres: Tensor, side: int, height: int, width: int) -> Tensor:
+    """As ``patch_mask``; an odd ``side`` has its centre in the middle."""
+    along = []
     for axis, length in enumerate((height, width)):
         offset = torch.arange(length, device=centres.device) - centres[:, :, axis, None]  # (N, patches, length)
-        sides.append(((offset >= -radius) & (offset < radius)).float())
-    return (sides[0].mT @ sides[1] > 0)[:, None]  # memory does not grow with the patches
+        along.append(((offset >= -(side // 2)) & (offset < side - side // 2)).float())
+    return (along[0].mT @ along[1] > 0)[:, None]  # memory does not grow with the patches
 
 
 def patch_centres(
@@ -101,14 +106,14 @@ def mask_areas(
 
 
 def first_patches(
-    centres: Int64[Tensor, "n patches 2"], radius: int, height: int, width: int
+    centres: Int64[Tensor, "n patches 2"], side: int, height: int, width: int
 ) -> Integer[Tensor, "n h w"]:
-    """For each pixel the first patch that hides it, counted from 0; the number of patches where none does."""
+    """For each pixel the first patch of this ``side`` that hides it, counted from 0; the number of patches where none does."""
     patches = centres.shape[1]
     small = torch.uint8 if patches < 256 else torch.int32  # one of these is kept for every radius of a search
     first = torch.full((len(centres), height, width), patches, dtype=small, device=centres.device)
     for patch in range(patches - 1, -1, -1):
-        first.masked_fill_(patch_mask(centres[:, patch : patch + 1], radius, height, width)[:, 0], patch)
+        first.masked_fill_(_squares(centres[:, patch : patch + 1], side, height, width)[:, 0], patch)
     return first
 
 
@@ -116,7 +121,7 @@ def area_mask(
     centres: Int64[Tensor, "n patches 2"], radius: int, area: int, height: int, width: int
 ) -> Bool[Tensor, "n 1 h w"]:
     """Patches in order until exactly ``area`` pixels are hidden; of the last patch, the first new pixels row by row."""
-    first = first_patches(centres, radius, height, width)[:, None]
+    first = first_patches(centres, 2 * radius, height, width)[:, None]
     coverage = int((first < centres.shape[1]).flatten(1).sum(1).min())
     if not 1 <= area <= coverage:
         raise ValueError(f"the area must lie between 1 and {coverage} pixels, all that these patches cover; got {area}")

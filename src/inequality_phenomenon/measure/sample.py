@@ -54,6 +54,11 @@ class Sample:
         """Another model on the same images, which it need not classify correctly."""
         return replace(self, checkpoint=checkpoint, model=self.data.model(checkpoint, self.images.device))
 
+    def at(self, rows: Sequence[int] | slice) -> "Sample":
+        """The same model on some of the images, by their rows."""
+        ids = self.ids[rows] if isinstance(rows, slice) else [self.ids[row] for row in rows]
+        return replace(self, images=self.images[rows], labels=self.labels[rows], ids=ids)
+
     def parts(self) -> list["Sample"]:
         """The same model on parts of the images: what is computed and cached at once. On CIFAR-10 that is all of them."""
         size = self.data.part_size(self.images.device) or len(self.ids)
