@@ -39,7 +39,7 @@ def plan() -> dict[str, Any]:
                 raise ValueError(f"{paths.MULTIVERSE.name}: {choice} {name} has no reason")
             _known(choices, f"{choice} {name}", option.get("with", {}))
     for claim, facts in found["claims"].items():
-        _known(choices, f"the claim {claim}", facts.get("only", {}) | {name: [] for name in facts["choices"]})
+        _known(choices, f"the claim {claim}", {name: [] for name in facts["choices"]} | facts.get("only", {}))
     return found | {"choices": choices}
 
 
@@ -94,21 +94,21 @@ def map_conditions(record: str) -> Conditions:
 
 
 def measure_multiverse(run: Run) -> None:
-    """The records ``right``, ``index``, ``noise``, ``random_noise`` and ``occlusion`` of the run's networks.
+    """The records ``right``, ``index``, ``noise``, ``random_noise`` and ``occlusion``, of the first images of the test set.
 
-    The run's options: ``index_images``, ``noise_images`` and ``occlusion_images``, of the first of the test set; ``maps``
-    and ``attacked_maps``, how many of the plan's (null: all); ``attacked``, how many of the networks are attacked.
-    ``right``: which images each network of the plan classifies correctly; only these are attacked.
+    The run's options: ``occlusion_images``, at most so many for patches; ``maps`` and ``attacked_maps``, how many of the
+    plan's (null: all); ``attacked``, how many of the networks are attacked. ``right``: which images each network of the plan
+    classifies correctly; only these are attacked.
     """
-    few, several, attacked = run.options["maps"], run.options["attacked_maps"], run.models[: run.options["attacked"]]
-    known = [name for name in planned_networks() if name in REGISTRY]
-    _record(run, right, "right", known, {"": {}}, run.options["index_images"])
-    _record(run, index_readings, "index", run.models, _first(map_conditions("index"), few), run.options["index_images"])
-    count, maps = run.options["noise_images"], _first(map_conditions("noise"), several)
-    _record(run, noise_readings, "noise", attacked, maps, count, only_right=True)
-    _record(run, random_noise, "random_noise", attacked, {"": {}}, count, only_right=True)
-    maps = _first(map_conditions("occlusion"), several)
-    _record(run, patch_readings, "occlusion", attacked, maps, run.options["occlusion_images"], only_right=True)
+    options, n, attacked = run.options, run.n_images, run.models[: run.options["attacked"]]
+    known, alone = [name for name in planned_networks() if name in REGISTRY], {"": dict[str, Any]()}
+    _record(run, right, "right", known, alone, n)
+    _record(run, index_readings, "index", run.models, _first(map_conditions("index"), options["maps"]), n)
+    maps, few = _first(map_conditions("noise"), options["attacked_maps"]), min(n, options["occlusion_images"])
+    _record(run, noise_readings, "noise", attacked, maps, n, only_right=True)
+    _record(run, random_noise, "random_noise", attacked, alone, n, only_right=True)
+    maps = _first(map_conditions("occlusion"), options["attacked_maps"])
+    _record(run, patch_readings, "occlusion", attacked, maps, few, only_right=True)
 
 
 def _first(conditions: Conditions, count: int | None) -> Conditions:

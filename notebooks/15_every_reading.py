@@ -1,0 +1,129 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # In how many readings does each claim hold?
+#
+# *The paper's main claims: sections 4.2 to 4.4, A.5, A.8 and A.10.*
+#
+# **The question.** The paper's text leaves choices open, and its scripts make some of them differently. Each chapter before this one takes one path
+# through these choices. Which claims hold on all paths, and which hang on one?
+
+# %% tags=["parameters"]
+profile: str = "laptop"  # how much to compute: a file in profiles/
+device: str = "auto"  # auto, cpu or cuda
+n_images: int | None = None  # the first of the test set; null: the profile's value
+seed: int | None = None  # of baselines, samples and noise
+models: list[str] | None = None  # checkpoints of the plan; null: the profile's list for this chapter
+occlusion_images: int | None = None  # at most so many for patches
+maps: int | None = None  # how many of the plan's attribution maps get an index; null: the profile's value
+attacked_maps: int | None = None  # and how many choose the places of noise and patches
+attacked: int | None = None  # how many of the networks are attacked
+
+# %% tags=["hide-input"]
+from inequality_phenomenon import chapter
+from inequality_phenomenon.measure.multiverse import measure_multiverse
+from inequality_phenomenon.show import multiverse as show
+from inequality_phenomenon.verdicts.multiverse import multiverse
+
+run = chapter.open("15_every_reading", globals())
+measure_multiverse(run)
+ours = run.ours
+n, few = ours.n_images, min(ours.n_images, ours.options["occlusion_images"])
+asked = {"index": n, "regional": n, "l2": n, "l2_regional": n, "noise": n, "noise_random": n}
+asked |= dict.fromkeys(("black", "gray", "white", "minimum"), few)
+found = {claim: multiverse(claim, ours.records, count) for claim, count in asked.items()}
+show.in_short([found[claim] for claim in ("index", "l2", "noise", "black", "gray", "white")])
+
+# %% tags=["hide-input"]
+show.specification_curve(found["index"], name="index")
+
+# %% tags=["hide-input"]
+show.specification_curve(found["black"], name="black")
+
+# %% tags=["hide-input"]
+show.overview(list(found.values()))
+
+# %% [markdown]
+# ## The claim and the method
+#
+# A *universe* is one combination of options: a method with its baseline, an output, an order of regions, a budget, a set of images, a pair of networks, and so on.
+# In each universe $u$ we take the claim's difference between the two networks,
+#
+# $$\Delta_u = \frac{1}{|I_1|} \sum_{i \in I_1} v_u(x_i; f_{\ell_\infty}) - \frac{1}{|I_2|} \sum_{i \in I_2} v_u(x_i; f_{\text{standard}}),$$
+#
+# where $v_u$ is an image's Gini index, or 1 if the attack fools the network, and $I_1, I_2$ are the images that $u$ counts. It speaks *for* the claim if its 95 % interval lies
+# above 0, *against* it below, else it is *undecided*. Steegen et al. {cite}`steegen2016` call all universes together a multiverse;
+# Simonsohn et al. {cite}`simonsohn2020` rank them in a specification curve.
+#
+# **A share is no probability.** It describes our list of options. Universes share networks and images, so they are not independent. The list was fixed before
+# these records were measured, by people who knew the results of the other chapters; what they knew is written in the plan.
+#
+# :::{dropdown} The plan, with the reason for each option
+# `results/multiverse.yaml` has every choice, option and reason, the exact number of universes, and what was known when it was written (30 November 2026). Its first draft was read by somebody
+# who had not seen it. That reader's objections changed it: accuracy under attack became claims of their own; N = 3, chosen after seeing its result, went; Integrated Gradients averaged over five
+# baselines, another width of SmoothGrad and the images that every network gets right came in. Universes that no image can tell apart count once: squared SmoothGrad is never negative,
+# so several readings of its maps coincide, and different searches may try the same masks. Left out for their cost: attributions of the probability, and SmoothGrad's second width, in the attacks.
+# No universe is left out after looking.
+# :::
+
+# %% [markdown]
+# ## What decides
+#
+# For each claim, the choices that move the effect most (type II sums of squares of main effects), with the share of readings for and against at each option.
+
+# %% tags=["hide-input"]
+show.what_decides([own for own in found.values() if not own.table.empty])
+
+# %% [markdown]
+# **Noise.** The curve of all readings in which noise sits on the subpixels that matter.
+
+# %% tags=["hide-input"]
+show.specification_curve(found["noise"], name="noise")
+
+# %% [markdown]
+# **ℓ2 training.** Here a universe compares the ℓ∞ network with one trained in ℓ2, by the same recipe.
+
+# %% tags=["hide-input"]
+show.specification_curve(found["l2"], name="l2")
+
+# %% [markdown]
+# **Every option of the two claims that depend most on choices.**
+
+# %% tags=["hide-input"]
+show.option_table(found["black"], name="options-black") + show.option_table(found["index"], name="options-index")
+
+# %% [markdown]
+# ## Accuracy under attack
+#
+# Until here an attack counts only where the network was right before it. Who *uses* a network cares about something else: how often it is right *under* attack. The ℓ∞ network is wrong more often
+# before any attack, so this claim starts ahead.
+
+# %% tags=["hide-input"]
+under = {"noise_accuracy": n, "patches_accuracy": few}
+accuracy = [multiverse(claim, ours.records, count) for claim, count in under.items()]
+show.overview(accuracy) + show.what_decides(accuracy, most=1)
+
+# %% [markdown]
+# ## What could be wrong
+#
+# - Options weigh by how many there are. Integrated Gradients has five baselines, squared SmoothGrad one. The table by option shows what each does alone.
+# - One training a kind. A joint test over universes speaks of these networks; other seeds of the same recipe may differ.
+# - Two of the planned pairs were trained with noise in the images, which may make them robust against the noise of the attack. The pair is one of the choices.
+# - The budgets are the paper's, scaled from 224 pixels to 32. How to scale a radius is itself a choice, and here it is an option.
+#
+# ## Try it
+#
+# Choose one claim and write down, before you look, which choice you expect to decide it. Then find the reading that speaks most strongly against you.
+
+# %% tags=["hide-input"]
+run.footer()

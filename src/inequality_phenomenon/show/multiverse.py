@@ -1,0 +1,232 @@
+"""All readings of a claim on one page: the specification curve, shares in words and by option, what decides."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ..measure.multiverse import plan
+from ..verdicts.multiverse import Multiverse, deciding, explained_variance, permutation, shares, universes
+from .style import Shown, boxed, drawn, listed, table
+from .words import number, p_value, verdict_badge
+
+COLOURS = {"for": "#8C2D04", "undecided": "#BBBBBB", "against": "#0072B2"}
+BINS = 150  # of the ranked universes, in the dashboard below the curve
+
+
+def whole(share: float) -> str:
+    """A share in whole percent."""
+    return f"{100 * share:.0f} %"
+
+
+def unit_of(found: Multiverse) -> str:
+    return "Gini" if plan()["claims"][found.claim]["record"] == "index" else "points"
+
+
+def verdict_of(found: Multiverse) -> str:
+    """The claim in all readings at once: one side in 95 % of them or more, else mixed."""
+    own = shares(found).iloc[0]
+    if own["for"] >= 0.95:
+        return "same direction"
+    return "contradicted" if own.against >= 0.95 else "undecided" if own.undecided >= 0.95 else "mixed"
+
+
+def in_short(multiverses: Sequence[Multiverse]) -> Shown:
+    """The box on top: each claim with the share of readings that bear it out."""
+    return boxed([sentence(found) for found in multiverses])
+
+
+def sentence(found: Multiverse) -> str:
+    """In which share of how many readings a claim holds, and which choice moves the effect most."""
+    title = f"<strong>{plan()['claims'][found.claim]['title']}</strong>"
+    if found.table.empty:
+        return f"{title}: not measured here."
+    own, parts = shares(found).iloc[0], explained_variance(found)
+    first = next(iter(parts), "")
+    decides = f" What moves the effect most: {_called(first)} ({whole(parts[first])} of its variance)." if parts else ""
+    return (
+        f"{verdict_badge(verdict_of(found))} {title} in <strong>{whole(own['for'])} of {len(found.table):,} readings</strong>; "
+        f"the opposite in {whole(own.against)}, undecided {whole(own.undecided)}.{decides}"
+    )
+
+
+def _called(choice: str) -> str:
+    names = {"map": "the attribution map", "count": "the number of patches", "radius": "the patches' size"}
+    names |= {"images": "which images count", "networks": "the pair of networks", "sign": "the sign of a region"}
+    names |= {"order": "the order of regions", "values": "which values are counted", "kind": "the kind of noise"}
+    names |= {
+        "noise": "the noise",
+        "budget": "the budget",
+        "output": "the output attributed",
+        "trios": "the ℓ2 network",
+    }
+    names |= {"pixel_order": "the order of subpixels", "search": "the search", "patch": "the side of a patch"}
+    return names.get(choice, f"the {choice}")
+
+
+def overview(multiverses: Sequence[Multiverse]) -> Shown:
+    """A row a claim: shares, median effect, and the joint permutation test."""
+    rows = []
+    for found in (f for f in multiverses if len(f.table)):
+        own, unit = shares(found).iloc[0], unit_of(found)
+        rows.append(
+            {
+                "Claim": plan()["claims"][found.claim]["title"],
+                "Readings": f"{len(found.table):,} of {len(universes(found.claim)):,}",
+                "For": f"{whole(own['for'])}",
+                "Against": f"{whole(own.against)}",
+                "Undecided": f"{whole(own.undecided)}",
+                "Median effect": f"{number(own['median'], unit, signed=True)} {unit}",
+                "All at once": p_value(permutation(found)) if found.differences else "—",
+            }
+        )
+    caption = (
+        "In how many readings each claim holds. For and against: the 95 % interval of the universe leaves out 0. All at once: a "
+        "permutation test of the median effect over the readings in which both networks classify an image correctly."
+    )
+    return table(rows, name="readings", caption=caption, missing="No reading was measured here.")
+
+
+def specification_curve(found: Multiverse, *, name: str) -> Shown:
+    """The effect of every universe, ranked, and below it where in the ranking each option lies."""
+    if found.table.empty:
+        return listed([sentence(found)])
+    order = np.argsort(found.table.effect.to_numpy(), kind="stable")
+    ranked, verdicts = found.table.iloc[order], found.verdicts.to_numpy()[order]
+    unit, scale = unit_of(found), 1 if unit_of(found) == "Gini" else 100
+    strips = {_called(c): _strips(ranked, c) for c in deciding(found)}
+    strips = {choice: own for choice, own in strips.items() if len(own) > 1}
+    rows = sum(map(len, strips.values()))
+    figure, (top, below) = plt.subplots(
+        2, 1, figsize=(7, 2.6 + 0.2 * rows), height_ratios=[2.4, 0.2 * rows + 0.01], sharex=True
+    )
+    ranks = np.arange(len(ranked))
+    top.fill_between(
+        ranks, scale * ranked.low, scale * ranked.high, color="#DDDDDD", lw=0, label="95 % intervals", rasterized=True
+    )
+    for verdict, colour in COLOURS.items():
+        mine = verdicts == verdict
+        top.scatter(
+            ranks[mine],
+            scale * ranked.effect[mine],
+            s=3,
+            color=colour,
+            rasterized=True,
+            label=f"{verdict} ({whole(mine.mean())})",
+        )
+    top.axhline(0, color="black", lw=0.8)
+    top.set_ylabel(f"difference ({unit})")
+    top.legend(loc="upper left", markerscale=3)
+    _dashboard(below, strips, len(ranked))
+    own, facts = shares(found).iloc[0], plan()["claims"][found.claim]
+    caption = (
+        f"{facts['title']}: in {whole(own['for'])} of {len(ranked):,} readings. Above, the effect in each, from the smallest to the "
+        "largest; below, where in that order the readings with an option lie (dark: most of those at this place have it)."
+    )
+    low, high = (number(float(found.table.effect.quantile(q)), unit, signed=True) for q in (0.05, 0.95))
+    alt = (
+        f"Effects of {len(ranked):,} readings, 90 % of them from {low} to {high} {unit}; {whole(own['for'])} for the claim, "
+        f"{whole(own.against)} against, {whole(own.undecided)} undecided. {_extremes(found)}"
+    )
+    return drawn(figure, name=name, caption=caption, alt=alt)
+
+
+def _strips(ranked: pd.DataFrame, choice: str) -> dict[str, np.ndarray]:
+    """For each option of a choice: the share of the universes at each place of the ranking that have it."""
+    column = ranked.method + "|" + ranked.baseline if choice == "map" else ranked[choice]
+    place = np.minimum(np.arange(len(ranked)) * BINS // max(len(ranked), 1), BINS - 1)
+    counts = pd.crosstab(column, place).reindex(columns=range(BINS), fill_value=0)
+    own = counts / counts.sum().clip(lower=1)
+    return {titled(choice, option): own.loc[option].to_numpy() for option in in_order(choice, column)}
+
+
+def in_order(choice: str, column: pd.Series) -> list[str]:
+    """The options that occur, in the plan's order."""
+    seen, choices = set(column), plan()["choices"]
+    every = [f"{m}|{b}" for m in choices["method"] for b in choices["baseline"]] if choice == "map" else choices[choice]
+    return [option for option in every if option in seen]
+
+
+def titled(choice: str, option: str) -> str:
+    """How an option is called; a map by its method and baseline."""
+    if choice == "map":
+        method, baseline = option.split("|")
+        return f"{titled('method', method)}, {titled('baseline', baseline)}"
+    return str(plan()["choices"][choice][option]["title"])
+
+
+def _dashboard(axes: Axes, strips: dict[str, dict[str, np.ndarray]], count: int) -> None:
+    labels, place = [], 0
+    for options in strips.values():
+        for name, own in options.items():
+            relative = own / max(own.max(), 1e-9)
+            extent = (0.0, float(count), place + 0.42, place - 0.42)
+            axes.imshow(relative[None], aspect="auto", extent=extent, cmap="Greys", vmin=0, vmax=1)
+            labels.append((place, name))
+            place += 1
+        axes.axhline(place - 0.5, color="black", lw=0.6)
+    axes.set_yticks([at for at, _ in labels], [name for _, name in labels], fontsize=8)
+    axes.set(ylim=(place - 0.5, -0.5), xlabel="readings, from the smallest effect to the largest", xlim=(0, count))
+    axes.grid(False)
+
+
+def _extremes(found: Multiverse) -> str:
+    parts = explained_variance(found)
+    return " ".join(by_option(found, choice) for choice in list(parts)[:1])
+
+
+def by_option(found: Multiverse, choice: str) -> str:
+    """In words: in which share of the readings with each option the claim holds, and in which it is contradicted."""
+    own = shares(found, choice) if choice != "map" else shares(_mapped(found), "map")
+    said = [
+        f"{titled(choice, str(option))}: {whole(row['for'])} for, {whole(row.against)} against"
+        for option, row in own.iterrows()
+    ]
+    return f"{_called(choice).capitalize()}: {'; '.join(said)}."
+
+
+def _mapped(found: Multiverse) -> Multiverse:
+    joined = found.table.method + "|" + found.table.baseline
+    return Multiverse(found.claim, found.table.assign(map=joined), found.differences)
+
+
+def what_decides(multiverses: Sequence[Multiverse], most: int = 2) -> Shown:
+    """For each claim the choices that explain most of the effects' variance, with the share for each option."""
+    sentences = []
+    for found in (f for f in multiverses if len(f.table)):
+        parts = explained_variance(found)
+        said = [
+            f"{by_option(found, choice)} <small>({whole(share)} of the variance)</small>"
+            for choice, share in parts.items()
+        ]
+        if said:
+            sentences.append(f"<strong>{plan()['claims'][found.claim]['title']}.</strong> {' '.join(said[:most])}")
+    return listed(sentences or ["Not measured here."])
+
+
+def option_table(found: Multiverse, *, name: str) -> Shown:
+    """Every option of every choice: in how many readings with it the claim holds."""
+    parts, rows = explained_variance(found), []
+    for choice in deciding(found) if len(found.table) else ():
+        own = shares(_mapped(found) if choice == "map" else found, choice)
+        for option, row in own.iterrows():
+            rows.append(
+                {
+                    "Option": titled(choice, str(option)),
+                    "Choice": _called(choice)
+                    + (f" ({whole(parts[choice])} of the variance)" if choice in parts else ""),
+                    "Readings": f"{row.universes:,.0f}",
+                    "For": f"{whole(row['for'])}",
+                    "Against": f"{whole(row.against)}",
+                    "Median effect": number(row["median"], unit_of(found), signed=True),
+                }
+            )
+    caption = f"{plan()['claims'][found.claim]['title']}, by option; effects in {unit_of(found)}."
+    return folded(table(rows, name=name, caption=caption, missing=sentence(found)), "Every option")
+
+
+def folded(shown: Shown, summary: str) -> Shown:
+    """What the reader opens."""
+    return Shown(f"<details><summary>{summary}</summary>{shown.html}</details>", shown.text)

@@ -1,0 +1,324 @@
+"""Every universe of the plan, its effect and interval, and what they say together: pure functions of the records."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from ..measure.multiverse import digest, goes_with, plan, planned_networks, unpacked
+from ..networks import REGISTRY
+
+Records = Mapping[str, pd.DataFrame]
+Row = Mapping[Hashable, Any]  # the option of each choice
+Array = np.ndarray
+NEVER_NEGATIVE = "smoothgrad_squared"  # so these readings of its maps coincide with the first
+COINCIDE: dict[Hashable, dict[str, str]] = {
+    "values": {"positive": "absolute", "net": "channels"},
+    "sign": dict.fromkeys(("sum_of_positive", "positive_of_sum", "absolute_of_sum"), "sum_of_absolute"),
+    "pixel_order": {"absolute": "signed"},
+    "order": {"absolute": "signed", "positive": "signed"},
+}
+OUTCOME = ("networks", "trios", "images")  # choices that change no network's outcome on an image
+
+
+def universes(claim: str) -> pd.DataFrame:
+    """All combinations of options that the plan has for a claim, a column a choice; those that coincide once."""
+    return _crossed(claim, _distinct(_readings(claim)))
+
+
+def combinations(claim: str) -> pd.DataFrame:
+    """The same with those that coincide: whatever a reader can choose."""
+    return _crossed(claim, _readings(claim))
+
+
+def _readings(claim: str) -> pd.DataFrame:
+    """Combinations of the choices that change what happens to an image under a network."""
+    names, choices = [c for c in plan()["claims"][claim]["choices"] if c not in OUTCOME], plan()["choices"]
+    chosen = (dict(zip(names, row, strict=True)) for row in product(*(_options(claim, name) for name in names)))
+    return pd.DataFrame([row for row in chosen if all(goes_with(choices[c][row[c]], row) for c in row)])
+
+
+def _options(claim: str, choice: str) -> list[str]:
+    facts, options = plan()["claims"][claim], plan()["choices"][choice]
+    return [option for option in options if option in facts.get("only", {}).get(choice, options)]
+
+
+def _distinct(readings: pd.DataFrame) -> pd.DataFrame:
+    return readings[~pd.DataFrame(map(_canonical, readings.to_dict("records"))).astype(str).duplicated()]
+
+
+def _crossed(claim: str, readings: pd.DataFrame) -> pd.DataFrame:
+    for choice in plan()["claims"][claim]["choices"]:
+        if choice in OUTCOME:
+            readings = readings.merge(pd.DataFrame({choice: _options(claim, choice)}), how="cross")
+    return readings
+
+
+def _canonical(row: Row) -> dict[Hashable, Any]:
+    """What decides a universe's outcome."""
+    if row.get("method") == NEVER_NEGATIVE:
+        row = {choice: COINCIDE.get(choice, {}).get(option, option) for choice, option in row.items()}
+    masks = tuple(sorted(_masks(row))) if "search" in row else ()
+    return {c: o for c, o in row.items() if c not in ("patch", "search", "count", "radius")} | {"masks": masks}
+
+
+def _masks(row: Row) -> set[tuple[int, int]]:
+    """The masks (patches, side) any of which fools the network in this universe."""
+    sides = plan()["choices"]["patch"][row["patch"]]["sides"][: int(row["radius"])]
+    count = int(row["count"])
+    if row["search"] == "largest":
+        return {(count, sides[-1])}
+    return set(product([count] if row["search"] == "printed" else range(1, count + 1), sides))
+
+
+# --- outcomes of one network ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What happened to each of the first images of the test set under one network."""
+
+    values: Float[Array, "n universes"]  # an index, or 1 where the network was fooled; undefined where it was not right
+    right: Bool[Array, " n"]
+
+
+def outcomes(claim: str, readings: pd.DataFrame, checkpoint: str, records: Records, n: int) -> Outcomes:
+    """A network's outcome on each of the first ``n`` images in each of the ``readings``, which must be in the records."""
+    name = plan()["claims"][claim]["record"]
+    columns = _index_columns if name == "index" else _patch_columns if name == "occlusion" else _noise_columns
+    found = np.stack(list(columns(readings, _by_map(records[name], checkpoint))), axis=1)
+    seen = records["right"]
+    right = seen[seen.checkpoint == checkpoint].sort_values("image_id").right.to_numpy(bool)[:n]
+    if name == "index":
+        return Outcomes(found, right)
+    values = np.ones((n, found.shape[1]))
+    values[right] = found
+    return Outcomes(values, right)
+
+
+def _by_map(table: pd.DataFrame, checkpoint: str) -> dict[str, pd.DataFrame]:
+    own = table[table.checkpoint == checkpoint].sort_values("image_id")
+    return {str(condition): rows for condition, rows in own.groupby("condition")}
+
+
+def _condition(row: Row) -> str:
+    return "|".join(str(row[choice]) for choice in ("method", "baseline", "output")) if "method" in row else ""
+
+
+def _index_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iterator[Array]:
+    for row in readings.to_dict("records"):
+        yield own[_condition(row)][row["values" if "values" in row else "sign"]].to_numpy(float)
+
+
+def _noise_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iterator[Array]:
+    budgets, bits = list(plan()["choices"]["budget"]), dict[tuple[str, str], Array]()
+    for row in readings.to_dict("records"):
+        column = "|".join(row[choice] for choice in ("pixel_order", "kind", "noise") if choice in row)
+        key = _condition(row), column
+        if key not in bits:
+            bits[key] = unpacked(own[key[0]][column], len(budgets))
+        yield bits[key][:, budgets.index(row["budget"])]
+
+
+def _patch_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iterator[Array]:
+    most, sides, grids = plan()["max_count"], plan()["sides"], dict[tuple[str, str], Array]()
+    for row in readings.to_dict("records"):
+        key = _condition(row), f"{_order(row)}|{row['color']}"
+        if key not in grids:
+            grids[key] = unpacked(own[key[0]][key[1]], most * len(sides)).reshape(-1, most, len(sides))
+        used = [sides.index(side) for side in plan()["choices"]["patch"][row["patch"]]["sides"][: int(row["radius"])]]
+        counts = slice(int(row["count"]) - 1 if row["search"] != "best" else 0, int(row["count"]))
+        yield grids[key][:, counts, used[-1:] if row["search"] == "largest" else used].any(axis=(1, 2)).astype(bool)
+
+
+def _order(row: Row) -> str:
+    """The order of regions under which a record keeps a universe's outcomes: those that coincide are kept once."""
+    order = str(row["order"])
+    return COINCIDE["order"].get(order, order) if row["method"] == NEVER_NEGATIVE else order
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Multiverse:
+    """A claim in every universe that was measured.
+
+    ``table``: a row a universe: its options, ``effect`` with its 95 % interval ``low`` to ``high``, the two means
+    ``robust`` and ``other``, ``n`` images, ``undefined`` (share of images left out), ``premise`` (ℓ2: how much higher the
+    ℓ∞ network lies than the standard one). ``differences``: for each group of networks the images that all of them get right,
+    by the universes of "both".
+    """
+
+    claim: str
+    table: pd.DataFrame
+    differences: tuple[Float[Array, "images universes"], ...]
+
+    @property
+    def verdicts(self) -> pd.Series:
+        """ "for", "against" or "undecided", for each universe."""
+        against = np.where(self.table.high < 0, "against", "undecided")
+        return pd.Series(np.where(self.table.low > 0, "for", against), index=self.table.index)
+
+
+def multiverse(
+    claim: str, records: Records, n: int | None = None, *, half: int | None = None, every: bool = False
+) -> Multiverse:
+    """The effect in every universe of a claim whose networks and maps were measured.
+
+    ``n``: images asked for, where it is not the plan's number. ``half``: from every other image alone, beginning with the
+    first (0) or the second (1). ``every``: also combinations that coincide with another universe. Raises ``ValueError`` where a
+    record was measured under another plan.
+    """
+    for name, table in records.items():
+        if other := set(table.plan) - {digest()}:
+            raise ValueError(f"the record {name} was measured under the plan {', '.join(other)}, not {digest()}")
+    facts, chosen = plan()["claims"][claim], _readings(claim) if every else _distinct(_readings(claim))
+    count = plan()["images"]["noise" if facts["record"] == "random_noise" else facts["record"]] if n is None else n
+    group = "trios" if "trios" in facts["choices"] else "networks"
+    roles = ("robust", "other" if group == "trios" else "standard", "standard")
+    tables, differences = [], []
+    for name, networks in plan()[group].items():
+        readings = _measured(chosen, records[facts["record"]], [networks[role] for role in roles])
+        if readings.empty:
+            continue
+        one, two, standard = (_half(outcomes(claim, readings, networks[role], records, count), half) for role in roles)
+        both, everywhere = one.right & two.right & standard.right, _right_everywhere(records)
+        everywhere = (everywhere if half is None else everywhere[half::2])[: len(both)]
+        sets = {"both": (both, both), "own": (one.right, two.right), "every": (everywhere, everywhere)}
+        for images in _options(claim, "images"):
+            used = sets.get(images, (np.ones_like(both), np.ones_like(both)))
+            table = readings.assign(**{"images": images, group: name}, **effects(one.values, two.values, *used))
+            premise = effects(one.values, standard.values, used[0], standard.right & used[1])["effect"]
+            tables.append(table.assign(premise=premise))
+        if "both" in _options(claim, "images"):
+            differences.append(np.nan_to_num((one.values - two.values)[both]))
+    table = pd.concat(tables, ignore_index=True) if tables else chosen.iloc[:0].assign(effect=[], low=[], high=[])
+    return Multiverse(claim, table, tuple(differences))
+
+
+def _measured(readings: pd.DataFrame, table: pd.DataFrame, networks: list[str]) -> pd.DataFrame:
+    """Those of the readings whose maps were measured for all of the networks."""
+    known = [set(table[table.checkpoint == name].condition) for name in networks]
+    there = [_condition(row) in set.intersection(*known) for row in readings.to_dict("records")]
+    return readings[there].reset_index(drop=True)
+
+
+def _half(own: Outcomes, half: int | None) -> Outcomes:
+    return own if half is None else Outcomes(own.values[half::2], own.right[half::2])
+
+
+def _right_everywhere(records: Records) -> Bool[Array, " n"]:
+    """Which images all networks of the plan that exist classify correctly."""
+    judges = [name for name in planned_networks() if name in REGISTRY]
+    seen = records["right"].pivot_table(index="image_id", columns="checkpoint", values="right", aggfunc="first")
+    found: Array = np.logical_and.reduce([seen.sort_index()[judge].to_numpy(bool) for judge in judges])
+    return found
+
+
+def effects(one: Array, two: Array, used_one: Array, used_two: Array) -> dict[str, Array]:
+    """Mean of ``one`` minus mean of ``two``, each over its images, for every column (universe), with a 95 % interval.
+
+    Images are drawn once for both networks, so the standard error is that of a difference of two ratios over the same
+    images (delta method); where both use the same images it is the paired one. Values that are not a number are left out for
+    both.
+    """
+    defined = np.isfinite(one) & np.isfinite(two)
+    means, parts = [], []
+    for values, used in ((one, used_one), (two, used_two)):
+        weight = used[:, None] & defined
+        count = weight.sum(0)
+        mean = np.where(weight, values, 0).sum(0) / count
+        means.append(mean)
+        parts.append(np.where(weight, values - mean, 0) / count)
+    error = np.sqrt(((parts[0] - parts[1]) ** 2).sum(0))
+    effect = means[0] - means[1]
+    asked = used_one | used_two
+    return {
+        "effect": effect, "low": effect - 1.96 * error, "high": effect + 1.96 * error, "robust": means[0], "other": means[1],
+        "n": (used_one[:, None] & defined).sum(0), "undefined": 1 - defined[asked].mean(0),
+    }  # fmt: skip
+
+
+# --- what they say together -------------------------------------------------------------------------------------------
+
+
+def shares(found: Multiverse, by: str | None = None) -> pd.DataFrame:
+    """Shares of universes for, against and undecided, and of those with an effect above 0; for each option of ``by``."""
+    table = pd.get_dummies(found.verdicts).reindex(columns=["for", "against", "undecided"], fill_value=False)
+    table = table.assign(positive=found.table.effect > 0, universes=1)
+    groups = found.table[by] if by else pd.Series("", index=table.index)
+    means, counts = table.groupby(groups, sort=False).mean(), table.groupby(groups, sort=False).universes.sum()
+    return means.assign(universes=counts, median=found.table.effect.groupby(groups, sort=False).median())
+
+
+def explained_variance(found: Multiverse) -> dict[str, float]:
+    """The share of the effects' variance that each choice explains: type II sums of squares of main effects, over the total.
+
+    A baseline belongs to a method, so both count as one choice, "map".
+    """
+    import statsmodels.formula.api as smf
+    from statsmodels.stats.anova import anova_lm
+
+    table = _with_maps(found.table)
+    names = [c for c in deciding(found) if table[c].nunique() > 1]
+    if len(table) < 3 or not names or table.effect.var() == 0:
+        return {}
+    fitted = smf.ols("effect ~ " + " + ".join(f"C({name})" for name in names), table).fit()
+    squares = anova_lm(fitted, typ=2)["sum_sq"]
+    total = float(((table.effect - table.effect.mean()) ** 2).sum())
+    by_name = {name: float(squares[f"C({name})"]) / total for name in names}
+    return dict(sorted(by_name.items(), key=lambda item: -item[1]))
+
+
+def deciding(found: Multiverse) -> list[str]:
+    """The choices of a claim, method and baseline as one."""
+    facts = plan()["claims"][found.claim]["choices"]
+    return ["map"] * ("method" in facts) + [name for name in facts if name not in ("method", "baseline")]
+
+
+def _with_maps(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(map=table.method + "|" + table.baseline) if "method" in table else table
+
+
+def permutation(found: Multiverse, draws: int = 2000, seed: int = 0) -> float:
+    """Two-sided p-value of the median effect over all universes of "both", if each image's two networks could change places.
+
+    It speaks of these trained networks, not of ways to train.
+    """
+    if not found.differences:
+        return float("nan")
+    random, drawn = np.random.default_rng(seed), []
+    for own in found.differences:
+        signs = random.choice([-1.0, 1.0], (draws, len(own))).astype(np.float32)
+        drawn.append(np.vstack([own.mean(0), signs @ own.astype(np.float32) / len(own)]))
+    medians = np.abs(np.median(np.hstack(drawn), axis=1))
+    return float((medians >= medians[0] - 1e-12).mean())
+
+
+def anchors(found: Multiverse) -> dict[str, pd.DataFrame]:
+    """The universes that the plan names beforehand, one for each group of networks."""
+    named = {}
+    for title, options in plan()["anchors"].items():
+        asked = {choice: option for choice, option in options.items() if choice in found.table}
+        rows = found.table[np.logical_and.reduce([found.table[c] == o for c, o in asked.items()])]
+        if len(rows):
+            named[title] = rows
+    return named
+
+
+def nearest(tables: Sequence[pd.DataFrame], published: Sequence[tuple[float, float]], keys: list[str]) -> pd.DataFrame:
+    """Universes by their distance from published pairs (standard, robust): root mean square over all values.
+
+    ``tables``: one for each pair, with ``robust`` and ``other`` in the same unit; ``keys``: what makes two rows of
+    different tables the same universe.
+    """
+    joined, squares = tables[0][keys], np.zeros(len(tables[0]))
+    for table, (standard, robust) in zip(tables, published, strict=True):
+        ordered = joined.merge(table, on=keys, how="left")
+        squares += ((ordered.other - standard) ** 2 + (ordered.robust - robust) ** 2).to_numpy(float)
+    return joined.assign(distance=np.sqrt(squares / (2 * len(tables)))).sort_values("distance", kind="stable")

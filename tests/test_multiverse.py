@@ -1,0 +1,223 @@
+"""Every defensible reading: the plan, its universes, and their effects, checked against the attacks themselves."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.attacks import noise_outcomes, occlude
+from inequality_phenomenon.inequality import global_gini, regional_gini
+from inequality_phenomenon.measure import multiverse as measured
+from inequality_phenomenon.measure.run import open_run
+from inequality_phenomenon.verdicts import multiverse as verdicts
+
+PAIR = ("cifar10-resnet18w16-standard_e30-s0", "cifar10-resnet18w16-linf8_pgd3_e30-s0")
+N = 6
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A real run on six images: two maps, one of them attacked."""
+    with pytest.MonkeyPatch.context() as patched:
+        folder = tmp_path_factory.mktemp("multiverse")
+        patched.setattr(paths, "EXECUTED", folder)
+        patched.setattr(paths, "CACHE", folder / "cache")
+        own = {"occlusion_images": N, "maps": 2, "attacked_maps": 1, "attacked": 2}
+        run = open_run("15_every_reading", "smoke", "cpu", n_images=N, **own)
+        measured.measure_multiverse(run)
+        return run
+
+
+@pytest.fixture
+def changed(tmp_path, monkeypatch):
+    """Puts a changed plan in the place of the committed one."""
+
+    def change(edit):
+        plan = yaml.safe_load(paths.MULTIVERSE.read_text("utf-8"))
+        edit(plan)
+        file = tmp_path / "multiverse.yaml"
+        file.write_text(yaml.safe_dump(plan), "utf-8")
+        monkeypatch.setattr(paths, "MULTIVERSE", file)
+        measured.plan.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    measured.plan.cache_clear()
+
+
+@pytest.mark.parametrize("claim", measured.plan()["claims"])
+def test_the_plan_says_how_many_universes_there_are(claim):
+    found = verdicts.universes(claim)
+    assert len(found) == measured.plan()["claims"][claim]["universes"] <= 20_000
+    assert not found.duplicated().any()
+
+
+def test_universes_that_use_the_same_masks_are_counted_once():
+    chosen = {
+        "method": "input_x_gradient",
+        "baseline": "black",
+        "order": "signed",
+        "images": "both",
+        "networks": "pgd3",
+    }
+    found = verdicts.universes("black")
+    found = found[np.logical_and.reduce([found[choice] == option for choice, option in chosen.items()])]
+    masks = [frozenset(verdicts._masks(row)) for row in found.to_dict("records")]
+    assert len(set(masks)) == len(masks) == 52
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda plan: plan["choices"]["kind"]["type_1"].pop("why"), "kind type_1 has no reason"),
+        (lambda plan: plan["claims"]["noise"]["only"].update(images=["mine"]), "noise names mine, which is no option"),
+        (lambda plan: plan["claims"]["noise"]["choices"].append("taste"), "noise names taste, which is no option"),
+        (lambda plan: plan["choices"]["baseline"]["mean"].update({"with": {"method": ["lime"]}}), "names lime"),
+    ],
+)
+def test_a_plan_with_a_hole_is_refused(changed, edit, message):
+    changed(edit)
+    with pytest.raises(ValueError, match=message):
+        measured.plan()
+
+
+def test_records_of_another_plan_are_refused(run, changed):
+    before = measured.digest()
+    changed(lambda plan: plan["choices"]["kind"]["type_1"].update(why="other words"))
+    assert measured.digest() == before
+    changed(lambda plan: plan["choices"]["budget"].update({"50": {"title": "50", "why": "more"}}))
+    with pytest.raises(ValueError, match=f"under the plan {before}, not {measured.digest()}"):
+        verdicts.multiverse("noise", run.records, N)
+
+
+def _sample(checkpoint, run):
+    sample = run.test_images(checkpoint, N)
+    right = run.records["right"].query("checkpoint == @checkpoint").right.to_numpy()
+    return sample, right, sample.at(np.flatnonzero(right).tolist())
+
+
+MAP = {"method": "integrated_gradients", "baseline": "normal", "output": "logit"}
+
+
+def _one(found, **options):
+    table = found.table
+    rows = table[np.logical_and.reduce([table[choice] == option for choice, option in (MAP | options).items()])]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_an_index_universe_is_the_difference_of_the_indices(run):
+    means = []
+    for checkpoint in PAIR:
+        sample, right, _ = _sample(checkpoint, run)
+        maps = sample.maps()[torch.tensor(right)]
+        means.append((float(global_gini(maps).mean()), float(regional_gini(maps, 4, "positive_of_sum").mean())))
+    own = _one(verdicts.multiverse("index", run.records, N), values="absolute", images="own")
+    assert own.effect == pytest.approx(means[1][0] - means[0][0], abs=1e-6)
+    own = _one(verdicts.multiverse("regional", run.records, N), sign="positive_of_sum", images="own")
+    assert own.effect == pytest.approx(means[1][1] - means[0][1], abs=1e-6)
+
+
+@pytest.mark.parametrize(("count", "radius"), [(1, 4), (5, 2), (10, 3)])
+def test_a_patch_universe_is_what_algorithm_1_finds(run, count, radius):
+    fooled = []
+    for checkpoint in PAIR:
+        _, _, sample = _sample(checkpoint, run)
+        hit = occlude(sample.model, sample.images, sample.labels, sample.maps(), count, radius, "gray", ids=sample.ids)
+        fooled.append(hit.fooled.double().mean().item())
+    chosen = {"order": "signed", "patch": "2r", "search": "best", "count": str(count), "radius": str(radius)}
+    own = _one(verdicts.multiverse("gray", run.records, N), images="own", **chosen)
+    assert (own.other, own.robust) == pytest.approx(fooled)
+
+
+def test_a_noise_universe_is_what_the_attack_does_and_accuracy_counts_wrong_images_too(run):
+    rates = []
+    for checkpoint in PAIR:
+        _, right, sample = _sample(checkpoint, run)
+        noise = {"draws": 1, "ids": sample.ids, "space": "pixel", "clamp": True}
+        found = noise_outcomes(
+            sample.model, sample.images, sample.labels, sample.maps().abs(), [204], "type_2", 0, **noise
+        )
+        fooled = found.fooled.sum().item()
+        rates.append((fooled / right.sum(), (fooled + (~right).sum()) / N))
+    chosen = {"pixel_order": "absolute", "kind": "type_2", "noise": "pixel_clamped", "budget": "204"}
+    own = _one(verdicts.multiverse("noise", run.records, N), images="own", **chosen)
+    assert (own.other, own.robust) == pytest.approx([rates[0][0], rates[1][0]])
+    own = _one(verdicts.multiverse("noise_accuracy", run.records, N), images="all", **chosen)
+    assert (own.other, own.robust) == pytest.approx([rates[0][1], rates[1][1]])
+
+
+def test_intervals_are_those_of_paired_and_of_separate_images():
+    random = np.random.default_rng(0)
+    one, two = random.normal(1, 1, (400, 1)), random.normal(0, 2, (400, 1))
+    every = np.ones(400, bool)
+    paired = verdicts.effects(one, two, every, every)
+    assert paired["effect"][0] == pytest.approx((one - two).mean())
+    assert paired["high"][0] - paired["effect"][0] == pytest.approx(1.96 * (one - two).std() / 20)
+    first, second = np.arange(400) < 300, np.arange(400) >= 300
+    apart = verdicts.effects(one, two, first, second)
+    error = np.sqrt(one[first].var() / 300 + two[second].var() / 100)
+    assert apart["high"][0] - apart["effect"][0] == pytest.approx(1.96 * error)
+
+
+def test_an_undefined_value_leaves_the_image_out_for_both():
+    one, two = np.array([[1.0], [2.0], [np.nan], [5.0]]), np.array([[0.0], [0.0], [3.0], [0.0]])
+    found = verdicts.effects(one, two, np.ones(4, bool), np.array([True, True, True, False]))
+    assert found["robust"][0] == pytest.approx(8 / 3)
+    assert (found["other"][0], found["undefined"][0]) == (0, 0.25)
+
+
+def _made(effects, differences=()):
+    """A multiverse of the given effects, with intervals of ±1."""
+    table = pd.DataFrame(
+        {"method": "m", "baseline": "b", "effect": effects, "images": ["own", "both"] * (len(effects) // 2)}
+    )
+    return verdicts.Multiverse("index", table.assign(low=table.effect - 1, high=table.effect + 1), differences)
+
+
+def test_shares_count_universes_on_each_side():
+    found = verdicts.shares(_made([2.0, 3.0, -2.0, 0.5])).iloc[0]
+    assert (found["for"], found.against, found.undecided, found.positive) == (0.5, 0.25, 0.25, 0.75)
+    by_images = verdicts.shares(_made([2.0, 3.0, -2.0, 0.5]), "images")
+    assert by_images.loc["own", "against"] == 0.5
+    assert by_images.loc["both", "for"] == 0.5
+
+
+def test_the_choice_that_decides_explains_the_variance():
+    table = _made([1.0, 5.0] * 10).table.assign(
+        output=["logit"] * 10 + ["probability"] * 10, values="absolute", networks="pgd3"
+    )
+    table["effect"] += np.linspace(0, 0.1, 20)
+    found = verdicts.explained_variance(verdicts.Multiverse("index", table, ()))
+    assert found["images"] > 0.99 > 0.01 > found["output"]
+
+
+def test_the_joint_test_swaps_images_not_universes():
+    strong = np.tile(np.ones((30, 1)), (1, 50))
+    assert verdicts.permutation(_made([1.0, 1.0], (strong,))) < 0.001
+    balanced = strong * np.where(np.arange(30) % 2, 1, -1)[:, None]
+    assert verdicts.permutation(_made([0.0, 0.0], (balanced,))) == 1
+    # fifty copies of one universe say no more than the one
+    few = np.random.default_rng(1).normal(0.3, 1, (20, 1))
+    once, often = (verdicts.permutation(_made([1.0, 1.0], (own,))) for own in (few, np.tile(few, (1, 50))))
+    assert once == often
+
+
+def test_every_number_on_the_page_follows_from_the_committed_records():
+    from inequality_phenomenon.measure.reference import load_reference
+
+    records = load_reference("15_every_reading")
+    assert set(records) == {"right", "index", "noise", "random_noise", "occlusion"}
+    for claim in measured.plan()["claims"]:
+        found = verdicts.multiverse(claim, records)
+        assert len(found.table) and np.isfinite(found.table.effect).all()
+        assert set(found.verdicts) <= {"for", "against", "undecided"}
+
+
+def test_maps_come_from_the_plan():
+    attacked, measured_too = (measured.map_conditions(record) for record in ("occlusion", "index"))
+    assert (len(attacked), len(measured_too)) == (11, 23)
+    assert attacked.keys() < measured_too.keys()
+    assert all(name.endswith("|logit") for name in attacked)
