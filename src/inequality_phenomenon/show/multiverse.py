@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ..measure.chance import LAYERS, SMALL
 from ..measure.multiverse import plan
-from ..verdicts.multiverse import Multiverse, deciding, explained_variance, permutation, shares, universes
-from .style import Shown, boxed, drawn, listed, table
-from .words import number, p_value, verdict_badge
+from ..statistics import bootstrap_mean
+from ..verdicts.multiverse import Closest, Multiverse, deciding, explained_variance, permutation, shares, universes
+from .style import Shown, boxed, dot, drawn, listed, look, table, title_of
+from .words import by_model, number, p_value, plain, text_of, verdict_badge
 
 COLOURS = {"for": "#8C2D04", "undecided": "#BBBBBB", "against": "#0072B2"}
 BINS = 150  # of the ranked universes, in the dashboard below the curve
@@ -230,3 +232,73 @@ def option_table(found: Multiverse, *, name: str) -> Shown:
 def folded(shown: Shown, summary: str) -> Shown:
     """What the reader opens."""
     return Shown(f"<details><summary>{summary}</summary>{shown.html}</details>", shown.text)
+
+
+def closest_note(found: Closest, what: str, unit: str) -> Shown:
+    """Which universe comes nearest to published values, and how near on images that did not choose it."""
+    names = {"other": "standard", "robust": "ℓ∞"}
+    said = [
+        f"{names[role]}, {rest}: paper {number(paper, unit)}, ours {number(ours, unit)}"
+        for (role, rest), (paper, ours) in ((name.split(" ", 1), pair) for name, pair in found.values.items())
+    ]
+    options = "; ".join(_option_title(choice, option) for choice, option in found.options.items())
+    tolerance, words = (0.03, "0.03") if unit == "Gini" else (0.05, "5 points")
+    verdict = f"meets all of them within {words}" if found.meets(tolerance) else f"does not meet all within {words}"
+    return listed(
+        [
+            f"<strong>{what}: the nearest of {found.among:,} readings {verdict}</strong> (root mean square distance "
+            f"{number(found.distance, unit)} on the half of the images that did not choose it, {number(found.chosen, unit)} on the "
+            f"half that did). {'; '.join(said)}. It is: {options}."
+        ]
+    )
+
+
+def _option_title(choice: str, option: str) -> str:
+    if choice.startswith("reading"):
+        kind = "values" if option in plan()["choices"]["values"] else "sign"
+        return f"{choice.removeprefix('reading ')} column: {titled(kind, option)}"
+    return titled(choice, option)
+
+
+def chance_table(records: pd.DataFrame, *, resamples: int) -> Shown:
+    """The index of a map, of its two factors and of its permutation, and how many of its values are small."""
+    columns = {
+        "measured": "Map",
+        "step": "|x − x′| alone",
+        "gradient": "Gradient alone",
+        "regional": "Regions",
+        "regional_permuted": "Regions, permuted",
+        **{f"below_{100 * share:.0f}": f"Below {100 * share:.0f} % of the largest" for share in SMALL},
+    }
+    rows = [
+        {"": title_of(name)}
+        | {
+            title: text_of(bootstrap_mean(own[c].to_numpy(float), resamples=resamples), _kind(c))
+            for c, title in columns.items()
+        }
+        for name, own in by_model(records)
+    ]
+    caption = "Gini indices of |a|, and the share of small subpixels: Integrated Gradients from black, and what it is made of."
+    return table(rows, name="chance", caption=caption)
+
+
+def _kind(column: str) -> str:
+    return "%" if column.startswith("below") else "Gini"
+
+
+def cascade_figure(records: pd.DataFrame, *, resamples: int) -> Shown:
+    """The index as ever more layers are made random, from the output on."""
+    figure, axes = plt.subplots(figsize=(6, 3.4))
+    said = []
+    for name, own in by_model(records):
+        found = [
+            bootstrap_mean(own[f"random_{100 * share:.0f}"].to_numpy(float), resamples=resamples) for share in LAYERS
+        ]
+        for share, estimate in zip(LAYERS, found, strict=True):
+            dot(axes, estimate, 100 * share, name, upright=True, label=title_of(name) if share == 0 else None)
+        axes.plot([100 * share for share in LAYERS], [e.value for e in found], color=look(name)["color"], lw=1)
+        said.append(f"{title_of(name)}: {plain(found[0])} as trained, {plain(found[-1])} with every layer random")
+    axes.set(xlabel="layers made random, from the output on (%)", ylabel="Gini index of |a|")
+    axes.legend()
+    caption = f"A network that has learnt nothing has an index, too. {'; '.join(said)} (n = {len(own)} images each)."
+    return drawn(figure, name="cascade", caption=caption, alt=caption)

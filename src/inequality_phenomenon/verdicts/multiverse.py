@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from ..measure.multiverse import digest, goes_with, plan, planned_networks, unpacked
 from ..networks import REGISTRY
+from .published import published_values
 
 Records = Mapping[str, pd.DataFrame]
 Row = Mapping[Hashable, Any]  # the option of each choice
@@ -311,14 +312,71 @@ def anchors(found: Multiverse) -> dict[str, pd.DataFrame]:
     return named
 
 
-def nearest(tables: Sequence[pd.DataFrame], published: Sequence[tuple[float, float]], keys: list[str]) -> pd.DataFrame:
-    """Universes by their distance from published pairs (standard, robust): root mean square over all values.
+# --- which universe gives the paper's numbers -------------------------------------------------------------------------
 
-    ``tables``: one for each pair, with ``robust`` and ``other`` in the same unit; ``keys``: what makes two rows of
-    different tables the same universe.
+MAP = ["method", "baseline", "output", "images", "networks"]
+COLOURS = ("black", "gray", "white")
+
+
+@dataclass(frozen=True)
+class Closest:
+    """The universe nearest to several published values: chosen on every other image, its ``distance`` measured on the rest.
+
+    ``values``: published value and ours there, by name. ``chosen``: the distance on the images that chose it. Distances are
+    root mean squares over the values.
     """
-    joined, squares = tables[0][keys], np.zeros(len(tables[0]))
-    for table, (standard, robust) in zip(tables, published, strict=True):
-        ordered = joined.merge(table, on=keys, how="left")
-        squares += ((ordered.other - standard) ** 2 + (ordered.robust - robust) ** 2).to_numpy(float)
-    return joined.assign(distance=np.sqrt(squares / (2 * len(tables)))).sort_values("distance", kind="stable")
+
+    options: dict[str, str]
+    values: dict[str, tuple[float, float]]
+    chosen: float
+    distance: float
+    among: int
+
+    def meets(self, tolerance: float) -> bool:
+        return all(abs(paper - ours) <= tolerance for paper, ours in self.values.values())
+
+
+def closest_to_table1(records: Records, n: int) -> Closest:
+    """Both CIFAR-10 columns of Table 1 for ResNet-18, standard and 8/255: one map, any two readings of it as the columns."""
+
+    def joined(half: int) -> pd.DataFrame:
+        values, signs = (multiverse(claim, records, n, half=half).table for claim in ("index", "regional"))
+        values, signs = values.rename(columns={"values": "reading"}), signs.rename(columns={"sign": "reading"})
+        every = pd.concat([values, signs], ignore_index=True)
+        every = every[every.networks != "densenet"]
+        return values[values.networks != "densenet"].merge(every, on=MAP, suffixes=(" global", " regional"))
+
+    paper = published_values(table="table1", dataset="cifar10", architecture="resnet18")
+    wanted = {}
+    for metric, column in (("global_gini", "global"), ("regional_gini", "regional")):
+        rows = paper[paper.metric == metric].set_index("epsilon_255").value.astype(float)
+        wanted[f"other {column}"], wanted[f"robust {column}"] = rows["0"], rows["8"]
+    return _closest([joined(half) for half in (0, 1)], wanted, [*MAP, "reading global", "reading regional"])
+
+
+def closest_to_a10(records: Records, n: int) -> Closest:
+    """The six values of appendix A.10: three colours of patches at N = 10, R = 4, standard and robust."""
+
+    def joined(half: int) -> pd.DataFrame:
+        tables = [multiverse(claim, records, n, half=half).table for claim in COLOURS]
+        tables = [own[(own["count"] == "10") & (own.radius == "4")].drop(columns="color") for own in tables]
+        keys = [*MAP, "order", "patch", "search", "count", "radius"]
+        first, second, third = (
+            own.set_index(keys).add_suffix(f" {color}") for own, color in zip(tables, COLOURS, strict=True)
+        )
+        return first.join(second).join(third).reset_index()
+
+    wanted = {}
+    for row in published_values(table="appendixA10").to_dict("records"):
+        role = "other" if row["training"] == "standard" else "robust"
+        wanted[f"{role} {str(row['setting']).split()[-1]}"] = float(row["value"]) / 100
+    return _closest([joined(half) for half in (0, 1)], wanted, [*MAP, "order", "patch", "search"])
+
+
+def _closest(halves: Sequence[pd.DataFrame], wanted: dict[str, float], keys: list[str]) -> Closest:
+    names = list(wanted)
+    first, second = (np.sqrt(((own[names] - pd.Series(wanted)) ** 2).mean(axis=1)) for own in halves)
+    best = int(first.to_numpy().argmin())
+    values = {name: (wanted[name], float(halves[1][name].iloc[best])) for name in names}
+    options = {key: str(halves[0][key].iloc[best]) for key in keys}
+    return Closest(options, values, float(first.iloc[best]), float(second.iloc[best]), len(first))
