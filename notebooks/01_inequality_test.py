@@ -102,7 +102,7 @@ show.table(
 #
 # Table 1: the paper beside our measurements. The difference is paired: the same images, the model minus the standard model.
 # *p* is from a sign-flip permutation test, adjusted by Holm over this table. The verdict compares with the paper's number;
-# how it is decided is [fixed in advance](../index.md).
+# how it is decided is [fixed in advance](../numbers.md).
 
 # %% tags=["hide-input"]
 show.comparison_table(

@@ -13,7 +13,7 @@ from .words import decided, decided_sign, p_text, percent, plain, points, result
 def claim_sentence(items: Sequence[Compared], subject: str) -> str:
     """How many of the primary comparisons have the paper's direction."""
     verdicts = [direction_of(item) for item in items]
-    words = {"same direction": "confirmed", "contradicted": "contradicted", "not reproduced": "undecided"}
+    words = {"same direction": "confirmed", "contradicted": "contradicted", "undecided": "undecided"}
     parts = [f"{word} in {verdicts.count(verdict)}" for verdict, word in words.items()]
     if unknown := verdicts.count("not measured here"):
         parts.append(f"not measured in {unknown}")

@@ -27,12 +27,11 @@ def unit_of(found: Multiverse) -> str:
     return "Gini" if plan()["claims"][found.claim]["record"] == "index" else "points"
 
 
-def verdict_of(found: Multiverse) -> str:
-    """The claim in all readings at once: one side in 95 % of them or more, else mixed."""
-    own = shares(found).iloc[0]
-    if own["for"] >= 0.95:
-        return "same direction"
-    return "contradicted" if own.against >= 0.95 else "undecided" if own.undecided >= 0.95 else "mixed"
+def verdict_of(*found: Multiverse) -> str:
+    """A claim, or several as one, in all readings at once: one side in 95 % of them or more, else mixed."""
+    every = pd.concat([own.verdicts for own in found]).value_counts(normalize=True)
+    words = {"for": "same direction", "against": "contradicted", "undecided": "undecided"}
+    return next((words[str(side)] for side, share in every.items() if share >= 0.95), "mixed")
 
 
 def in_short(multiverses: Sequence[Multiverse]) -> Shown:

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from ..measure.accuracy import PGD
 from ..measure.panel import RECORDS, panel_columns, repeated, subjects
-from ..measure.reference import load_reference, stacked
-from ..measure.run import Run, open_run
+from ..measure.reference import stacked
+from ..measure.run import Run
 from ..networks import REGISTRY, RegistryEntry, named
 from ..statistics import Estimate
-from ..verdicts.comparison import Contrast, Contrasted, against_standard, contrasted, estimate, explained
+from ..verdicts.comparison import Contrast, Contrasted, against_standard, estimate, explained
 from .style import Shown, boxed, dots, drawn, listed, shared_legend, table, title_of
 from .tables import FULL_SIZE, contrast_table
 from .words import MISSING, decided_sign, number, percent, plain, points, result, side, text_of
@@ -164,16 +164,6 @@ def remedies_in_short(ours: Run, found: Groups) -> Shown:
     changes = {name: remedy_sentence(found, name, ours.pair[1]) for name in subjects(ours)}
     known = [f"<strong>{named(name)}</strong> {change}" for name, change in changes.items() if change]
     return boxed(known or ["Not measured here."])
-
-
-def distillation_markdown() -> str:
-    """What changes when training itself lowers the inequality, for README and welcome page; empty without records."""
-    run = open_run("11_gradient_distillation", "full")
-    records, (_, robust) = stacked(load_reference(run.chapter), RECORDS), run.pair
-    found = [contrasted(group, records) for group in panel_contrasts(run, robust)]
-    change = remedy_sentence(found, next(name for name in subjects(run) if "igd" in name), robust)
-    lead = "Does less inequality help? Input-gradient distillation, a follow-up to the paper (chapter 11),"
-    return f"{lead} {change}" if change else ""
 
 
 # --- three trainings of each kind, and images within a network (chapter 13) --------------------------------------

@@ -16,13 +16,15 @@ from ..verdicts.scoreboard import CHAPTERS, MISSING, VERDICTS, Frames, claim_ver
 from .foot import PROVENANCE
 from .style import Shown, drawn, table, unfolded
 from .tables import FULL_SIZE, missing_text, outcome_text
-from .words import p_value, verdict_badge
+from .words import claim_badge, p_value, verdict_badge
 
 COLOURS = {  # of the bars; the words and numbers beside them say the same
     "reproduced": "#0072B2",
     "same direction": "#56B4E9",
     "contradicted": "#D55E00",
-    "not reproduced": "#999999",
+    "mixed": "#E69F00",
+    "undecided": "#999999",
+    "differs": "#CCCCCC",
     "not measured here": "#FFFFFF",
 }
 TABLES = {"section4.3": "Section 4.3", "appendixA10": "Appendix A.10"} | {
@@ -60,8 +62,7 @@ def claims_table(frame: pd.DataFrame, full_size: pd.DataFrame | None = None) -> 
 
 
 def _claim_row(tests: pd.DataFrame, title: str) -> dict[str, str]:
-    verdict = tests.claim_verdict.iloc[0] if len(tests) else MISSING
-    return {"The paper's claim": title, "Verdict": verdict_badge(verdict), "Ours": _results(tests)}
+    return {"The paper's claim": title, "Verdict": claim_badge(tests), "Ours": _results(tests)}
 
 
 def _words_of(claim: Claim) -> str:
@@ -246,10 +247,10 @@ def page(frames: Frames, profile: str, full_size: Frames | None = None) -> str:
             "nothing on it is typed by hand. Whether your own run agrees is said at the foot of each chapter.",
             "A **claim** has one or more tests, each with a sign that the claim implies. It is *same direction* if all its "
             "tests have that sign with a Holm-adjusted p below 0.05, and *reproduced* if their sizes also meet the paper's "
-            "on CIFAR-10; *contradicted* if all have the opposite sign; *not reproduced* otherwise, and *not measured here* if a "
+            "on CIFAR-10; *contradicted* if all have the opposite sign; *undecided* if no test decides; else *mixed*. *Not measured here*: a "
             "test lacks its networks or records. The tests of one chapter, or of one table that it announces, are adjusted together: of those whose networks and "
             "records are there, so an adjusted p-value can move when a planned network arrives. The paper's worked example (A.3) has a row "
-            "but no place in the counts. A **value** has the verdicts of [the welcome page](../index.md). Most published values are ImageNet's, which this book does not measure; the "
+            "but no place in the counts. A **value** has the verdicts of [the page on numbers](../numbers.md). Most published values are ImageNet's, which this book does not measure; the "
             "claims are therefore tested in their CIFAR-10 form.",
             _raw(counts_figure(frames, name="verdicts").html),
             "Machine-readable: {download}`the claims <scoreboard_claims.csv>` and "

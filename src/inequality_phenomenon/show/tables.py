@@ -16,6 +16,7 @@ from .style import Shown, boxed, listed, table, title_of
 from .words import (
     MISSING,
     by_condition,
+    claim_badge,
     decided,
     interval,
     marked_p,
@@ -244,7 +245,7 @@ def claims_note(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
         detail = (
             f"<small>{reason}</small>" if verdict == "not measured here" and reason else f"<br>{'; '.join(results)}"
         )
-        sentences.append(f"<strong>{claim.title}</strong>: {verdict_badge(verdict)} {detail}")
+        sentences.append(f"<strong>{claim.title}</strong>: {claim_badge(tests)} {detail}")
     return listed(sentences)
 
 
@@ -264,8 +265,7 @@ def outcome_table(outcomes: Sequence[Outcome], full_size: Sequence[Outcome] = ()
 
 def in_short(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
     """A box with the verdict on each claim, for the top of a page. ``frame``: as for ``claims_note``."""
-    verdicts = frame.drop_duplicates("claim").set_index("claim").claim_verdict
-    return boxed([f"{verdict_badge(verdicts.get(c.id, 'not measured here'))} {c.title}" for c in claims])
+    return boxed([f"{claim_badge(frame[frame.claim == c.id])} {c.title}" for c in claims])
 
 
 def outcome_text(row: pd.Series) -> str:

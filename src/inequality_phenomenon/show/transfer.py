@@ -100,7 +100,7 @@ def transfer_findings(low: Sequence[Contrasted], easier: Sequence[Contrasted]) -
 def _count(items: Sequence[Contrasted]) -> str:
     """How many comparisons have the paper's sign."""
     verdicts = [item.verdict for item in items]
-    known = {"same direction": "yes", "contradicted": "no", "not reproduced": "undecided"}
+    known = {"same direction": "yes", "contradicted": "no", "undecided": "undecided"}
     known |= {"not measured here": "not measured"}
     parts = [f"{word} in {verdicts.count(verdict)}" for verdict, word in known.items() if verdict in verdicts]
     return f"Of {len(verdicts)} comparisons: {', '.join(parts)}."

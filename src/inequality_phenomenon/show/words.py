@@ -85,6 +85,16 @@ def verdict_badge(verdict: str) -> str:
     return f"<span class='verdict {verdict.replace(' ', '-')}'>{verdict}</span>"
 
 
+def claim_badge(tests: pd.DataFrame) -> str:
+    """The verdict on a claim; of a mixed one, how many of its tests are for it and against it. ``tests``: its rows of
+    ``verdicts.scoreboard.claims_frame``."""
+    verdict = tests.claim_verdict.iloc[0] if len(tests) else "not measured here"
+    if verdict != "mixed":
+        return verdict_badge(verdict)
+    good, bad = tests.verdict.isin(["reproduced", "same direction"]).sum(), (tests.verdict == "contradicted").sum()
+    return f"{verdict_badge(verdict)} <small>({good} for, {bad} against, of {len(tests)})</small>"
+
+
 def side(item: Estimate | Difference) -> int:
     """On which side of 0 an interval lies; 0 if it holds 0."""
     return int(item.low > 0) - int(item.high < 0)

@@ -4,7 +4,7 @@ A claim has one or more tests. Each test gets a verdict by the rules of ``compar
 *contradicted* by the sign of a difference at p < 0.05, adjusted by Holm over all tests of a chapter's claims, or of
 those of one ``family`` where the chapter announces several tables;
 *reproduced* where the sign is the paper's and the interval also meets the paper's value +- 0.03 (Gini) or +- 5 points
-(rates). A claim holds if all its tests do, is contradicted if all of them are, and is not reproduced otherwise.
+(rates). A claim holds if all its tests do, is contradicted if all of them are, undecided if none decides, else mixed.
 """
 
 from collections.abc import Sequence
@@ -247,7 +247,7 @@ def _verdict(test: Test, found: Difference | Estimate, p: float | None) -> Verdi
     tolerance = 0.05 if in_percent(test) else 0.03
     meets = test.paper is not None and found.low - tolerance <= test.paper <= found.high + tolerance
     if isinstance(test, ExampleTest) or isinstance(found, Estimate):
-        return "reproduced" if meets else "not reproduced"
+        return "reproduced" if meets else "differs"
     sign = direction(found, p, test.expected)
     return "reproduced" if meets and sign == "same direction" else sign
 
@@ -258,4 +258,4 @@ def combined(verdicts: Sequence[Verdict]) -> Verdict:
         return "not measured here"
     if len(set(verdicts)) == 1:
         return verdicts[0]
-    return "same direction" if set(verdicts) == {"same direction", "reproduced"} else "not reproduced"
+    return "same direction" if set(verdicts) == {"same direction", "reproduced"} else "mixed"

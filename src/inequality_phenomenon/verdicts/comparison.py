@@ -29,7 +29,7 @@ from ..statistics import (
 )
 from .published import Cell, a10_cells, table1_cells
 
-Verdict = Literal["reproduced", "same direction", "contradicted", "not reproduced", "not measured here"]
+Verdict = Literal["reproduced", "same direction", "contradicted", "mixed", "undecided", "differs", "not measured here"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def compare(
 
     The verdicts were fixed before any value was seen: *reproduced*: our 95 % interval meets the paper's value
     +- 0.03 (Gini) or +- 5 points (rates); *same direction*: the paper's sign against the standard model, adjusted
-    p < 0.05; *contradicted*: the opposite sign, adjusted p < 0.05; *not reproduced*: neither; else *not measured here*.
+    p < 0.05; *contradicted*: the opposite sign, adjusted p < 0.05; *undecided*: neither; *differs*: a value
+    without an implied sign that is not reproduced; else *not measured here*.
     """
     beside: Sequence[Compared | None] = [None] * len(cells)
     if full_size is not None:
@@ -103,7 +104,7 @@ def _verdict(cell: Cell, ours: Estimate | None, test: Difference | None, p: floa
         return "not measured here"
     if cell.same_setting and meets(ours, cell):
         return "reproduced"
-    return direction(test, p, cell.paper - cell.baseline[1] if cell.baseline else None)
+    return direction(test, p, cell.paper - cell.baseline[1]) if cell.baseline else "differs"
 
 
 def meets(ours: Estimate, cell: Cell) -> bool:
@@ -114,7 +115,7 @@ def meets(ours: Estimate, cell: Cell) -> bool:
 def direction(test: Difference | None, p: float | None, expected: float | None) -> Verdict:
     """The verdict on a difference whose sign the paper states."""
     if test is None or p is None or p >= 0.05 or expected is None:
-        return "not reproduced"
+        return "undecided"
     same = np.sign(test.difference) == np.sign(expected)
     return "same direction" if same else "contradicted"
 

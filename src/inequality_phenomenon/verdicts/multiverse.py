@@ -257,6 +257,12 @@ def shares(found: Multiverse, by: str | None = None) -> pd.DataFrame:
     return means.assign(universes=counts, median=found.table.effect.groupby(groups, sort=False).median())
 
 
+def together(found: Sequence[Multiverse]) -> tuple[float, int]:
+    """The share of the universes of several claims that speak for them, and how many there are."""
+    every = pd.concat([own.verdicts for own in found])
+    return float((every == "for").mean()), len(every)
+
+
 def explained_variance(found: Multiverse) -> dict[str, float]:
     """The share of the effects' variance that each choice explains: type II sums of squares of main effects, over the total.
 
