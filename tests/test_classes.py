@@ -99,9 +99,7 @@ def test_rank_agreement_sees_agreement_opposition_and_chance() -> None:
 # the chapter
 
 
-@pytest.mark.parametrize(
-    ("shift", "verdict"), [(0.05, "same direction"), (-0.05, "contradicted"), (0.0, "undecided")]
-)
+@pytest.mark.parametrize(("shift", "verdict"), [(0.05, "same direction"), (-0.05, "contradicted"), (0.0, "undecided")])
 def test_animals_and_objects_get_every_verdict(shift: float, verdict: str) -> None:
     tables = {"class_inequality": made_up(shift)}
     primary, secondary = class_tests(STANDARD, ROBUST)

@@ -7,7 +7,6 @@ import pytest
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
-from inequality_phenomenon.book.headline import BEGIN, END
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.datasets import correct_subset, load_cifar10
 from inequality_phenomenon.measure.reference import load_reference, manifest
@@ -82,14 +81,6 @@ def test_reference_records_are_those_of_the_manifest_and_of_the_registered_model
             assert sha256_of(folder / chapter / f"{name}.parquet") == facts["sha256"]
             assert facts["checkpoints"] == {model: REGISTRY[model].sha256 for model in facts["checkpoints"]}
         assert load_reference(chapter, folder=folder).keys() == tables.keys()
-
-
-def test_readme_and_welcome_page_show_the_reference_records(tmp_path):
-    from inequality_phenomenon.book.headline import headline_markdown
-
-    for page in (paths.ROOT / "README.md", paths.ROOT / "book" / "index.md"):
-        block = page.read_text().partition(BEGIN)[2].partition(END)[0]
-        assert headline_markdown() in block
 
 
 def test_verify_measures_again_and_agrees(capsys):

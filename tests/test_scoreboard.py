@@ -11,20 +11,13 @@ from scipy import stats
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile
-from inequality_phenomenon.book.headline import (
-    BEGIN,
-    END,
-    counts_markdown,
-    headline_markdown,
-    main_claims_markdown,
-    one_mask_markdown,
-)
-from inequality_phenomenon.measure.reference import MANIFEST, load_whole_reference
-from inequality_phenomenon.show.report import distillation_markdown
+from inequality_phenomenon.book.headline import BEGIN, END, EVERY_READING, answer, main_claims
+from inequality_phenomenon.measure.reference import MANIFEST, load_reference, load_whole_reference
 from inequality_phenomenon.show.scoreboard import page, verdict_counts
 from inequality_phenomenon.verdicts import scoreboard
 from inequality_phenomenon.verdicts.claims import load_claims
 from inequality_phenomenon.verdicts.comparison import published_tables
+from inequality_phenomenon.verdicts.multiverse import multiverse
 from inequality_phenomenon.verdicts.published import a10_cells, published_values, table1_cells
 from inequality_phenomenon.verdicts.scoreboard import (
     CHAPTERS,
@@ -33,7 +26,6 @@ from inequality_phenomenon.verdicts.scoreboard import (
     VERDICTS,
     claims_frame,
     counts,
-    full_size_frames,
     ours,
     read_csv,
     reference_frames,
@@ -289,21 +281,37 @@ def test_the_manifest_counts_the_rows_of_every_record(reference) -> None:
 
 
 @pytest.mark.parametrize("file", [paths.ROOT / "README.md", paths.BOOK / "index.md"], ids=lambda file: file.name)
-def test_readme_and_welcome_page_show_the_committed_summary(file) -> None:
+def test_readme_and_welcome_page_show_the_committed_answer(file, answered) -> None:
     """`inequality reference` writes the block; run it again if this fails."""
     block = file.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
-    assert counts_markdown(reference_frames()) in block
-    assert main_claims_markdown(reference_frames(), full_size_frames()) in block
-    assert one_mask_markdown() in block and distillation_markdown() in block
-    rows = [line for line in block.splitlines() if line.startswith("| ResNet-18")]
-    assert rows and set(rows) <= set(headline_markdown().splitlines())  # a network may have been trained since
-    records = load_whole_reference()["01_inequality_test"]["inequality"]
-    shown = re.findall(r"\| (\S+) \[(\S+), (\S+)\], n = (\d+) \|", block)
-    means = records.groupby("checkpoint").global_gini
-    assert {row[0] for row in shown} <= {f"{value:.3f}" for value in means.mean()} and shown
-    assert {int(row[3]) for row in shown} <= set(means.size())
-    total = sum(int(count) for count in re.search(r"\| Published values \|(.*)\|", block)[1].split("|")[:-1])
-    assert total == 155
+    assert all(part in block for part in answered)
+
+
+@pytest.fixture(scope="module")
+def answered() -> list[str]:
+    return answer()
+
+
+def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered) -> None:
+    said, table = answered
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == len(main_claims()) == 5
+    frame = reference_frames()[0]
+    for claim, line in zip(main_claims(), rows, strict=True):
+        _, title, paper, number, share, verdict, _ = line.split("|")
+        test = frame[(frame.claim == claim.claim) & (frame.test == claim.test)].iloc[0]
+        assert title.strip() == claim.title and paper.strip() == claim.paper
+        value = float(re.search(r"[+-][\d.]+", number)[0])
+        margin = 0.03 if "0.03" in claim.test else 0
+        assert value == pytest.approx(test.value + margin, abs=0.06 if test.unit == "points" else 6e-4)
+        if claim.readings:
+            found = [multiverse(name, load_reference(EVERY_READING)).verdicts for name in claim.readings]
+            every = pd.concat(found)
+            assert share.strip() == f"{100 * (every == 'for').mean():.0f} % of {len(every):,} readings"
+            assert share.strip().removesuffix(" readings") in said or claim.readings == ("l2",)
+        else:
+            assert share.strip() == "—"
+        assert verdict.strip("* ") in VERDICTS
 
 
 # the page

@@ -112,15 +112,14 @@ def share_of(found: Sequence[Multiverse]) -> str:
 
 
 def sentences(shares: Mapping[str, tuple[float, int]]) -> list[str]:
-    """What the readings say together, in the words of the first page."""
+    """What the readings say together, in three sentences; nothing without records of them."""
     if not shares:
         return []
-    first, noise, patches, *_ = (whole(share) for share, _ in shares.values())
-    total = sum(count for _, count in shares.values())
+    index, noise, patches, *_ = (f"{whole(share)} of {count:,}" for share, count in shares.values())
     return [
-        f"We tested the claims on CIFAR-10 in {total:,} defensible readings of the paper's method. That ℓ∞ training makes the importance "
-        f"of pixels more unequal holds in {first} of them. That this makes a network easier to fool by noise holds in {noise}, by small patches in "
-        f"{patches}: which choice decides it, [chapter 15](https://github.com) shows."
+        f"We measured the claims on CIFAR-10 in every defensible reading of the paper's method. ℓ∞ training makes the importance of pixels more "
+        f"unequal in {index} readings. Noise on the important pixels fools such a network more often than a standard one in {noise}, small "
+        f"patches in {patches}; which choices decide, chapter 15 shows."
     ]
 
 
