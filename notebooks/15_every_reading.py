@@ -35,6 +35,7 @@ from inequality_phenomenon import chapter
 from inequality_phenomenon.measure.chance import measure_chance
 from inequality_phenomenon.measure.multiverse import measure_multiverse
 from inequality_phenomenon.show import multiverse as show
+from inequality_phenomenon.show.explorer import explorer
 from inequality_phenomenon.verdicts.multiverse import closest_to_a10, closest_to_table1, multiverse
 
 run = chapter.open("15_every_reading", globals())
@@ -55,6 +56,15 @@ show.specification_curve(found["black"], name="black")
 
 # %% tags=["hide-input"]
 show.overview(list(found.values()))
+
+# %% [markdown]
+# ## Choose your reading
+#
+# Set each choice as you would have made it. The lists also have the combinations that coincide with another one.
+
+# %% tags=["hide-input"]
+main = {claim: asked[claim] for claim in ("index", "noise", "black", "gray", "white")}
+explorer([multiverse(claim, ours.records, count, every=True) for claim, count in main.items()])
 
 # %% [markdown]
 # ## The claim and the method

@@ -10,7 +10,16 @@ from matplotlib.axes import Axes
 from ..measure.chance import LAYERS, SMALL
 from ..measure.multiverse import plan
 from ..statistics import bootstrap_mean
-from ..verdicts.multiverse import Closest, Multiverse, deciding, explained_variance, permutation, shares, universes
+from ..verdicts.multiverse import (
+    Closest,
+    Multiverse,
+    deciding,
+    explained_variance,
+    permutation,
+    shares,
+    universes,
+    with_maps,
+)
 from .style import Shown, boxed, dot, drawn, listed, look, table, title_of
 from .words import by_model, number, p_value, plain, text_of, verdict_badge
 
@@ -46,14 +55,14 @@ def sentence(found: Multiverse) -> str:
         return f"{title}: not measured here."
     own, parts = shares(found).iloc[0], explained_variance(found)
     first = next(iter(parts), "")
-    decides = f" What moves the effect most: {_called(first)} ({whole(parts[first])} of its variance)." if parts else ""
+    decides = f" What moves the effect most: {called(first)} ({whole(parts[first])} of its variance)." if parts else ""
     return (
         f"{verdict_badge(verdict_of(found))} {title} in <strong>{whole(own['for'])} of {len(found.table):,} readings</strong>; "
         f"the opposite in {whole(own.against)}, undecided {whole(own.undecided)}.{decides}"
     )
 
 
-def _called(choice: str) -> str:
+def called(choice: str) -> str:
     names = {"map": "the attribution map", "count": "the number of patches", "radius": "the patches' size"}
     names |= {"images": "which images count", "networks": "the pair of networks", "sign": "the sign of a region"}
     names |= {"order": "the order of regions", "values": "which values are counted", "kind": "the kind of noise"}
@@ -97,7 +106,7 @@ def specification_curve(found: Multiverse, *, name: str) -> Shown:
     order = np.argsort(found.table.effect.to_numpy(), kind="stable")
     ranked, verdicts = found.table.iloc[order], found.verdicts.to_numpy()[order]
     unit, scale = unit_of(found), 1 if unit_of(found) == "Gini" else 100
-    strips = {_called(c): _strips(ranked, c) for c in deciding(found)}
+    strips = {called(c): _strips(ranked, c) for c in deciding(found)}
     strips = {choice: own for choice, own in strips.items() if len(own) > 1}
     rows = sum(map(len, strips.values()))
     figure, (top, below) = plt.subplots(
@@ -136,7 +145,7 @@ def specification_curve(found: Multiverse, *, name: str) -> Shown:
 
 def _strips(ranked: pd.DataFrame, choice: str) -> dict[str, np.ndarray]:
     """For each option of a choice: the share of the universes at each place of the ranking that have it."""
-    column = ranked.method + "|" + ranked.baseline if choice == "map" else ranked[choice]
+    column = with_maps(ranked)[choice]
     place = np.minimum(np.arange(len(ranked)) * BINS // max(len(ranked), 1), BINS - 1)
     counts = pd.crosstab(column, place).reindex(columns=range(BINS), fill_value=0)
     own = counts / counts.sum().clip(lower=1)
@@ -185,12 +194,11 @@ def by_option(found: Multiverse, choice: str) -> str:
         f"{titled(choice, str(option))}: {whole(row['for'])} for, {whole(row.against)} against"
         for option, row in own.iterrows()
     ]
-    return f"{_called(choice).capitalize()}: {'; '.join(said)}."
+    return f"{called(choice).capitalize()}: {'; '.join(said)}."
 
 
 def _mapped(found: Multiverse) -> Multiverse:
-    joined = found.table.method + "|" + found.table.baseline
-    return Multiverse(found.claim, found.table.assign(map=joined), found.differences)
+    return Multiverse(found.claim, with_maps(found.table), found.differences)
 
 
 def what_decides(multiverses: Sequence[Multiverse], most: int = 2) -> Shown:
@@ -216,7 +224,7 @@ def option_table(found: Multiverse, *, name: str) -> Shown:
             rows.append(
                 {
                     "Option": titled(choice, str(option)),
-                    "Choice": _called(choice)
+                    "Choice": called(choice)
                     + (f" ({whole(parts[choice])} of the variance)" if choice in parts else ""),
                     "Readings": f"{row.universes:,.0f}",
                     "For": f"{whole(row['for'])}",

@@ -175,8 +175,8 @@ def multiverse(
     first (0) or the second (1). ``every``: also combinations that coincide with another universe. Raises ``ValueError`` where a
     record was measured under another plan.
     """
-    for name, table in records.items():
-        if other := set(table.plan) - {digest()}:
+    for name in ("right", plan()["claims"][claim]["record"]):
+        if other := set(records[name].plan) - {digest()}:
             raise ValueError(f"the record {name} was measured under the plan {', '.join(other)}, not {digest()}")
     facts, chosen = plan()["claims"][claim], _readings(claim) if every else _distinct(_readings(claim))
     count = plan()["images"]["noise" if facts["record"] == "random_noise" else facts["record"]] if n is None else n
@@ -271,7 +271,7 @@ def explained_variance(found: Multiverse) -> dict[str, float]:
     import statsmodels.formula.api as smf
     from statsmodels.stats.anova import anova_lm
 
-    table = _with_maps(found.table)
+    table = with_maps(found.table)
     names = [c for c in deciding(found) if table[c].nunique() > 1]
     if len(table) < 3 or not names or table.effect.var() == 0:
         return {}
@@ -288,7 +288,8 @@ def deciding(found: Multiverse) -> list[str]:
     return ["map"] * ("method" in facts) + [name for name in facts if name not in ("method", "baseline")]
 
 
-def _with_maps(table: pd.DataFrame) -> pd.DataFrame:
+def with_maps(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of universes with method and baseline as one choice, "map"."""
     return table.assign(map=table.method + "|" + table.baseline) if "method" in table else table
 
 
