@@ -1,6 +1,6 @@
 """What a grid costs beside its measurements: seconds a cell in the process that schedules, and its memory.
 
-Claim: with 1,000 cells under 0.5 s a cell, and at most 0.1 MB more memory for each cell more. The real Snakefile submits
+Claim: with 500 cells under 0.5 s a cell, and at most 0.1 MB more memory for each cell more. The real Snakefile submits
 through cluster-generic; the scheduler is a stand-in that says at once that a job is done, so that only the overhead is
 left.
 """
@@ -21,7 +21,7 @@ from inequality_phenomenon.measure.grid import Grid
 
 from .measure import Row, table, write_csv
 
-SIZES = (100, 1000)
+SIZES = (100, 500)
 METHODS = ("gradient", "input_x_gradient", "smoothgrad", "gradient_shap", "integrated_gradients")
 
 # Writes what the job would have, then the mark of a job that has ended, which the script names.
