@@ -182,6 +182,8 @@ methods.maps_by_method(few, paper, seed=run.seed, name="maps-by-method")
 # - **A missing width.** The paper does not state the noise of SmoothGrad. With a wider one the mean gradient belongs to a blurrier image.
 # - **The gradient is not an importance.** SmoothGrad and the raw gradient say where the logit *would* move, not what the image's own values contribute.
 #   An attack on such a "largest signed value" is not an attack on evidence. Their deletion curves show how much that matters.
+# - **Others found it to depend, too.** A partial reproduction on MNIST with a LeNet-5 {cite:p}`gthesis2026` found the sign to depend on the attribution: under patches placed by the
+#   gradient its adversarially trained network is fooled slightly more often than the standard one, under patches placed by Integrated Gradients less often.
 # - **Deletion has a baseline too.** A map whose baseline is the mean colour is judged by the replacement that it was made for; see `-p fill black`.
 # - **Deleted images are strange images.** A network may lose confidence because scattered subpixels look like noise, whatever they carried
 #   {cite:p}`hooker2019`. The random order is the control, but a scattered and a clustered order are not equally strange.
