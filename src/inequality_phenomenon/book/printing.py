@@ -42,7 +42,8 @@ def build_page() -> None:
         sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
     # Sphinx writes the page into the folder of its source, with addresses that hold in the folder above.
     text = (SINGLE / "book" / "index.html").read_text("utf-8")
-    PAGE.write_text(text.replace('href="book/index.html#', 'href="#'), "utf-8")
+    text = text.replace('href="book/index.html#', 'href="#').replace("<details class='table-folded'>", "<details open>")
+    PAGE.write_text(text, "utf-8")
     if missing := missing_images(PAGE):
         sys.exit(f"the book lacks images: {', '.join(missing)}")
 

@@ -58,7 +58,7 @@ def claims_table(frame: pd.DataFrame, full_size: pd.DataFrame | None = None) -> 
         f"The {len(load_claims())} claims. Differences of rates are in percentage points; the last line of each result has "
         "both means."
     )
-    return table(rows, name="claims", caption=caption)
+    return table(rows, name="claims", caption=caption, folds=False)
 
 
 def _claim_row(tests: pd.DataFrame, title: str) -> dict[str, str]:

@@ -176,6 +176,9 @@ def _saved(figure: MatplotlibFigure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
+LONG = 8  # rows; a longer table is folded
+
+
 def table(
     content: pd.DataFrame | Sequence[Mapping[str, Any]],
     *,
@@ -183,10 +186,11 @@ def table(
     caption: str,
     missing: str = "",
     row_classes: Sequence[str] | None = None,
+    folds: bool = True,
 ) -> Shown:
     """A table with caption and row headers; cells are text that may hold HTML made by this room.
 
-    ``missing``: what is said instead if there is no row. ``row_classes``: a class attribute for each row, for the style sheet.
+    One of more than ``LONG`` rows is opened by the reader, if it ``folds``. ``missing``: what is said instead if there is no row. ``row_classes``: a class attribute for each row, for the style sheet.
     """
     if missing and not len(content):
         return listed([missing])
@@ -204,6 +208,9 @@ def table(
         f"<table id='tab-{name}' class='measured'><caption><span>{caption}</span></caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+    if len(frame) > LONG and folds:
+        what = re.sub(r"<[^>]*>", "", caption).partition(". ")[0].removesuffix(".")
+        body = f"<details class='table-folded'><summary>{what} ({len(frame)} rows)</summary>{body}</details>"
     return Shown(body, f"{caption}\n{frame.to_string(index=False)}")
 
 
