@@ -69,10 +69,26 @@ rule scoreboard:
         "inequality scoreboard --profile {params.profile}"
 
 
+# The networks as scripts that a reader's browser runs, where the vendored TensorFlow.js is there.
+rule live_page:
+    input:
+        data=ancient(".cache/cifar10.fetched"),
+    output:
+        "book/_generated/fool_it.txt",
+    params:
+        decided_by=lambda _: content(
+            "checkpoints/*.yaml", "src/inequality_phenomenon/*.py", "src/inequality_phenomenon/a*/**/*.py",
+            "src/inequality_phenomenon/book/live_page.py", "book/static/vendor/tfjs-*/**/*",
+        ),
+    shell:
+        "python -c 'from inequality_phenomenon.book.live_page import write; write()'"
+
+
 rule build:
     input:
         rules.chapters.input,
         rules.scoreboard.output,
+        rules.live_page.output,
     output:
         "_build/html/index.html",
     params:

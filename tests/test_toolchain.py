@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from benchmarks import page
 from inequality_phenomenon._support import npm, paths
-from inequality_phenomenon.book import installation
+from inequality_phenomenon.book import installation, vendor
 
 PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
 REQUIREMENTS = {
@@ -175,12 +175,14 @@ def test_an_altered_package_is_refused(tmp_path: Path) -> None:
         npm.verify(archive, "pinned")
 
 
-def test_without_a_network_the_book_loses_its_formulas_only(tmp_path: Path) -> None:
+def test_without_a_network_the_book_loses_formulas_and_the_live_page_only(tmp_path: Path) -> None:
     unreachable = {"INEQUALITY_ROOT": str(tmp_path), "npm_config_registry": "http://127.0.0.1:9/"}
     command = [sys.executable, "-c", "from inequality_phenomenon.book import vendor; vendor.fetch_missing()"]
     done = subprocess.run(command, env=os.environ | unreachable, capture_output=True, text=True)
     assert done.returncode == 0
-    assert "warning: formulas will not be drawn, mathjax@3.2.2 is missing: npm pack failed" in done.stderr
+    missing = ", ".join(library.package for library in vendor.LIBRARIES)
+    lost = "formulas will not be drawn, or no network will run in a page: npm pack failed"
+    assert f"warning: without {missing} {lost}" in done.stderr
     assert not list((tmp_path / "book" / "static" / "vendor").iterdir())
 
 

@@ -1,6 +1,6 @@
 """The book's JavaScript, served from its own folder so that reading it asks no other host for anything.
 
-Fetched once, at build time, rather than tracked. Without a network the book is built all the same, its formulas plain.
+Fetched once, at build time, rather than tracked. Without a network the book is built all the same, and says what it lacks.
 """
 
 import re
@@ -41,7 +41,21 @@ LIBRARIES = (
         5_098_137,
         r"LICENSE|dist/embed\.js|dist/embed\.js\.LICENSE\.txt|dist/.*\.(woff2?|ttf)",
     ),
+    Library(  # a page loads these two in this order; their licence is in book/static
+        "@tensorflow/tfjs-core@4.22.0",
+        "LEkOyzbknKFoWUwfkr59vSB68DMJ4cjwwHgicXN0DUi3a0Vh1Er3JQqCI1Hl86GGZQvY8ezVrtDIvqR1ZFW55A==",
+        6_958_161,
+        r"dist/tf-core\.es2017\.min\.js",
+    ),
+    Library(
+        "@tensorflow/tfjs-backend-wasm@4.22.0",
+        "/IYhReRIp4jg/wYW0OwbbJZG8ON87mbz0PgkiP3CdcACRSvUN0h8rvC0O3YcDtkTQtFWF/tcXq/KlVDyV49wmA==",
+        2_460_748,
+        r"dist/tf-backend-wasm\.es2017\.min\.js|dist/tfjs-backend-wasm-simd\.wasm",
+    ),
 )
+
+TENSORFLOW = LIBRARIES[-2:]
 
 
 def fetch(library: Library, parent: Path = paths.VENDOR) -> None:
@@ -64,4 +78,6 @@ def fetch_missing() -> None:
             if not library.folder().exists():
                 fetch(library)
     except PackageError as problem:
-        print(f"warning: formulas will not be drawn, {library.package} is missing: {problem}", file=sys.stderr)
+        missing = ", ".join(library.package for library in LIBRARIES if not library.folder().exists())
+        lost = "formulas will not be drawn, or no network will run in a page"
+        print(f"warning: without {missing} {lost}: {problem}", file=sys.stderr)
