@@ -77,8 +77,9 @@ rule live_page:
         "book/_generated/fool_it.txt",
     params:
         decided_by=lambda _: content(
-            "checkpoints/*.yaml", "src/inequality_phenomenon/*.py", "src/inequality_phenomenon/a*/**/*.py",
-            "src/inequality_phenomenon/book/live_page.py", "book/static/vendor/tfjs-*/**/*",
+            "checkpoints/registry.yaml", "checkpoints/common_subset.json", "src/inequality_phenomenon/*.py",
+            "src/inequality_phenomenon/attacks/*.py", "src/inequality_phenomenon/book/live_page.py",
+            "book/static/vendor/tfjs-*/**/*",
         ),
     shell:
         "python -c 'from inequality_phenomenon.book.live_page import write; write()'"
@@ -92,7 +93,10 @@ rule build:
     output:
         "_build/html/index.html",
     params:
-        decided_by=lambda _: content("_config.yml", "_toc.yml", "book/*", "book/static/**/*", "src/**/*.py"),
+        decided_by=lambda _: content(  # of what is in vendor, the packages: live_page is an input
+            "_config.yml", "_toc.yml", "book/*", "book/static/*", "book/static/doctor/*", "book/static/vendor/*@*/**/*",
+            "src/**/*.py",
+        ),
     log:
         "_build/build.log",
     # From nothing, since Sphinx does not repeat the warnings of a page that it has cached.

@@ -29,12 +29,18 @@
 
   const hidden = () => foolIt.area(look.stamps.reduce((mask, s) => foolIt.patch(s.row, s.column, s.radius, mask), new Uint8Array(1024)));
 
-  function show() {
-    $("canvas").getContext("2d").putImageData(new ImageData(foolIt.drawn(look.layers.at(-1)), 32), 0, 0);
+  // Where the next patch would be.
+  function point() {
     const radius = Number($("size").value);
     $("size-said").value = `${2 * radius} x ${2 * radius}`;
     const unit = (value) => `${(100 * value) / 32}%`;
-    Object.assign($("cursor").style, { left: unit(cursor.column - radius), top: unit(cursor.row - radius), width: unit(2 * radius), height: unit(2 * radius) });
+    const [left, top, side] = [cursor.column - radius, cursor.row - radius, 2 * radius].map(unit);
+    Object.assign($("cursor").style, { left, top, width: side, height: side });
+  }
+
+  function show() {
+    $("canvas").getContext("2d").putImageData(new ImageData(foolIt.drawn(look.layers.at(-1)), 32), 0, 0);
+    point();
     panels.forEach((panel) => panel.draw());
     if (panels.every((panel) => panel.now)) $("verdict").textContent = verdict();
     [$("undo").disabled, $("clear").disabled] = [!look.stamps.length, !look.stamps.length && !panels.some((panel) => panel.hit)];
@@ -51,15 +57,17 @@
 
   // Who was fooled first, by Algorithm 1 or else by hand; 0 is never.
   function race(one, two) {
-    const when = (panel) => (!panel.hit ? Math.max(0, panel.first) : panel.fooled ? panel.hit.place : 0);
-    const how = ({ hit, first }) => (hit ? `${some(hit.count, "patch")}, ${some(hit.area, "pixel")}` : `patch ${first}`);
+    const machine = Boolean(one.hit);
+    const when = (panel) => (!machine ? Math.max(0, panel.first) : panel.fooled ? panel.hit.place : 0);
     const [first, second] = [when(one), when(two)];
-    if (!first && !second) {
-      return one.hit ? "Neither network falls for Algorithm 1." : `${percent(hidden() / 1024)} is painted over, and neither network is fooled.`;
-    }
-    if (first === second) return one.hit ? `The same mask fools both networks, the one with ${some(one.hit.count, "patch")}.` : `Patch ${first} fools both networks.`;
     const [winner, loser] = !second || (first && first < second) ? [one, two] : [two, one];
-    return `${winner.name} is fooled first: ${how(winner)}. ${loser.name} ${when(loser) ? `needs ${one.hit ? "" : "up to "}${how(loser)}` : "holds out"}.`;
+    const size = ({ hit }) => `${some(hit.count, "patch")}, ${some(hit.area, "pixel")}`;
+    const rest = machine ? `needs ${size(loser)}` : `follows with patch ${when(loser)}`;
+    if (!first && !second && machine) return "Neither network falls for Algorithm 1.";
+    if (!first && !second) return `${percent(hidden() / 1024)} is painted over, and neither network is fooled.`;
+    if (first === second && machine) return `Both networks fall at the same mask: ${some(one.hit.count, "patch")} of ${2 * one.hit.radius} x ${2 * one.hit.radius}.`;
+    if (first === second) return `Patch ${first} fools both networks.`;
+    return `${winner.name} is fooled first${machine ? `: ${size(winner)}` : `, by patch ${when(winner)}`}. ${loser.name} ${when(loser) ? rest : "holds out"}.`;
   }
 
   // After any change: the verdicts at once, the maps a moment later.
@@ -167,6 +175,7 @@
     } catch (problem) {
       say(`The networks cannot run here: ${problem.message.split("\n")[0]}. You can still paint.`);
       for (const panel of panels) Object.assign(panel, { network: undefined }).forget();
+      show();
     }
   }
 
@@ -209,7 +218,7 @@
       const { row, column, radius } = look.stamps.at(-1) ?? {};
       const far = Math.max(Math.abs(cursor.row - row), Math.abs(cursor.column - column)) >= 2 * radius;
       if (event.buttons && far) paint(cursor.row, cursor.column); // patches of one stroke touch, and do not overlap
-      else show();
+      else point();
     });
     canvas.addEventListener("pointerup", report);
     canvas.addEventListener("keydown", (event) => {
@@ -218,7 +227,7 @@
         const [down, right] = steps[event.key].map((step) => step * (event.shiftKey ? 4 : 1));
         cursor = { row: foolIt.clip(cursor.row + down, 0, 32), column: foolIt.clip(cursor.column + right, 0, 32) };
         $("at").textContent = `Row ${cursor.row}, column ${cursor.column}.`;
-        show();
+        point();
       } else if (event.key === " " || event.key === "Enter") {
         paint(cursor.row, cursor.column);
         report();
@@ -232,7 +241,7 @@
     $("algorithm").addEventListener("click", () => (running ? changed() : attempt(algorithm)));
     $("undo").addEventListener("click", () => undo());
     $("clear").addEventListener("click", () => undo(look.stamps.length));
-    $("size").addEventListener("input", show);
+    $("size").addEventListener("input", point);
     $("file").addEventListener("change", (event) => upload(event.target.files[0]));
     $("it").addEventListener("dragover", (event) => event.preventDefault());
     $("it").addEventListener("drop", (event) => (event.preventDefault(), upload(event.dataTransfer.files[0])));
@@ -278,7 +287,7 @@
   }
 
   async function begin() {
-    $("start").disabled = true;
+    Object.assign($("start"), { disabled: true, textContent: "Loading …" });
     await load("vendor/fool_it/pictures.js");
     Object.assign(shared(), { pixels: foolIt.decode.bytes(shared().pixels), normal: foolIt.decode.singles(shared().normal) });
     const names = Object.keys(shared().networks);

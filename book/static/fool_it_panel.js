@@ -4,6 +4,7 @@ globalThis.foolIt ??= {};
   const HERE = document.currentScript.src.replace(/[^/]*$/, "");
   const AT_ONCE = 5; // points of the integral between two looks at the mouse
   const ZOOM = 10; // of a panel's picture, for the lines around patches
+  const built = {}; // networks by name
   const shared = () => foolIt.shared;
 
   // What both networks look at. ``layers``: the picture, and the picture after each of the changes ``stamps``; ``own``: it is
@@ -78,7 +79,7 @@ globalThis.foolIt ??= {};
       this.choice.value = name;
       this.network = undefined;
       if (!foolIt.networks[name]) await load(`vendor/fool_it/${name}.js`);
-      this.network = new foolIt.Network(foolIt.networks[name], shared());
+      this.network = built[name] ??= new foolIt.Network(foolIt.networks[name], shared());
       this.forget();
     }
 
