@@ -27,7 +27,8 @@
     $("verdict").textContent = text;
   }
 
-  const hidden = () => foolIt.area(look.stamps.reduce((mask, s) => foolIt.patch(s.row, s.column, s.radius, mask), new Uint8Array(1024)));
+  const hidden = () =>
+    foolIt.area(look.stamps.reduce((mask, s) => foolIt.patch(s.row, s.column, s.radius, mask), new Uint8Array(1024)));
 
   // Where the next patch would be.
   function point() {
@@ -39,11 +40,16 @@
   }
 
   function show() {
-    $("canvas").getContext("2d").putImageData(new ImageData(foolIt.drawn(look.layers.at(-1)), 32), 0, 0);
+    $("canvas")
+      .getContext("2d")
+      .putImageData(new ImageData(foolIt.drawn(look.layers.at(-1)), 32), 0, 0);
     point();
     panels.forEach((panel) => panel.draw());
     if (panels.every((panel) => panel.now)) $("verdict").textContent = verdict();
-    [$("undo").disabled, $("clear").disabled] = [!look.stamps.length, !look.stamps.length && !panels.some((panel) => panel.hit)];
+    [$("undo").disabled, $("clear").disabled] = [
+      !look.stamps.length,
+      !look.stamps.length && !panels.some((panel) => panel.hit),
+    ];
     $("algorithm").textContent = running ? "Stop" : "Let Algorithm 1 do it";
   }
 
@@ -65,7 +71,8 @@
     const rest = machine ? `needs ${size(loser)}` : `follows with patch ${when(loser)}`;
     if (!first && !second && machine) return "Neither network falls for Algorithm 1.";
     if (!first && !second) return `${percent(hidden() / 1024)} is painted over, and neither network is fooled.`;
-    if (first === second && machine) return `Both networks fall at the same mask: ${some(one.hit.count, "patch")} of ${2 * one.hit.radius} x ${2 * one.hit.radius}.`;
+    if (first === second && machine)
+      return `Both networks fall at the same mask: ${some(one.hit.count, "patch")} of ${2 * one.hit.radius} x ${2 * one.hit.radius}.`;
     if (first === second) return `Patch ${first} fools both networks.`;
     return `${winner.name} is fooled first${machine ? `: ${size(winner)}` : `, by patch ${when(winner)}`}. ${loser.name} ${when(loser) ? rest : "holds out"}.`;
   }
@@ -83,7 +90,8 @@
     busy = attempt(async () => {
       await wait(120);
       for (const panel of panels) if (mine === look.turn && panel.network) await panel.explain(mine);
-      if (mine === look.turn && panels.every((panel) => panel.map)) log(`Gini index: ${panels.map((panel) => `${panel.title} ${panel.index}`).join(", ")}.`);
+      if (mine === look.turn && panels.every((panel) => panel.map))
+        log(`Gini index: ${panels.map((panel) => `${panel.title} ${panel.index}`).join(", ")}.`);
     });
     return busy;
   }
@@ -91,7 +99,13 @@
   function address(algorithm) {
     const names = Object.keys(shared().networks);
     const networks = panels.map((panel) => names.indexOf(panel.choice.value));
-    const state = foolIt.link.write({ picture: look.id, networks, baseline: chosen("baseline"), stamps: look.stamps, algorithm });
+    const state = foolIt.link.write({
+      picture: look.id,
+      networks,
+      baseline: chosen("baseline"),
+      stamps: look.stamps,
+      algorithm,
+    });
     history.replaceState(null, "", look.own ? location.pathname + location.search : state);
   }
 
@@ -105,7 +119,9 @@
   function report() {
     const { kind, row, column, radius } = look.stamps.at(-1);
     const said = panels.filter((panel) => panel.now).map((panel) => `${panel.title}: ${panel.words().join(". ")}`);
-    log(`${some(look.stamps.length, "patch")}, the last one ${kind}, ${2 * radius} x ${2 * radius} at row ${row}, column ${column}; ${some(hidden(), "pixel")} in all. ${said.join(" ")}`);
+    log(
+      `${some(look.stamps.length, "patch")}, the last one ${kind}, ${2 * radius} x ${2 * radius} at row ${row}, column ${column}; ${some(hidden(), "pixel")} in all. ${said.join(" ")}`,
+    );
   }
 
   function undo(count = 1) {
@@ -139,7 +155,9 @@
       panels.forEach((panel, i) => {
         const tried = grids[i][place];
         if (panel.fooled) return;
-        const scores = tried.isNew ? panel.network.logits(foolIt.hide(look.layers.at(-1), tried.mask, fill)) : panel.now;
+        const scores = tried.isNew
+          ? panel.network.logits(foolIt.hide(look.layers.at(-1), tried.mask, fill))
+          : panel.now;
         panel.hit = { ...tried, place: place + 1, fill, scores };
       });
       if (!STILL || place % 8 === 7) show();
@@ -151,7 +169,9 @@
     for (const panel of panels) panel.hit.held = !panel.fooled;
     show();
     address(fill);
-    log(`Algorithm 1, ${fill}: ${verdict()} ${panels.map((panel) => `${panel.title}: ${panel.words().join(". ")}`).join(" ")}`);
+    log(
+      `Algorithm 1, ${fill}: ${verdict()} ${panels.map((panel) => `${panel.title}: ${panel.words().join(". ")}`).join(" ")}`,
+    );
   }
 
   async function upload(file) {
@@ -181,7 +201,12 @@
 
   function radios(name) {
     for (const [value, title] of Object.entries(CHOICES[name])) {
-      const input = make("input", { type: "radio", name: `fool-${name}`, value, checked: value === Object.keys(CHOICES[name])[0] });
+      const input = make("input", {
+        type: "radio",
+        name: `fool-${name}`,
+        value,
+        checked: value === Object.keys(CHOICES[name])[0],
+      });
       $(name).append(make("label", { className: `fool-${value}` }, input, make("span", {}, title)));
     }
     $(name).addEventListener("change", name === "baseline" ? changed : show);
@@ -190,9 +215,16 @@
   function thumbnails() {
     const { ids, labels, classes } = shared();
     for (const [i, id] of ids.entries()) {
-      const canvas = make("canvas", { width: 32, height: 32, role: "img", ariaLabel: `${classes[labels[i]]}, test image ${id}` });
+      const canvas = make("canvas", {
+        width: 32,
+        height: 32,
+        role: "img",
+        ariaLabel: `${classes[labels[i]]}, test image ${id}`,
+      });
       canvas.getContext("2d").putImageData(new ImageData(foolIt.drawn(picture(id)), 32), 0, 0);
-      $("pictures").append(make("label", {}, make("input", { type: "radio", name: "fool-picture", value: id }), canvas));
+      $("pictures").append(
+        make("label", {}, make("input", { type: "radio", name: "fool-picture", value: id }), canvas),
+      );
     }
     $("pictures").addEventListener("change", () => {
       choose(picture(Number(chosen("picture"))), Number(chosen("picture")));
@@ -217,7 +249,8 @@
       cursor = at(event);
       const { row, column, radius } = look.stamps.at(-1) ?? {};
       const far = Math.max(Math.abs(cursor.row - row), Math.abs(cursor.column - column)) >= 2 * radius;
-      if (event.buttons && far) paint(cursor.row, cursor.column); // patches of one stroke touch, and do not overlap
+      if (event.buttons && far)
+        paint(cursor.row, cursor.column); // patches of one stroke touch, and do not overlap
       else point();
     });
     canvas.addEventListener("pointerup", report);
@@ -246,8 +279,19 @@
     $("it").addEventListener("dragover", (event) => event.preventDefault());
     $("it").addEventListener("drop", (event) => (event.preventDefault(), upload(event.dataTransfer.files[0])));
     $("link").addEventListener("click", async () => {
-      const copied = look.own ? false : await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
-      log(look.own ? "A picture of your own stays in your browser: it is in no link." : copied ? "The link is copied." : "The link is the address of this page.");
+      const copied = look.own
+        ? false
+        : await navigator.clipboard?.writeText(location.href).then(
+            () => true,
+            () => false,
+          );
+      log(
+        look.own
+          ? "A picture of your own stays in your browser: it is in no link."
+          : copied
+            ? "The link is copied."
+            : "The link is the address of this page.",
+      );
     });
     addEventListener("hashchange", () => attempt(restore));
   }
@@ -256,7 +300,10 @@
     const { ids, networks, start } = shared();
     const state = foolIt.link.read(location.hash);
     const names = Object.keys(networks);
-    choose(picture(ids.includes(state.picture) ? state.picture : start), ids.includes(state.picture) ? state.picture : start);
+    choose(
+      picture(ids.includes(state.picture) ? state.picture : start),
+      ids.includes(state.picture) ? state.picture : start,
+    );
     for (const stamp of state.stamps) {
       look.layers.push(foolIt.stamp(look.layers.at(-1), stamp, look.stamps.length, shared().std));
       look.stamps.push(stamp);
@@ -289,12 +336,17 @@
   async function begin() {
     Object.assign($("start"), { disabled: true, textContent: "Loading …" });
     await load("vendor/fool_it/pictures.js");
-    Object.assign(shared(), { pixels: foolIt.decode.bytes(shared().pixels), normal: foolIt.decode.singles(shared().normal) });
+    Object.assign(shared(), {
+      pixels: foolIt.decode.bytes(shared().pixels),
+      normal: foolIt.decode.singles(shared().normal),
+    });
     const names = Object.keys(shared().networks);
     Object.keys(CHOICES).forEach(radios);
     thumbnails();
     choose(picture(shared().start), shared().start);
-    panels = [...document.querySelectorAll(".fool-net")].map((root, i) => new Panel(root, names.at(-i), (panel, name) => attempt(() => panel.use(name).then(changed))));
+    panels = [...document.querySelectorAll(".fool-net")].map(
+      (root, i) => new Panel(root, names.at(-i), (panel, name) => attempt(() => panel.use(name).then(changed))),
+    );
     painting();
     buttons();
     [$("still").hidden, $("it").hidden] = [true, false];

@@ -6,7 +6,14 @@ globalThis.foolIt ??= {};
   const REGION = 4;
   const [COUNTS, RADII] = [10, 4]; // the largest mask
   const FILLS = { black: 0, gray: 0.5, white: 1 };
-  const MAGMA = [[0, 0, 4], [59, 15, 112], [140, 41, 129], [222, 73, 104], [254, 159, 109], [252, 253, 191]];
+  const MAGMA = [
+    [0, 0, 4],
+    [59, 15, 112],
+    [140, 41, 129],
+    [222, 73, 104],
+    [254, 159, 109],
+    [252, 253, 191],
+  ];
 
   const clip = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -71,7 +78,8 @@ globalThis.foolIt ??= {};
   function drawn(pixels, map, mask) {
     const out = new Uint8ClampedArray(4 * SIDE * SIDE).fill(255);
     const size = Array.from({ length: SIDE * SIDE }, (_, i) =>
-      map ? Math.abs(map[3 * i]) + Math.abs(map[3 * i + 1]) + Math.abs(map[3 * i + 2]) : 0);
+      map ? Math.abs(map[3 * i]) + Math.abs(map[3 * i + 1]) + Math.abs(map[3 * i + 2]) : 0,
+    );
     const top = [...size].sort((a, b) => a - b)[SIDE * SIDE - 6] || 1; // a few outliers do not dim the rest
     for (let i = 0; i < SIDE * SIDE; i++) {
       const colour = [0, 1, 2].map((c) => 255 * pixels[3 * i + c]);
@@ -93,7 +101,9 @@ globalThis.foolIt ??= {};
   const KINDS = { b: "black", g: "gray", w: "white", n: "noise" };
   const link = {
     write({ picture, networks, baseline, stamps, algorithm }) {
-      const short = stamps.map(({ kind, row, column, radius }) => `${kind[0]}${row.toString(36)}${column.toString(36)}${radius}`);
+      const short = stamps.map(
+        ({ kind, row, column, radius }) => `${kind[0]}${row.toString(36)}${column.toString(36)}${radius}`,
+      );
       const parts = { picture, networks: networks.join("-"), baseline, patches: short.join(""), algorithm };
       return `#${new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== "" && value !== undefined))}`;
     },
@@ -106,8 +116,12 @@ globalThis.foolIt ??= {};
         networks: (parts.get("networks") ?? "").split("-").map(Number),
         baseline: parts.get("baseline"),
         algorithm: parts.get("algorithm") in FILLS ? parts.get("algorithm") : undefined,
-        stamps: found.map(([, kind, row, column, radius]) =>
-          ({ kind: KINDS[kind], row: number(row), column: number(column), radius: Number(radius) })),
+        stamps: found.map(([, kind, row, column, radius]) => ({
+          kind: KINDS[kind],
+          row: number(row),
+          column: number(column),
+          radius: Number(radius),
+        })),
       };
     },
   };

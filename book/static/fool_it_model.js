@@ -58,7 +58,12 @@ foolIt.Network = class {
     const [halves, singles] = [foolIt.decode.halves(kernels), foolIt.decode.singles(numbers)];
     let [k, n] = [0, 0];
     return shapes.map(([height, width, inputs, outputs, stride]) => {
-      const kernel = tf.tensor(halves.subarray(k, (k += height * width * inputs * outputs)), [height, width, inputs, outputs]);
+      const kernel = tf.tensor(halves.subarray(k, (k += height * width * inputs * outputs)), [
+        height,
+        width,
+        inputs,
+        outputs,
+      ]);
       const factor = tf.tensor(singles.subarray(n, (n += outputs)));
       const layer = new Convolution(tf.mul(kernel, factor), tf.tensor(singles.subarray(n, (n += outputs))), stride);
       [layer.kernel, layer.summand, layer.flipped].forEach(tf.keep);

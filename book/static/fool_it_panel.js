@@ -54,7 +54,8 @@ globalThis.foolIt ??= {};
     constructor(root, name, choose) {
       this.root = root;
       this.choice = make("select", { ariaLabel: root.ariaLabel });
-      for (const [value, title] of Object.entries(shared().networks)) this.choice.append(make("option", { value }, title));
+      for (const [value, title] of Object.entries(shared().networks))
+        this.choice.append(make("option", { value }, title));
       this.choice.value = name;
       this.choice.addEventListener("change", () => choose(this, this.choice.value));
       this.badge = make("p", { className: "fool-badge" });
@@ -157,7 +158,8 @@ globalThis.foolIt ??= {};
       if (this.hit) {
         const { place, count, area, held } = this.hit;
         if (held) return ["✓ holds out", `All ${place} masks; the largest hides ${percent(area / 1024)}. ${says}`];
-        if (!this.fooled) return [`✓ mask ${place}`, `${some(count, "patch")}, ${percent(area / 1024)} hidden. ${says}`];
+        if (!this.fooled)
+          return [`✓ mask ${place}`, `${some(count, "patch")}, ${percent(area / 1024)} hidden. ${says}`];
         return [`✗ fooled after ${some(count, "patch")}`, `${some(area, "pixel")} hidden. ${says}`];
       }
       if (!this.fooled) return [`✓ sees ${a(this.guess)}`, says];
@@ -173,15 +175,39 @@ globalThis.foolIt ??= {};
       for (let k = 0; k < nodes.length; k += AT_ONCE) {
         await wait(0);
         if (mine !== look.turn) return;
-        const part = this.network.gradients(x, start, this.label, nodes.slice(k, k + AT_ONCE), weights.slice(k, k + AT_ONCE));
+        const part = this.network.gradients(
+          x,
+          start,
+          this.label,
+          nodes.slice(k, k + AT_ONCE),
+          weights.slice(k, k + AT_ONCE),
+        );
         part.forEach((slope, i) => (total[i] += slope));
       }
       this.map = total.map((slope, i) => slope * (x[i] - start[i]));
       this.index = gini(Array.from(this.map, Math.abs)).toFixed(3);
-      this.gini.replaceChildren("Gini index ", make("strong", {}, this.index), make("meter", { value: this.index, ariaLabel: "Gini index" }));
+      this.gini.replaceChildren(
+        "Gini index ",
+        make("strong", {}, this.index),
+        make("meter", { value: this.index, ariaLabel: "Gini index" }),
+      );
       this.draw();
     }
   }
 
-  Object.assign(foolIt, { Panel, picture, normalised, baseline, look, load, make, wait, chosen, percent, some, a, best });
+  Object.assign(foolIt, {
+    Panel,
+    picture,
+    normalised,
+    baseline,
+    look,
+    load,
+    make,
+    wait,
+    chosen,
+    percent,
+    some,
+    a,
+    best,
+  });
 }

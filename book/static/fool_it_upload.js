@@ -40,7 +40,10 @@ globalThis.foolIt ??= {};
       const side = Math.min(width, height);
       context.drawImage(image, (width - side) / 2, (height - side) / 2, side, side, 0, 0, foolIt.SIDE, foolIt.SIDE);
       const { data } = context.getImageData(0, 0, foolIt.SIDE, foolIt.SIDE);
-      const pixels = Float32Array.from(data.filter((_, i) => i % 4 < 3), (value) => value / 255);
+      const pixels = Float32Array.from(
+        data.filter((_, i) => i % 4 < 3),
+        (value) => value / 255,
+      );
       const used = (await isAnimated(file)) ? "the first frame" : "the middle";
       return { pixels, note: `${file.name}: ${used} is used, as 32 x 32 pixels. The picture stays in your browser.` };
     } finally {
