@@ -72,6 +72,10 @@ def test_universes_that_use_the_same_masks_are_counted_once():
     ("edit", "message"),
     [
         (lambda plan: plan["choices"]["kind"]["type_1"].pop("why"), "kind type_1 has no reason"),
+        (
+            lambda plan: plan["choices"]["kind"]["type_1"].update({"by hand": None}),
+            "type_1 has the unknown key by hand",
+        ),
         (lambda plan: plan["claims"]["noise"]["only"].update(images=["mine"]), "noise names mine, which is no option"),
         (lambda plan: plan["claims"]["noise"]["choices"].append("taste"), "noise names taste, which is no option"),
         (lambda plan: plan["choices"]["baseline"]["mean"].update({"with": {"method": ["lime"]}}), "names lime"),

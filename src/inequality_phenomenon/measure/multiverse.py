@@ -24,6 +24,7 @@ from ..networks import REGISTRY
 from .run import Run
 from .sample import Sample, measure
 
+DECISIVE = ("options", "with", "draws", "sides")  # of an option; its title and reason decide no value
 Conditions = dict[str, dict[str, Any]]  # by name: further arguments of a measuring function
 
 
@@ -37,6 +38,10 @@ def plan() -> dict[str, Any]:
         for name, option in options.items():
             if not option.get("why"):
                 raise ValueError(f"{paths.MULTIVERSE.name}: {choice} {name} has no reason")
+            if unknown := set(option) - {"title", "why", *DECISIVE} if choice in found["choices"] else ():
+                raise ValueError(
+                    f"{paths.MULTIVERSE.name}: {choice} {name} has the unknown key {', '.join(map(str, unknown))}"
+                )
             _known(choices, f"{choice} {name}", option.get("with", {}))
     for claim, facts in found["claims"].items():
         _known(choices, f"the claim {claim}", {name: [] for name in facts["choices"]} | facts.get("only", {}))
@@ -52,16 +57,14 @@ def _known(choices: dict[str, dict[str, Any]], who: str, named: dict[str, list[s
 def digest() -> str:
     """What identifies the plan's options, whatever they are called and why, and whichever networks are measured."""
     decisive = {name: plan()[name] for name in ("images", "max_count", "sides", "seed")}
-    options = {choice: plan()["choices"][choice] for choice in plan()["choices"] if choice not in ("networks", "trios")}
+    options = {
+        choice: {name: {key: option[key] for key in DECISIVE if key in option} for name, option in own.items()}
+        for choice, own in plan()["choices"].items()
+        if choice not in ("networks", "trios")
+    }
     claims = {name: [claim[key] for key in ("choices", "only")] for name, claim in plan()["claims"].items()}
-    text = json.dumps([decisive, _without_words(options), claims], sort_keys=True)
+    text = json.dumps([decisive, options, claims], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _without_words(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_words(own) for key, own in value.items() if key not in ("title", "why")}
-    return value
 
 
 def planned_networks() -> list[str]:
