@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .measure.sample import measure
     from .networks import REGISTRY, build, load_checkpoint
     from .robustness import pgd, robust_accuracy
+    from .show.card import inspect_network
     from .statistics import bootstrap_mean, mcnemar, wilson
     from .training import train
     from .verdicts.comparison import compare
@@ -28,6 +29,7 @@ _HOMES = {
     "networks": ("REGISTRY", "build", "load_checkpoint"),
     "_support.profiles": ("load_profile",),
     "robustness": ("pgd", "robust_accuracy"),
+    "show.card": ("inspect_network",),
     "statistics": ("bootstrap_mean", "mcnemar", "wilson"),
     "measure.sample": ("measure",),
     "training": ("train",),
@@ -35,8 +37,8 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "REGISTRY", "attribute", "bootstrap_mean", "build", "compare", "correct_subset", "gini", "global_gini", "load_checkpoint",
-    "load_cifar10", "load_profile", "lorenz_curve", "mcnemar", "measure", "occlude",
+    "REGISTRY", "attribute", "bootstrap_mean", "build", "compare", "correct_subset", "gini", "global_gini", "inspect_network",
+    "load_checkpoint", "load_cifar10", "load_profile", "lorenz_curve", "mcnemar", "measure", "occlude",
     "perturb_with_noise", "pgd", "region_sums", "regional_gini",
     "robust_accuracy", "top_share", "train", "wilson",
 ]  # fmt: skip

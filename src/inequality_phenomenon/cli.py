@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 IMAGENET = "imagenet"
+ANYWHERE = ("data", "inspect", "register")  # commands that need no clone of the repository
 VERIFY_IMAGES = 1000  # the first test images: about a minute on two cores
 
 
@@ -16,8 +17,13 @@ class Commands(click.Group):
     """Answers an unknown command with the known ones."""
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
+        from ._support import paths
+
         try:
-            return super().resolve_command(context, arguments)
+            found = super().resolve_command(context, arguments)
+            if found[0] not in ANYWHERE and not paths.CLONED:
+                raise click.ClickException(f"{found[0]}: {paths.NOT_CLONED}")
+            return found
         except click.UsageError as problem:
             known = ", ".join(self.list_commands(context))
             raise click.UsageError(f"{problem.message} Known: {known}.", context) from None
@@ -119,6 +125,56 @@ def verify(name: str | None, everything: bool, images: int, full: bool) -> int:
     if everything == (name is not None):
         raise ValueError(f"name a checkpoint or use --all; known: {', '.join(REGISTRY)}")
     return int(not verify_and_say([name] if name else list(REGISTRY), TEST_IMAGES if full else images))
+
+
+def own_network(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument and the options that say what a user's own network is."""
+    options = [
+        click.argument("factory", metavar="MODULE.py:FUNCTION"),
+        click.option("--weights", help="safetensors, or a state dict of torch.save, of which no code runs."),
+        click.option("--mean", nargs=3, type=float, help="What the network expects; without, pixels in [0, 1]."),
+        click.option("--std", nargs=3, type=float),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@inequality.command()
+@own_network
+@click.option("--data", default="cifar10", show_default=True, help="Or a safetensors file of images and labels.")
+@click.option("--n", "n_images", default=300, show_default=True, help="Images that are measured.")
+@click.option("--name", default="your network", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default="card.html", show_default=True, help="Page, or folder.")
+@on_device("auto", "cpu", "cuda")
+def inspect(factory: str, weights: str | None, data: str, out: Path, device: str, **options: Any) -> None:
+    """Measure your own network as this book does its own; write a card, and say its verdict.
+
+    FUNCTION, without arguments, returns the network. MODULE.py is imported, which runs its code: name only a file that you
+    would run. A killed command goes on from where it was.
+    """
+    from .show.card import inspect_file
+
+    report = inspect_file(factory, weights, data, device, **options)
+    print("\n".join(report.sentences()))
+    print(f"The card is {report.save_page(out) if out.suffix == '.html' else report.save(out)}")
+
+
+@inequality.command()
+@click.argument("name")
+@own_network
+@click.option("--title", default="", help="As tables show it (default: NAME).")
+@click.option("--n", "n_images", default=1000, show_default=True, help="Test images for its accuracies.")
+def register(name: str, **options: Any) -> None:
+    """Put your own network for CIFAR-10 into the private registry INEQUALITY_REGISTRY: chapters take it by NAME.
+
+    Its accuracies are measured first. MODULE.py is imported, now and whenever the network is used, which runs its code.
+    """
+    from .foreign import register_own
+
+    entry = register_own(name, **options)
+    robust = ", ".join(f"{threat} {accuracy.rate:.1%}" for threat, accuracy in entry.test_robust.items())
+    print(f"registered {name}: clean {entry.test_clean.rate:.1%}, {robust}, n = {entry.test_clean.n}")
 
 
 @inequality.command()

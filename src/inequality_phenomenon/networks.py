@@ -1,5 +1,6 @@
 """Networks that take pixels in [0, 1] and return logits; the registry of trained ones, and what their names say."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -181,7 +182,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
 
     Same function up to float32 rounding; about 1.5 times faster on a CPU. The input's gradient stays available;
     ``model`` itself is left as it was. A model with frozen weights is folded once, and again if they are changed (which
-    edits through ``.data`` hide).
+    edits through ``.data`` hide). Code that cannot be traced, or that says it is not ``foldable``, is copied unfolded.
     """
     if isinstance(model, torch.fx.GraphModule):
         return model.to(memory_format=torch.channels_last).eval().requires_grad_(False)
@@ -210,7 +211,10 @@ def _same(old: _Weights, new: _Weights) -> bool:
 def _folded(model: nn.Module) -> nn.Module:
     from torch.fx.experimental.optimization import fuse  # slow import
 
-    folded: nn.Module = fuse(copy.deepcopy(model).eval(), inplace=True)
+    folded: nn.Module = copy.deepcopy(model).eval()
+    if all(getattr(part, "foldable", True) for part in model.modules()):
+        with contextlib.suppress(Exception):  # whatever Python a network of others is written in
+            folded = fuse(folded, inplace=False)
     return folded.to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
@@ -282,8 +286,8 @@ class UnknownCheckpoint(KeyError, ValueError):
 class _Registry(Mapping[str, Any]):
     """``registry.yaml`` read on first use; an unknown name is answered with the known ones.
 
-    Iterating gives what ships. A look-up also finds the models in ``unshipped``, and the public networks of the image set
-    that a name begins with, whose files the user makes or brings.
+    Iterating gives what ships. A look-up also finds the models in ``unshipped``, the user's ``own`` networks, and the
+    public networks of the image set that a name begins with, whose files the user makes or brings.
     """
 
     def __init__(self) -> None:
@@ -294,8 +298,8 @@ class _Registry(Mapping[str, Any]):
             self._entries = read_registry()
         return self._entries
 
-    def __getitem__(self, name: str) -> Any:  # RegistryEntry, or plugins.PublicNetwork
-        known = self._load()
+    def __getitem__(self, name: str) -> Any:  # RegistryEntry, foreign.OwnNetwork or plugins.PublicNetwork
+        known = self._load() | self.own
         if isinstance(name, str) and name in known:
             return known[name]
         dataset = dataset_of(name) if isinstance(name, str) else None
@@ -316,6 +320,16 @@ class _Registry(Mapping[str, Any]):
     def unshipped(self) -> list[str]:
         """The trained CIFAR-10 models whose weights are too large to ship."""
         return [name for name, entry in self._load().items() if entry.remake]
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The networks of the private registry that ``INEQUALITY_REGISTRY`` names, as it is now."""
+        file = paths.own_registry()
+        if file is None or not file.exists():
+            return {}
+        from .foreign import read_own
+
+        return read_own(file, file.stat().st_mtime_ns)
 
     def forget(self) -> None:
         """Read the file again on the next use."""
@@ -341,7 +355,8 @@ def load_checkpoint(name: str, device: str | torch.device = "cpu") -> Classifier
     if entry.remake and not entry.file.exists():
         raise CheckpointError(f"the weights of {name} do not ship with this project; `{entry.remake}` makes them")
     if not entry.file.exists():
-        raise CheckpointError(f"{entry.file} is missing; `make train NAME={name}` makes it again")
+        how = f"`make train NAME={name}` makes it again" if paths.CLONED else paths.NOT_CLONED
+        raise CheckpointError(f"{entry.file} is missing; {how}")
     if (found := sha256_of(entry.file)) != entry.sha256:
         raise CheckpointError(f"{entry.file} was altered: SHA-256 {found}, registered {entry.sha256}")
     model = build(entry.architecture, **entry.arguments)
@@ -395,9 +410,16 @@ def checkpoint_of(
     return f"cifar10-{SHIPPED[architecture]}-{kind}-s{seed}"
 
 
+def _parts(checkpoint: str) -> list[str]:
+    """Data set, network, training and the rest; a name of another form, which a user's own network may have, is all of them."""
+    parts = checkpoint.split("-")
+    known = len(parts) > 2 and (parts[0] == "cifar10" or parts[0] in image_sets())
+    return parts if known else ["cifar10", checkpoint, checkpoint]
+
+
 def dataset_of(checkpoint: str) -> str:
     """The data set in a checkpoint's name: cifar10 or imagenet."""
-    return checkpoint.split("-")[0]
+    return _parts(checkpoint)[0]
 
 
 def network_of(checkpoint: str) -> str:
@@ -409,12 +431,12 @@ def network_of(checkpoint: str) -> str:
 
 def network_name(checkpoint: str) -> str:
     """The network in a checkpoint's name, such as resnet18w16."""
-    return checkpoint.split("-")[1]
+    return _parts(checkpoint)[1]
 
 
 def training_of(checkpoint: str) -> str:
     """The training in a checkpoint's name: standard, linf8, linf8_pgd3, ..."""
-    return checkpoint.split("-")[2]
+    return _parts(checkpoint)[2]
 
 
 def named(checkpoint: str) -> str:
@@ -422,6 +444,8 @@ def named(checkpoint: str) -> str:
 
     Networks that differ in the seed alone share a title, so one of another seed than 0 has it added.
     """
+    if training_of(checkpoint) == checkpoint:  # somebody's own
+        return REGISTRY[checkpoint].title if checkpoint in REGISTRY else checkpoint
     seed = checkpoint.rpartition("-s")[2]
     if dataset_of(checkpoint) == "cifar10" and seed.isdecimal() and seed != "0":
         return f"{named(checkpoint.removesuffix(seed) + '0')}, seed {seed}"

@@ -10,7 +10,11 @@ def chosen(variable: str) -> Path | None:
     return Path(text).expanduser().absolute() if text else None
 
 
-ROOT = chosen("INEQUALITY_ROOT") or Path(__file__).resolve().parents[3]
+_TREE = Path(__file__).resolve().parents[3]
+CLONED = bool(chosen("INEQUALITY_ROOT")) or (_TREE / "pyproject.toml").exists()
+# An installed package carries what measuring needs, see ``book.wheel``; all else stands in a clone of the repository.
+ROOT = chosen("INEQUALITY_ROOT") or (_TREE if CLONED else Path(__file__).resolve().parents[1] / "_data")
+NOT_CLONED = "the installed package does not carry this: clone the project, and run it there"
 
 CHECKPOINTS = ROOT / "checkpoints"
 REGISTRY_FILE = CHECKPOINTS / "registry.yaml"
@@ -37,13 +41,22 @@ PUBLIC_MODELS = CHECKPOINTS / "imagenet.yaml"
 IMAGENET_CLASSES = CHECKPOINTS / "imagenet_classes.txt"
 IMAGENET_CANDIDATES = CHECKPOINTS / "imagenet_candidates.json"
 TRAINING = ROOT / ".training"  # states of unfinished trainings, never tracked
-CACHE = chosen("INEQUALITY_CACHE") or ROOT / ".cache"  # attributions and measurements
 
 
 def data_folder() -> Path:
     """Folder of the data sets: ``$INEQUALITY_DATA``, else a folder in the user's cache."""
     users = chosen("XDG_CACHE_HOME") or Path.home() / ".cache"
     return chosen("INEQUALITY_DATA") or users / "inequality-phenomenon"
+
+
+CACHE = chosen("INEQUALITY_CACHE") or (
+    ROOT / ".cache" if CLONED else data_folder() / "measurements"
+)  # and attributions
+
+
+def own_registry() -> Path | None:
+    """The user's private registry of networks: ``$INEQUALITY_REGISTRY``; there is no default."""
+    return chosen("INEQUALITY_REGISTRY")
 
 
 def imagenet_folder() -> Path | None:

@@ -132,7 +132,8 @@ def open_run(
 ) -> Run:
     """A chapter's run from a notebook's parameters; ``None`` means the profile's value.
 
-    Models that the profile plans and the registry lacks are left out and named in ``untrained``. Raises
+    Models that the profile plans and the registry lacks are left out and named in ``untrained``. Where all ``models`` are
+    of the user's private registry, they come after those of the profile. Raises
     ``ProfileError`` for an unknown profile, ``ValueError`` for an unknown model, device or number of images.
     """
     values = load_profile(profile)
@@ -155,6 +156,8 @@ def open_run(
     for name in models or ():
         REGISTRY[name]  # raises with the known names
     planned = tuple(models or own.models)
+    if set(planned) <= REGISTRY.own.keys():  # a user's own networks alone: they stand beside the plan's
+        planned = (*own.models, *planned)
     count = next(n for n in (n_images, own.n_images, values.n_images) if n is not None)
     if count < 2:
         raise ValueError(f"n_images must be at least 2, since an interval needs a spread; got {count}")

@@ -41,10 +41,15 @@ class Sample:
         return self.data.classes
 
     @property
+    def network_hash(self) -> str:
+        """What identifies the network in a cache key."""
+        return str(REGISTRY[self.checkpoint].sha256)
+
+    @property
     def key(self) -> dict[str, Any]:
         """What identifies the model and the images."""
         return {
-            "checkpoint": REGISTRY[self.checkpoint].sha256,
+            "checkpoint": self.network_hash,
             "data": self.data.digest(self.images),
             "ids": hashlib.sha256(np.array(self.ids, np.int64).tobytes()).hexdigest(),
             "device": self.images.device.type,

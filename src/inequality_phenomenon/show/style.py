@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from torch import Tensor
 
-from ..networks import REGISTRY, named
+from ..networks import named, training_of
 from ..statistics import Estimate
 from .words import plain
 
@@ -52,19 +52,20 @@ _LOOKS = {
     "early": ("#4C6A92", "p"),
     "pgd3": ("#5E3C99", "<"),
 }
+_OWN = ("#000000", "*")
 
 
 def look(checkpoint: str) -> dict[str, Any]:
-    """Colour and marker of a checkpoint, by the training in its name (``cifar10-NETWORK-TRAINING-sSEED``)."""
-    training = checkpoint.split("-")[2] if checkpoint.count("-") >= 3 else checkpoint
-    keys = [key for key in _LOOKS if key in training]
-    colour, marker = _LOOKS[keys[-1] if keys else "standard"]
+    """Colour and marker of a checkpoint, by the training in its name (``cifar10-NETWORK-TRAINING-sSEED``), or somebody's own."""
+    training = training_of(checkpoint)
+    keys = [key for key in _LOOKS if key in training and training != checkpoint]
+    colour, marker = _LOOKS[keys[-1]] if keys else _OWN
     return {"color": colour, "marker": marker}
 
 
 def title_of(checkpoint: str) -> str:
     """How tables and legends call a registered checkpoint."""
-    return named(REGISTRY[checkpoint].name)
+    return named(checkpoint)
 
 
 def dot(

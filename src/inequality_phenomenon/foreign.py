@@ -1,0 +1,243 @@
+"""Networks that come from elsewhere: made ready to be measured, found by name in a file, registered in a private list."""
+
+import copy
+import hashlib
+import importlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ._support import paths
+from ._support.files import atomic_path, file_lock, sha256_of
+from .datasets import load_cifar10
+from .networks import (
+    CIFAR10_MEAN,
+    CIFAR10_STD,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Accuracy,
+    CheckpointError,
+    Classifier,
+    Normalise,
+    fold_batch_norm,
+    training_of,
+)
+from .robustness import Threat, correct, robust_correct
+
+Values = Sequence[float] | None  # one a channel
+SMALL = 64  # side up to which images are normalised as CIFAR-10's; larger ones as ImageNet's
+SPACES: dict[str, tuple[Values, Values]] = {
+    "no normalisation": (None, None),
+    "CIFAR-10's mean and std": (CIFAR10_MEAN, CIFAR10_STD),
+    "ImageNet's mean and std": (IMAGENET_MEAN, IMAGENET_STD),
+}
+
+
+class Foreign(nn.Module):
+    """A network behind the normalisation that all are measured in: (N, 3, H, W) in that space -> float32 logits.
+
+    Undoes ``space`` and does what the network itself expects: ``own`` normalisation, or pixels in [0, 1] without. Logits
+    that come as ``.logits``, as Hugging Face's do, are taken out. A network that changes its input in place gets a copy.
+    """
+
+    def __init__(
+        self, network: nn.Module, space: Normalise, own: Normalise | None, wrapped: bool, foldable: bool
+    ) -> None:
+        super().__init__()
+        self.network, self.space, self.own, self.wrapped, self.foldable = network, space, own, wrapped, foldable
+        self.same = own is not None and torch.equal(own.mean, space.mean) and torch.equal(own.std, space.std)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = z.clone() if self.same else self.space.inverse(z)
+        x = self.own(x) if self.own is not None and not self.same else x
+        out: Any = self.network(x)
+        return (out.logits if self.wrapped else out).float()
+
+
+@torch.no_grad()
+def classifier_of(
+    model: nn.Module, images: Float[Tensor, "n 3 h w"], mean: Values = None, std: Values = None
+) -> Classifier:
+    """``model`` as a ``Classifier`` on the images' device, in eval mode, float32, without gradients of weights; a copy.
+
+    ``mean`` and ``std``, one value a channel: what the network expects of pixels in [0, 1]; ``None``: it takes them as they
+    are. The space in which noise and baselines are N(0, 1) is that of the images, whatever the network expects, so that
+    networks compare. Batch norm is folded where that leaves the logits of ``images`` as they are.
+    Raises ``TypeError`` or ``ValueError`` where there are no logits (N, classes).
+    """
+    if (mean is None) != (std is None):
+        raise ValueError("mean and std belong together: give both, or none for a network that takes pixels in [0, 1]")
+    for name, values in (("mean", mean), ("std", std)):
+        if values is not None and (len(values) != 3 or not all(isinstance(v, (int, float)) for v in values)):
+            raise ValueError(f"{name} has one number for each of the three channels, got {values!r}")
+    if isinstance(model, Classifier) and mean is None:
+        mean, std = model.normalise.mean.flatten().tolist(), model.normalise.std.flatten().tolist()
+        network, kind = model.network, model.kind
+    else:
+        network, kind = model, ""
+    network = copy.deepcopy(network).to(images.device).eval().requires_grad_(False).float()
+    small = images.shape[-1] <= SMALL
+    space = Normalise() if small else Normalise(IMAGENET_MEAN, IMAGENET_STD)
+    own = Normalise(tuple(mean), tuple(std)) if mean is not None and std is not None else None
+    wrapped = not isinstance(out := network((own or nn.Identity()).to(images.device)(images[:1].clone())), Tensor)
+    out = getattr(out, "logits", None) if wrapped else out
+    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1 or out.shape[1] < 2:
+        kind_of = f"a tensor {tuple(out.shape)}" if isinstance(out, Tensor) else "neither a tensor nor a .logits"
+        raise ValueError(f"a network must return logits (N, classes), at least two classes; this one returns {kind_of}")
+    for foldable in (True, False):
+        found = Classifier(Foreign(network, space, own, wrapped, foldable), space).to(images.device).eval()
+        found.kind = kind
+        if not foldable or torch.allclose(fold_batch_norm(found)(images), found(images), rtol=1e-3, atol=1e-3):
+            break
+    return found
+
+
+def factory_of(text: str) -> Callable[[], Any]:
+    """The function that "module.py:make_network" or "package.module:make_network" names. Runs that file's code."""
+    place, _, name = text.rpartition(":")
+    if not place or not name:
+        raise ValueError(f"a network is named like module.py:make_network, got {text!r}")
+    if place.endswith(".py"):
+        file = Path(place).expanduser().resolve()
+        if not file.is_file():
+            raise ValueError(f"there is no file {file}")
+        spec = spec_from_file_location(file.stem, file)
+        assert spec and spec.loader
+        module = sys.modules[file.stem] = module_from_spec(spec)
+        sys.path.insert(0, str(file.parent))  # what stands beside it may be imported, as by `python module.py`
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            sys.path.remove(str(file.parent))
+    else:
+        module = importlib.import_module(place)
+    if not callable(function := getattr(module, name, None)):
+        raise ValueError(f"{place} has no function {name}")
+    return function
+
+
+def make_network(factory: str, weights: str | Path | None = None) -> nn.Module:
+    """What the ``factory`` makes (see ``factory_of``), with ``weights`` if a file of them is named, in eval mode.
+
+    A file is safetensors, or a state dict of ``torch.save``, of which tensors alone are read: no code in it runs. One
+    that lies under "state_dict" is found. Raises ``ValueError`` where it does not fit the network.
+    """
+    network = factory_of(factory)()
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{factory} must return a torch module, got {type(network).__name__}")
+    if weights is not None:
+        file = Path(weights).expanduser()
+        if not file.is_file():
+            raise ValueError(f"there is no file of weights {file}")
+        safe = file.suffix == ".safetensors"
+        state: dict[str, Any] = load_file(file) if safe else torch.load(file, "cpu", weights_only=True)
+        try:
+            network.load_state_dict(state.get("state_dict", state))
+        except RuntimeError as problem:
+            raise ValueError(f"{file} does not fit {factory}: {problem}") from None
+    return network.eval()
+
+
+class OwnNetwork(BaseModel):
+    """One row of a private registry, which ``INEQUALITY_REGISTRY`` names; ``inequality register`` writes it.
+
+    Paths are relative to that file. Loading runs the factory's file. Accuracies are on CIFAR-10 test images.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    title: str
+    factory: str
+    weights: str | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    sha256: str
+    parameters: int
+    test_clean: Accuracy
+    test_robust: dict[str, Accuracy]
+    architecture: str = "own"
+    arguments: dict[str, Any] = {}
+    remake: str | None = None
+
+    @property
+    def file(self) -> Path:
+        """The weights, or the factory's file where that makes them."""
+        return Path(self.weights or self.factory.rpartition(":")[0])
+
+    def load(self) -> Classifier:
+        """The network; ``CheckpointError`` where a file is missing or another than the one that was registered."""
+        if hash_of(self.factory, self.weights) != self.sha256:
+            raise CheckpointError(f"the files of {self.name} were altered since it was registered; register it again")
+        some = torch.linspace(0, 1, 2 * 3 * 32 * 32).view(2, 3, 32, 32)
+        return classifier_of(make_network(self.factory, self.weights), some, self.mean, self.std)
+
+
+def hash_of(factory: str, weights: str | None) -> str:
+    """SHA-256 of the hashes of the factory's file and the weights; ``CheckpointError`` where there is neither."""
+    place = factory.rpartition(":")[0]
+    files = [Path(name) for name in (place if place.endswith(".py") else None, weights) if name]
+    if not files or not all(file.is_file() for file in files):
+        names = ", ".join(str(file) for file in files if not file.is_file()) or f"{factory} is in no file, and weights"
+        raise CheckpointError(f"{names}: missing; a registered network needs its files")
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+
+
+@cache
+def read_own(file: Path, modified: int) -> dict[str, OwnNetwork]:
+    """The networks of a private registry by name, with paths made absolute; read once for as long as it is not ``modified``."""
+    try:
+        rows = yaml.safe_load(file.read_text("utf-8")) or []
+        found = [OwnNetwork.model_validate(row) for row in rows]
+    except (yaml.YAMLError, TypeError, ValidationError) as problem:
+        raise ValueError(f"{file} is no private registry: {problem}") from None
+    return {entry.name: entry.model_copy(update=_absolute(entry, file.parent)) for entry in found}
+
+
+def _absolute(entry: OwnNetwork, folder: Path) -> dict[str, str | None]:
+    place, _, function = entry.factory.rpartition(":")
+    factory = f"{folder / place}:{function}" if place.endswith(".py") else entry.factory
+    return {"factory": factory, "weights": str(folder / entry.weights) if entry.weights else None}
+
+
+def register_own(
+    name: str, factory: str, weights: str | None, mean: Values, std: Values, title: str = "", n_images: int = 1000
+) -> OwnNetwork:
+    """Measure a network on the first CIFAR-10 test images and put it into the private registry; the same name is replaced.
+
+    Its accuracies are clean and under PGD-20 with 2 restarts at ℓ∞ 8/255. Raises ``ValueError`` without
+    ``INEQUALITY_REGISTRY``, for a name that chapters would take for one of ours, and as ``make_network``.
+    """
+    file = paths.own_registry()
+    if file is None:
+        raise ValueError("set INEQUALITY_REGISTRY to a file that is to list your networks, such as ~/networks.yaml")
+    if not re.fullmatch(r"[\w.+-]+", name) or training_of(name) != name:
+        raise ValueError(f"a name has letters, digits and ._+-, and does not begin as ours do; got {name!r}")
+    place, _, function = factory.rpartition(":")
+    factory, weights = f"{Path(place).resolve()}:{function}", str(Path(weights).resolve()) if weights else None
+    network = make_network(factory, weights)
+    images, labels = (part[:n_images] for part in load_cifar10("test"))
+    model = classifier_of(network, images[:50], mean, std)
+    robust = robust_correct(model, images, labels, Threat("linf", 8 / 255), progress=True)
+    rates = [Accuracy(correct=int(found.sum()), n=n_images) for found in (correct(model, images, labels), robust)]
+    entry = OwnNetwork(
+        name=name, title=title or name, factory=factory, weights=weights, mean=mean, std=std,
+        sha256=hash_of(factory, weights), parameters=sum(value.numel() for value in network.parameters()),
+        test_clean=rates[0], test_robust={"linf 8/255": rates[1]},
+    )  # fmt: skip
+    with file_lock(file.with_name(f".{file.name}.lock")):
+        entries = (read_own(file, file.stat().st_mtime_ns) if file.exists() else {}) | {name: entry}
+        rows = [one.model_dump(mode="json", exclude_defaults=True) for one in entries.values()]
+        with atomic_path(file) as temporary:
+            temporary.write_text(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True), "utf-8")
+    return entry

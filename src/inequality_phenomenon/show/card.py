@@ -1,0 +1,182 @@
+"""The report on anybody's network: a card of one page with a verdict in words, two figures, a table and provenance."""
+
+import html
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from jaxtyping import Float, Int64
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .._support.checks import device_of
+from .._support.files import atomic_path
+from ..datasets import load_cifar10
+from ..foreign import make_network
+from ..measure.inspection import RANDOM, Inspection, Quantity, inspected
+from .style import Shown, boxed, dots, drawn, listed, shared_legend, table, title_of, unfolded
+from .words import MISSING, plain, text_of
+
+PAPER = "https://openreview.net/forum?id=4t9q35BxGr"
+STYLE = """body{font:16px/1.45 system-ui,sans-serif;max-width:62rem;margin:1rem auto;padding:0 1rem;color:#222}
+figure{margin:1rem 0}img{max-width:100%}figcaption,small,caption,footer{font-size:.8rem;color:#555}.in-short{border-left:.3rem
+solid #0072B2;padding:.1rem 1rem;background:#f4f8fb}table{border-collapse:collapse}th,td{padding:.3rem .6rem;text-align:left;
+border-bottom:1px solid #ddd;vertical-align:top}.table-scroll{overflow-x:auto}"""
+
+
+class Report(Inspection):
+    """An inspection with its card. ``summary``, ``differences``, ``to_frame()`` and ``records`` are data."""
+
+    def to_html(self) -> str:
+        """The card as one page that needs no other file."""
+        title = f"{html.escape(self.name)}: the inequality test"
+        rates = [quantity for quantity in self.plan.quantities() if quantity.unit == "%"]
+        indices = [quantity for quantity in self.plan.quantities() if quantity.unit != "%"]
+        provenance = [(key, html.escape(value)) for key, value in self.facts.items()]
+        cite = (
+            f"<a href='{PAPER}'>Duan et al., Inequality phenomenon in ℓ∞-adversarial training, ICLR 2023</a>, for the claim, and "
+            f"“The inequality phenomenon, measured again”, version {version('inequality-phenomenon')} (CITATION.cff), for the "
+            "measurement."
+        )
+        parts = [
+            boxed(self.verdict()).html,
+            self._figure(indices, "Gini index", "gini").html,
+            self._figure(rates, "images, %", "rates").html,
+            self._table().html,
+            unfolded("Where these numbers come from", provenance, "class='provenance' open"),
+            f"<footer>To cite: {cite}</footer>",
+        ]
+        head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{title}</title>"
+        body = f"<h1>{title}</h1>{''.join(parts)}"
+        return f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>"
+
+    _repr_html_ = to_html
+
+    def sentences(self) -> list[str]:
+        """The verdict as plain text."""
+        return listed(self.verdict()).text.split("\n")
+
+    def save_page(self, file: str | Path) -> Path:
+        """Write the card; returns its path."""
+        with atomic_path(file := Path(file).expanduser()) as temporary:
+            temporary.write_text(self.to_html(), "utf-8")
+        return file
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``card.html``, ``summary.csv``, ``differences.csv`` and each record as Parquet; returns the folder."""
+        folder = Path(folder).expanduser()
+        self.save_page(folder / "card.html")
+        for name in ("summary", "differences"):
+            with atomic_path(folder / f"{name}.csv") as temporary:
+                getattr(self, name).to_csv(temporary, index=False)
+        for name, record in self.records.items():
+            with atomic_path(folder / f"{name}.parquet") as temporary:
+                record.to_parquet(temporary, index=False)
+        return folder
+
+    def verdict(self) -> list[str]:
+        """The finding in sentences; a direction is named only where the adjusted p-value is below 0.05."""
+        index, found = self.plan.quantities()[0], self.differences.to_dict("records")
+        own = self.estimate(index, self.name)
+        assert own is not None
+        beside = [
+            f"{title_of(row['against'])}: {_said(row, 'above', 'below')}"
+            for row in found
+            if row["quantity"] == index.label
+        ]
+        places = [f"{row['quantity']}: {_said(row, 'more', 'less')}" for row in found if row["against"] == RANDOM]
+        sentences = [
+            f"The global Gini index of its attributions is <strong>{plain(own)}</strong>, n = {own.n}. "
+            + (
+                f"Against {'; against '.join(beside)}."
+                if beside
+                else "No network of ours was measured on these images."
+            ),
+            f"Fooled on what it finds important, against random places. {'; '.join(places)}.",
+        ]
+        for other in self.networks[1:]:
+            rates = [row for row in found if row["against"] == other and row["unit"] == "%"][1:]
+            by = {word: [r["quantity"] for r in rates if _said(r, "more", "less").startswith(word)] for word in SIDES}
+            told = "; ".join(f"{word} by {', '.join(by[word]) or 'none'}" for word in SIDES)
+            sentences.append(f"Fooled, against {title_of(other)}: {told}; the others are not decided.")
+        raised = ", ".join(finding.flag.name for finding in self.findings if finding.raised)
+        flags = f"<strong>{raised}</strong>: the accuracy there may be an artefact" if raised else "none raised"
+        return [*sentences, f"Flags of the evaluation under attack: {flags}.", *map(html.escape, self.notes)]
+
+    def _figure(self, quantities: Sequence[Quantity], axis: str, name: str) -> Shown:
+        rows = {
+            q.label: [(network, found) for network in self.networks if (found := self.estimate(q, network))]
+            for q in quantities
+        }
+        figure, axes = plt.subplots(figsize=(8.5, 1.3 + 0.42 * len(rows)))
+        words = dots(axes, rows, lambda found: plain(found, quantities[0].unit), unit=quantities[0].unit)
+        axes.set_xlabel(axis)
+        shared_legend(figure, axes, loc="outside upper center", ncols=3)
+        caption = f"{axis.capitalize()} of each network. Bars: 95 % intervals over images."
+        return drawn(figure, name=name, caption=caption, alt=f"Dot plot. {'; '.join(words)}.")
+
+    def _table(self) -> Shown:
+        rows = [
+            {"": quantity.label}
+            | {title_of(network): text_of(self.estimate(quantity, network), quantity.unit) for network in self.networks}
+            for quantity in self.plan.quantities()
+        ]
+        beside = " Beside it, on the same images: our shipped networks." if len(self.networks) > 1 else ""
+        missing = f" {MISSING}: the shipped networks' records do not hold these images." if MISSING in str(rows) else ""
+        return table(rows, name="summary", caption=f"Values with 95 % intervals.{beside}{missing}")
+
+
+SIDES = ("more", "less")
+
+
+def _said(row: Mapping[Any, Any], more: str, less: str) -> str:
+    """On which side a difference lies, if that is decided, and its size."""
+    side = (more if row["difference"] > 0 else less) if row["adjusted_p"] < 0.05 else "not decided"
+    scale, digits, unit = (1, 3, "") if row["unit"] == "Gini" else (100, 1, " points")
+    value, low, high = (f"{scale * row[key]:+.{digits}f}" for key in ("difference", "low", "high"))
+    return f"{side}, {value}{unit} [{low}, {high}]"
+
+
+def inspect_network(
+    model: nn.Module,
+    images: Float[Tensor, "n 3 h w"],
+    labels: Int64[Tensor, " n"],
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    name: str = "your network",
+    n_images: int = 300,
+    threat: str = "",
+    draws: int = 5,
+    seed: int = 0,
+) -> Report:
+    """This paper's measurements on any network that returns logits (N, classes), or Hugging Face's ``.logits``.
+
+    ``images``: square, at least 28 pixels, in [0, 1], right or wrong; accuracies are on the first ``n_images``, all else on
+    the first ``n_images`` that the network classifies correctly. ``mean``, ``std``: what it expects, one value a channel;
+    without, it takes pixels in [0, 1]. ``threat`` of the attack: default ℓ∞ 8/255, from 65 pixels on 4/255. ``model`` is left
+    as it was; it runs where its weights are, as a float32 copy. Test images of CIFAR-10 are recognised: then the first
+    ``n_images`` of the common subset are taken, if they were given, and the shipped standard and ℓ∞ 8/255 network stand beside.
+    Everything is cached by the network's weights and code, so a killed call goes on. Raises ``NetworkRefused``, a
+    ``ValueError`` of one sentence, before anything is measured where the numbers would be artefacts.
+    """
+    threat = threat or ("linf 8/255" if images.shape[-1] <= 64 else "linf 4/255")
+    return Report(**vars(inspected(model, images, labels, mean, std, name, n_images, threat, draws, seed)))
+
+
+def inspect_file(factory: str, weights: str | None, data: str, device: str = "auto", **options: Any) -> Report:
+    """``inspect_network`` of what "module.py:function" makes, on the test images of ``data``; importing that file runs it.
+
+    ``data``: "cifar10", or a safetensors file with ``images`` (N, 3, H, W) in [0, 1] and int64 ``labels``. ``options``: as
+    for ``inspect_network``. Raises ``ValueError`` as ``foreign.make_network``, and for a file without these two.
+    """
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    network = make_network(factory, weights).to(device_of(device))
+    if data == "cifar10":
+        return inspect_network(network, *load_cifar10("test"), **options)
+    if not Path(data).is_file() or not {"images", "labels"} <= (found := load_file(data)).keys():
+        raise ValueError(f"data is cifar10, or a safetensors file with images and labels; got {data!r}")
+    return inspect_network(network, found["images"], found["labels"], **options)
