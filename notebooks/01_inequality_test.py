@@ -31,12 +31,13 @@ own_images: int | None = None  # images for "correct under this model alone"; 0:
 # %% tags=["hide-input"]
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.measurements import inequality
+from inequality_phenomenon.networks import network_name
 
 run = chapter.open("01_inequality_test", globals())
 options = {"steps": run.options["steps"], "seed": run.seed}
 run.measure(inequality, region=run.options["region"], **options)
 standard, robust = run.pair
-ladder = [name for name in run.models if name.split("-")[1] == standard.split("-")[1]]
+ladder = [name for name in run.models if network_name(name) == network_name(standard)]
 if run.options["own_images"]:
     alone = {"own": True, "n_images": run.options["own_images"], "name": "own_images"}
     run.measure(inequality, {"": {}}, models=tuple(ladder), region=run.options["region"], **alone, **options)

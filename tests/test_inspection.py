@@ -91,7 +91,7 @@ def test_other_images_than_cifar10s_have_no_network_beside_them(trained, test_se
 
 def test_what_was_measured_is_not_measured_again_but_for_another_network(trained, test_set, cache, monkeypatch) -> None:
     images, labels = (part[:40] for part in test_set)
-    network = Wrapped(trained.network)
+    network = Wrapped(trained.network).eval()
     first = inspect(network, images, labels).to_frame()
     monkeypatch.setattr(
         "inequality_phenomenon.measure.sample.attribute", lambda *_, **__: pytest.fail("measured again")
@@ -103,11 +103,15 @@ def test_what_was_measured_is_not_measured_again_but_for_another_network(trained
 
 
 def test_the_report_is_one_page_and_files_of_data(trained, test_set, cache, tmp_path) -> None:
-    report = inspect(trained.network, *(part[:40] for part in test_set), name="mine 1.0")
+    report = inspect(trained.network, *test_set, name="mine 1.0", draws=5)
     folder = report.save(tmp_path / "report")
     page = (folder / "card.html").read_text("utf-8")
     assert page.count("<img src='data:image/svg+xml;base64,") == 2 and "mine 1.0: the inequality test" in page
-    assert page.count("http") == 1 and "CITATION.cff" in page and "PGD-20, 2 restarts, linf 8/255" in page
+    assert (
+        page.count("http") == page.count("openreview") == 1
+        and "CITATION.cff" in page
+        and "PGD-20, 2 restarts, linf 8/255" in page
+    )
     assert len(pd.read_csv(folder / "summary.csv")) == len(report.summary) == 33
     assert {file.suffix for file in folder.iterdir()} == {".html", ".csv", ".parquet"}
     frame = report.to_frame()
@@ -185,14 +189,14 @@ def test_the_network_is_left_as_it_was_and_the_report_says_what_was_done_to_it(t
 def test_what_would_give_artefacts_is_refused_in_one_sentence(change, reason, trained, test_set) -> None:
     network = change(trained.network)
     network = network if reason == "Training mode" else network.eval()
-    with pytest.raises(NetworkRefused, match=f"^{reason}: .*[^.]+\\.$") as refused:
+    with pytest.raises(NetworkRefused, match=f"^{reason}.*: .*[^.]\\.$") as refused:
         inspect(network, *(part[:64] for part in test_set))
     assert str(refused.value).count(". ") == 0
 
 
 def test_wrong_input_is_refused(trained, test_set) -> None:
     images, labels = (part[:20] for part in test_set)
-    with pytest.raises(NetworkRefused, match="Integer images"):
+    with pytest.raises(TypeError, match="divide bytes by 255"):
         inspect(trained.network, (255 * images).byte(), labels)
     with pytest.raises(ValueError, match="28 or more"):
         inspect(trained.network, images[..., :27, :27], labels)

@@ -2,19 +2,20 @@
 
 import copy
 import hashlib
-import importlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import yaml
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -103,56 +104,45 @@ def classifier_of(
     return found
 
 
-def factory_of(text: str) -> Callable[[], Any]:
-    """The function that "module.py:make_network" or "package.module:make_network" names. Runs that file's code."""
-    place, _, name = text.rpartition(":")
-    if not place or not name:
-        raise ValueError(f"a network is named like module.py:make_network, got {text!r}")
-    if place.endswith(".py"):
-        file = Path(place).expanduser().resolve()
-        if not file.is_file():
-            raise ValueError(f"there is no file {file}")
-        spec = spec_from_file_location(file.stem, file)
-        assert spec and spec.loader
-        module = sys.modules[file.stem] = module_from_spec(spec)
-        sys.path.insert(0, str(file.parent))  # what stands beside it may be imported, as by `python module.py`
-        try:
-            spec.loader.exec_module(module)
-        finally:
-            sys.path.remove(str(file.parent))
-    else:
-        module = importlib.import_module(place)
-    if not callable(function := getattr(module, name, None)):
-        raise ValueError(f"{place} has no function {name}")
-    return function
-
-
 def make_network(factory: str, weights: str | Path | None = None) -> nn.Module:
-    """What the ``factory`` makes (see ``factory_of``), with ``weights`` if a file of them is named, in eval mode.
+    """What a function in a file, such as "module.py:make_network", returns, in eval mode. Importing the file runs its code.
 
-    A file is safetensors, or a state dict of ``torch.save``, of which tensors alone are read: no code in it runs. One
-    that lies under "state_dict" is found. Raises ``ValueError`` where it does not fit the network.
+    ``weights``: safetensors, or a state dict of ``torch.save``, of which tensors alone are read: no code in it runs. One
+    that lies under "state_dict" is found. Raises ``ValueError`` for names of nothing and for weights that do not fit.
     """
-    network = factory_of(factory)()
+    place, _, name = factory.rpartition(":")
+    file = Path(place).expanduser().resolve()
+    if file.suffix != ".py" or not file.is_file():
+        raise ValueError(f"a network is named like module.py:make_network, by a file that exists; got {factory!r}")
+    spec = spec_from_file_location(file.stem, file)
+    assert spec and spec.loader
+    module = sys.modules[file.stem] = module_from_spec(spec)
+    sys.path.insert(0, str(file.parent))  # what stands beside it may be imported, as by `python module.py`
+    try:
+        spec.loader.exec_module(module)
+        network = getattr(module, name, lambda: None)()
+    finally:
+        sys.path.remove(str(file.parent))
     if not isinstance(network, nn.Module):
-        raise ValueError(f"{factory} must return a torch module, got {type(network).__name__}")
-    if weights is not None:
-        file = Path(weights).expanduser()
-        if not file.is_file():
-            raise ValueError(f"there is no file of weights {file}")
-        safe = file.suffix == ".safetensors"
-        state: dict[str, Any] = load_file(file) if safe else torch.load(file, "cpu", weights_only=True)
-        try:
-            network.load_state_dict(state.get("state_dict", state))
-        except RuntimeError as problem:
-            raise ValueError(f"{file} does not fit {factory}: {problem}") from None
+        raise ValueError(f"{file} must have a function {name} that returns a torch module")
+    try:
+        state: Any = {} if weights is None else _state(Path(weights).expanduser())
+        network.load_state_dict(state.get("state_dict", state), strict=weights is not None)
+    except (UnpicklingError, SafetensorError):
+        raise ValueError(f"{weights} is damaged, or holds more than a state dict: only tensors are read") from None
+    except (OSError, RuntimeError, AttributeError) as problem:
+        raise ValueError(f"{weights} does not fit {factory}: {problem}") from None
     return network.eval()
+
+
+def _state(file: Path) -> Any:
+    return load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
 
 
 class OwnNetwork(BaseModel):
     """One row of a private registry, which ``INEQUALITY_REGISTRY`` names; ``inequality register`` writes it.
 
-    Paths are relative to that file. Loading runs the factory's file. Accuracies are on CIFAR-10 test images.
+    Loading runs the factory's file. Accuracies are on CIFAR-10 test images.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -176,7 +166,7 @@ class OwnNetwork(BaseModel):
         return Path(self.weights or self.factory.rpartition(":")[0])
 
     def load(self) -> Classifier:
-        """The network; ``CheckpointError`` where a file is missing or another than the one that was registered."""
+        """The network; ``CheckpointError`` where its files are others than those that were registered."""
         if hash_of(self.factory, self.weights) != self.sha256:
             raise CheckpointError(f"the files of {self.name} were altered since it was registered; register it again")
         some = torch.linspace(0, 1, 2 * 3 * 32 * 32).view(2, 3, 32, 32)
@@ -184,30 +174,22 @@ class OwnNetwork(BaseModel):
 
 
 def hash_of(factory: str, weights: str | None) -> str:
-    """SHA-256 of the hashes of the factory's file and the weights; ``CheckpointError`` where there is neither."""
-    place = factory.rpartition(":")[0]
-    files = [Path(name) for name in (place if place.endswith(".py") else None, weights) if name]
-    if not files or not all(file.is_file() for file in files):
-        names = ", ".join(str(file) for file in files if not file.is_file()) or f"{factory} is in no file, and weights"
-        raise CheckpointError(f"{names}: missing; a registered network needs its files")
+    """SHA-256 of the hashes of a factory's file and of the weights; ``CheckpointError`` where one is missing."""
+    files = [Path(factory.rpartition(":")[0]), *([Path(weights)] if weights else [])]
+    if missing := [str(file) for file in files if not file.is_file()]:
+        raise CheckpointError(f"{', '.join(missing)}: missing; a registered network needs its files")
     return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
 @cache
 def read_own(file: Path, modified: int) -> dict[str, OwnNetwork]:
-    """The networks of a private registry by name, with paths made absolute; read once for as long as it is not ``modified``."""
+    """The networks of a private registry by name; read once for as long as it is not ``modified``."""
     try:
         rows = yaml.safe_load(file.read_text("utf-8")) or []
         found = [OwnNetwork.model_validate(row) for row in rows]
     except (yaml.YAMLError, TypeError, ValidationError) as problem:
         raise ValueError(f"{file} is no private registry: {problem}") from None
-    return {entry.name: entry.model_copy(update=_absolute(entry, file.parent)) for entry in found}
-
-
-def _absolute(entry: OwnNetwork, folder: Path) -> dict[str, str | None]:
-    place, _, function = entry.factory.rpartition(":")
-    factory = f"{folder / place}:{function}" if place.endswith(".py") else entry.factory
-    return {"factory": factory, "weights": str(folder / entry.weights) if entry.weights else None}
+    return {entry.name: entry for entry in found}
 
 
 def register_own(

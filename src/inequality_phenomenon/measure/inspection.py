@@ -7,9 +7,9 @@ import hashlib
 import inspect
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from ..networks import LADDER, Classifier, logits
 from ..robustness import Threat, correct
 from ..statistics import Difference, Estimate, bootstrap_mean, holm, mcnemar, paired_difference, wilson
 from .accuracy import pgd_evaluation
-from .image_sets import CIFAR10, EvaluationSet
+from .image_sets import CIFAR10, Cifar10
 from .measurements import inequality, noise, occlusion
 from .panel import NOISE
 from .reference import load_reference, stacked
@@ -58,30 +58,12 @@ class NetworkRefused(ValueError):
     """Measuring this network would give numbers that mean nothing; the message says why in one sentence."""
 
 
-class GivenImages(EvaluationSet):
-    """Images that a user gave; their numbers are their places."""
-
-    name, title, at_once = "given", "images that were given", PROBE
+class GivenImages(Cifar10):
+    """Images that a user gave, in the place of CIFAR-10's; their numbers are their places."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         super().__init__()
-        self.images, self.labels, self.side = images, labels, images.shape[-1]
-        self.half_precision_maps = self.side > SMALL
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return list(map(str, range(int(self.labels.max()) + 1)))
-
-    def common(self, count: int, device: torch.device) -> Sequence[int]:
-        return range(len(self.images))[:count]
-
-    def everything(self) -> Sequence[int]:
-        return range(len(self.images))
-
-    shuffled = everything
-
-    def common_note(self, count: int, device: torch.device, called: Any) -> str:
-        return self.provenance()
+        self.images, self.labels, self.half_precision_maps = images, labels, images.shape[-1] > SMALL
 
     def load(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
         return self.images[list(ids)], self.labels[list(ids)]
@@ -90,21 +72,21 @@ class GivenImages(EvaluationSet):
         return hashlib.sha256(images.cpu().numpy().tobytes()).hexdigest()
 
     def provenance(self) -> str:
-        return f"{len(self.images)} {self.title}, SHA-256 {self.digest(self.images)[:16]}…"
+        return f"{len(self.images)} images that were given, SHA-256 {self.digest(self.images)[:16]}…"
 
     def part_size(self, device: torch.device) -> int | None:
         return 25 if self.half_precision_maps else None  # the gradients of 250 large images would not fit into a laptop
 
 
-@dataclass
-class ForeignSample(Sample):
-    """A network that no registry knows; ``fingerprint`` stands for it in the cache."""
+class Quantity(NamedTuple):
+    """A row of the summary: where its values stand in the records, and the condition that is its control."""
 
-    fingerprint: str = ""
-
-    @property
-    def network_hash(self) -> str:
-        return self.fingerprint
+    label: str
+    table: str
+    condition: str
+    column: str
+    unit: str = "%"
+    control: str | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +106,7 @@ class Plan:
 
     @property
     def radius(self) -> int:
+        """Largest radius of a patch in pixels."""
         return round(PATCH_RADIUS * self.side)
 
     @property
@@ -141,13 +124,13 @@ class Plan:
             ("dominance", "", dominance, own, {}),
             *(("noise", kind, noise, own, options) for kind, options in noisy.items()),
             ("occlusion", PATCH, occlusion, own, grid),
-            ("occlusion", RANDOM_PATCH, occlusion, own, grid | {"positions": "random"}),
+            ("occlusion", RANDOM, occlusion, own, grid | {"positions": "random"}),
             ("attack", "", pgd_evaluation, attacked, {"threat": self.threat}),
         ]
 
-    def quantities(self) -> list["Quantity"]:
+    def quantities(self) -> list[Quantity]:
         """The rows of the summary."""
-        column, top = f"failure_{self.budgets[2]}", f"top {100 * SHARES[2]:.1f} %"
+        column, top, patches = f"failure_{self.budgets[2]}", f"top {100 * SHARES[2]:.1f} %", f"{PATCHES} black patches"
         return [
             Quantity("global Gini index", "inequality", "", "global_gini", "Gini"),
             Quantity("regional Gini index", "inequality", "", "regional_gini_sum_of_absolute", "Gini"),
@@ -156,23 +139,11 @@ class Plan:
             Quantity(f"noise added, {RANDOM}", "noise", "random", column),
             Quantity(f"noise instead, {top}", "noise", "type II", column, control=RANDOM_II),
             Quantity(f"noise instead, {RANDOM}", "noise", RANDOM_II, column),
-            Quantity(f"{PATCHES} black patches, top regions", "occlusion", PATCH, "fooled", control=RANDOM_PATCH),
-            Quantity(f"{PATCHES} black patches, {RANDOM}", "occlusion", RANDOM_PATCH, "fooled"),
+            Quantity(f"{patches}, top regions", "occlusion", PATCH, "fooled", control=RANDOM),
+            Quantity(f"{patches}, {RANDOM}", "occlusion", RANDOM, "fooled"),
             Quantity("accuracy", "attack", "", "clean"),
             Quantity(f"accuracy under PGD-20, {self.threat}", "attack", "", "robust"),
         ]
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A row of the summary: where its values stand in the records, and the condition that is its control."""
-
-    label: str
-    table: str
-    condition: str
-    column: str
-    unit: str = "%"
-    control: str | None = None
 
 
 @dataclass
@@ -263,36 +234,29 @@ def dominance(sample: Sample, *, share: float = TOP_SHARE, seed: int = 0) -> dic
 
 
 def checked(
-    model: nn.Module, images: Tensor, labels: Tensor, mean: Values, std: Values
+    model: nn.Module, images: Tensor, labels: Tensor, space: tuple[Values, Values]
 ) -> tuple[Classifier, list[str], str]:
     """The network as it is measured, notes on that, and its fingerprint; ``NetworkRefused`` with the first reason not to."""
-    if isinstance(images, Tensor) and not images.is_floating_point():
-        raise NetworkRefused(f"Integer images: pixels of {images.dtype} have no gradient; divide bytes by 255.")
-    checks.pictures(images)
-    checks.labels_of(images, labels)
     if images.shape[2] != images.shape[3] or images.shape[2] < 28:
         raise ValueError(f"images are square with sides of 28 or more, got {tuple(images.shape[2:])}")
     if any(part.training for part in model.modules()):
         raise NetworkRefused("Training mode: predictions depend on the batch or on chance; call model.eval() first.")
     images, labels = images[:PROBE], labels[:PROBE]
-    found = classifier_of(model, images, mean, std)
+    found = classifier_of(model, images, *space)
     scores, gradient = _logit_gradient(found, images, labels)
     if reason := _refusal(found, images, labels, scores, gradient):
         raise NetworkRefused(reason)
     kinds = {value.dtype for value in model.parameters() if value.is_floating_point()} - {torch.float32}
     notes = [f"The weights are {kind}; they were measured in float32, as all networks are." for kind in kinds]
-    right = {title: _right(classifier_of(model, images, *space), images, labels) for title, space in SPACES.items()}
-    best = max(right, key=lambda title: right[title])
-    if not isinstance(model, Classifier) and right[best] - (given := _right(found, images, labels)) > len(labels) // 10:
-        notes.append(
-            f"Is the normalisation right? Of the first {len(labels)} images {given} are classified correctly with what "
-            f"was given, {right[best]} with {best}."
-        )
+    right = {
+        title: int(correct(classifier_of(model, images, *known), images, labels).sum())
+        for title, known in SPACES.items()
+    }
+    best, given = max(right, key=lambda title: right[title]), int(correct(found, images, labels).sum())
+    if not isinstance(model, Classifier) and right[best] - given > len(labels) // 10:
+        counts = f"{given} are classified correctly with what was given, {right[best]} with {best}"
+        notes.append(f"Is the normalisation right? Of the first {len(labels)} images {counts}.")
     return found, notes, _fingerprint(found, scores, gradient)
-
-
-def _right(model: Classifier, images: Tensor, labels: Tensor) -> int:
-    return int(correct(model, images, labels).sum())
 
 
 def _logit_gradient(model: Classifier, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -350,55 +314,32 @@ def _fingerprint(model: Classifier, scores: Tensor, gradient: Tensor) -> str:
 # --- the measurements ------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Steps:
-    """Notes how long each measurement took."""
-
-    steps: list[dict[str, Any]] = field(default_factory=list)
-
-
 def inspected(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    mean: Values,
-    std: Values,
-    name: str,
-    n_images: int,
-    threat: str,
-    draws: int,
-    seed: int,
+    model: nn.Module, images: Tensor, labels: Tensor, space: tuple[Values, Values], name: str, n_images: int, plan: Plan
 ) -> Inspection:
-    """What ``show.card.inspect_network`` reports, without a page; arguments and errors as there."""
-    for label, value, least in (("n_images", n_images, 2), ("draws", draws, 1), ("seed", seed, 0)):
+    """What ``show.card.inspect_network`` reports, without a page; ``space``: its mean and std. Errors as there."""
+    for label, value, least in (("n_images", n_images, 2), ("draws", plan.draws, 1), ("seed", plan.seed, 0)):
         checks.whole(label, value, least)
-    Threat.parse(threat)
-    if not re.fullmatch(r"[\w .,+-]+", name):
-        raise ValueError(f"a name has letters, digits, spaces and .,+-_ only; got {name!r}")
-    if name in SHIPPED:
-        raise ValueError(f"{name} stands beside the inspected network; give yours another name")
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch module, got {type(model).__name__}")
+    Threat.parse(plan.threat)
+    if not re.fullmatch(r"[\w .,+-]+", name) or name in SHIPPED:
+        raise ValueError(f"a name has letters, digits, spaces and .,+-_ and is none of a shipped network; got {name!r}")
     device = next((value.device for value in model.parameters()), torch.device("cpu"))
-    images, labels = (part.to(device) if isinstance(part, Tensor) else part for part in (images, labels))
+    images, labels = images.to(device), labels.to(device)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 on every device
-        network, notes, fingerprint = checked(model, images, labels, mean, std)
-        plan, steps = Plan(images.shape[-1], threat, draws, seed), _Steps()
+        network, notes, fingerprint = checked(model, images, labels, space)
         places = cifar10_places(images, labels)
         data, given = (GivenImages(images, labels), range(len(images))) if places is None else (CIFAR10, places)
-        fingerprint = hashlib.sha256(
-            f"{name} {fingerprint}".encode()
-        ).hexdigest()  # cached records have the name in them
+        stamp = hashlib.sha256(f"{name} {fingerprint}".encode()).hexdigest()  # cached records have the name in them
         own, attacked = (
-            ForeignSample(name, network, *data.load(ids, device), list(ids), data, fingerprint)
-            for ids in (_measured_images(network, data, given, n_images, device), given[:n_images])
+            Sample(name, network, *data.load(ids, device), list(ids), data, stamp)
+            for ids in (_measured_images(network, data, given, n_images, images), given[:n_images])
         )
-        records = _records(plan, own, attacked, steps)
+        records = _records(plan, own, attacked)
     findings = check({str(column): records["attack"][column].to_numpy() for column in records["attack"]})
     records = records if places is None else _with_shipped(records, plan)
     if plan.region != plan.side * REGION:
         notes.append(f"{plan.side} pixels are no multiple of 8: a region has {plan.region}x{plan.region} pixels.")
-    return Inspection(name, plan, records, notes, _facts(own, plan, steps), findings)
+    return Inspection(name, plan, records, notes, _facts(own, plan), findings)
 
 
 def cifar10_places(images: Tensor, labels: Tensor) -> list[int] | None:
@@ -409,22 +350,21 @@ def cifar10_places(images: Tensor, labels: Tensor) -> list[int] | None:
     places = {image.tobytes(): place for place, image in enumerate(known.numpy())}
     given = (images * 255).round().byte().permute(0, 2, 3, 1).cpu().contiguous().numpy()
     found = [places.get(image.tobytes(), -1) for image in given]
-    return None if -1 in found or (classes[found].long() != labels.cpu()).any() else found
+    others = -1 in found or len(set(found)) < len(found) or (classes[found].long() != labels.cpu()).any()
+    return None if others else found
 
 
-def _measured_images(
-    model: Classifier, data: EvaluationSet, given: Sequence[int], count: int, device: torch.device
-) -> list[int]:
+def _measured_images(model: Classifier, data: Cifar10, given: Sequence[int], count: int, images: Tensor) -> list[int]:
     """The first ``count`` of the given images that the network classifies correctly.
 
     Of CIFAR-10 those of the first ``count`` images of the common subset, if all of these were given.
     """
-    common = [place for place in correct_subset(1000) if place in set(given)][:count] if data is CIFAR10 else []
+    known = set(given) if data is CIFAR10 else set()
+    common = [place for place in correct_subset(1000) if place in known][:count]
     order, kept = common if len(common) == min(count, len(given)) else list(given), list[int]()
     for start in range(0, len(order), count):
         part = order[start : start + count]
-        images, labels = data.load(part, device)
-        right = correct(model, images, labels, batch=PROBE).tolist()
+        right = correct(model, *data.load(part, images.device), batch=PROBE).tolist()
         kept += [place for place, is_right in zip(part, right, strict=True) if is_right]
         if len(kept) >= count:
             break
@@ -433,12 +373,12 @@ def _measured_images(
     return kept[:count]
 
 
-def _records(plan: Plan, own: Sample, attacked: Sample, steps: _Steps) -> dict[str, pd.DataFrame]:
+def _records(plan: Plan, own: Sample, attacked: Sample) -> dict[str, pd.DataFrame]:
     """The measurements one after the other, each cached by itself; a bar counts them."""
     found: dict[str, list[pd.DataFrame]] = {}
     bar = tqdm(plan.measurements(own, attacked), desc=own.checkpoint, unit="measurement", disable=None)
     for table, condition, function, sample, options in bar:
-        record = measure(function, sample, steps, seed=plan.seed, **options)
+        record = measure(function, sample, seed=plan.seed, **options)
         found.setdefault(table, []).append(record.assign(condition=condition))
     tables = {table: pd.concat(parts, ignore_index=True) for table, parts in found.items()}
     return tables | {"inequality": tables["inequality"].assign(top_share=tables.pop("dominance").top_share)}
@@ -460,7 +400,7 @@ def _with_shipped(records: dict[str, pd.DataFrame], plan: Plan) -> dict[str, pd.
     return found
 
 
-def _facts(own: Sample, plan: Plan, steps: _Steps) -> dict[str, str]:
+def _facts(own: Sample, plan: Plan) -> dict[str, str]:
     """Where the numbers come from."""
     weights = sum(value.numel() for value in own.model.parameters())
     foreign = getattr(own.model.network, "network", own.model.network)
@@ -472,5 +412,4 @@ def _facts(own: Sample, plan: Plan, steps: _Steps) -> dict[str, str]:
         f"of radius up to {plan.radius}, regions of {plan.region}, of {plan.side} pixels",
         "attack": f"PGD-20, 2 restarts, {plan.threat}; seed {plan.seed}",
         "software": f"inequality-phenomenon {version('inequality-phenomenon')}, torch {torch.__version__}, {own.images.device}",
-        "time": f"{sum(step['seconds'] for step in steps.steps):.0f} s of measuring, with what was cached",
     }

@@ -2,7 +2,6 @@
 
 import html
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,19 @@ from jaxtyping import Float, Int64
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .._support.checks import device_of
+from .._support.checks import device_of, labels_of, pictures
 from .._support.files import atomic_path
 from ..datasets import load_cifar10
 from ..foreign import make_network
-from ..measure.inspection import RANDOM, Inspection, Quantity, inspected
+from ..measure.inspection import RANDOM, Inspection, Plan, Quantity, inspected
 from .style import Shown, boxed, dots, drawn, listed, shared_legend, table, title_of, unfolded
 from .words import MISSING, plain, text_of
 
-PAPER = "https://openreview.net/forum?id=4t9q35BxGr"
+CITE = (
+    "<footer>To cite: <a href='https://openreview.net/forum?id=4t9q35BxGr'>Duan et al., Inequality phenomenon in "
+    "ℓ∞-adversarial training, ICLR 2023</a>, for the claim, and “The inequality phenomenon, measured again” (CITATION.cff) "
+    "for the measurement.</footer>"
+)
 STYLE = """body{font:16px/1.45 system-ui,sans-serif;max-width:62rem;margin:1rem auto;padding:0 1rem;color:#222}
 figure{margin:1rem 0}img{max-width:100%}figcaption,small,caption,footer{font-size:.8rem;color:#555}.in-short{border-left:.3rem
 solid #0072B2;padding:.1rem 1rem;background:#f4f8fb}table{border-collapse:collapse}th,td{padding:.3rem .6rem;text-align:left;
@@ -32,28 +35,23 @@ class Report(Inspection):
 
     def to_html(self) -> str:
         """The card as one page that needs no other file."""
-        title = f"{html.escape(self.name)}: the inequality test"
-        rates = [quantity for quantity in self.plan.quantities() if quantity.unit == "%"]
-        indices = [quantity for quantity in self.plan.quantities() if quantity.unit != "%"]
+        title = html.escape(f"{self.name}: the inequality test")
+        head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{title}</title>"
+        body = f"<main><h1>{title}</h1>{self._repr_html_()}</main>"
+        return f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>"
+
+    def _repr_html_(self) -> str:
+        quantities = self.plan.quantities()
+        indices, rates = ([q for q in quantities if (q.unit == "%") is rate] for rate in (False, True))
         provenance = [(key, html.escape(value)) for key, value in self.facts.items()]
-        cite = (
-            f"<a href='{PAPER}'>Duan et al., Inequality phenomenon in ℓ∞-adversarial training, ICLR 2023</a>, for the claim, and "
-            f"“The inequality phenomenon, measured again”, version {version('inequality-phenomenon')} (CITATION.cff), for the "
-            "measurement."
-        )
         parts = [
             boxed(self.verdict()).html,
             self._figure(indices, "Gini index", "gini").html,
             self._figure(rates, "images, %", "rates").html,
             self._table().html,
             unfolded("Where these numbers come from", provenance, "class='provenance' open"),
-            f"<footer>To cite: {cite}</footer>",
         ]
-        head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{title}</title>"
-        body = f"<h1>{title}</h1>{''.join(parts)}"
-        return f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>"
-
-    _repr_html_ = to_html
+        return "".join(parts) + CITE
 
     def sentences(self) -> list[str]:
         """The verdict as plain text."""
@@ -82,19 +80,12 @@ class Report(Inspection):
         index, found = self.plan.quantities()[0], self.differences.to_dict("records")
         own = self.estimate(index, self.name)
         assert own is not None
-        beside = [
-            f"{title_of(row['against'])}: {_said(row, 'above', 'below')}"
-            for row in found
-            if row["quantity"] == index.label
-        ]
+        first = [row for row in found if row["quantity"] == index.label]
+        beside = "; ".join(f"against {title_of(row['against'])}: {_said(row, 'above', 'below')}" for row in first)
         places = [f"{row['quantity']}: {_said(row, 'more', 'less')}" for row in found if row["against"] == RANDOM]
         sentences = [
-            f"The global Gini index of its attributions is <strong>{plain(own)}</strong>, n = {own.n}. "
-            + (
-                f"Against {'; against '.join(beside)}."
-                if beside
-                else "No network of ours was measured on these images."
-            ),
+            f"The global Gini index of its attributions is <strong>{plain(own)}</strong>, n = {own.n}; "
+            f"{beside or 'no network of ours was measured on these images'}.",
             f"Fooled on what it finds important, against random places. {'; '.join(places)}.",
         ]
         for other in self.networks[1:]:
@@ -125,7 +116,7 @@ class Report(Inspection):
             for quantity in self.plan.quantities()
         ]
         beside = " Beside it, on the same images: our shipped networks." if len(self.networks) > 1 else ""
-        missing = f" {MISSING}: the shipped networks' records do not hold these images." if MISSING in str(rows) else ""
+        missing = f" {MISSING}: the reference run has no such records." if MISSING in str(rows) else ""
         return table(rows, name="summary", caption=f"Values with 95 % intervals.{beside}{missing}")
 
 
@@ -163,8 +154,12 @@ def inspect_network(
     Everything is cached by the network's weights and code, so a killed call goes on. Raises ``NetworkRefused``, a
     ``ValueError`` of one sentence, before anything is measured where the numbers would be artefacts.
     """
-    threat = threat or ("linf 8/255" if images.shape[-1] <= 64 else "linf 4/255")
-    return Report(**vars(inspected(model, images, labels, mean, std, name, n_images, threat, draws, seed)))
+    pictures(images)
+    labels_of(images, labels)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch module, got {type(model).__name__}")
+    plan = Plan(images.shape[-1], threat or f"linf {8 if images.shape[-1] <= 64 else 4}/255", draws, seed)
+    return Report(**vars(inspected(model, images, labels, (mean, std), name, n_images, plan)))
 
 
 def inspect_file(factory: str, weights: str | None, data: str, device: str = "auto", **options: Any) -> Report:
