@@ -264,6 +264,18 @@ CALLS = {
         library.load_checkpoint, {"name": "cifar10-resnet18w16-standard-s0"}, name=no_name(*REGISTRY), device=no_device
     ),
     "correct_subset": call(library.correct_subset, {"n_images": 5}, n_images=not_between(1, 1000)),
+    "inspect_network": call(
+        library.inspect_network,
+        {"model": MODEL, "images": nn.functional.interpolate(IMAGES, size=28), "labels": LABELS, "n_images": 2, "draws": 1, "mean": (0, 0, 0), "std": (1, 1, 1)},
+        model=st.sampled_from([None, "cifar10", nn.Sequential, 3, little().train(), nn.Conv2d(3, 3, 3).eval()]),
+        images=no_images,
+        labels=no_labels,
+        mean=st.sampled_from([None, "abc", 3, (0.5,), (0, 0, "x"), {}]),
+        n_images=not_between(2),
+        draws=not_between(1),
+        seed=seeds,
+        threat=words.filter(bool) | st.sampled_from([3, ["linf 8/255"], ("linf", 0.1)]),
+    ),
     "load_cifar10": call(library.load_cifar10, {"split": "test"}, split=no_name("train", "test")),
     "load_profile": call(
         library.load_profile, {"name": "laptop"}, name=no_name("smoke", "laptop", "full", "imagenet", "gpu") | st.just("../setup")

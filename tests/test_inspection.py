@@ -200,7 +200,7 @@ def test_wrong_input_is_refused(trained, test_set) -> None:
         inspect(trained.network, (255 * images).byte(), labels)
     with pytest.raises(ValueError, match="28 or more"):
         inspect(trained.network, images[..., :27, :27], labels)
-    with pytest.raises(ValueError, match="mean and std belong together"):
+    with pytest.raises(ValueError, match="mean and std are three numbers"):
         inspect_network(trained.network, images, labels, mean=CIFAR10_MEAN)
     with pytest.raises(ValueError, match="must return logits"):
         inspect(nn.Conv2d(3, 3, 3).eval(), images, labels)

@@ -77,20 +77,23 @@ def classifier_of(
     networks compare. Batch norm is folded where that leaves the logits of ``images`` as they are.
     Raises ``TypeError`` or ``ValueError`` where there are no logits (N, classes).
     """
-    if (mean is None) != (std is None):
-        raise ValueError("mean and std belong together: give both, or none for a network that takes pixels in [0, 1]")
-    for name, values in (("mean", mean), ("std", std)):
-        if values is not None and (len(values) != 3 or not all(isinstance(v, (int, float)) for v in values)):
-            raise ValueError(f"{name} has one number for each of the three channels, got {values!r}")
+    try:
+        given = [None if values is None else tuple(map(float, values)) for values in (mean, std)]
+    except (TypeError, ValueError):
+        given = [(), ()]
+    if {len(values or (0, 0, 0)) for values in given} != {3} or (mean is None) != (std is None):
+        raise ValueError(
+            f"mean and std are three numbers each, or None both for pixels in [0, 1]; got {mean!r} and {std!r}"
+        )
     if isinstance(model, Classifier) and mean is None:
-        mean, std = model.normalise.mean.flatten().tolist(), model.normalise.std.flatten().tolist()
+        given = [tuple(values.flatten().tolist()) for values in (model.normalise.mean, model.normalise.std)]
         network, kind = model.network, model.kind
     else:
         network, kind = model, ""
     network = copy.deepcopy(network).to(images.device).eval().requires_grad_(False).float()
     small = images.shape[-1] <= SMALL
     space = Normalise() if small else Normalise(IMAGENET_MEAN, IMAGENET_STD)
-    own = Normalise(tuple(mean), tuple(std)) if mean is not None and std is not None else None
+    own = Normalise(given[0], given[1] or ()) if given[0] else None
     wrapped = not isinstance(out := network((own or nn.Identity()).to(images.device)(images[:1].clone())), Tensor)
     out = getattr(out, "logits", None) if wrapped else out
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1 or out.shape[1] < 2:

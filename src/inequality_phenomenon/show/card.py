@@ -156,8 +156,9 @@ def inspect_network(
     """
     pictures(images)
     labels_of(images, labels)
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch module, got {type(model).__name__}")
+    if not isinstance(model, nn.Module) or images.dtype != torch.float32 or not isinstance(threat, str):
+        what = f"{type(model).__name__}, {images.dtype} and {threat!r}"
+        raise TypeError(f"needed are a torch module, images of float32 and a threat such as 'linf 8/255'; got {what}")
     plan = Plan(images.shape[-1], threat or f"linf {8 if images.shape[-1] <= 64 else 4}/255", draws, seed)
     return Report(**vars(inspected(model, images, labels, (mean, std), name, n_images, plan)))
 
