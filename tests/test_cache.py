@@ -60,7 +60,17 @@ def test_an_import_that_leads_nowhere_is_an_error(two_level):
         code_hash("two_level.broken")
 
 
-MEASURING_ROOMS = {"attacks", "attribution", "datasets", "inequality", "networks", "robustness", "measure", "_support"}
+MEASURING_ROOMS = {
+    "attacks",
+    "attribution",
+    "datasets",
+    "foreign",
+    "inequality",
+    "networks",
+    "robustness",
+    "measure",
+    "_support",
+}
 SUPPORT = {"_support", "_support.batching", "_support.randomness"}
 
 

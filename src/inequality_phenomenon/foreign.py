@@ -80,7 +80,7 @@ def classifier_of(
     try:
         given = [None if values is None else tuple(map(float, values)) for values in (mean, std)]
     except (TypeError, ValueError):
-        given = [(), ()]
+        given = [(0,), (0,)]
     if {len(values or (0, 0, 0)) for values in given} != {3} or (mean is None) != (std is None):
         raise ValueError(
             f"mean and std are three numbers each, or None both for pixels in [0, 1]; got {mean!r} and {std!r}"
