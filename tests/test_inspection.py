@@ -86,7 +86,7 @@ def test_other_images_than_cifar10s_have_no_network_beside_them(trained, test_se
     images, labels = F.interpolate(test_set[0][:40], size=28), test_set[1][:40]
     report = inspect(trained.network, images.clamp(0, 1), labels, n_images=10)
     assert report.networks == ["your network"] and "no multiple of 8" in report.notes[-1]
-    assert "No network of ours" in report.to_html() and len(report.summary) == 11
+    assert "no network of ours" in report.to_html() and len(report.summary) == 11
 
 
 def test_what_was_measured_is_not_measured_again_but_for_another_network(trained, test_set, cache, monkeypatch) -> None:
