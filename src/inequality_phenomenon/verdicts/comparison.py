@@ -4,7 +4,7 @@ Pure functions: whoever calls them brings the records.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -32,19 +32,55 @@ from .published import Cell, a10_cells, table1_cells
 Verdict = Literal["reproduced", "same direction", "contradicted", "mixed", "undecided", "differs", "not measured here"]
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A cell with our value, the difference from the standard model, and the verdict.
+Term = tuple[str, str, str]  # checkpoint, condition, column
+Sign = Literal[-1, 1]
+
+
+class Contrast(BaseModel):
+    """A difference between measured means on the same images.
+
+    ``terms``: two, for a - b, or four, for (a - b) - (c - d), or any number with as many ``weights``; one is a mean alone.
+    ``margin`` is subtracted: "less than 0.03 above" is a - b - 0.03 with ``expected`` -1, the sign that the paper's claim
+    implies. ``trainings``: the first half of the terms are networks trained in one way, the second half in another; the
+    difference is that of the two ways, tested over the networks' means (``statistics.mean_difference``) instead of over images.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    label: str
+    terms: tuple[Term, ...]
+    expected: Sign | None = None
+    weights: tuple[float, ...] | None = None
+    margin: float = 0.0
+    trainings: bool = False
+
+    @model_validator(mode="after")
+    def _enough_trainings(self) -> "Contrast":
+        if self.trainings and (len(self.terms) < 6 or len(self.terms) % 2):
+            raise ValueError(f"{self.label}: a test over trainings needs at least three networks of each kind")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrasted:
+    """A contrast with its terms' means and the paired test, on the images that all terms share.
 
     ``full_size``: the same by records of full-size networks, where there are any.
     """
 
-    cell: Cell
-    ours: Estimate | None
+    contrast: Contrast
+    terms: tuple[Estimate, ...]
     difference: Difference | None
     adjusted_p: float | None
     verdict: Verdict
-    full_size: "Compared | None" = None
+    full_size: "Contrasted | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(Contrasted):
+    """A published cell beside our value, on all images that the network has; its contrast is with the standard network."""
+
+    cell: Cell
+    ours: Estimate | None
 
 
 def compare(
@@ -63,24 +99,29 @@ def compare(
     p < 0.05; *contradicted*: the opposite sign, adjusted p < 0.05; *undecided*: neither; *differs*: a value
     without an implied sign that is not reproduced; else *not measured here*.
     """
-    beside: Sequence[Compared | None] = [None] * len(cells)
     if full_size is not None:
         beside = compare(cells, as_shipped(full_size), resamples=resamples)
+        here = compare(cells, records, resamples=resamples)
+        return [replace(item, full_size=large) for item, large in zip(here, beside, strict=True)]
     records = _readable(records, {cell.checkpoint for cell in cells})
-    tested = _tested([_of_cell(cell) for cell in cells], records, resamples)
     found = []
-    for cell, (_, test, p), large in zip(cells, tested, beside, strict=True):
-        value = estimate(_values(records, (cell.checkpoint, cell.condition, cell.column)), resamples)
-        found.append(Compared(cell, value, test, p, _verdict(cell, value, test, p), large))
+    for cell, item in zip(cells, contrasted(list(map(_of_cell, cells)), records, resamples=resamples), strict=True):
+        ours = estimate(_values(records, (cell.checkpoint, cell.condition, cell.column)), resamples)
+        verdict = direction(item.difference, item.adjusted_p, item.contrast.expected) if cell.baseline else "differs"
+        if ours is None:
+            verdict = "not measured here"
+        elif cell.same_setting and meets(ours, cell):
+            verdict = "reproduced"
+        found.append(Compared(**vars(item) | {"cell": cell, "ours": ours, "verdict": verdict}))
     return found
 
 
-def _of_cell(cell: Cell) -> "Contrast | None":
-    """The difference behind a cell's verdict: its network minus the standard one."""
-    if cell.baseline is None:
-        return None
-    place = cell.condition, cell.column
-    return minus(cell.label, (cell.checkpoint, *place), (cell.baseline[0], *place))
+def _of_cell(cell: Cell) -> Contrast:
+    """The difference behind a cell's verdict: its network minus the standard one; of that the mean alone."""
+    names = (cell.checkpoint,) if cell.baseline is None else (cell.checkpoint, cell.baseline[0])
+    sign = None if cell.baseline is None else 1 if cell.paper > cell.baseline[1] else -1
+    terms = tuple((name, cell.condition, cell.column) for name in names)
+    return Contrast(label=cell.label, terms=terms, expected=sign)
 
 
 def _readable(records: pd.DataFrame | None, names: set[str]) -> pd.DataFrame:
@@ -90,21 +131,13 @@ def _readable(records: pd.DataFrame | None, names: set[str]) -> pd.DataFrame:
     return records if names & set(records.checkpoint) else as_shipped(records)
 
 
-def estimate(values: pd.Series, resamples: int) -> Estimate | None:
+def estimate(values: pd.Series, resamples: int = 9999) -> Estimate | None:
     """Mean or rate of one network's values with its 95 % interval; ``None`` of fewer than two."""
     if len(values) < 2:
         return None
     if values.dtype == bool:
         return wilson(int(values.sum()), len(values))
     return bootstrap_mean(values.to_numpy(), resamples=resamples)
-
-
-def _verdict(cell: Cell, ours: Estimate | None, test: Difference | None, p: float | None) -> Verdict:
-    if ours is None:
-        return "not measured here"
-    if cell.same_setting and meets(ours, cell):
-        return "reproduced"
-    return direction(test, p, cell.paper - cell.baseline[1]) if cell.baseline else "differs"
 
 
 def meets(ours: Estimate, cell: Cell) -> bool:
@@ -148,52 +181,9 @@ def published_tables() -> list[PublishedTable]:
 # --- contrasts: comparisons that the paper does not make -------------------------------------------------------
 
 
-Term = tuple[str, str, str]  # checkpoint, condition, column
-Sign = Literal[-1, 1]
-
-
-class Contrast(BaseModel):
-    """A difference between measured means on the same images.
-
-    ``terms``: two, for a - b, or four, for (a - b) - (c - d), or any number with as many ``weights``. ``margin`` is
-    subtracted: "less than 0.03 above" is a - b - 0.03 with ``expected`` -1, the sign that the paper's claim implies.
-    ``trainings``: the first half of the terms are networks trained in one way, the second half in another; the
-    difference is that of the two ways, tested over the networks' means (``statistics.mean_difference``) instead of over images.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    label: str
-    terms: tuple[Term, ...]
-    expected: Sign | None = None
-    weights: tuple[float, ...] | None = None
-    margin: float = 0.0
-    trainings: bool = False
-
-    @model_validator(mode="after")
-    def _enough_trainings(self) -> "Contrast":
-        if self.trainings and (len(self.terms) < 6 or len(self.terms) % 2):
-            raise ValueError(f"{self.label}: a test over trainings needs at least three networks of each kind")
-        return self
-
-
 def minus(label: str, first: Term, second: Term, expected: Sign | None = None) -> Contrast:
     """The contrast first - second."""
     return Contrast(label=label, terms=(first, second), expected=expected)
-
-
-@dataclass(frozen=True)
-class Contrasted:
-    """A contrast with its terms' means and the paired test, on the images that all terms share.
-
-    ``full_size``: as in ``Compared``.
-    """
-
-    contrast: Contrast
-    terms: tuple[Estimate, ...]
-    difference: Difference | None
-    adjusted_p: float | None
-    verdict: Verdict
-    full_size: "Contrasted | None" = None
 
 
 def against_standard(
@@ -235,27 +225,27 @@ def contrasted(
     McNemar's test for two outcomes, Welch's over trainings, else a sign-flip test. What was not measured has no terms.
     ``full_size``: as for ``compare``.
     """
-    beside: Sequence[Contrasted | None] = [None] * len(contrasts)
     if full_size is not None:
         beside = contrasted(contrasts, as_shipped(full_size), resamples=resamples)
+        here = contrasted(contrasts, records, resamples=resamples)
+        return [replace(item, full_size=large) for item, large in zip(here, beside, strict=True)]
     records = _readable(records, {name for contrast in contrasts for name, *_ in contrast.terms})
     found = []
-    tested = _tested(contrasts, records, resamples)
-    for contrast, (columns, test, p), large in zip(contrasts, tested, beside, strict=True):
+    for contrast, (columns, test, p) in zip(contrasts, _tested(contrasts, records, resamples), strict=True):
         terms = tuple(term for column in columns if (term := estimate(column, resamples)))
         verdict = direction(test, p, contrast.expected) if test else "not measured here"
-        found.append(Contrasted(contrast, terms, test, p, verdict, large))
+        found.append(Contrasted(contrast=contrast, terms=terms, difference=test, adjusted_p=p, verdict=verdict))
     return found
 
 
 Tested = tuple[list[pd.Series], Difference | None, float | None]  # the terms' values, the test, its adjusted p
 
 
-def _tested(contrasts: Sequence[Contrast | None], records: pd.DataFrame, resamples: int) -> list[Tested]:
-    """Each contrast on the images that its terms share; ``None`` has nothing to test. Adjusted by Holm over all of them."""
-    values = [_shared(contrast, records) if contrast else [] for contrast in contrasts]
+def _tested(contrasts: Sequence[Contrast], records: pd.DataFrame, resamples: int) -> list[Tested]:
+    """Each contrast on the images that its terms share; one term has nothing to test. Adjusted by Holm over all of them."""
+    values = [_shared(contrast, records) for contrast in contrasts]
     tests = [
-        _test_terms(contrast, columns, resamples) if contrast and columns else None
+        _test_terms(contrast, columns, resamples) if len(columns) > 1 else None
         for contrast, columns in zip(contrasts, values, strict=True)
     ]
     adjusted = iter(holm([test.p for test in tests if test]))
@@ -303,7 +293,7 @@ class BySubset:
     Each pair: common subset, own images; ``None`` where not measured. The differences are paired on the common subset only.
     """
 
-    label: str
+    contrast: Contrast
     means: tuple[Estimate | None, Estimate | None]
     differences: tuple[Difference | None, Difference | None]
 
@@ -321,17 +311,14 @@ def by_subset(
     found = []
     for label, (condition, column) in places.items():
         for name in (standard, *others):
-            shared, theirs, other = (
-                _values(records, (checkpoint, condition, column))
-                for records, checkpoint in ((common, name), (own, name), (own, standard))
-            )
-            means = (estimate(shared, resamples), estimate(theirs, resamples))
+            contrast = minus(f"{label}, {named(name)}", (name, condition, column), (standard, condition, column))
+            theirs, other = (_values(own, term) for term in contrast.terms)
+            means = (estimate(_values(common, contrast.terms[0]), resamples), estimate(theirs, resamples))
             differences: tuple[Difference | None, Difference | None] = (None, None)
             if name != standard:
-                contrast = minus(label, (name, condition, column), (standard, condition, column))
                 ((_, pairs, _),) = _tested([contrast], common, resamples)
                 differences = (pairs, _unpaired(theirs, other))
-            found.append(BySubset(f"{label}, {named(name)}", means, differences))
+            found.append(BySubset(contrast, means, differences))
     return found
 
 
