@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..measure.image_sets import classes_of
-from ..measure.reference import as_shipped, stacked
+from ..measure.reference import as_shipped
 from ..networks import dataset_of, named
 from ..statistics import (
     Difference,
@@ -153,28 +153,15 @@ def direction(test: Difference | None, p: float | None, expected: float | None) 
     return "same direction" if same else "contradicted"
 
 
-@dataclass(frozen=True)
-class PublishedTable:
-    """Cells of the paper whose values we measure, compared and adjusted together as in their chapter."""
-
-    chapter: str
-    records: tuple[str, ...]  # tables of the chapter that hold them
-    cells: list[Cell]
-
-    def compared(self, tables: dict[str, pd.DataFrame], resamples: int) -> list[Compared]:
-        """The cells beside the chapter's records, as its own page has them."""
-        return compare(self.cells, stacked(tables, self.records), resamples=resamples)
-
-
-def published_tables() -> list[PublishedTable]:
-    """Published cells that a chapter measures on the paper's own data set, table by table.
+def published_tables() -> list[tuple[str, tuple[str, ...], list[Cell]]]:
+    """Published cells that a chapter measures on the paper's own data set, table by table: chapter, its records, cells.
 
     A chapter that compares its values with published ones adds its cells here: the scoreboard takes them from this list.
     """
     return [
-        PublishedTable("01_inequality_test", ("inequality",), table1_cells("global_gini")),
-        PublishedTable("01_inequality_test", ("inequality",), table1_cells("regional_gini_sum_of_absolute")),
-        PublishedTable("03_occlusion_attack", ("pair", "ladder"), a10_cells()),
+        ("01_inequality_test", ("inequality",), table1_cells("global_gini")),
+        ("01_inequality_test", ("inequality",), table1_cells("regional_gini_sum_of_absolute")),
+        ("03_occlusion_attack", ("pair", "ladder"), a10_cells()),
     ]
 
 
