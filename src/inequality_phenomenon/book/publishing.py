@@ -51,7 +51,7 @@ def assemble(site: Path = SITE) -> None:
     with tarfile.open(fileobj=BytesIO(tracked)) as archive:
         archive.extractall(site, filter="data")
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths.EXECUTED.glob("*.ipynb")}
-    notebooks["00_playground"] = jupytext.read(paths.NOTEBOOKS / "00_playground.py")
+    notebooks["00_playground"] = jupytext.read(paths.NOTEBOOKS / "00_playground.py", fmt="py:percent")
     (site / EXECUTED_HERE).mkdir(parents=True, exist_ok=True)
     for name, notebook in notebooks.items():
         notebook = for_the_cloud(notebook, repository["url"], repository["branch"])
