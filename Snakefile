@@ -64,7 +64,7 @@ rule scoreboard:
         "book/_generated/pieces.txt",
     params:
         profile=PROFILE,
-        decided_by=lambda _: content("src/inequality_phenomenon/**/*", "results/**/*", "profiles/gpu.yaml"),
+        decided_by=lambda _: content("src/inequality_phenomenon/**/*", "results/**/*", "profiles/gpu.yaml", "book/static/scoreboard.md"),
     shell:
         "inequality scoreboard --profile {params.profile}"
 

@@ -290,7 +290,8 @@ print(
 TRAIN = False
 
 if TRAIN:
-    from inequality_phenomenon.training import TrainingSettings, train
+    from inequality_phenomenon.training.loop import train
+    from inequality_phenomenon.training.settings import TrainingSettings
 
     test_images, test_labels = load_cifar10("test")
     numbers = list(range(64))

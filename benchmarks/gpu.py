@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from inequality_phenomenon import training
 from inequality_phenomenon.attacks import occlude
 from inequality_phenomenon.attribution import attribute
 from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.networks import Classifier, build, fold_batch_norm
-from inequality_phenomenon.training import TrainingImages, TrainingSettings
+from inequality_phenomenon.training.data import TrainingImages, held_out_images
+from inequality_phenomenon.training.loop import train_epoch, training_step
+from inequality_phenomenon.training.settings import TrainingSettings
+from inequality_phenomenon.training.state import fresh_state
 
 from .measure import Row, table, write_csv
 from .occlusion import loop
@@ -66,18 +68,16 @@ def epoch(device: torch.device, sizes: Sizes) -> tuple[float, float]:
         "attack_steps": 10, "batch_size": sizes.batch, "train_images": sizes.train_images, "compile": device.type == "cuda",
     }  # fmt: skip
     settings = TrainingSettings.model_validate(values)
-    state, data = training.fresh_state(settings, device), TrainingImages(settings, device)
+    state, data = fresh_state(settings, device), TrainingImages(settings, device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():  # before it is compiled: it sees single operations
         state.model(torch.zeros(sizes.batch, 3, 32, 32, device=device))
     # A gradient costs as much as a forward pass: of the input in ten passes, of input and weights in the last one.
     operations = counter.get_total_flops() * len(data) * (10 * 2 + 3)
     if settings.compile:
         state.model.compile(options={"deterministic": True})
-    held_out = tuple(part.to(device) for part in training.held_out_images())
-    step = training.training_step(state, settings, data)
-    taken = seconds(
-        lambda: training.train_epoch(state, settings, data, held_out, step, progress=False), device, sizes.repeats
-    )
+    held_out = tuple(part.to(device) for part in held_out_images())
+    step = training_step(state, settings, data)
+    taken = seconds(lambda: train_epoch(state, settings, data, held_out, step, progress=False), device, sizes.repeats)
     return taken, operations
 
 

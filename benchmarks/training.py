@@ -15,10 +15,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from inequality_phenomenon import training
 from inequality_phenomenon.datasets import load_cifar10_bytes
 from inequality_phenomenon.networks import build
-from inequality_phenomenon.training import TrainingImages, TrainingSettings
+from inequality_phenomenon.training.data import TrainingImages, held_out_images
+from inequality_phenomenon.training.loop import train_epoch, training_step
+from inequality_phenomenon.training.settings import TrainingSettings
+from inequality_phenomenon.training.state import fresh_state
 
 from .measure import Row, interleaved, table, write_csv
 
@@ -80,12 +82,10 @@ def our_epoch(attack: str, precision: str) -> Callable[[], None]:
         }
         | adversarial
     )
-    state = training.fresh_state(settings, CPU)
+    state = fresh_state(settings, CPU)
     data = TrainingImages(settings, CPU)
-    step = training.training_step(state, settings, data)
-    return lambda: (
-        training.train_epoch(state, settings, data, training.held_out_images(), step, progress=False) and None
-    )
+    step = training_step(state, settings, data)
+    return lambda: train_epoch(state, settings, data, held_out_images(), step, progress=False) and None
 
 
 def measure(attack: str) -> list[Row]:

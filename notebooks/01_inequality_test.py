@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -45,13 +40,15 @@ ours = run.ours
 run.in_short()
 
 # %% tags=["hide-input"]
+from inequality_phenomenon.show import inequality as figures
 from inequality_phenomenon.verdicts.published import table1_cells
 
 table1 = ours.compare(table1_cells("global_gini", ours.models), "inequality")
-show.gini_by_epsilon(table1[:5], name="global-gini", title="Global Gini index")
+figures.gini_by_epsilon(table1[:5], name="global-gini", title="Global Gini index")
 
 # %% tags=["hide-input"]
-show.inequality_findings(table1[:5])
+against = [item for item in table1[:5] if item.cell.baseline]
+show.conclusions({"The index rises against the standard network": against}) + figures.order_note(table1[:5])
 
 # %% [markdown]
 # ## The claim and the method
@@ -80,23 +77,7 @@ show.models_note(run, ours)
 # non-zero entries cannot tell them apart; the Gini index can.
 
 # %% tags=["hide-input"]
-import pandas as pd
-import torch
-
-from inequality_phenomenon import gini
-
-examples = torch.tensor([[1.0, 1, 1, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 1, 1000]])
-show.table(
-    pd.DataFrame(
-        {
-            "Vector": ["[1, 1, 1, 1, 1]", "[0, 0, 0, 1, 1]", "[0, 0, 0, 1, 1000]"],
-            "Non-zero entries": [f"{int(count)} of 5" for count in (examples > 0).sum(1)],
-            "Gini index": [f"{value:.4f}" for value in gini(examples)],
-        }
-    ),
-    name="gini-examples",
-    caption="The Gini index separates vectors that a count of non-zero entries does not.",
-)
+run.claims("l0")
 
 # %% [markdown]
 # ## Results
@@ -144,11 +125,11 @@ maps = {name: sample.maps(**options) for name, sample in samples.items()}
 total = run.data.subpixels
 counts = np.unique([*np.geomspace(1, total, 60).astype(int), round(0.05 * total)])
 shares = {name: top_share(m.abs().flatten(1), counts.tolist()).mean(0).cpu().numpy() for name, m in maps.items()}
-show.top_share_curves(shares, counts, total, name="top-share")
+figures.top_share_curves(shares, counts, total, name="top-share")
 
 # %% tags=["hide-input"]
 curves = {name: lorenz_curve(found.abs().flatten(1)).mean(0).cpu().numpy() for name, found in maps.items()}
-show.lorenz_curves(curves, name="lorenz")
+figures.lorenz_curves(curves, name="lorenz")
 
 # %% [markdown]
 # Move the sliders: any network, one image of each of five classes, with the numbers of that map. Chosen by a rule: of each
@@ -180,19 +161,19 @@ from inequality_phenomenon.verdicts.comparison import against_standard
 
 records = ours.table("inequality")
 readings = ["global_gini", *(column for column in records.columns if column.startswith("regional"))]
-show.readings_figure(show.estimates(records[records.checkpoint.isin(run.models)], readings), name="five-readings")
+figures.readings_figure(records[records.checkpoint.isin(run.models)], readings, name="five-readings")
 
 # %% tags=["hide-input"]
 asked = {column.removeprefix("regional_gini_").replace("_", " "): ("", column) for column in readings[1:]}
 differences = ours.contrast(against_standard(standard, [n for n in ladder if n != standard], asked), "inequality")
-show.readings_note(differences, robust)
+own = [item for item in differences if item.contrast.terms[0][0] == robust]
+show.tally({f"The index of {show.named(robust)} against the standard one, reading by reading": own})
 
 # %% tags=["hide-input"]
 show.contrast_table(
     differences,
     name="1-readings",
     caption="Secondary: five readings of the regional index, each network minus the standard one.",
-    unit="Gini",
 )
 
 # %% [markdown]
@@ -207,7 +188,6 @@ show.subsets(
     records,
     name="1-subsets",
     what="Global Gini index",
-    unit="Gini",
 )
 
 # %% [markdown]

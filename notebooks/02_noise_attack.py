@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -59,9 +54,10 @@ ours = run.ours
 run.in_short()
 
 # %% tags=["hide-input"]
-records, resamples = ours.table("noise"), ours.profile.bootstrap
-measured = sorted({*ours.options["budgets"], budget})
-show.noise_curves(records, list(kinds), measured, name="noise-budgets", resamples=resamples, total=run.data.subpixels)
+from inequality_phenomenon.show import attacks
+
+records, measured = ours.table("noise"), sorted({*ours.options["budgets"], budget})
+attacks.noise_curves(records, list(kinds), measured, name="noise-budgets", total=run.data.subpixels)
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.verdicts.comparison import against_standard, place_contrasts, ratios
@@ -74,7 +70,14 @@ where = ours.contrast(asked, *tables)
 variants = against_standard(standard, [robust], {label: (label, column) for label in [*kinds, *controls]})
 under_control = ours.contrast(variants, *tables)
 placebos = [label for label in controls if "random" in label or "lowest" in label]
-show.noise_findings(primary, where, under_control, robust=robust, second=second, placebos=placebos)
+groups = {
+    f"{show.named(robust)} fails more than the standard network": [
+        i for i in primary[1:] if i.cell.checkpoint == robust
+    ],
+    f"{show.named(second)}, trained without N-FGSM, fails more": [i for i in primary if i.cell.checkpoint == second],
+    "The chosen places do more harm than random ones": where,
+}
+show.conclusions(groups) + show.controls(under_control, placebos)
 
 # %% [markdown]
 # ## The claim and the method
@@ -133,7 +136,7 @@ pictures = {
     for kind, own in kinds.items()
 }
 caption = "What both networks are fed and what they say, as the budget grows."
-sliders.noise_slider(pictures, records, name="noise-slider", caption=caption, resamples=resamples)
+sliders.noise_slider(pictures, records, name="noise-slider", caption=caption)
 
 # %% [markdown]
 # The paper's values are from ImageNet and ResNet-50: random noise from section 4.3, types I and II with Integrated Gradients from Table 3. It
@@ -146,7 +149,7 @@ cells = {f"{kind}, {k}": (kind, f"failure_{k}") for kind in kinds for k in measu
 every = ours.contrast(against_standard(standard, others, cells, expected=1), *tables)
 caption = f"Images that fail under noise on {budget} of {run.data.subpixels} subpixels. The paper's random noise is at its largest budget."
 table = show.comparison_table(primary, name="2-noise", caption=caption)
-table + run.claims() + show.tally_note(every, "all models, kinds and budgets")
+table + run.claims() + show.tally({"All models, kinds and budgets, failures against the standard network": every})
 
 # %% [markdown]
 # ## What decides it
@@ -159,7 +162,7 @@ table + run.claims() + show.tally_note(every, "all models, kinds and budgets")
 # %% tags=["hide-input"]
 caption = f"Failure at the chosen places minus failure at random places, {budget} subpixels. A verdict only where the paper implies one."
 show.contrast_table(where, name="2-where", caption=caption) + show.ratios_note(
-    ratios(asked, ours.table(*tables), resamples=resamples)
+    ratios(asked, ours.table(*tables), resamples=ours.profile.bootstrap)
 )
 
 # %% [markdown]

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -81,8 +76,10 @@ if options["own_images"]:
 run.in_short()
 
 # %% tags=["hide-input"]
+from inequality_phenomenon.show import attacks
+
 tables, labels = ("pair", "controls", "area_occlusion", "occluded_area", "margins"), [primary, *controls, *fixed]
-show.rates_figure(ours.table(*tables), labels, name="controls")
+attacks.rates_figure(ours.table(*tables), labels, name="controls")
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.verdicts.comparison import against_standard, place_contrasts
@@ -94,7 +91,10 @@ published = ours.compare(a10_cells(), "pair", "ladder")
 asked = against_standard(standard, [robust], {label: (label, "fooled") for label in labels})
 under_control = ours.contrast(asked, *tables)
 placebos = [label for label in labels if "random" in label or label in ("lowest attribution", "image centre")]
-show.occlusion_findings(first, published, under_control, robust=robust, placebos=placebos)
+groups = {"the primary budget": first, "the budget of appendix A.10": published}
+groups = {f"{show.named(robust)} is fooled more, {name}": items for name, items in groups.items()}
+groups = {title: [item for item in items if item.cell.baseline] for title, items in groups.items()}
+show.conclusions(groups) + show.controls(under_control, placebos)
 
 # %% [markdown]
 # ## The claim and the method
@@ -172,11 +172,12 @@ shown[0] + run.claims() + shown[1] + shown[2]
 # never chosen by eye; under each network's own map, at the first success.
 
 # %% tags=["hide-input"]
-show.first_success_figure(successes, name="first-success", total=run.data.pixels)
+attacks.first_success_figure(successes, name="first-success", total=run.data.pixels)
 
 # %% tags=["hide-input"]
-samples = {name: run.sample(name) for name in run.pair}
-show.occlusion_pictures(measurements.occlusion_examples(samples, 3, **attack[largest], seed=run.seed), name="occluded")
+from inequality_phenomenon.measure.galleries import occluded_for_all
+
+attacks.occlusion_pictures(occluded_for_all(few, *large, colors[0], seed=run.seed), name="occluded")
 
 # %% [markdown]
 # ## What decides it: where, how large, or only the margins?
@@ -187,7 +188,7 @@ show.occlusion_pictures(measurements.occlusion_examples(samples, 3, **attack[lar
 # %% tags=["hide-input"]
 caption = f"Images fooled, the ℓ∞ model minus the standard one, under each variant of the attack; {primary} unless the row says otherwise."
 table = show.contrast_table(under_control, name="3-controls", caption=caption)
-table += show.area_note(areas, resamples=ours.profile.bootstrap, total=run.data.pixels)
+table += attacks.area_note(areas, total=run.data.pixels)
 own = {label: (label, "fooled") for label in measurements.occlusion_conditions([small], ours.options["colors"])}
 others, records = [name for name in ours.models if name != standard], ours.table("pair", "ladder")
 table + show.subsets(ours, [standard, *others], own, records, name="3-subsets", what="Images fooled")

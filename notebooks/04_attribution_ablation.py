@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -48,8 +43,10 @@ for prefix, (settings, count, painted) in parts.items():
     if settings:
         few, draws = both | {"n_images": count}, {"budgets": (budget,), "draws": options["draws"]}
         run.measure(measurements.inequality, settings, name=f"{prefix}inequality", **few)
-        run.measure(measurements.noise, ablation.noise_conditions(settings), name=f"{prefix}noise", **draws, **few)
-        masks = ablation.patch_conditions(settings, patches, painted)
+        attacked = ablation.attributed(settings)
+        noisy = measurements.crossed(attacked, measurements.NOISE_KINDS)
+        run.measure(measurements.noise, noisy, name=f"{prefix}noise", **draws, **few)
+        masks = measurements.crossed(attacked, measurements.occlusion_conditions([patches], painted))
         run.measure(measurements.occlusion, masks, name=f"{prefix}occlusion", **few)
 starts, few = ("normal", "black", "mean", "blur"), both | {"n_images": options["grid_images"]}
 grid = {f"{b}, {s} steps": {"baseline": b, "steps": s} for b in starts for s in sorted(options["steps"])}
@@ -64,7 +61,7 @@ run.in_short()
 # %% tags=["hide-input"]
 from inequality_phenomenon.show import methods
 
-tables, resamples = ("inequality", "noise", "occlusion"), ours.profile.bootstrap
+tables = ("inequality", "noise", "occlusion")
 column, black = f"failure_{budget}", f"N={patches[0]} R={patches[1]} {colors[0]}"
 panels = {
     "global Gini index": ("", "global_gini", "Gini"),
@@ -72,7 +69,7 @@ panels = {
     "noise, type II": (", type II", column, "%"),
     "black patches": (f", {black}", "fooled", "%"),
 }
-methods.methods_figure(ours.table(*tables), list(paper), panels, name="methods", resamples=resamples)
+methods.methods_figure(ours.table(*tables), list(paper), panels, name="methods")
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.networks import named
@@ -91,7 +88,8 @@ faithful = ours.contrast(contrasts.faithfulness_contrasts(deleted, called), "del
 settings = {"the ℓ∞ network has the higher Gini index": higher, "the ℓ∞ network fails more": weaker}
 settings = {f"All settings, {text}": found for text, found in settings.items()}
 order = {"A map's order changes the confidence sooner than a random order": faithful}
-methods.ablation_findings(table3, between | settings | order)
+claimed = {"Table 3, the ℓ∞ network above the standard one": [item for item in table3 if item.cell.baseline]}
+show.tally(claimed | between | settings | order)
 
 # %% [markdown]
 # ## The claim and the method
@@ -155,9 +153,9 @@ table + methods.leaders_table(name="4-leaders") + methods.statement_tables(betwe
 
 # %% tags=["hide-input"]
 minus, errors = "the ℓ∞ network minus the standard one.", ours.table("completeness")
-table = show.contrast_table(higher, name="4-settings", caption=f"Global Gini index, {minus}", unit="Gini")
+table = show.contrast_table(higher, name="4-settings", caption=f"Global Gini index, {minus}")
 table += show.contrast_table(weaker, name="4-attacks", caption=f"Failures and images fooled, {minus}")
-table + methods.completeness_table(errors, ours.table("grid"), name="4-completeness", resamples=resamples)
+table + methods.completeness_table(errors, ours.table("grid"), name="4-completeness")
 
 # %% [markdown]
 # **Faithfulness.** Is "important" important? The expected sign is that of an order that matters. Below, the maps themselves: the first image of the subset
@@ -168,7 +166,7 @@ methods.faithfulness_figure(curves, [0, *ablation.SHARES, 100], name="faithfulne
 
 # %% tags=["hide-input"]
 caption = "Area under the curve, the method's order minus a random order."
-show.contrast_table(faithful, name="4-faithful", caption=caption, unit="area")
+show.contrast_table(faithful, name="4-faithful", caption=caption)
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.measure.galleries import shared_images

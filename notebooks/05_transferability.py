@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -43,17 +38,17 @@ ours = run.ours
 run.in_short()
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show import transfer
+from inequality_phenomenon.show import attacks as figures
 
 tables, attacks = ("occlusion_transfer", "noise_transfer"), [*attack, *kinds]
-transfer.transfer_matrix(ours.table(*tables), attacks, name="transfer-matrix")
+figures.transfer_matrix(ours.table(*tables), attacks, name="transfer-matrix")
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.verdicts.contrasts import transfer_contrasts
 
 low, easier = transfer_contrasts(run.pair, [*attack, "noise type I"])
 primary = ours.contrast(low + easier, *tables)
-transfer.transfer_findings(primary[: len(low)], primary[len(low) :])
+show.conclusions({"Is transfer low?": primary[: len(low)], "Is it easier from standard to ℓ∞?": primary[len(low) :]})
 
 # %% [markdown]
 # ## The claim and the method
@@ -97,8 +92,7 @@ show.models_note(run, ours)
 
 # %% tags=["hide-input"]
 caption = "Images fooled by attack images made on either network."
-options = {"name": "5-transfer", "caption": caption, "resamples": ours.profile.bootstrap}
-transfer.pair_table(ours.table(*tables), run.pair, attacks, **options)
+figures.pair_table(ours.table(*tables), run.pair, attacks, name="5-transfer", caption=caption)
 
 # %% [markdown]
 # The primary tests: is transfer low, and is it easier in one direction?

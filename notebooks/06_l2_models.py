@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -32,7 +27,7 @@ draws: int | None = None  # times that the noise is drawn for each image
 # %% tags=["hide-input"]
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.measurements import centre_share
-from inequality_phenomenon.measure.panel import RECORDS, measure_panel
+from inequality_phenomenon.measure.panel import measure_panel
 from inequality_phenomenon.show import report
 
 run = chapter.open("06_l2_models", globals())
@@ -85,19 +80,9 @@ show.models_note(run, ours)
 # %% tags=["hide-input"]
 report.panel_table(ours, name="6-panel", caption="Accuracy, inequality and both attacks.")
 
-# %% [markdown]
-# Against the standard network.
-
 # %% tags=["hide-input"]
-from_standard = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, standard)]
-report.differences(from_standard, name="6-standard", caption=f", minus those of {show.title_of(standard)}.")
-
-# %% [markdown]
-# Against the $\ell_\infty$ network.
-
-# %% tags=["hide-input"]
-from_robust = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, robust)]
-report.differences(from_robust, name="6-linf", caption=f", minus those of {show.title_of(robust)}.")
+against_standard = report.differences(ours.panel(standard), standard, name="6-standard")
+against_standard + report.differences(ours.panel(robust), robust, name="6-linf")
 
 # %% [markdown]
 # ## What decides it
@@ -111,7 +96,7 @@ others = [name for name in ours.models if name != standard]
 show.contrast_table(
     ours.contrast(against_standard(standard, others, {"share": ("", "centre_share")}), "centre_share"),
     name="6-centre",
-    caption=f"Exploration: share of the total attribution in the middle 16×16 pixels, minus that of {show.title_of(standard)}.",
+    caption=f"Exploration: share of the total attribution in the middle 16×16 pixels, minus that of {show.named(standard)}.",
 )
 
 # %% [markdown]

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -37,14 +32,14 @@ run.in_short()
 
 # %% tags=["hide-input"]
 records = ours.records["class_inequality"]
-class_means.class_dots(records, [standard, robust], name="classes", resamples=resamples)
+class_means.class_dots(records, [standard, robust], name="classes")
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.verdicts.claims import examine
 
 primary, secondary = class_means.class_tests(standard, robust)
 decided = examine(primary, ours.records, resamples=resamples)
-class_means.class_findings(records, [standard, robust], decided, resamples=resamples)
+class_means.class_findings(records, [standard, robust], decided)
 
 # %% [markdown]
 # ## The claim and the method
@@ -90,10 +85,10 @@ show.models_note(run, ours)
 # in the [chapter on the inequality test](01_inequality_test).
 
 # %% tags=["hide-input"]
-class_means.class_table(records, robust, "global_gini", name="8-global", resamples=resamples)
+class_means.class_table(records, robust, "global_gini", name="8-global")
 
 # %% tags=["hide-input"]
-class_means.class_table(records, robust, class_means.REGIONAL, name="8-regional", resamples=resamples)
+class_means.class_table(records, robust, class_means.REGIONAL, name="8-regional")
 
 # %% tags=["hide-input"]
 show.outcome_table(

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -33,7 +28,7 @@ attack_images: int | None = None  # first images of the test set for the accurac
 # %% tags=["hide-input"]
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.accuracy import PGD, measure_attack, pgd_evaluation
-from inequality_phenomenon.measure.panel import RECORDS, measure_panel, subjects
+from inequality_phenomenon.measure.panel import measure_panel, subjects
 from inequality_phenomenon.show import report
 
 run = chapter.open("09_cutout", globals())
@@ -81,19 +76,9 @@ show.models_note(run, ours)
 # %% tags=["hide-input"]
 report.panel_table(ours, name="9-panel", caption="Accuracy, inequality and both attacks.")
 
-# %% [markdown]
-# Against the network without Cutout.
-
 # %% tags=["hide-input"]
-from_robust = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, robust)]
-report.differences(from_robust, name="9-linf", caption=f", minus those of {show.title_of(robust)}.")
-
-# %% [markdown]
-# Against the standard network.
-
-# %% tags=["hide-input"]
-from_standard = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, standard)]
-report.differences(from_standard, name="9-standard", caption=f", minus those of {show.title_of(standard)}.")
+against_robust = report.differences(ours.panel(robust), robust, name="9-linf")
+against_robust + report.differences(ours.panel(standard), standard, name="9-standard")
 
 # %% [markdown]
 # The price in accuracy, on the first images of the test set, right or wrong.
@@ -102,7 +87,7 @@ report.differences(from_standard, name="9-standard", caption=f", minus those of 
 show.contrast_table(
     ours.contrast(report.price_contrasts(ours, robust), "pgd_evaluation"),
     name="9-price",
-    caption=f"Accuracy on the first images of the test set, minus that of {show.title_of(robust)}.",
+    caption=f"Accuracy on the first images of the test set, minus that of {show.named(robust)}.",
 )
 
 # %% [markdown]

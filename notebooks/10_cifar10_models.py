@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -29,29 +24,22 @@ auto_attack_images: int | None = None  # the first so many test images for AutoA
 
 # %% tags=["hide-input"]
 from inequality_phenomenon import chapter
-from inequality_phenomenon.measure.accuracy import (
-    AUTO_ATTACK,
-    PGD,
-    auto_attack_evaluation,
-    measure_attack,
-    pgd_evaluation,
-)
-from inequality_phenomenon.show.models import attack_contrasts, models_in_short
+from inequality_phenomenon.measure import accuracy
+from inequality_phenomenon.show import models as networks
 
 run = chapter.open("10_cifar10_models", globals())
 chosen = [name for name in run.options["auto_attack_models"] if name in run.models]
-measure_attack(run, pgd_evaluation, PGD, run.models)
-measure_attack(run, auto_attack_evaluation, AUTO_ATTACK, chosen, run.options["auto_attack_images"])
+few = run.options["auto_attack_images"]
+accuracy.measure_attack(run, accuracy.pgd_evaluation, accuracy.PGD, run.models)
+accuracy.measure_attack(run, accuracy.auto_attack_evaluation, accuracy.AUTO_ATTACK, chosen, few)
 ours = run.ours
 strongest = ours.table("auto_attack_evaluation")
 attacked = list(dict.fromkeys([*run.pair, *([] if strongest is None else strongest.checkpoint)]))
-stronger = ours.contrast(attack_contrasts(attacked), "pgd_evaluation", "auto_attack_evaluation")
-models_in_short(stronger, ours.records)
+stronger = ours.contrast(networks.attack_contrasts(attacked), "pgd_evaluation", "auto_attack_evaluation")
+networks.models_in_short(stronger, ours.records)
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.models import registered, trade_off_figure
-
-trade_off_figure(registered(), strongest, name="trade-off")
+networks.trade_off_figure(networks.registered(), strongest, name="trade-off")
 
 # %% [markdown]
 # ## The claim and the method
@@ -95,9 +83,7 @@ trade_off_figure(registered(), strongest, name="trade-off")
 # :::
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.models import subjects_note
-
-subjects_note(run, ours)
+networks.subjects_note(run, ours)
 
 # %% [markdown]
 # ## Results
@@ -105,9 +91,7 @@ subjects_note(run, ours)
 # Table 5: clean and robust accuracy.
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.models import accuracy_table
-
-accuracy_table(ours.records["pgd_evaluation"], name="10-accuracy")
+networks.accuracy_table(ours.records["pgd_evaluation"], name="10-accuracy")
 
 # %% [markdown]
 # ## What decides it
@@ -115,44 +99,32 @@ accuracy_table(ours.records["pgd_evaluation"], name="10-accuracy")
 # **The attack.** How far can PGD-20 be trusted?
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.models import auto_attack_table
-
-auto_attack_table(stronger, strongest, name="10-autoattack")
+networks.auto_attack_table(stronger, strongest, name="10-autoattack")
 
 # %% [markdown]
 # **An artefact?** A network can look robust because the attack cannot get hold of it: gradients that vanish, outputs that are no logits, layers that draw
 # random numbers. The evaluation of every network is checked for these signs.
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.models import flags_table
-
-flags_table(ours.records, name="10-flags")
+networks.flags_table(ours.records, name="10-flags")
 
 # %% [markdown]
 # **The training.** First the ladder, then all other registered networks.
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.models import ladder, training_curves
-
-training_curves(ladder(), name="training-ladder")
+networks.training_curves(networks.ladder(), name="training-ladder")
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.models import others
-
-training_curves(others(), name="training-others")
+networks.training_curves(networks.others(), name="training-others")
 
 # %% [markdown]
 # **Model cards**, generated from the registry. Open one to read it. Below them: what is planned and not there.
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.models import model_cards
-
-model_cards(ours.records)
+networks.model_cards(ours.records)
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.models import planned_table
-
-planned_table(name="10-planned")
+networks.planned_table(name="10-planned")
 
 # %% [markdown]
 # ## What could be wrong

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -33,14 +28,14 @@ attack_images: int | None = None  # first images of the test set for the accurac
 # %% tags=["hide-input"]
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.accuracy import PGD, measure_attack, pgd_evaluation
-from inequality_phenomenon.measure.panel import RECORDS, measure_panel, subjects
+from inequality_phenomenon.measure.panel import measure_panel, subjects
 from inequality_phenomenon.show import report
 
 run = chapter.open("11_gradient_distillation", globals())
 ours, (_, robust) = run.ours, run.pair
 measure_panel(run)
 measure_attack(run, pgd_evaluation, PGD, [robust, *subjects(run)], run.options["attack_images"])
-from_robust = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, robust)]
+from_robust = ours.panel(robust)
 report.remedies_in_short(ours, from_robust)
 
 # %% tags=["hide-input"]
@@ -77,7 +72,7 @@ show.models_note(run, ours)
 report.panel_table(ours, name="11-panel", caption="Accuracy, inequality and both attacks.")
 
 # %% tags=["hide-input"]
-report.differences(from_robust, name="11-linf", caption=f", minus those of {show.title_of(robust)}.")
+report.differences(from_robust, robust, name="11-linf")
 
 # %% [markdown]
 # The price in accuracy, on the first images of the test set, right or wrong.
@@ -86,7 +81,7 @@ report.differences(from_robust, name="11-linf", caption=f", minus those of {show
 show.contrast_table(
     ours.contrast(report.price_contrasts(ours, robust), "pgd_evaluation"),
     name="11-price",
-    caption=f"Accuracy on the first images of the test set, minus that of {show.title_of(robust)}.",
+    caption=f"Accuracy on the first images of the test set, minus that of {show.named(robust)}.",
 )
 
 # %% [markdown]

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -50,7 +45,7 @@ tested = {
 show.boxed(ledger.changes_sentences(tested))
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.verdicts.published_checks import checks, table1_relation
+from inequality_phenomenon.verdicts.choices import checks, table1_relation
 
 published, indices, parts = table1_relation(), ours.records["inequality"], ours.records["positive_part"]
 on_text = indices[indices.condition == "text"]
@@ -118,7 +113,7 @@ ledger.readings_table(readings, name="12-readings")
 
 # %% tags=["hide-input"]
 pair = [part[part.checkpoint.isin(run.pair)] for part in (parts, on_text)]
-ledger.relation_note(*pair, resamples=ours.profile.bootstrap)
+ledger.relation_note(*pair)
 
 # %% [markdown]
 # Why can sums over blocks not exceed the index of the map? Replacing every value by the mean of its block takes from the rich and gives to the
@@ -129,7 +124,7 @@ ledger.relation_note(*pair, resamples=ours.profile.bootstrap)
 # deviations.
 
 # %% tags=["hide-input"]
-ledger.null_figure(ours.records["product_null"], name="product-null", resamples=ours.profile.bootstrap)
+ledger.null_figure(ours.records["product_null"], name="product-null")
 
 # %% tags=["hide-input"]
 ledger.null_note(ours.records["product_null"])
@@ -202,7 +197,6 @@ show.contrast_table(
     ours.contrast(against_standard(standard, [robust], indexed, 1), *tables, *names),
     name="12-sets-index",
     caption="Global Gini index by set of images, ℓ∞ minus standard.",
-    unit="Gini",
 )
 
 # %% tags=["hide-input"]

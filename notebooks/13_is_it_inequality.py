@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -34,7 +29,7 @@ trainings_images: int | None = None  # on which three trainings of each kind are
 # %% tags=["hide-input"]
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.measurements import margins
-from inequality_phenomenon.measure.panel import RECORDS, TRAINING_RECORDS, measure_panel, measure_trainings
+from inequality_phenomenon.measure.panel import TRAINING_RECORDS, measure_panel, measure_trainings
 from inequality_phenomenon.networks import checkpoint_of
 from inequality_phenomenon.show import report
 
@@ -53,8 +48,11 @@ early, pgd = checkpoint_of("resnet18", "standard_early", ""), checkpoint_of("res
 condition = "N={} R={} {}".format(ours.options["max_count"], ours.options["max_radius"], ours.options["colors"][0])
 covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
 fits = {name: ours.explain([name, robust], condition, "occlusion", covariates) for name in (early, standard)}
-at_equal_accuracy = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, early, [robust])]
-report.accuracy_findings(at_equal_accuracy[1], {show.title_of(name): fit for name, fit in fits.items()})
+at_equal_accuracy = ours.panel(early, [robust])
+slopes = {f" at equal margin, against {show.named(name)}": fit for name, fit in fits.items()}
+show.conclusions({"At equal accuracy, the ℓ∞ model is fooled": at_equal_accuracy[1]}) + show.listed(
+    [show.slope_sentence(fit, "Gini index", where) for where, fit in slopes.items()]
+)
 
 # %% tags=["hide-input"]
 run.claims()
@@ -113,32 +111,28 @@ report.panel_table(ours, ours.full_size, name="13-panel", caption="Accuracy, ine
 # **At equal accuracy.** The $\ell_\infty$ network minus the early-stopped standard one.
 
 # %% tags=["hide-input"]
-minus_early = f", minus those of {show.title_of(early)}."
-report.differences(at_equal_accuracy, name="13-early", caption=minus_early)
+report.differences(at_equal_accuracy, early, name="13-early")
 
 # %% [markdown]
 # The network trained by PGD, whose attacks start from uniform noise half as wide as N-FGSM's and then take three gradient steps, minus the
 # early-stopped one.
 
 # %% tags=["hide-input"]
-found = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, early, [pgd])]
-report.differences(found, name="13-pgd", caption=minus_early)
+report.differences(ours.panel(early, [pgd]), early, name="13-pgd")
 
 # %% [markdown]
 # The $\ell_2$ network minus the $\ell_\infty$ network of nearly the same accuracy.
 
 # %% tags=["hide-input"]
 l2, matched = checkpoint_of("resnet18", "l2_", 0.5), checkpoint_of("resnet18", "linf", 4)
-found = [ours.contrast(group, *RECORDS) for group in report.panel_contrasts(ours, matched, [l2])]
-report.differences(found, name="13-l2", caption=f", minus those of {show.title_of(matched)}.")
+report.differences(ours.panel(matched, [l2]), matched, name="13-l2")
 
 # %% [markdown]
 # Beside it, $\ell_\infty$ training and the early-stopped network against the fully trained standard one.
 
 # %% tags=["hide-input"]
-_, usual = report.panel_contrasts(ours, standard, [robust, early])
 caption = "Images fooled, minus the fully trained standard network."
-show.contrast_table(ours.contrast(usual, *RECORDS), name="13-usual", caption=caption)
+show.contrast_table(ours.panel(standard, [robust, early])[1], name="13-usual", caption=caption)
 
 # %% [markdown]
 # **At equal margins.**
@@ -146,7 +140,7 @@ show.contrast_table(ours.contrast(usual, *RECORDS), name="13-usual", caption=cap
 # %% tags=["hide-input"]
 what = f"Log odds of being fooled ({condition}), for one standard deviation of a predictor; for the model, "
 first, second = (
-    f"{show.title_of(robust)} against the {kind} standard network." for kind in ("early-stopped", "fully trained")
+    f"{show.named(robust)} against the {kind} standard network." for kind in ("early-stopped", "fully trained")
 )
 show.regression_table(fits[early], name="13-regression", caption=what + first) + show.regression_table(
     fits[standard], name="13-regression-standard", caption=f"The same, {second}"

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -32,7 +27,7 @@ max_radius: int | None = None  # R in pixels (the paper: 4)
 # %% tags=["hide-input"]
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.galleries import clipping, ladder_of
-from inequality_phenomenon.show import gallery
+from inequality_phenomenon.show import attacks
 from inequality_phenomenon.verdicts.comparison import against_standard
 
 run = chapter.open("14_gallery", globals())
@@ -42,7 +37,7 @@ ours = run.ours
 others = [name for name in ladder_of(ours) if name != standard]
 place = {"hidden importance": ("clipping", "share_hidden")}
 hidden = ours.contrast(against_standard(standard, others, place, expected=1), "clipping")
-gallery.clipping_in_short(hidden[others.index(robust)], ours.records["clipping"])
+attacks.clipping_in_short(hidden[others.index(robust)], ours.records["clipping"])
 
 # %% [markdown]
 # Figures 5, 6 and 9: maps as they are, and clipped. Move the sliders: every network that is listed below as measured, one image of each class. Each map is on
@@ -94,7 +89,7 @@ show.models_note(run, ours)
 # ## Results
 
 # %% tags=["hide-input"]
-gallery.clipping_table(ours.records["clipping"], name="14-clipping", resamples=ours.profile.bootstrap)
+attacks.clipping_table(ours.records["clipping"], name="14-clipping")
 
 # %% [markdown]
 # Does it hide more of the $\ell_\infty$ network?

@@ -26,7 +26,8 @@ from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
 from inequality_phenomenon.robustness import correct
-from inequality_phenomenon.training import TrainingSettings, train
+from inequality_phenomenon.training.loop import train
+from inequality_phenomenon.training.settings import TrainingSettings
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 

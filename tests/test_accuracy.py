@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from conftest import ROBUST, entry, run_of
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from inequality_phenomenon.measure import accuracy
 from inequality_phenomenon.measure.accuracy import auto_attack_evaluation, measure_attack, pgd_evaluation
 from inequality_phenomenon.measure.run import Run
+from inequality_phenomenon.measure.sample import measure
 from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier
 from inequality_phenomenon.robustness import ENSEMBLE, AutoAttackOutcome, Threat, auto_attack, correct, robust_correct
 
@@ -98,7 +98,6 @@ def test_a_model_in_training_mode_is_refused(batch) -> None:
 @pytest.fixture
 def run(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> Run:
     move(CHECKPOINTS=tmp_path, CACHE=tmp_path / "cache", EXECUTED=tmp_path / "executed")
-    monkeypatch.setattr(accuracy, "PART", 5)
     some = Accuracy(correct=1, n=2)
     facts = entry(ROBUST, trained, tmp_path, test_robust={"linf 32/255": some, "linf 8/255": some})
     monkeypatch.setattr(REGISTRY, "_entries", {ROBUST: facts})
@@ -141,10 +140,9 @@ def test_a_killed_auto_attack_goes_on_with_the_part_that_it_was_at(run: Run, mon
     monkeypatch.setattr(accuracy, "auto_attack", killed_once)
     sample = run.test_images(ROBUST)
     with pytest.raises(KeyboardInterrupt):
-        auto_attack_evaluation(sample, threat="linf 32/255")
-    resumed = auto_attack_evaluation(sample, threat="linf 32/255")
+        measure(auto_attack_evaluation, sample, at_once=5, threat="linf 32/255")
+    resumed = measure(auto_attack_evaluation, sample, at_once=5, threat="linf 32/255")
     assert sizes == [5, 5, 5, 2]  # the first part is not attacked again
-    assert resumed["robust"].shape == resumed["distance"].shape == (12,)
-    assert (resumed["robust"] == (resumed["fooled_by"] == "nothing")).all()
-    again = auto_attack_evaluation(sample, threat="linf 32/255")
-    assert len(sizes) == 4 and all(np.array_equal(resumed[name], again[name]) for name in resumed)
+    assert len(resumed) == 12 and (resumed.robust == (resumed.fooled_by == "nothing")).all()
+    again = measure(auto_attack_evaluation, sample, at_once=5, threat="linf 32/255")
+    assert len(sizes) == 4 and again.equals(resumed)

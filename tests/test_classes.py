@@ -9,7 +9,7 @@ from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon.datasets import CIFAR10_CLASSES
 from inequality_phenomenon.inequality import global_gini
-from inequality_phenomenon.measure.classes import ANIMALS, OBJECTS, class_examples, class_inequality
+from inequality_phenomenon.measure.classes import animals, class_examples, class_inequality, objects
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.show import outcome_table
 from inequality_phenomenon.show.class_means import (
@@ -25,6 +25,7 @@ from inequality_phenomenon.verdicts.claims import examine
 from inequality_phenomenon.verdicts.comparison import by_class
 
 REGIONAL = "regional_gini_sum_of_absolute"
+ANIMALS, OBJECTS = animals("cifar10"), objects("cifar10")
 
 
 def made_up(shift: float, n: int = 12, noise: float = 0.01) -> pd.DataFrame:
@@ -46,7 +47,8 @@ def made_up(shift: float, n: int = 12, noise: float = 0.01) -> pd.DataFrame:
 
 
 def test_the_classes_are_those_of_cifar10() -> None:
-    assert sorted(ANIMALS + OBJECTS) == sorted(CIFAR10_CLASSES)
+    assert ANIMALS == ("bird", "cat", "deer", "dog", "frog", "horse")
+    assert sorted([*ANIMALS, *OBJECTS]) == sorted(CIFAR10_CLASSES)
 
 
 def test_resampled_class_means_have_the_spread_of_a_mean() -> None:
@@ -106,7 +108,7 @@ def test_animals_and_objects_get_every_verdict(shift: float, verdict: str) -> No
     animals, agreement = examine(primary, tables, resamples=999)
     assert animals.verdict == verdict and agreement.verdict == "same direction"
     assert len(secondary) == 4 and all(o.found for o in examine(secondary, tables, resamples=199))
-    text = class_findings(tables["class_inequality"], [STANDARD, ROBUST], [animals, agreement], resamples=199).text
+    text = class_findings(tables["class_inequality"], [STANDARD, ROBUST], [animals, agreement]).text
     assert verdict in text and text.count("highest for") == 4
     shown = outcome_table([animals, agreement], [agreement, *examine(primary, {})], name="o", caption="c").html
     assert verdict in shown and shown.count("(full size)") == 1  # what was not measured has no row there
@@ -117,19 +119,19 @@ def test_a_class_without_images_is_named_and_nothing_is_shown_for_it() -> None:
     table = table[table.label != CIFAR10_CLASSES.index("cat")]
     animals, _ = examine(class_tests(STANDARD, ROBUST)[0], {"class_inequality": table}, resamples=99)
     assert animals.verdict == "not measured here" and animals.reason == "fewer than two images of cat"
-    assert "cat" not in class_table(table, ROBUST, "global_gini", name="t", resamples=99).html
+    assert "cat" not in class_table(table, ROBUST, "global_gini", name="t").html
 
 
 def test_tables_and_figures_are_in_the_order_of_the_means() -> None:
     table = made_up(0.05)
-    order = list(ranked(table, ROBUST, "global_gini", 99))
+    order = list(ranked(table, ROBUST, "global_gini"))
     means = table[table.checkpoint == ROBUST].groupby("label").global_gini.mean().sort_values(ascending=False)
     assert order == [CIFAR10_CLASSES[label] for label in means.index]
-    shown = class_table(table, ROBUST, "global_gini", name="t", resamples=99).html
+    shown = class_table(table, ROBUST, "global_gini", name="t").html
     assert [shown.index(f"<th scope='row'>{name}</th>") for name in order] == sorted(
         shown.index(f"<th scope='row'>{name}</th>") for name in order
     )
-    figure = class_dots(table, [STANDARD, ROBUST], name="d", resamples=99)
+    figure = class_dots(table, [STANDARD, ROBUST], name="d")
     assert f"highest for {order[0]}" in figure.text and f"lowest for {order[-1]}" in figure.text
 
 

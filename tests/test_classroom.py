@@ -14,7 +14,7 @@ from sample_class import ATTACKS, DOUBT, MEASURING, WRONG, filled, hand_in, solu
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.classroom.course import Course
-from inequality_phenomenon.classroom.sandbox import LOOK, Limits, execute
+from inequality_phenomenon.classroom.sandbox import LOOK, Limits, run_cells
 from inequality_phenomenon.classroom.submissions import grade_id
 from inequality_phenomenon.classroom.table import COLUMNS
 from inequality_phenomenon.cli import main
@@ -134,7 +134,7 @@ def test_the_cells_that_only_show_something_run_too(course: Course, name: str) -
     shown = [cell for cell in notebook.cells if LOOK in cell.metadata.get("tags", [])]
     for cell in shown:
         cell.metadata["tags"] = ["slow"]
-    assert asyncio.run(execute(notebook, Limits())) is None
+    assert asyncio.run(run_cells(notebook, Limits())) is None
     assert not [out for cell in notebook.cells for out in cell.get("outputs", []) if out.output_type == "error"]
     assert any(cell.outputs for cell in shown)
 

@@ -33,7 +33,8 @@ from inequality_phenomenon.datasets import (
     load_cifar10_bytes,
 )
 from inequality_phenomenon.networks import CIFAR10_MEAN, CIFAR10_STD
-from inequality_phenomenon.training import TrainingImages, TrainingSettings, held_out_ids
+from inequality_phenomenon.training.data import TrainingImages, held_out_ids
+from inequality_phenomenon.training.settings import TrainingSettings
 
 Member = tuple[str, bytes]
 

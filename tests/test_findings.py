@@ -42,15 +42,13 @@ def test_the_subsets_disagree_where_their_signs_do(run: Run, own: tuple[int, int
 
 
 def findings(table: pd.DataFrame | None) -> str:
-    cells = noise_cells(102, STANDARD, (ROBUST, SECOND))
+    primary = compare(noise_cells(102, STANDARD, (ROBUST,)), table, resamples=199)
     where = contrasted(place_contrasts((STANDARD, ROBUST), {"type I": "random"}, "failure_102"), table, resamples=199)
-    controls = contrasted(
-        against_standard(STANDARD, [ROBUST], {kind: (kind, "failure_102") for kind in ("random", "type I")}),
-        table,
-        resamples=199,
+    controls = against_standard(STANDARD, [ROBUST], {kind: (kind, "failure_102") for kind in ("random", "type I")})
+    shown = show.conclusions(
+        {"Fails more": [item for item in primary if item.cell.baseline], "Where": where, "None": []}
     )
-    primary = compare(cells, table, resamples=199)
-    return show.noise_findings(primary, where, controls, robust=ROBUST, second=SECOND, placebos=["random"]).text
+    return (shown + show.tally({"Variants": contrasted(controls, table, resamples=199)})).text
 
 
 @pytest.fixture
@@ -73,36 +71,27 @@ def failing(standard: float, robust: float, kinds: tuple[str, ...] = ("random", 
         (
             0.2,
             0.7,
-            ["direction is confirmed: of 3, confirmed in 3", "the ℓ∞ model fails more in 1, less in 0", "random: +"],
+            ["Fails more: of 3 comparisons 3 confirmed (adj", "Variants: of 2 comparisons 2 more", "same direction"],
         ),
         (
             0.7,
             0.2,
-            [
-                "direction is contradicted: of 3, confirmed in 0, contradicted in 3",
-                "fails more in 0, less in 1",
-                "Placebos",
-            ],
+            ["Fails more: of 3 comparisons 3 contradicted", "Variants: of 2 comparisons 2 less", "contradicted"],
         ),
-        (0.5, 0.5, ["direction is undecided: of 3", "undecided are 1"]),
+        (0.5, 0.5, ["Fails more: of 3 comparisons 3 undecided", "Variants: of 2 comparisons 2 undecided"]),
     ],
 )
-def test_noise_findings_word_every_sign(titles: None, standard: float, robust: float, words: list[str]) -> None:
+def test_every_sign_is_worded(titles: None, standard: float, robust: float, words: list[str]) -> None:
     text = findings(failing(standard, robust))
     assert all(word in text for word in words), text
-    assert "not trained yet" in text and "uniform noise" in text
+    assert "Where: of 3 comparisons" in text and "None" not in text
+    assert "random, ℓ∞ 8/255: " in text and " % = " in text and "The paper on ImageNet: +54.6." in text
 
 
-def test_noise_findings_without_any_measurement(titles: None) -> None:
+def test_nothing_measured_is_said_to_be_so(titles: None) -> None:
     text = findings(None)
-    assert "The paper's direction: of 3" in text and "not measured in 3" in text and "nan" not in text
-
-
-def test_a_second_robust_model_gets_its_own_verdict(titles: None) -> None:
-    table = failing(0.7, 0.2)
-    again = table[table.checkpoint == ROBUST].assign(checkpoint=SECOND, failure_102=0.95)
-    text = findings(pd.concat([table, again]))
-    assert "The verdict is the same as for ℓ∞ 8/255 in 0 of 3 kinds" in text
+    assert "Fails more: of 3 comparisons 3 not measured" in text and "nan" not in text
+    assert "random, ℓ∞ 8/255: not measured here." in text
 
 
 def mechanism(records: dict[str, pd.DataFrame], top: tuple[int, int], at_random: tuple[int, int]) -> str:

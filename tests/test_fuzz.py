@@ -37,7 +37,7 @@ from inequality_phenomenon.cli import main
 from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.networks import REGISTRY, CheckpointError, Classifier
 from inequality_phenomenon.robustness import Threat
-from inequality_phenomenon.training import TrainingSettings, load_settings
+from inequality_phenomenon.training.settings import TrainingSettings, load_settings
 
 SOURCE = str(Path(library.__file__).parent)
 KNOWN_ERRORS = (ValueError, TypeError, CheckpointError, ProfileError)

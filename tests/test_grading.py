@@ -19,8 +19,9 @@ from sqlalchemy.exc import OperationalError
 from test_classroom import Rows, of, read_grades
 
 from inequality_phenomenon._support import paths
-from inequality_phenomenon.classroom import ClassroomError, Report, grade, grading, release
-from inequality_phenomenon.classroom.course import Course, make_student_files, template
+from inequality_phenomenon.classroom import grading
+from inequality_phenomenon.classroom.course import ClassroomError, Course, make_student_files, release, template
+from inequality_phenomenon.classroom.grading import Report, grade
 from inequality_phenomenon.classroom.sandbox import isolation
 from inequality_phenomenon.classroom.submissions import assignment_of, grade_id, with_answers
 from inequality_phenomenon.cli import main
@@ -173,7 +174,7 @@ def test_nothing_is_left_running_when_the_grader_is_killed(tiny: Course) -> None
     waiting.cells[1].source = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)"
     nbformat.write(waiting, handed_in / "tiny.ipynb")
     script = (
-        "from pathlib import Path; from inequality_phenomenon.classroom import grade;"
+        "from pathlib import Path; from inequality_phenomenon.classroom.grading import grade;"
         f"grade({str(tiny.folder)!r}, {str(handed_in.parent)!r}, jobs=1, sources=Path({str(tiny.sources)!r}))"
     )
     grader = subprocess.Popen([sys.executable, "-c", script])

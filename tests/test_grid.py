@@ -11,7 +11,6 @@ import pytest
 import yaml
 from conftest import ROBUST, STANDARD
 
-from inequality_phenomenon import training
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import DamagedFile
 from inequality_phenomenon.cli import main
@@ -28,7 +27,8 @@ from inequality_phenomenon.measure.grid import (
 )
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, register
-from inequality_phenomenon.training import load_settings
+from inequality_phenomenon.training import registration
+from inequality_phenomenon.training.settings import load_settings
 
 SMALL = Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient",), n_images=6)
 
@@ -97,7 +97,7 @@ def test_a_record_of_other_settings_or_of_another_network_is_stale(folder: Path)
 
 def test_a_network_is_trained_only_where_it_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(training, "train_and_register", lambda name, device: asked.append(name))
+    monkeypatch.setattr(registration, "train_and_register", lambda name, device: asked.append(name))
     grids.train_if_missing(STANDARD)
     assert asked == []
     grids.train_if_missing("cifar10-resnet18w16-linf8-s7")

@@ -16,10 +16,10 @@ from inequality_phenomenon.imagenet.doctor import (
     PASSES,
     _disk,
     _model,
-    examine,
+    checkup,
     in_words,
     maps_of,
-    planned_models,
+    models_of,
 )
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.verdicts.published import published_values
@@ -56,7 +56,7 @@ def test_what_a_disk_must_take_is_added_up_and_kept_maps_count(tmp_path: Path, m
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10e9))
     profile = load_profile("imagenet")
-    models = [REGISTRY[name] for name in planned_models(profile)]
+    models = [REGISTRY[name] for name in models_of(profile)]
     *first, last = _disk(profile, models)  # 2, 3.7 and 9.6 GB: each fits, all do not
     assert [line.state for line in first] == ["ok", "ok"] and last.state == "PROBLEM"
     assert re.search(r"this disk must take 15\.\d GB", last.text)
@@ -83,7 +83,7 @@ def test_what_cannot_be_opened_is_a_finding_like_any_other(tmp_path: Path, monke
 def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(ValueError, match="device cuda was asked for, but torch sees 0 GPUs"):
-        next(examine(device="cuda"))
+        next(checkup(device="cuda"))
 
 
 def test_the_generated_parts_of_the_page_are_up_to_date() -> None:
@@ -106,7 +106,7 @@ def test_the_page_refers_to_what_is_there() -> None:
 
 def test_the_passes_are_those_of_the_shipped_profile() -> None:
     profile = load_profile("imagenet")
-    assert list(PASSES) == list(profile.chapters) and len(planned_models(profile)) == 15
+    assert list(PASSES) == list(profile.chapters) and len(models_of(profile)) == 15
     assert PASSES["01_inequality_test"][0] == profile.chapters["01_inequality_test"].options["steps"]
     noise = profile.chapters["02_noise_attack"]
     kinds, in_pair = 3 * len({*noise.options["budgets"], noise.options["budget"]}), 2 / len(noise.models)

@@ -10,11 +10,12 @@ import torch
 from conftest import ROBUST, STANDARD, entry
 from torch import Tensor
 
-from inequality_phenomenon import datasets, networks, show
+from inequality_phenomenon import networks, show
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, perturb_with_noise
 from inequality_phenomenon.inequality import REDUCES, regional_gini
 from inequality_phenomenon.measure import measurements
+from inequality_phenomenon.measure.galleries import occluded_for_all, shared_images
 from inequality_phenomenon.measure.measurements import (
     area_occlusion,
     margins,
@@ -23,7 +24,6 @@ from inequality_phenomenon.measure.measurements import (
     occluded_area,
     occlusion,
     occlusion_conditions,
-    occlusion_examples,
 )
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample, measure
@@ -60,8 +60,8 @@ def test_a_draw_is_the_same_whatever_the_number_of_draws(run: Run) -> None:
     for short, long in zip(few, many, strict=True):
         assert (short["draws_300"] >> 2 == 1).all() and (long["draws_300"] >> 5 == 1).all()
         assert (long["draws_300"] & 3 == short["draws_300"] & 3).all()
-        bits = long["draws_300"][:, None] >> np.arange(5) & 1
-        assert 0 < bits.sum() < bits.size and np.allclose(bits.mean(1), long["failure_300"])
+        bits = long["draws_300"][:, None] >> torch.arange(5) & 1
+        assert 0 < bits.sum() < bits.numel() and np.allclose(bits.double().mean(1), long["failure_300"])
 
 
 def test_runs_with_other_numbers_of_draws_are_compared_on_those_they_share(run: Run) -> None:
@@ -86,7 +86,7 @@ def test_maps_of_another_model_choose_the_places(run: Run) -> None:
         found = noise(sample, kind="type_2", budgets=(200,), draws=2, maps_from=maps_from)
         assert np.allclose(found["failure_200"], expected.fooled[:, 0].double().mean(1))
     hit = occlude(sample.model, sample.images, sample.labels, theirs, 5, 2, "black", ids=sample.ids)
-    assert (occlusion(sample, maps_from=STANDARD, max_count=5, max_radius=2)["fooled"] == hit.fooled.numpy()).all()
+    assert occlusion(sample, maps_from=STANDARD, max_count=5, max_radius=2)["fooled"].equal(hit.fooled)
 
 
 def test_the_energy_is_the_root_mean_square_of_the_noise(run: Run) -> None:
@@ -122,8 +122,8 @@ def test_occlusion_and_its_first_success(run: Run) -> None:
     located = occlusion(sample, max_count=10, max_radius=4, color="black", locate=True)
     assert (plain["fooled"] == located["fooled"]).all() and plain["fooled"].any()
     assert (located["area"] > 0).tolist() == located["fooled"].tolist()
-    areas = mask_areas(sample.maps(), 10, 4).numpy()
-    for i in located["fooled"].nonzero()[0]:
+    areas = mask_areas(sample.maps(), 10, 4)
+    for i in located["fooled"].nonzero()[:, 0]:
         assert located["area"][i] == areas[i, located["count"][i] - 1, located["radius"][i] - 1]
     hidden = occluded_area(sample, max_count=10, max_radius=4)["area"]
     assert (hidden == areas[:, -1, -1]).all() and (located["area"] <= hidden).all()
@@ -141,12 +141,12 @@ def test_a_mask_of_a_given_area(run: Run, positions: str) -> None:
     assert found["fooled"].shape == (20,)
     everything = area_occlusion(sample, area=1024, positions=positions, color="black")["fooled"]
     black = sample.model(torch.zeros(1, 3, 32, 32)).argmax()
-    assert (everything == (sample.labels != black).numpy()).all()
+    assert everything.equal(sample.labels != black)
 
 
 def test_margins_by_hand(run: Run) -> None:
     sample = run.sample(STANDARD)
-    found = margins(sample)
+    found = {name: values.numpy() for name, values in margins(sample).items()}
     for i, (row, label) in enumerate(zip(sample.model(sample.images).double(), sample.labels, strict=True)):
         others = torch.cat([row[:label], row[label + 1 :]])
         assert (
@@ -162,20 +162,17 @@ def test_conditions_are_called_as_the_papers_cells() -> None:
 
 
 def test_examples_are_chosen_by_the_rule_and_show_what_they_say(run: Run) -> None:
-    samples = {name: run.sample(name) for name in run.models}
-    examples = occlusion_examples(samples, 3, max_count=10, max_radius=4, color="white")
-    assert [e.checkpoint for e in examples] == [STANDARD, ROBUST] * 3
-    ids = samples[STANDARD].ids
-    classes = [datasets.CIFAR10_CLASSES[label] for label in samples[STANDARD].labels.tolist()]
-    assert len({e.label for e in examples}) == 3
-    for example in examples:
-        assert ids.index(example.image_id) == classes.index(example.label)  # the first of its class
-        assert example.before[example.checkpoint][0] == example.label
-        assert (example.after[example.checkpoint][0] != example.label) == example.fooled
-        changed = (example.image != example.occluded).any(0)
-        assert changed.sum() <= example.pixels and (example.occluded[:, changed] == 1).all()
-    shown = show.occlusion_pictures(examples, name="x")
-    assert f"In {sum(e.fooled for e in examples)} of 6 cases" in shown.html and examples[0].label in shown.alt
+    samples = shared_images(run, classes=3)
+    found = occluded_for_all(samples, 10, 4, "white")
+    assert [one.checkpoint for one in found] == [STANDARD, ROBUST] * (len(found) // 2)
+    for one in found:
+        own, clean = one.after[one.checkpoint], one.before[one.checkpoint]
+        assert all(view.image_id == own.image_id and view.image.equal(own.image) for view in one.after.values())
+        changed = (clean.image != own.image).any(0)
+        assert not clean.fooled and changed.sum() <= own.pixels and (own.image[:, changed] == 1).all()
+    shown = show.occlusion_pictures(found, name="x")
+    fooled = sum(one.after[one.checkpoint].fooled for one in found)
+    assert f"In {fooled} of {len(found)} cases" in shown.html and found[0].after[STANDARD].label in shown.alt
 
 
 # which images, and what the cache knows
@@ -224,7 +221,7 @@ def test_an_image_without_a_region_of_positive_sum_has_no_index_in_that_reading_
     found = measurements.inequality(sample)
     undefined = {name for name, values in found.items() if np.isnan(values).any()}
     assert undefined == {"regional_gini_positive_of_sum"}
-    assert np.isnan(found["regional_gini_positive_of_sum"]).tolist() == [False, True, False]
+    assert found["regional_gini_positive_of_sum"].isnan().tolist() == [False, True, False]
     for reduce in REDUCES:
         whole = regional_gini(maps[[0, 2]], 4, reduce)
         assert found[f"regional_gini_{reduce}"][[0, 2]] == pytest.approx(whole.numpy(), abs=1e-12)

@@ -15,7 +15,7 @@ from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.robustness_flags import FLAGS
 from inequality_phenomenon.networks import REGISTRY, Accuracy, RegistryEntry, build
 from inequality_phenomenon.show import models as chapter
-from inequality_phenomenon.training import load_settings
+from inequality_phenomenon.training.settings import load_settings
 from inequality_phenomenon.verdicts.comparison import contrasted
 
 STANDARD, LINF8, SEEDED = (f"cifar10-resnet18w16-{end}" for end in ("standard-s0", "linf8-s0", "linf8-s1"))

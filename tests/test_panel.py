@@ -41,7 +41,7 @@ def run() -> Chapter:
 
 
 def differences_from(run: Chapter, other: str) -> list[list[Contrasted]]:
-    return [run.ours.contrast(group, *RECORDS) for group in panel_contrasts(run.ours, other)]
+    return run.ours.panel(other)
 
 
 def test_the_subjects_are_the_models_that_are_not_compared_with(run: Run) -> None:
@@ -82,8 +82,8 @@ def test_the_page_shows_every_model_and_both_kinds_of_difference(run: Chapter) -
     figure = report.panel_figure(run.ours, name="f")
     assert figure.alt.count("ℓ∞ 4/255") == len(panel_columns(run))
     found = differences_from(run, ROBUST)
-    html = report.differences(found, name="d", caption=", minus those of ℓ∞ 8/255.").html
-    assert "tab-d-gini" in html and "tab-d-points" in html and html.count("n = 8<br>") == len(panel_columns(run))
+    html = report.differences(found, ROBUST, name="d").html
+    assert "tab-d-gini" in html and "tab-d-points" in html and html.count("n = 8</small>") == len(panel_columns(run))
     short = report.remedies_in_short(run.ours, found).text
     assert "ℓ∞ 4/255 changes the global Gini index of ℓ∞ 8/255 by" in short and "n = 8" in short
 
@@ -98,7 +98,7 @@ def test_networks_of_the_usual_width_have_columns_of_their_own(run: Chapter) -> 
 def test_without_a_trained_subject_nothing_is_claimed() -> None:
     run = opened("11_gradient_distillation", 2, models=[STANDARD, ROBUST])
     found = differences_from(run, ROBUST)
-    assert "no network for it is trained" in report.differences(found, name="d", caption="").html
+    assert "no network for it is trained" in report.differences(found, ROBUST, name="d").html
     assert "Not measured here" in report.remedies_in_short(run.ours, found).text
 
 

@@ -135,7 +135,7 @@ def test_full_size_networks_are_rows_below_the_reference_run(measured) -> None:
     assert gap.full_size.difference.difference == pytest.approx(
         means[ROBUST] - means[STANDARD], abs=0.02
     )  # shared images
-    assert contrast_table([gap], name="t", caption="Caption.", unit="Gini").html.count("(full size)") == 1
+    assert contrast_table([gap], name="t", caption="Caption.").html.count("(full size)") == 1
 
 
 def test_the_scoreboard_has_rows_of_full_size_only_where_the_records_exist(measured) -> None:

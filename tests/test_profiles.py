@@ -18,7 +18,7 @@ def test_a_profile_names_every_chapter(name):
 
 
 def test_the_models_of_the_shipped_profiles_have_settings():
-    from inequality_phenomenon.training import load_settings
+    from inequality_phenomenon.training.settings import load_settings
 
     for name in (name for name in NAMES if load_profile(name).dataset == "cifar10"):
         for chapter in load_profile(name).chapters.values():

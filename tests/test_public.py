@@ -20,7 +20,7 @@ from inequality_phenomenon.imagenet.public import (
     Conversion,
     PublicModel,
     Shapes,
-    fetch,
+    fetched,
     public_state,
 )
 from inequality_phenomenon.networks import (
@@ -208,7 +208,7 @@ def test_no_space_is_said_before_anything_is_fetched(folder: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"no space for .*huge\.ckpt: \d+\.\d\d GB are needed, \d+\.\d\d GB are free"
     ):
-        fetch(entry(folder / "huge.ckpt", megabytes=1e10))
+        fetched(entry(folder / "huge.ckpt", megabytes=1e10))
 
 
 class _Hub(BaseHTTPRequestHandler):
@@ -261,7 +261,7 @@ def test_a_download_that_breaks_off_is_resumed(
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     try:
-        file = fetch(entry(folder / "small.ckpt"))
+        file = fetched(entry(folder / "small.ckpt"))
     finally:
         server.shutdown()
     assert file == folder / "small.ckpt" and file.read_bytes() == _Hub.content

@@ -13,7 +13,7 @@ from inequality_phenomenon.measure.reference import load_reference, manifest
 from inequality_phenomenon.networks import REGISTRY, build, fold_batch_norm, load_checkpoint
 from inequality_phenomenon.robustness import Threat, correct, robust_correct
 from inequality_phenomenon.statistics import wilson
-from inequality_phenomenon.training import TrainingSettings, load_settings
+from inequality_phenomenon.training.settings import TrainingSettings, load_settings
 
 NAMES = list(REGISTRY)
 MEASURED = [  # the hash pins every network's weights; `inequality verify --all` measures all of them

@@ -50,9 +50,9 @@ def test_the_readings_are_counted_by_the_sign_of_what_is_decided() -> None:
     ]
     asked = against_standard(STANDARD, [WEAK, ROBUST], {label: ("", label) for label in shifts})
     found = contrasted(asked, pd.DataFrame(rows), resamples=999)
-    text = show.readings_note(found, ROBUST).text
-    assert text == "ℓ∞ 8/255: the index rises in 1 of 3 readings (up); it falls in: down; not decided: even."
-    assert "not measured" in show.readings_note(contrasted(asked, None), ROBUST).text
+    own = [item for item in found if item.contrast.terms[0][0] == ROBUST]
+    assert "Readings: of 3 comparisons 1 more, 1 less, 1 undecided (" in show.tally({"Readings": own}).text
+    assert "6 not measured" in show.tally({"Readings": contrasted(asked, None)}).text
 
 
 def test_significant_differences_are_marked_and_the_mark_is_explained():

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,23 +20,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
 
-from inequality_phenomenon import training
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.networks import Classifier, build, load_checkpoint
-from inequality_phenomenon.training import (
-    State,
-    TrainingError,
-    TrainingSettings,
-    craft,
-    gradient_distance,
-    held_out_images,
-    load_settings,
-    loop,
-    train,
-    write_log,
-)
+from inequality_phenomenon.training import loop
+from inequality_phenomenon.training.data import held_out_images
+from inequality_phenomenon.training.loop import craft, gradient_distance, train
 from inequality_phenomenon.training.pruning import sparsity
-from inequality_phenomenon.training.state import digest
+from inequality_phenomenon.training.registration import write_log
+from inequality_phenomenon.training.settings import TrainingSettings, load_settings
+from inequality_phenomenon.training.state import State, TrainingError, digest
 
 CPU = torch.device("cpu")
 
@@ -415,14 +406,3 @@ def test_log_is_a_line_an_epoch_and_is_written_as_csv(tmp_path: Path) -> None:
     write_log(state, tmp_path / "log.csv")
     lines = (tmp_path / "log.csv").read_text().splitlines()
     assert lines[0] == "epoch,loss,seconds,clean,pgd10" and len(lines) == 3
-
-
-def test_the_door_names_what_the_room_holds_and_needs_no_torch() -> None:
-    code = (
-        "import sys; from inequality_phenomenon import training; assert 'torch' not in sys.modules; "
-        "from inequality_phenomenon.training import train, TrainingSettings, load_settings; "
-        "assert train.__module__.endswith('training.loop') and all(hasattr(training, name) for name in training.__all__)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
-    with pytest.raises(AttributeError, match="has no attribute 'traim'"):
-        _ = training.traim  # type: ignore[attr-defined]

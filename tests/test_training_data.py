@@ -6,7 +6,9 @@ from test_training import CPU, standard, tiny
 from torch import Generator, Tensor
 
 from inequality_phenomenon.networks import Classifier
-from inequality_phenomenon.training import TrainingImages, TrainingSettings, craft
+from inequality_phenomenon.training.data import TrainingImages
+from inequality_phenomenon.training.loop import craft
+from inequality_phenomenon.training.settings import TrainingSettings
 
 
 @pytest.fixture(scope="module")

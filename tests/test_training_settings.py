@@ -7,7 +7,7 @@ from test_training import STANDARD, standard, tiny
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.networks import build
 from inequality_phenomenon.robustness import Threat
-from inequality_phenomenon.training import learning_rate, load_settings
+from inequality_phenomenon.training.settings import learning_rate, load_settings
 
 
 def test_epsilon_is_read_as_a_fraction() -> None:

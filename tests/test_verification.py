@@ -9,7 +9,7 @@ from torch import Tensor
 from inequality_phenomenon import networks
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.measure import verification
-from inequality_phenomenon.measure.verification import folder_size, own_threat, verify
+from inequality_phenomenon.measure.verification import folder_size, own_threat, verify_checkpoint
 from inequality_phenomenon.networks import LADDER, REGISTRY, Accuracy, Classifier, RegistryEntry
 from inequality_phenomenon.robustness import Threat, correct, robust_correct
 from inequality_phenomenon.training import floors
@@ -92,7 +92,7 @@ def test_an_evaluation_that_raises_a_flag(registry, test_set, monkeypatch: pytes
     model = networks.load_checkpoint(name)
     model.network[-1].weight.data *= 1e4
     monkeypatch.setattr(verification, "load_checkpoint", lambda _: model)
-    *_, flags = verify(name, images, labels, progress=False)
+    *_, flags = verify_checkpoint(name, images, labels, progress=False)
     assert not flags.passed and "Zero gradients (linf 2/255)" in flags.text
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .robustness import pgd, robust_accuracy
     from .show.card import inspect_network
     from .statistics import bootstrap_mean, mcnemar, wilson
-    from .training import train
+    from .training.loop import train
     from .verdicts.comparison import compare
 
 _HOMES = {
@@ -32,16 +32,11 @@ _HOMES = {
     "show.card": ("inspect_network",),
     "statistics": ("bootstrap_mean", "mcnemar", "wilson"),
     "measure.sample": ("measure",),
-    "training": ("train",),
+    "training.loop": ("train",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "REGISTRY", "attribute", "bootstrap_mean", "build", "compare", "correct_subset", "gini", "global_gini", "inspect_network",
-    "load_checkpoint", "load_cifar10", "load_profile", "lorenz_curve", "mcnemar", "measure", "occlude",
-    "perturb_with_noise", "pgd", "region_sums", "regional_gini",
-    "robust_accuracy", "top_share", "train", "wilson",
-]  # fmt: skip
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

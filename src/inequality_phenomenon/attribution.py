@@ -85,7 +85,7 @@ def resolve_options(method: str, preset: Preset = "paper", **overrides: Any) -> 
     for field in ("steps", "samples", "power"):
         checks.whole(field, getattr(options, field))
     checks.whole("seed", options.seed, 0)
-    checks.number("sigma", options.sigma)
+    checks.real("sigma", options.sigma)
     if min(options.steps, options.samples, options.power) < 1 or options.sigma < 0:
         raise ValueError(f"steps, samples and power must be at least 1 and sigma at least 0, got {asdict(options)}")
     if options.baseline == "zero_or_image" and method != "gradient_shap":

@@ -9,9 +9,11 @@ import pandas as pd
 
 from ._support.profiles import load_profile
 from .measure.image_sets import CIFAR10
+from .measure.panel import RECORDS
 from .measure.reference import PAPER_SCALE_PROFILE, load_reference, reference_folder, stacked
 from .measure.run import Run, open_run
 from .show.foot import foot
+from .show.report import panel_contrasts
 from .show.style import Shown
 from .show.tables import claims_note, in_short
 from .statistics import Estimate
@@ -74,6 +76,10 @@ class Chapter(Run):
         """Differences found in the named records: see ``verdicts.comparison.contrasted``."""
         large, draws = stacked(self.full_size, names), self.profile.bootstrap
         return contrasted(contrasts, self.table(*names), full_size=large, resamples=draws)
+
+    def panel(self, against: str, models: Sequence[str] | None = None) -> list[list[Contrasted]]:
+        """The panel of ``models`` (default: those that the chapter is about) minus that of ``against``: indices, rates."""
+        return [self.contrast(group, *RECORDS) for group in panel_contrasts(self, against, models)]
 
     def explain(
         self, models: Sequence[str], condition: str, outcome: str, covariates: dict[str, tuple[str, str]], **more: Any

@@ -32,7 +32,7 @@ class Commands(click.Group):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. An expected failure is one message, without a traceback."""
     try:
-        return inequality.main(arguments, prog_name="inequality", standalone_mode=False) or 0
+        return commands.main(arguments, prog_name="inequality", standalone_mode=False) or 0
     except click.Abort:
         print("inequality: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @click.group(cls=Commands)
-def inequality() -> None:
+def commands() -> None:
     """The inequality phenomenon in l_inf adversarial training, measured again."""
 
 
@@ -73,8 +73,8 @@ def folders(command: Callable[..., Any]) -> Callable[..., Any]:
 # --- data and networks -----------------------------------------------------------------------------------------
 
 
-@inequality.command()
-def data() -> None:
+@commands.command("data")
+def _data() -> None:
     """Fetch and verify CIFAR-10."""
     from ._support import paths
     from .datasets import load_cifar10
@@ -84,20 +84,20 @@ def data() -> None:
         print(f"CIFAR-10 {split}: {len(images)} images, digests verified, in {paths.data_folder()}")
 
 
-@inequality.command()
+@commands.command("train")
 @click.argument("name")
 @on_device("cpu", "cuda")
-def train(name: str, device: str) -> None:
+def _train(name: str, device: str) -> None:
     """Train a checkpoint by checkpoints/NAME.yaml, measure it and register it; resumes."""
-    from .training import train_and_register
+    from .training.registration import train_and_register
 
     entry = train_and_register(name, device=device)
     robust = ", ".join(f"{threat} {accuracy.rate:.2%}" for threat, accuracy in entry.test_robust.items())
     print(f"registered {entry.name}: clean {entry.test_clean.rate:.2%}, {robust}")
 
 
-@inequality.command()
-def subset() -> None:
+@commands.command("subset")
+def _subset() -> None:
     """Draw the common evaluation subset from the registered ResNet-18 ladder."""
     from .datasets import choose_common_subset
     from .networks import LADDER, REGISTRY, load_checkpoint
@@ -109,12 +109,12 @@ def subset() -> None:
     print(f"{len(ids)} images, correct under {', '.join(ladder)}")
 
 
-@inequality.command()
+@commands.command("verify")
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every registered checkpoint.")
 @click.option("--images", default=VERIFY_IMAGES, show_default=True, help="The first so many test images.")
 @click.option("--full", is_flag=True, help="All 10,000 test images.")
-def verify(name: str | None, everything: bool, images: int, full: bool) -> int:
+def _verify(name: str | None, everything: bool, images: int, full: bool) -> int:
     """Measure a registered checkpoint again: registered rates, quality floors, flags of the evaluation.
 
     Exit code 0: all passed; 1: a check failed or a file is missing or altered; 2: wrong command line.
@@ -140,14 +140,14 @@ def own_network(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@inequality.command()
+@commands.command("inspect")
 @own_network
 @click.option("--data", default="cifar10", show_default=True, help="Or a safetensors file of images and labels.")
 @click.option("--n", "n_images", default=300, show_default=True, help="Images that are measured.")
 @click.option("--name", default="your network", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default="card.html", show_default=True, help="Page, or folder.")
 @on_device("auto", "cpu", "cuda")
-def inspect(factory: str, weights: str | None, data: str, out: Path, device: str, **options: Any) -> None:
+def _inspect(factory: str, weights: str | None, data: str, out: Path, device: str, **options: Any) -> None:
     """Measure your own network as this book does its own; write a card, and say its verdict.
 
     FUNCTION, without arguments, returns the network. MODULE.py is imported, which runs its code: name only a file that you
@@ -160,12 +160,12 @@ def inspect(factory: str, weights: str | None, data: str, out: Path, device: str
     print(f"The card is {report.save_page(out) if out.suffix == '.html' else report.save(out)}")
 
 
-@inequality.command()
+@commands.command("register")
 @click.argument("name")
 @own_network
 @click.option("--title", default="", help="As tables show it (default: NAME).")
 @click.option("--n", "n_images", default=1000, show_default=True, help="Test images for its accuracies.")
-def register(name: str, **options: Any) -> None:
+def _register(name: str, **options: Any) -> None:
     """Put your own network for CIFAR-10 into the private registry INEQUALITY_REGISTRY: chapters take it by NAME.
 
     Its accuracies are measured first. MODULE.py is imported, now and whenever the network is used, which runs its code.
@@ -177,10 +177,10 @@ def register(name: str, **options: Any) -> None:
     print(f"registered {name}: clean {entry.test_clean.rate:.1%}, {robust}, n = {entry.test_clean.n}")
 
 
-@inequality.command()
+@commands.command("doctor")
 @click.argument("what", required=False, type=click.Choice([IMAGENET]))
 @folders
-def doctor(what: str | None, device: str) -> int:
+def _doctor(what: str | None, device: str) -> int:
     """Say what is here and what is missing. ``imagenet``: check an ImageNet set-up instead, and estimate it."""
     if what == IMAGENET:
         from .imagenet.doctor import is_ready
@@ -194,22 +194,22 @@ def doctor(what: str | None, device: str) -> int:
 # --- chapters, book and grid -----------------------------------------------------------------------------------
 
 
-@inequality.command()
+@commands.command("build")
 @click.argument("target", type=click.Choice(["book", "chapters", "grid"]))
 @click.option("--profile", default="laptop", show_default=True, help="A file in profiles/, without its ending.")
 @click.option("--cluster", default="", help="For the grid: a folder in profiles/, such as slurm; else this machine.")
-def build(target: str, profile: str, cluster: str) -> None:
+def _build(target: str, profile: str, cluster: str) -> None:
     """Make what is not up to date of the chapters, of the whole book, or of the grid's cells."""
     from .book import workflow
 
     workflow.make_grid(cluster) if target == "grid" else workflow.make_book(target, profile)
 
 
-@inequality.command()
+@commands.command("execute")
 @click.argument("chapter")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME YAML")
-def execute(chapter: str, target: Path, parameters: Sequence[tuple[str, str]]) -> None:
+def _execute(chapter: str, target: Path, parameters: Sequence[tuple[str, str]]) -> None:
     """Execute one chapter into the file TARGET and say how long it took."""
     import yaml
 
@@ -218,11 +218,11 @@ def execute(chapter: str, target: Path, parameters: Sequence[tuple[str, str]]) -
     execute_and_say(chapter, target, **{name: yaml.safe_load(value) for name, value in parameters})
 
 
-@inequality.command()
+@commands.command("run")
 @click.argument("profile")
 @click.argument("chapters", nargs=-1)
 @folders
-def run(profile: str, chapters: Sequence[str], device: str) -> int:
+def _run(profile: str, chapters: Sequence[str], device: str) -> int:
     """Execute the chapters of a profile one by one, ImageNet's after a check; a killed run goes on.
 
     CHAPTERS: such as 01 03 (default: all of the profile).
@@ -241,21 +241,21 @@ def run(profile: str, chapters: Sequence[str], device: str) -> int:
     return 0
 
 
-@inequality.command()
+@commands.command("pieces")
 @click.argument("profile", default="gpu")
 @click.option("--minutes", type=float, help="Start no further piece after this time; 0 only lists them.")
 @click.option("--only", metavar="PIECE", help="One network or chapter, again even if it is finished.")
 @on_device("cuda", "cpu")
-def pieces(profile: str, minutes: float | None, only: str | None, device: str) -> int:
+def _pieces(profile: str, minutes: float | None, only: str | None, device: str) -> int:
     """Train the networks and execute the chapters of a profile one by one; finished ones are skipped."""
     from .book.pieces import work
 
     return int(bool(work(profile, device=device, minutes=minutes, only=only)))
 
 
-@inequality.command()
+@commands.command("grid")
 @click.argument("job", nargs=-1)
-def grid(job: Sequence[str]) -> None:
+def _grid(job: Sequence[str]) -> None:
     """Gather the records of the grid into one table, which says what is missing.
 
     JOB: what the workflow runs: train CHECKPOINT, measure CHECKPOINT ATTRIBUTION.
@@ -265,34 +265,34 @@ def grid(job: Sequence[str]) -> None:
     do(*job)
 
 
-@inequality.command()
+@commands.command("reference")
 @click.option("--profile", default="full", show_default=True)
-def reference(profile: str) -> None:
+def _reference(profile: str) -> None:
     """Make the records of the last run the committed reference."""
     from .book.headline import make_reference
 
     make_reference(profile)
 
 
-@inequality.command()
+@commands.command("scoreboard")
 @click.option("--profile", default="laptop", show_default=True)
-def scoreboard(profile: str) -> None:
+def _scoreboard(profile: str) -> None:
     """Write the scoreboard page and its CSV files from the executed chapters."""
     from .book.headline import write_scoreboard
 
     write_scoreboard(profile)
 
 
-@inequality.command()
-def pdf() -> None:
+@commands.command("pdf")
+def _pdf() -> None:
     """Print the built book into one PDF; needs a Chromium, and says what to do without."""
     from .book.printing import print_book
 
     print_book()
 
 
-@inequality.command()
-def site() -> None:
+@commands.command("site")
+def _site() -> None:
     """Put all that is published of the built book into _build/site."""
     from .book.publishing import assemble
 
@@ -304,30 +304,30 @@ def site() -> None:
 course_folder = click.option("--course", default="", help="The course folder (default: classroom).")
 
 
-@inequality.command()
+@commands.command("release")
 @course_folder
-def release(course: str) -> None:
+def _release(course: str) -> None:
     """Make the student notebooks of a class, and copies to work on."""
-    from .classroom import release
+    from .classroom.course import release
 
     to_hand_out, to_work_on = release(course)
     print("To hand out:", *to_hand_out, sep="\n  ")
     print("To work on, never overwritten:", *to_work_on, sep="\n  ")
 
 
-@inequality.command()
+@commands.command("grade")
 @course_folder
 @click.argument("submissions")
 @click.option("--jobs", type=int, help="Notebooks at a time (default: one for each core).")
 @click.option("--cell-seconds", type=float, default=60, show_default=True, help="For one cell.")
 @click.option("--notebook-seconds", type=float, default=900, show_default=True, help="For one notebook.")
 @click.option("--memory", type=float, default=4, show_default=True, help="GiB a process.")
-def grade(**options: Any) -> int:
+def _grade(**options: Any) -> int:
     """Grade SUBMISSIONS, a folder that has a folder for each student, into grades.csv of the course.
 
     Exit code 0: all graded; 1: something could not be graded, and is named.
     """
-    from .classroom import grade
+    from .classroom.grading import grade
 
     report = grade(**options)
     print(report)

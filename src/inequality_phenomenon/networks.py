@@ -189,22 +189,14 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     tensors = [*model.parameters(), *model.buffers()]
     if any(value.requires_grad or value.is_inference() for value in tensors):
         return _folded(model)
-    weights = [(value.detach(), value._version) for value in tensors]  # held, so that no address is used again
-    kept = _FOLDED.get(model)
-    if kept is None or not _same(kept[0], weights):
-        kept = _FOLDED[model] = weights, _folded(model)
-    return kept[1]
+    state = [(value.data_ptr(), value.dtype, value._version) for value in tensors]
+    if model not in _FOLDED or _FOLDED[model][0] != state:
+        held = [value.detach() for value in tensors]  # so that no address is used again
+        _FOLDED[model] = state, held, _folded(model)
+    return _FOLDED[model][2]
 
 
-_Weights = list[tuple[Tensor, int]]  # with the number of changes
-_FOLDED: WeakKeyDictionary[nn.Module, tuple[_Weights, nn.Module]] = WeakKeyDictionary()
-
-
-def _same(old: _Weights, new: _Weights) -> bool:
-    def place(value: Tensor, version: int) -> tuple[int, torch.dtype, int]:
-        return value.data_ptr(), value.dtype, version
-
-    return [place(*one) for one in old] == [place(*one) for one in new]
+_FOLDED: WeakKeyDictionary[nn.Module, tuple[list[Any], list[Tensor], nn.Module]] = WeakKeyDictionary()
 
 
 @torch.inference_mode(False)  # else the copy would give no gradients to a later caller

@@ -36,7 +36,7 @@ class Threat:
 
     def __post_init__(self) -> None:
         checks.one_of("norm", self.norm, get_args(Norm))
-        checks.number("epsilon", self.epsilon, 0)
+        checks.real("epsilon", self.epsilon, 0)
 
     def __str__(self) -> str:
         if self.norm == "linf":
@@ -108,7 +108,7 @@ def pgd(
     _check(model, images, labels, threat)
     checks.whole("steps", steps, 1)
     if step is not None:
-        checks.number("step", step, 0)
+        checks.real("step", step, 0)
     if not isinstance(generator, Generator):
         raise TypeError(f"generator must be a torch.Generator, which decides the random start; got {generator!r}")
     with torch.no_grad():

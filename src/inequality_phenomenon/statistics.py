@@ -16,7 +16,7 @@ from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, test_proportions_2indep
 
-from ._support.checks import number, whole
+from ._support.checks import real, whole
 
 EXACT = 100_000  # splits of classes up to which all of them are tried
 
@@ -77,7 +77,7 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Estimate:
     """Rate with Wilson's score interval (Wilson 1927). ``ValueError`` where ``n`` is 0 or ``successes`` exceeds it."""
     whole("successes", successes)
     whole("n", n)
-    number("confidence", confidence)
+    real("confidence", confidence)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, both excluded; got {confidence}")
     if not 0 <= successes <= n or n == 0:

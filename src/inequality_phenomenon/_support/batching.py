@@ -72,7 +72,7 @@ def for_batches(
                 bar.update(part.stop - start)
                 start = part.stop
                 continue
-            release()  # outside of the handler: the error's traceback would keep the tensors alive
+            free_memory()  # outside of the handler: the error's traceback would keep the tensors alive
     return rows
 
 
@@ -81,7 +81,7 @@ def is_out_of_memory(problem: RuntimeError) -> bool:
     return isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
 
 
-def release() -> None:
+def free_memory() -> None:
     """Free what a failed batch left behind, and the GPU memory that PyTorch keeps for later."""
     gc.collect()
     if torch.cuda.is_available():

@@ -12,10 +12,10 @@ def whole(name: str, value: object, least: int | None = None, most: int | None =
     """``TypeError`` unless ``value`` is a whole number, ``ValueError`` unless it lies between ``least`` and ``most``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    number(name, value, least, most)
+    real(name, value, least, most)
 
 
-def number(name: str, value: object, least: float | None = None, most: float | None = None) -> None:
+def real(name: str, value: object, least: float | None = None, most: float | None = None) -> None:
     """``TypeError`` unless ``value`` is a number, ``ValueError`` unless it is finite and lies in the range."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")

@@ -1,6 +1,7 @@
 """Profiles: how much to compute. A profile is a list of values in ``profiles/NAME.yaml``; notebooks never ask for its name."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -44,15 +45,27 @@ def load_profile(name: str) -> Profile:
     known = profile_names()
     if name not in known:
         raise ProfileError(f"unknown profile {name!r}; known: {', '.join(known)}")
-    file = paths.PROFILES / f"{name}.yaml"
+    return read_settings(paths.PROFILES / f"{name}.yaml", Profile, ProfileError, name=name)
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_settings(file: Path, model: type[Settings], error: type[Exception], **given: Any) -> Settings:
+    """A YAML file of settings; ``error`` names the file and what in it is not allowed. ``given``: further values."""
+    valid = f"Valid keys: {', '.join(model.model_fields)}"
     try:
         values = yaml.safe_load(file.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise ProfileError(f"{file.name} is not YAML: {problem}") from None
+        raise error(f"{file.name} is not YAML: {problem}") from None
     if not isinstance(values, dict):
-        raise ProfileError(f"{file.name} lists no values. Valid keys: {', '.join(Profile.model_fields)}")
+        raise error(f"{file.name} lists no values. {valid}")
     try:
-        return Profile.model_validate({"name": name} | values)
+        return model.model_validate(given | values)
     except ValidationError as problem:
-        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())
-        raise ProfileError(f"{file.name}: {details}. Valid keys: {', '.join(Profile.model_fields)}") from None
+        raise error(f"{file.name}: {problems_of(problem)}. {valid}") from None
+
+
+def problems_of(problem: ValidationError) -> str:
+    """What pydantic found, by place."""
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())

@@ -14,8 +14,8 @@ from ..measure.reference import PAPER_SCALE_PROFILE, manifest, reference_folder,
 from ..measure.verification import meets_floor, own_threat
 from ..networks import REGISTRY, named
 from ..show.words import percent
-from ..training import train_and_register
 from ..training.floors import floor_of
+from ..training.registration import train_and_register
 from ..verdicts.scoreboard import write_reference_frames
 from .execution import execute_chapter
 

@@ -15,10 +15,9 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.osutil import relative_uri
 
-from .. import __name__ as PACKAGE
-from .. import __path__ as package_path
 from .._support import paths
 
+PACKAGE = __name__.partition(".")[0]
 SCRIPTS = "_scripts"  # folder of the built book with the chapters' sources
 
 
@@ -74,7 +73,7 @@ def add_chapter_bar(app: Sphinx, page: str, template: str, context: dict[str, An
 def list_modules(app: Sphinx, page: str, content: list[str]) -> None:
     """Every module of the package, with its docstrings, in the place of the marker on the page of the library."""
     if "<!-- modules -->" in content[0]:
-        names = sorted(module.name for module in pkgutil.walk_packages(package_path, f"{PACKAGE}."))
+        names = sorted(module.name for module in pkgutil.walk_packages([str(Path(__file__).parents[1])], f"{PACKAGE}."))
         blocks = (
             f"## {name.partition('.')[2]}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n"
             for name in names

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from .. import __name__ as PACKAGE
 from .._support import paths
 from .._support.files import Locked, file_lock
 from .._support.profiles import load_profile, profile_names
 from . import vendor
 
+PACKAGE = __name__.partition(".")[0]
 PAGE = paths.ROOT / "_build" / "html" / "index.html"
 
 # Snakemake's own lock outlives a kill, ours does not.

@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from ..datasets import load_cifar10
 from .course import ClassroomError, Course, course_in, make_student_files, template, user_folder, write
-from .sandbox import CannotRun, Limits, error, execute, isolation
+from .sandbox import CannotRun, Limits, error, isolation, run_cells
 from .submissions import Collected, Submission, collect, grade_id, has_marks, with_answers
-from .table import NOT_GRADED, TO_DO, Row, why, write_table
+from .table import NOT_GRADED, TO_DO, Row, why, write_grades
 
 PROBE = 'from inequality_phenomenon.coursework import close\nassert close(0.25, 0.75), "{}"'
 
@@ -87,7 +87,7 @@ def grade(
     if waiting:
         limits_of_one = Limits(cell_seconds, notebook_seconds, int(memory * 2**30))
         failed = asyncio.run(grade_all(here, waiting, templates, limits_of_one, jobs))
-    rows = write_table(here, templates, collected.students, collected.refused | failed)
+    rows = write_grades(here, templates, collected.students, collected.refused | failed)
     before = len(collected.submissions) - len(waiting)
     return Report(
         here.folder / "grades.csv", rows, len(waiting) - len(failed), before, time.perf_counter() - started,
@@ -123,7 +123,7 @@ async def grade_all(
             own = templates[submission.assignment]
             try:
                 async with free:
-                    notebook, trouble = await examine(submission, own, limits)
+                    notebook, trouble = await marked(submission, own, limits)
                 record(course, submission, notebook, None if trouble else submission.digest(own))
                 if trouble:
                     bar.write(f"{submission.student}, {submission.assignment}: {trouble}", file=sys.stderr)
@@ -139,22 +139,18 @@ async def _try_the_sandbox(limits: Limits) -> None:
     """Raise ``ClassroomError`` unless a check that must fail is executed here, and fails."""
     probe, nonce = new_code_cell(PROBE.format("tried")), ("AssertionError", "tried")
     try:
-        trouble = await execute(new_notebook(cells=[probe]), Limits(memory=limits.memory))
+        trouble = await run_cells(new_notebook(cells=[probe]), Limits(memory=limits.memory))
     except (CannotRun, OSError) as problem:
         raise ClassroomError(f"nothing can be graded here: {problem}") from None
     if trouble or _errors(probe) != [nonce]:
         raise ClassroomError(f"nothing can be graded here: {trouble or _errors(probe) or 'a failing check passes'}")
 
 
-def _is_test(cell: NotebookNode) -> bool:
-    return is_grade(cell) and not is_solution(cell)
-
-
 def _errors(cell: NotebookNode) -> list[tuple[str, str]]:
     return [(output.ename, output.evalue) for output in cell.get("outputs", []) if output.output_type == "error"]
 
 
-async def examine(submission: Submission, template: NotebookNode, limits: Limits) -> tuple[NotebookNode, str | None]:
+async def marked(submission: Submission, template: NotebookNode, limits: Limits) -> tuple[NotebookNode, str | None]:
     """Execute a submission. Returns its notebook, and why not every test could give its answer, or None.
 
     A test's cell then has no error, or one that says why there are no points. A probe after each test must fail. It shows that
@@ -172,11 +168,11 @@ async def examine(submission: Submission, template: NotebookNode, limits: Limits
     probes, cells = [], []
     for cell in notebook.cells:
         cells.append(cell)
-        if _is_test(cell):
+        if is_grade(cell) and not is_solution(cell):
             probes.append((cell, new_code_cell(PROBE.format(nonce))))
             cells.append(probes[-1][1])
     try:
-        trouble = await execute(NotebookNode(notebook, cells=cells), limits)
+        trouble = await run_cells(NotebookNode(notebook, cells=cells), limits)
     except Exception as problem:
         raise NotGraded(f"could not be executed: {problem}") from None
     for cell in notebook.cells:
@@ -187,16 +183,11 @@ async def examine(submission: Submission, template: NotebookNode, limits: Limits
             cell.outputs = [error("NoPoints", trouble or "after this cell a failing check went unnoticed")]
         if any(name == "TimeLimit" for name, _ in _errors(cell)):
             trouble = trouble or f"{grade_id(cell)}: time limit"
-        _keep_only_what_counts(cell)
+        for output in cell.outputs:  # nbgrader reads a warning on stderr as a failure, and a result as partial points
+            if output.output_type == "stream":
+                output.name = "stdout"
+        cell.outputs = [output for output in cell.outputs if output.output_type != "execute_result"]
     return notebook, trouble
-
-
-def _keep_only_what_counts(cell: NotebookNode) -> None:
-    """nbgrader reads a warning on stderr as a failure and a result as partial points. Both may come from an answer."""
-    for output in cell.outputs:
-        if output.output_type == "stream":
-            output.name = "stdout"
-    cell.outputs = [output for output in cell.outputs if output.output_type != "execute_result"]
 
 
 def record(course: Course, submission: Submission, notebook: NotebookNode, digest: str | None) -> None:

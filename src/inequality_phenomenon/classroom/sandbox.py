@@ -153,7 +153,7 @@ def error(name: str, text: str) -> NotebookNode:
     return new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"])
 
 
-async def execute(notebook: NotebookNode, limits: Limits) -> str | None:
+async def run_cells(notebook: NotebookNode, limits: Limits) -> str | None:
     """Execute ``notebook`` in place, in a process of its own that is gone afterwards. Returns why it ended early, or None.
 
     Raises ``CannotRun`` where the process did not start, was killed by somebody else, or had no space left on the disk.

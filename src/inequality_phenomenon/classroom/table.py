@@ -1,10 +1,10 @@
 """The table of a class: grades.csv."""
 
-import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import nbformat
+import pandas as pd
 from nbformat import NotebookNode
 from nbgrader.api import Grade, Gradebook, SubmittedAssignment  # type: ignore[import-untyped]
 from nbgrader.utils import is_grade, is_solution  # type: ignore[import-untyped]
@@ -20,35 +20,18 @@ Row = dict[str, str | float]
 Result = tuple[float | str, str, str]  # points, status, note
 
 
-def write_table(
+def write_grades(
     course: Course,
     templates: Mapping[str, NotebookNode],
     students: Mapping[str, str],
     refused: Mapping[tuple[str, str], str],
 ) -> list[Row]:
-    """Write ``rows`` to grades.csv in the course folder and return them."""
-    table = list(rows(course, templates, students, refused))
-    with (
-        atomic_path(course.folder / "grades.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(table)
-    return table
-
-
-def rows(
-    course: Course,
-    templates: Mapping[str, NotebookNode],
-    students: Mapping[str, str],
-    refused: Mapping[tuple[str, str], str],
-) -> Iterator[Row]:
-    """One row a student and question of every assignment that someone has handed in; keys: ``COLUMNS``.
+    """Write grades.csv in the course folder: a row a student and question of every assignment that someone has handed in.
 
     ``students``: everybody who has a folder, and what of theirs belongs to no assignment. ``refused``: (student, assignment) ->
-    why it could not be graded. Points are empty where there are none yet.
+    why it could not be graded. Points are empty where there are none yet. Returns the rows, with the keys ``COLUMNS``.
     """
+    rows: list[Row] = []
     with Gradebook(course.database) as gradebook:
         everybody = sorted({*students, *(student.id for student in gradebook.students)})
         for name, template in templates.items():
@@ -64,7 +47,10 @@ def rows(
                     points, status, note = results.get(grade_id(cell), nothing)
                     most = float(cell.metadata.nbgrader["points"])
                     values = (student, name, grade_id(cell), points, most, status, note)
-                    yield dict(zip(COLUMNS, values, strict=True))
+                    rows.append(dict(zip(COLUMNS, values, strict=True)))
+    with atomic_path(course.folder / "grades.csv") as temporary:
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(temporary, index=False, lineterminator="\r\n")
+    return rows
 
 
 def _results(course: Course, template: NotebookNode, recorded: SubmittedAssignment) -> dict[str, Result]:

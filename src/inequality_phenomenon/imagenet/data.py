@@ -9,17 +9,15 @@ import hashlib
 import json
 import os
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from statsmodels.stats.proportion import proportion_confint
 from torch import Tensor, nn
@@ -31,8 +29,6 @@ from .._support.randomness import usable_cpus
 from ..datasets import DataError
 from ..networks import REGISTRY
 from ..robustness import correct
-
-Exif = Literal["ignore", "apply"]
 
 IMAGES = 50_000
 SIDE, SHORTER_SIDE = 224, 256  # crop, after the shorter side is made so long
@@ -69,28 +65,13 @@ class ImageNet:
     files: dict[int, Path]  # id -> file
     labels: dict[int, int]  # id -> class
 
-    def load(
-        self, ids: Sequence[int], *, skip_unreadable: bool = False, exif: Exif = "ignore"
-    ) -> tuple[Float32[Tensor, "n 3 224 224"], Int64[Tensor, " n"]]:
-        """Images in [0, 1] and labels of ``ids``, in their order: resized to 256, the middle 224x224, any JPEG mode.
-
-        ``exif``: what to do with a camera's rotation mark; the public models were evaluated ignoring it.
-        Raises ``DataError`` naming the files that cannot be read, with their number; with ``skip_unreadable`` they are left
-        out, and a warning names them.
-        """
-        pixels, bad = self.decode(ids, skip_unreadable, exif)
-        if bad:
-            warnings.warn(unreadable_text(self.files, bad), stacklevel=2)
-        kept = [place for place, image_id in enumerate(ids) if image_id not in bad]
-        labels = torch.tensor([self.labels[ids[place]] for place in kept], dtype=torch.int64)
-        return pixels[kept].float() / 255, labels
-
     def decode(
-        self, ids: Sequence[int], skip_unreadable: bool, exif: Exif = "ignore", progress: bool = False
+        self, ids: Sequence[int], skip_unreadable: bool = False, progress: bool = False
     ) -> tuple[UInt8[Tensor, "n 3 224 224"], dict[int, str]]:
-        """The pixels, and with ``skip_unreadable`` the reason for each image that cannot be read (its pixels are 0).
+        """The images of ``ids``, and with ``skip_unreadable`` the reason for each that cannot be read (its pixels are 0).
 
-        In parallel, in memory for the result and one picture a thread. Raises ``DataError`` as ``load`` does.
+        In parallel, in memory for the result and one picture a thread. Raises ``DataError`` naming the files that cannot be
+        read, with their number, and ids that are not in the folder.
         """
         if missing := [image_id for image_id in ids if image_id not in self.files]:
             raise DataError(f"{len(missing)} images are not in {self.root}: {_few([_name(i) for i in missing])}")
@@ -98,7 +79,7 @@ class ImageNet:
 
         def one(place: int) -> None:
             try:
-                pixels[place] = decode(self.files[ids[place]], exif)
+                pixels[place] = decode(self.files[ids[place]])
             except Exception as problem:  # Pillow has many for damaged files, and one for pictures of absurd size
                 bad[ids[place]] = str(problem) or type(problem).__name__
 
@@ -113,14 +94,16 @@ class ImageNet:
         return torch.from_numpy(pixels), bad
 
 
-def decode(file: Path, exif: Exif = "ignore") -> UInt8[np.ndarray, "3 224 224"]:
-    """The usual evaluation crop: shorter side to 256 (bilinear), the middle 224x224, RGB whatever the file's mode."""
-    from PIL import Image, ImageOps
+def decode(file: Path) -> UInt8[np.ndarray, "3 224 224"]:
+    """The usual evaluation crop: shorter side to 256 (bilinear), the middle 224x224, RGB whatever the file's mode.
+
+    A camera's rotation mark is ignored, as where the public models were evaluated.
+    """
+    from PIL import Image
     from torchvision.transforms.functional import center_crop, resize
 
     with Image.open(file) as picture:
-        upright = ImageOps.exif_transpose(picture) if exif == "apply" else picture
-        crop = center_crop(resize(upright.convert("RGB"), SHORTER_SIDE), [SIDE, SIDE])
+        crop = center_crop(resize(picture.convert("RGB"), SHORTER_SIDE), [SIDE, SIDE])
     return np.asarray(crop).transpose(2, 0, 1)
 
 

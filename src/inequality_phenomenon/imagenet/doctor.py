@@ -42,19 +42,19 @@ class Line:
 def is_ready(device: str) -> bool:
     """Print every finding; whether none of them would stop a run."""
     problems = 0
-    for line in examine(device=device):
+    for line in checkup(device=device):
         print(line, flush=True)
         problems += line.state == "PROBLEM"
     print(f"{problems} problems" if problems else "ready: inequality run imagenet")
     return not problems
 
 
-def examine(profile: str = "imagenet", device: str = "auto") -> Iterator[Line]:
+def checkup(profile: str = "imagenet", device: str = "auto") -> Iterator[Line]:
     """All findings, each as soon as it is known. Published model files that are here are converted, which checks them."""
     values = load_profile(profile)
     place = device_of(device.replace("auto", "cuda" if torch.cuda.is_available() else "cpu"))
     yield from _images(values)
-    models = [REGISTRY[name] for name in planned_models(values)]
+    models = [REGISTRY[name] for name in models_of(values)]
     for model in models:
         yield _model(model)
     yield _device(place)
@@ -62,7 +62,7 @@ def examine(profile: str = "imagenet", device: str = "auto") -> Iterator[Line]:
     yield from _time(values, place)
 
 
-def planned_models(profile: Profile) -> list[str]:
+def models_of(profile: Profile) -> list[str]:
     """Every model that the profile names, once."""
     return list(dict.fromkeys([*profile.common, *(name for c in profile.chapters.values() for name in c.models)]))
 
@@ -209,7 +209,7 @@ def rates(model: PublicModel, device: torch.device) -> tuple[float, float]:
 
 def _time(profile: Profile, device: torch.device) -> Iterator[Line]:
     speed = dict[str, tuple[float, float]]()
-    for model in (REGISTRY[name] for name in planned_models(profile)):
+    for model in (REGISTRY[name] for name in models_of(profile)):
         if model.architecture not in speed:
             both, forward = speed[model.architecture] = rates(model, device)
             text = (

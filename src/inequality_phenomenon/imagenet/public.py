@@ -103,7 +103,7 @@ def public_state(entry: PublicModel, shapes: Shapes) -> dict[str, Tensor]:
 
     Raises ``CheckpointError`` for a file that is missing and cannot be fetched, altered, or of another architecture.
     """
-    done = entry.conversion or convert(entry, fetch(entry), shapes)
+    done = entry.conversion or convert(entry, fetched(entry), shapes)
     entry.check_source(done.source_sha256)
     if (found := sha256_of(entry.file)) != done.sha256:
         raise CheckpointError(
@@ -156,7 +156,7 @@ def _check_shapes(entry: PublicModel, source: Path, state: dict[str, Tensor], sh
 # --- fetching --------------------------------------------------------------------------------------------------
 
 
-def fetch(entry: PublicModel) -> Path:
+def fetched(entry: PublicModel) -> Path:
     """The published file: from ``models_folder()``, else downloaded there, with progress; Hugging Face's are resumed.
 
     Raises ``CheckpointError`` where there is no space, or where no source is reachable, with what to do.

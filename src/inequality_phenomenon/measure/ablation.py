@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
@@ -10,8 +9,8 @@ from torch import Tensor, nn
 from .._support.randomness import uniform_images
 from ..attribution import METHOD_TITLES, Baseline, baseline_of, resolve_options
 from ..networks import fold_batch_norm, logits
-from .measurements import Attribution, chosen_maps
-from .sample import Sample
+from .measurements import Attribution, Conditions, chosen_maps
+from .sample import Columns, Sample
 
 _ORDER = 7  # second part of a random key; attribution uses 1, 2 and 6, the attacks 3 to 5
 SHARES = (2, 5, 10, 20, 40, 60, 80)  # per cent of the subpixels, beside 0 and 100
@@ -39,37 +38,15 @@ def chosen_variants(names: list[str]) -> dict[str, dict[str, Any]]:
     return {name: VARIANTS[name] for name in names}
 
 
-def noise_conditions(attributions: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Conditions for ``measurements.noise``, called as in ``published.table3_cells``."""
-    kinds = {"type I": "type_1", "type II": "type_2"}
-    return {
-        f"{name}, {title}": {"attribution": options, "kind": kind}
-        for name, options in attributions.items()
-        for title, kind in kinds.items()
-    }
-
-
-def patch_conditions(
-    attributions: dict[str, dict[str, Any]], patches: tuple[int, int], colors: list[str]
-) -> dict[str, dict[str, Any]]:
-    """Conditions for ``measurements.occlusion``, called as in ``published.table3_cells``."""
-    count, radius = patches
-    return {
-        f"{name}, N={count} R={radius} {color}": {
-            "attribution": options,
-            "max_count": count,
-            "max_radius": radius,
-            "color": color,
-        }
-        for name, options in attributions.items()
-        for color in colors
-    }
+def attributed(settings: Conditions) -> Conditions:
+    """The settings as conditions of an attack."""
+    return {name: {"attribution": options} for name, options in settings.items()}
 
 
 # --- how exact, how faithful -----------------------------------------------------------------------------------
 
 
-def completeness(sample: Sample, **options: Any) -> dict[str, np.ndarray]:
+def completeness(sample: Sample, **options: Any) -> Columns:
     """How far Integrated Gradients miss their own axiom, sum of a = f_y(x) - f_y(x'), at a finite number of steps.
 
     ``options``: those of ``attribute``. Columns, in logits: ``change`` = f_y(x) - f_y(x'), ``completeness_error`` =
@@ -81,7 +58,7 @@ def completeness(sample: Sample, **options: Any) -> dict[str, np.ndarray]:
     network = fold_batch_norm(model)
     change = _outputs(network, sample.images, sample.labels) - _outputs(network, start, sample.labels)
     total = sample.maps("integrated_gradients", **options).double().flatten(1).sum(1)
-    return {"change": change.cpu().numpy(), "completeness_error": (total - change).abs().cpu().numpy()}
+    return {"change": change, "completeness_error": (total - change).abs()}
 
 
 def deletion_insertion(
@@ -92,7 +69,7 @@ def deletion_insertion(
     fill: Baseline = "mean",
     shares: tuple[int, ...] = SHARES,
     seed: int = 0,
-) -> dict[str, np.ndarray]:
+) -> Columns:
     """Confidence in the label while subpixels are deleted, or inserted, in descending order of signed attribution.
 
     Petsiuk et al. 2018. A deleted subpixel has the value of ``fill``, a baseline of ``attribute`` in pixel units.
@@ -125,11 +102,11 @@ def deletion_insertion(
             ("insertion", torch.where(first, images, blank)),
         ):
             curves[name].append(_outputs(network, inputs, sample.labels, softmax=True))
-    columns: dict[str, np.ndarray] = {}
+    columns: dict[str, Tensor] = {}
     for name, values in curves.items():
         curve = torch.stack(values, dim=1).cpu()
-        columns |= {f"{name}_{percent}": curve[:, i].numpy() for i, percent in enumerate(percents)}
-        columns[f"{name}_area"] = torch.trapezoid(curve, torch.tensor(percents) / 100, dim=1).numpy()
+        columns |= {f"{name}_{percent}": curve[:, i] for i, percent in enumerate(percents)}
+        columns[f"{name}_area"] = torch.trapezoid(curve, torch.tensor(percents) / 100, dim=1)
     return columns
 
 

@@ -1,76 +1,49 @@
 """How accurate the registered models are: measurements under PGD and AutoAttack, training logs, and what is planned."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from importlib.metadata import version
-from io import BytesIO
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from .._support import paths
 from .._support.profiles import load_profile, profile_names
 from ..networks import REGISTRY
 from ..robustness import Threat, auto_attack
-from .cache import cached, code_hash
 from .robustness_flags import Finding, check, evaluate
 from .run import Run
-from .sample import Sample, measure
+from .sample import Columns, Measuring, Sample, measure
 
 PGD, AUTO_ATTACK = "PGD-20", "AutoAttack"  # what the conditions of the records begin with
 PART = 50  # images that AutoAttack takes at once: what a kill loses, about four minutes of one CPU core
 
 
 def measure_attack(
-    run: Run, function: Callable[..., dict[str, Any]], attack: str, models: Sequence[str], n_images: int | None = None
+    run: Run, function: Measuring, attack: str, models: Sequence[str], n_images: int | None = None
 ) -> None:
     """``function(sample, threat=..., seed=...)`` for every model and each threat in its registry entry.
 
     On the first ``n_images`` of the test set. The run's record is called as the function; its conditions are
     "ATTACK, THREAT", such as "PGD-20, linf 8/255". Nothing happens where no model is named.
     """
-    frames = []
+    frames, at_once = [], PART if function is auto_attack_evaluation else None
     for name in models:
         sample = run.test_images(name, n_images)
         for threat in REGISTRY[name].test_robust:
-            found = measure(function, sample, run, threat=threat, seed=run.seed)
+            found = measure(function, sample, run, at_once, threat=threat, seed=run.seed)
             frames.append(found.assign(condition=f"{attack}, {threat}"))
     if frames:
         run.record(function.__name__, pd.concat(frames, ignore_index=True))
 
 
-def pgd_evaluation(sample: Sample, *, threat: str, seed: int = 0) -> dict[str, np.ndarray]:
+def pgd_evaluation(sample: Sample, *, threat: str, seed: int = 0) -> Columns:
     """PGD-20 with 2 restarts: ``clean``, ``robust`` and the evidence of ``robustness_flags.evaluate``."""
     return evaluate(sample.model, sample.images, sample.labels, Threat.parse(threat), seed=seed)
 
 
-def auto_attack_evaluation(sample: Sample, *, threat: str, seed: int = 0) -> dict[str, np.ndarray]:
-    """The standard version of AutoAttack: ``robust``, ``fooled_by`` and ``distance`` of ``robustness.auto_attack``.
-
-    Every part of ``PART`` images is cached by itself, so that a killed run goes on.
-    """
-    parts = []
-    for start in range(0, len(sample.ids), PART):
-        span = slice(start, start + PART)
-        part = replace(sample, images=sample.images[span], labels=sample.labels[span], ids=sample.ids[span])
-        parts.append(_auto_attack_part(part, threat, seed))
-    table = pd.concat(parts, ignore_index=True)
-    columns = {name: table[name].to_numpy() for name in ("fooled_by", "distance")}
-    return columns | {"robust": columns["fooled_by"] == "nothing"}
-
-
-def _auto_attack_part(part: Sample, threat: str, seed: int) -> pd.DataFrame:
-    key = part.key | {"threat": threat, "seed": seed, "code": code_hash(auto_attack.__module__)}
-
-    def compute() -> bytes:
-        outcome = auto_attack(part.model, part.images, part.labels, Threat.parse(threat), seed=seed, progress=True)
-        buffer = BytesIO()
-        pd.DataFrame({"fooled_by": outcome.fooled_by, "distance": outcome.distance.numpy()}).to_parquet(buffer)
-        return buffer.getvalue()
-
-    content, _ = cached("auto_attack", key | {"package": version("pyautoattack")}, compute)
-    return pd.read_parquet(BytesIO(content))
+def auto_attack_evaluation(sample: Sample, *, threat: str, seed: int = 0) -> Columns:
+    """The standard version of AutoAttack: ``robust``, ``fooled_by`` and ``distance`` of ``robustness.auto_attack``."""
+    outcome = auto_attack(sample.model, sample.images, sample.labels, Threat.parse(threat), seed=seed, progress=True)
+    robust = [by == "nothing" for by in outcome.fooled_by]
+    return {"fooled_by": outcome.fooled_by, "distance": outcome.distance, "robust": robust}
 
 
 def training_log(checkpoint: str) -> pd.DataFrame:

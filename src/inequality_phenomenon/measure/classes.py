@@ -1,44 +1,36 @@
 """Inequality by class (paper, appendix A.7): the measurement, and examples of the extremes chosen by a rule."""
 
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 from torch import Tensor
 
 from .image_sets import classes_of
 from .measurements import inequality
-from .sample import Sample
+from .sample import Columns, Sample
 
-ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")
-OBJECTS = ("airplane", "automobile", "ship", "truck")
-IMAGENET_ANIMALS = 398  # the first labels, tench to puffer
 INDICES = {"global_gini": "global Gini index", "regional_gini_sum_of_absolute": "regional Gini index"}
+_ANIMALS = {"cifar10": slice(2, 8), "imagenet": slice(0, 398)}  # labels: bird to horse, tench to puffer
 
 
-@cache
-def animals(dataset: str) -> tuple[str, ...]:
+def animals(dataset: str) -> Sequence[str]:
     """The classes of a data set that are animals."""
-    return ANIMALS if dataset == "cifar10" else tuple(classes_of(dataset)[:IMAGENET_ANIMALS])
+    return classes_of(dataset)[_ANIMALS[dataset]]
 
 
-def objects(dataset: str) -> tuple[str, ...]:
+def objects(dataset: str) -> Sequence[str]:
     """The other classes of a data set."""
-    return OBJECTS if dataset == "cifar10" else tuple(classes_of(dataset)[IMAGENET_ANIMALS:])
+    found, kept = classes_of(dataset), _ANIMALS[dataset]
+    return [*found[: kept.start], *found[kept.stop :]]
 
 
-def kind_of(name: str, dataset: str = "cifar10") -> str:
-    """Animal or object."""
-    return "animal" if name in animals(dataset) else "object"
-
-
-def class_inequality(sample: Sample, **options: Any) -> dict[str, np.ndarray]:
+def class_inequality(sample: Sample, **options: Any) -> Columns:
     """Both Gini indices and the image's ``label`` (a place in ``sample.classes``); ``options``: those of ``inequality``."""
     found = inequality(sample, **options)
-    return {column: found[column] for column in INDICES} | {"label": sample.labels.cpu().numpy()}
+    return {column: found[column] for column in INDICES} | {"label": sample.labels}
 
 
 @dataclass(frozen=True)
@@ -65,19 +57,9 @@ def class_examples(sample: Sample, records: pd.DataFrame, column: str, **options
         of_class = rows[rows.label == extreme(means)]
         chosen.append((f"{word} class, its median", of_class.iloc[(len(of_class) - 1) // 2]))
         chosen.append((f"{word} image", rows.iloc[end]))
-    places = [sample.ids.index(int(row.image_id)) for _, row in chosen]
-    few = replace(
-        sample, images=sample.images[places], labels=sample.labels[places], ids=[sample.ids[i] for i in places]
-    )
-    maps = few.maps(**options)
+    few = sample.at([sample.ids.index(int(row.image_id)) for _, row in chosen])
+    sizes = few.maps(**options).abs().sum(1).cpu()
     return [
-        ClassExample(
-            image_id=int(row.image_id),
-            label=sample.classes[int(row.label)],
-            rule=rule,
-            value=float(row[column]),
-            image=image.cpu(),
-            importance=importance.abs().sum(0).cpu(),
-        )
-        for (rule, row), image, importance in zip(chosen, few.images, maps, strict=True)
+        ClassExample(image_id, sample.classes[int(row.label)], rule, float(row[column]), image, size)
+        for image_id, (rule, row), image, size in zip(few.ids, chosen, few.images.cpu(), sizes, strict=True)
     ]

@@ -5,10 +5,9 @@ The images are chosen by a rule, never by eye. Nothing here is a result; the num
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
@@ -16,8 +15,9 @@ from torch import Tensor
 from ..attacks import occlude, patch_centres, patch_fill, patch_mask, perturb_with_noise
 from ..inequality import global_gini
 from ..networks import logits
+from .measurements import attacked
 from .run import Run
-from .sample import Sample
+from .sample import Columns, Sample
 
 CLIP = 3.0  # standard deviations at which figures of attribution maps are usually clipped (paper, A.2)
 
@@ -61,12 +61,7 @@ def shared_images(run: Run, checkpoints: Sequence[str] | None = None, classes: i
     chosen = [i for i in found.values() if i is not None]
     if not chosen:
         raise ValueError(f"{', '.join(samples)} classify none of these images correctly together; ask for more images")
-    return {name: _narrowed(sample, chosen) for name, sample in samples.items()}
-
-
-def _narrowed(sample: Sample, ids: list[int]) -> Sample:
-    rows = [sample.ids.index(i) for i in ids]
-    return replace(sample, images=sample.images[rows], labels=sample.labels[rows], ids=ids)
+    return {name: sample.at([sample.ids.index(i) for i in chosen]) for name, sample in samples.items()}
 
 
 def views(sample: Sample, inputs: Float32[Tensor, "n 3 h w"], **facts: Sequence[int]) -> list[View]:
@@ -129,13 +124,38 @@ def first_successes(
     sample: Sample, max_count: int = 10, max_radius: int = 4, color: str = "black", *, seed: int = 0
 ) -> list[View]:
     """One view an image: the first mask of Algorithm 1 that fools the network, else the last one tried."""
-    hit = occlude(
-        sample.model, sample.images, sample.labels, sample.maps(seed=seed), max_count, max_radius,
-        color,  # type: ignore[arg-type]
-        locate=True, seed=seed, ids=sample.ids,
-    )  # fmt: skip
+    grid: Any = {"max_count": max_count, "max_radius": max_radius, "color": color, "locate": True}
+    hit = occlude(*attacked(sample), sample.maps(seed=seed), **grid, seed=seed, ids=sample.ids)
     assert hit.images is not None and hit.area is not None and hit.count is not None and hit.radius is not None
     return views(sample, hit.images, pixels=hit.area.tolist(), count=hit.count.tolist(), radius=hit.radius.tolist())
+
+
+@dataclass(frozen=True)
+class Occluded:
+    """What one network's map hides, and what every network makes of the image before and after; by network."""
+
+    checkpoint: str  # whose map
+    importance: Float32[Tensor, "h w"]  # |a| over channels
+    before: dict[str, View]
+    after: dict[str, View]  # at the first success of Algorithm 1, else under its last mask
+
+
+def occluded_for_all(samples: dict[str, Sample], *budget: Any, seed: int = 0) -> list[Occluded]:
+    """Each image of ``shared_images`` under each network's own map, seen by all; ``budget``: as for ``first_successes``."""
+    before = {name: views(sample, sample.images) for name, sample in samples.items()}
+    rows = []
+    for owner, sample in samples.items():
+        own = first_successes(sample, *budget, seed=seed)
+        inputs = torch.stack([view.image for view in own]).to(sample.images)
+        after = {name: own if name == owner else views(other, inputs) for name, other in samples.items()}
+        sizes = sample.maps(seed=seed).abs().sum(1).cpu()
+        rows.append(
+            [
+                Occluded(owner, size, *({name: found[i] for name, found in both.items()} for both in (before, after)))
+                for i, size in enumerate(sizes)
+            ]
+        )
+    return [one for of_image in zip(*rows, strict=True) for one in of_image]
 
 
 def clipped(maps: Float32[Tensor, "n 3 h w"]) -> Float32[Tensor, "n 3 h w"]:
@@ -144,7 +164,7 @@ def clipped(maps: Float32[Tensor, "n 3 h w"]) -> Float32[Tensor, "n 3 h w"]:
     return maps.clamp(-bound, bound)
 
 
-def clipping(sample: Sample, *, seed: int = 0) -> dict[str, np.ndarray]:
+def clipping(sample: Sample, *, seed: int = 0) -> Columns:
     """What the usual clipping of a map hides, for each image.
 
     Columns: ``global_gini`` of |a| and ``global_gini_clipped``; ``share_clipped``: of the subpixels, those that are cut;
@@ -153,11 +173,10 @@ def clipping(sample: Sample, *, seed: int = 0) -> dict[str, np.ndarray]:
     maps = sample.maps(seed=seed)
     cut = clipped(maps)
     size, left = maps.abs().flatten(1).double(), cut.abs().flatten(1).double()
-    columns = {
+    return {
         "global_gini": global_gini(maps),
         "global_gini_clipped": global_gini(cut),
         "share_clipped": (left < size).double().mean(1),
         "share_hidden": 1 - left.sum(1) / size.sum(1),
         "largest_kept": left.amax(1) / size.amax(1),
     }
-    return {name: values.cpu().numpy() for name, values in columns.items()}

@@ -15,12 +15,11 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from .._support import paths
 from .._support.files import Locked, atomic_path, file_lock, read_sealed, write_sealed
-from .._support.profiles import Profile
+from .._support.profiles import Profile, read_settings
 
 if TYPE_CHECKING:  # slow imports, which the workflow engine does without
     import pandas as pd
@@ -88,13 +87,7 @@ def load_grid(file: Path | None = None) -> Grid:
     file = file or paths.GRID_FILE
     if not file.exists():
         raise GridError(f"{file} is missing: it names the networks, epsilons, seeds and attributions to measure")
-    try:
-        return Grid.model_validate(yaml.safe_load(file.read_text("utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise GridError(f"{file.name} is not YAML: {problem}") from None
-    except ValidationError as problem:
-        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())
-        raise GridError(f"{file.name}: {details}. Valid keys: {', '.join(Grid.model_fields)}") from None
+    return read_settings(file, Grid, GridError)
 
 
 def do(*job: str) -> None:
@@ -113,7 +106,7 @@ def do(*job: str) -> None:
 def train_if_missing(checkpoint: str) -> None:
     """Train and register ``checkpoint`` unless it is registered and its file is there; a killed training goes on."""
     from ..networks import REGISTRY
-    from ..training import train_and_register
+    from ..training.registration import train_and_register
 
     if checkpoint in REGISTRY and REGISTRY[checkpoint].file.exists():
         return

@@ -1,27 +1,27 @@
 """What the chapters measure: functions of a ``sample.Sample`` that return one value an image and column."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from ..attacks import BUDGETS, Kind, mask_areas, noise_outcomes, occlude, occlude_area
+from ..attacks import BUDGETS, mask_areas, noise_outcomes, occlude, occlude_area
 from ..inequality import REDUCES, Reduce, gini, global_gini, regional_values, top_share
-from ..networks import logits
-from .sample import Sample
+from ..networks import Classifier, logits
+from .sample import Columns, Sample
 
 Donor = str | dict[str, str] | None  # a checkpoint; or one for each checkpoint
+Conditions = dict[str, dict[str, Any]]  # label -> options of a measuring function
 Attribution = dict[str, Any] | None  # arguments of ``attribute``; None: Integrated Gradients as in the paper
+NOISE_KINDS: Conditions = {"type I": {"kind": "type_1"}, "type II": {"kind": "type_2"}}  # as the paper calls them
 TOP_COUNTS = (31, 154, 307, 614, 1536)  # 1, 5, 10, 20 and 50 % of the 3072 subpixels of a 32x32 image
 
 
-def inequality(
-    sample: Sample, *, region: int = 4, method: str = "integrated_gradients", **options: Any
-) -> dict[str, np.ndarray]:
+def inequality(sample: Sample, *, region: int = 4, method: str = "integrated_gradients", **options: Any) -> Columns:
     """Both Gini indices in all readings, and the share of the total |a| that the largest subpixels carry.
 
     Columns: ``global_gini`` (|a|), ``global_gini_positive`` (max(a, 0)), ``regional_gini_*`` (five readings),
@@ -34,7 +34,7 @@ def inequality(
     shares = top_share(maps.abs().flatten(1), list(TOP_COUNTS))
     columns |= {f"top_{count}": shares[:, i] for i, count in enumerate(TOP_COUNTS)}
     columns["positive_fraction"] = (maps > 0).flatten(1).double().mean(1)
-    return {name: values.cpu().numpy() for name, values in columns.items()}
+    return columns
 
 
 def _regional_gini(maps: Tensor, region: int, reduce: Reduce) -> Tensor:
@@ -45,64 +45,55 @@ def _regional_gini(maps: Tensor, region: int, reduce: Reduce) -> Tensor:
     return found
 
 
-def centre_share(sample: Sample) -> dict[str, np.ndarray]:
+def centre_share(sample: Sample) -> Columns:
     """Share of the total |a| in the middle half of both sides, a quarter of the pixels: column ``centre_share``."""
     maps = sample.maps().abs().sum(1)
     rows, columns = (size // 4 for size in maps.shape[1:])
     middle = maps[:, rows : maps.shape[1] - rows, columns : maps.shape[2] - columns]
-    return {"centre_share": (middle.sum((1, 2)) / maps.sum((1, 2))).double().cpu().numpy()}
+    return {"centre_share": (middle.sum((1, 2)) / maps.sum((1, 2))).double()}
 
 
 def noise(
     sample: Sample,
     *,
-    kind: Kind = "type_1",
     budgets: tuple[int, ...] = BUDGETS,
-    draws: int = 5,
     maps_from: Donor = None,
     attribution: Attribution = None,
     equal_energy: bool = False,
     seed: int = 0,
     **options: Any,
-) -> dict[str, np.ndarray]:
+) -> Columns:
     """Inductive noise (section 3.2.1): for each budget k the share of draws that fool the model, column ``failure_k``.
 
     ``draws_k`` says which: see ``packed_draws``. A draw is the same whatever the number of draws.
     ``maps_from``: a checkpoint whose attribution maps choose the places instead of the model's own, or one for each
     model. ``attribution``: how the maps are made. ``equal_energy``: every perturbation is scaled to the l2 norm that
     N(0, 1) on k subpixels has in the root mean square. ``close_call``: a margin too small to be trusted in some
-    prediction. ``options``: those of ``attacks.noise_outcomes``.
+    prediction. ``options``: those of ``attacks.noise_outcomes``, such as ``kind`` and ``draws``.
     """
     maps = chosen_maps(sample, maps_from, seed, attribution)
     if equal_energy:
         norms = [noise_energy(sample, budget) for budget in budgets]
         options["energy"] = torch.tensor(norms, device=maps.device).expand(len(maps), -1)
-    found = noise_outcomes(
-        sample.model,
-        sample.images,
-        sample.labels,
-        maps,
-        budgets,
-        kind,
-        seed,
-        draws=draws,
-        ids=sample.ids,
-        progress=True,
-        **options,
-    )
-    shares, packed = found.fooled.double().mean(2).cpu().numpy(), packed_draws(found.fooled)
+    found = noise_outcomes(*attacked(sample), maps, budgets, seed=seed, ids=sample.ids, progress=True, **options)
+    shares, packed = found.fooled.double().mean(2), packed_draws(found.fooled)
     columns = {f"failure_{budget}": shares[:, i] for i, budget in enumerate(budgets)}
     columns |= {f"draws_{budget}": packed[:, i] for i, budget in enumerate(budgets)}
     return columns | {"close_call": _marked(found.close_calls, len(sample.ids))}
 
 
-def packed_draws(fooled: Bool[Tensor, "*rows draws"]) -> np.ndarray:
+def attacked(sample: Sample) -> tuple[Classifier, Tensor, Tensor]:
+    """The first arguments of an attack."""
+    return sample.model, sample.images, sample.labels
+
+
+def packed_draws(fooled: Bool[Tensor, "*rows draws"]) -> Int64[Tensor, " *rows"]:
     """Which draws fooled the model, as whole numbers: bit d is draw d, and one bit set above them ends the draws.
 
     So runs with different numbers of draws can be compared on those that they share.
     """
     bits = 2 ** torch.arange(fooled.shape[-1], device=fooled.device)
-    return ((fooled * bits).sum(-1) + 2 ** fooled.shape[-1]).cpu().numpy()
+    return (fooled * bits).sum(-1) + 2 ** fooled.shape[-1]
 
 
 def noise_energy(sample: Sample, budget: int) -> float:
@@ -118,63 +109,39 @@ def occlusion(
     seed: int = 0,
     locate: bool = False,
     **options: Any,
-) -> dict[str, np.ndarray]:
+) -> Columns:
     """Inductive occlusion (section 3.2.2, Algorithm 1): ``fooled`` by any mask of the grid, ``forwards`` spent.
 
     ``maps_from``, ``attribution``: as for ``noise``; ``locate`` adds Algorithm 1's first success: ``count``, ``radius``
     and ``area`` (pixels), 0 where there is none. ``options``: those of ``attacks.occlude``.
     """
     maps = chosen_maps(sample, maps_from, seed, attribution)
-    hit = occlude(
-        sample.model,
-        sample.images,
-        sample.labels,
-        maps,
-        ids=sample.ids,
-        seed=seed,
-        locate=locate,
-        progress=True,
-        **options,
-    )
+    hit = occlude(*attacked(sample), maps, ids=sample.ids, seed=seed, locate=locate, progress=True, **options)
     columns = {"fooled": hit.fooled, "forwards": hit.forwards}
     if locate:
         columns |= {name: torch.where(hit.fooled, getattr(hit, name), 0) for name in ("count", "radius", "area")}
-    found = {name: values.cpu().numpy() for name, values in columns.items()}
-    return found | {"close_call": _marked(hit.close_calls, len(sample.ids))}
+    return columns | {"close_call": _marked(hit.close_calls, len(sample.ids))}
 
 
-def occluded_area(
-    sample: Sample, *, max_count: int, max_radius: int, seed: int = 0, **places: Any
-) -> dict[str, np.ndarray]:
+def occluded_area(sample: Sample, *, max_count: int, max_radius: int, seed: int = 0, **places: Any) -> Columns:
     """Pixels hidden by the largest mask of the grid, column ``area``; ``places``: those of ``attacks.patch_centres``."""
     areas = mask_areas(sample.maps(seed=seed), max_count, max_radius, ids=sample.ids, seed=seed, **places)
-    return {"area": areas[:, -1, -1].cpu().numpy()}
+    return {"area": areas[:, -1, -1]}
 
 
 def area_occlusion(
     sample: Sample, *, area: int, radius: int = 2, maps_from: Donor = None, seed: int = 0, **options: Any
-) -> dict[str, np.ndarray]:
+) -> Columns:
     """One mask of exactly ``area`` pixels, ``fooled`` by it; at radius 2 each patch covers its 4x4 region and no more.
 
     ``maps_from``: as for ``noise``; ``options``: those of ``attacks.occlude_area``.
     """
     maps = chosen_maps(sample, maps_from, seed)
-    hit = occlude_area(
-        sample.model,
-        sample.images,
-        sample.labels,
-        maps,
-        area,
-        radius,
-        ids=sample.ids,
-        seed=seed,
-        progress=True,
-        **options,
-    )
-    return {"fooled": hit.fooled.cpu().numpy(), "close_call": _marked(hit.close_calls, len(sample.ids))}
+    hit = occlude_area(*attacked(sample), maps, area, radius, ids=sample.ids, seed=seed, progress=True, **options)
+    return {"fooled": hit.fooled, "close_call": _marked(hit.close_calls, len(sample.ids))}
 
 
-def occlusion_conditions(budgets: Sequence[Sequence[int]], colors: Sequence[str]) -> dict[str, dict[str, Any]]:
+def occlusion_conditions(budgets: Sequence[Sequence[int]], colors: Sequence[str]) -> Conditions:
     """Conditions for ``occlusion``, labelled as the published cells: "N=5 R=2 black", ..."""
     return {
         f"N={count} R={radius} {color}": {"max_count": count, "max_radius": radius, "color": color}
@@ -183,73 +150,21 @@ def occlusion_conditions(budgets: Sequence[Sequence[int]], colors: Sequence[str]
     }
 
 
-@dataclass(frozen=True)
-class Example:
-    """One image before and after the occlusion that one model's map suggests, and what every model makes of both."""
-
-    image_id: int
-    label: str
-    checkpoint: str  # whose map
-    fooled: bool
-    pixels: int  # hidden, of ...
-    total: int
-    image: Float32[Tensor, "3 h w"]
-    importance: Float32[Tensor, "h w"]  # |a| over channels
-    occluded: Float32[Tensor, "3 h w"]
-    before: dict[str, tuple[str, float]]  # model -> class, confidence
-    after: dict[str, tuple[str, float]]
+def crossed(*choices: Conditions) -> Conditions:
+    """Every combination of one condition of each, the labels joined by ", "."""
+    found = {", ".join(labels): labels for labels in product(*choices)}
+    return {
+        label: {k: v for own, part in zip(choices, labels, strict=True) for k, v in own[part].items()}
+        for label, labels in found.items()
+    }
 
 
-def occlusion_examples(samples: dict[str, Sample], n: int = 3, *, seed: int = 0, **options: Any) -> list[Example]:
-    """The first image, of those that all samples have, in each of the first ``n`` classes, occluded by every model's map.
-
-    The occlusion is the first success of Algorithm 1, else its last mask. ``options``: those of ``attacks.occlude``.
-    """
-    first = next(iter(samples.values()))
-    common = [i for i in first.ids if all(i in sample.ids for sample in samples.values())]
-    classes = {i: first.classes[int(first.labels[first.ids.index(i)])] for i in common}
-    chosen = [next(i for i in common if classes[i] == name) for name in list(dict.fromkeys(classes.values()))[:n]]
-    found = []
-    for checkpoint, sample in samples.items():
-        rows = [sample.ids.index(i) for i in chosen]
-        images, maps = sample.images[rows], sample.maps(seed=seed)[rows]
-        hit = occlude(sample.model, images, sample.labels[rows], maps, locate=True, seed=seed, ids=chosen, **options)
-        assert hit.images is not None and hit.area is not None
-        before, after = (_predictions(samples, inputs) for inputs in (images, hit.images))
-        found += [
-            Example(
-                image_id=image_id,
-                label=classes[image_id],
-                checkpoint=checkpoint,
-                fooled=bool(hit.fooled[i]),
-                pixels=int(hit.area[i]),
-                total=images[i, 0].numel(),
-                image=images[i].cpu(),
-                importance=maps[i].abs().sum(0).cpu(),
-                occluded=hit.images[i].cpu(),
-                before=before[i],
-                after=after[i],
-            )
-            for i, image_id in enumerate(chosen)
-        ]
-    return sorted(found, key=lambda example: chosen.index(example.image_id))
-
-
-def _predictions(samples: dict[str, Sample], images: Tensor) -> list[dict[str, tuple[str, float]]]:
-    """Class and confidence under every model, for each image."""
-    best = {name: logits(sample.model, images, len(images)).softmax(1).max(1) for name, sample in samples.items()}
-    return [
-        {name: (samples[name].classes[int(top.indices[i])], float(top.values[i])) for name, top in best.items()}
-        for i in range(len(images))
-    ]
-
-
-def margins(sample: Sample) -> dict[str, np.ndarray]:
+def margins(sample: Sample) -> Columns:
     """Clean logit margin (the label's logit minus the best other one) and the same divided by the spread of the logits."""
     scores = logits(sample.model, sample.images).double()
     own = scores.gather(1, sample.labels[:, None])[:, 0]
     margin = own - scores.scatter(1, sample.labels[:, None], -torch.inf).amax(1)
-    return {"margin": margin.cpu().numpy(), "relative_margin": (margin / scores.std(1)).cpu().numpy()}
+    return {"margin": margin, "relative_margin": margin / scores.std(1)}
 
 
 def chosen_maps(sample: Sample, maps_from: Donor, seed: int, attribution: Attribution = None) -> Tensor:

@@ -3,11 +3,11 @@
 from typing import Any
 
 from ..networks import REGISTRY
-from .measurements import inequality, noise, occlusion, occlusion_conditions
+from .measurements import NOISE_KINDS, Conditions, inequality, noise, occlusion, occlusion_conditions
 from .run import Run
 
 SEEDS = (0, 1, 2)  # of the trainings that are repeated
-NOISE = {"random": {"positions": "random"}, "type I": {"kind": "type_1"}, "type II": {"kind": "type_2"}}
+NOISE: Conditions = {"random": {"positions": "random"}, **NOISE_KINDS}
 RECORDS = ("inequality", "occlusion", "noise")
 _TRAININGS = "trainings_"
 TRAINING_RECORDS = tuple(_TRAININGS + name for name in RECORDS)  # the same of the repeated networks

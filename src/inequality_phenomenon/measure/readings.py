@@ -8,17 +8,17 @@ import torch
 import yaml
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_matrix, eye_array, hstack
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._support import paths
 from .._support.randomness import normal_images, uniform_images
-from ..attacks import CLOSE, Centres, Color, mask_areas, patch_centres, patch_fill, patch_mask
+from ..attacks import Centres, Color, grid_outcomes, mask_areas, unpack_grid
 from ..attribution import baseline_of, resolve_options
 from ..inequality import gini, global_gini
-from ..networks import REGISTRY, checkpoint_of, fold_batch_norm, logits
-from .measurements import Attribution, chosen_maps, inequality, noise
+from ..networks import REGISTRY, checkpoint_of
+from .measurements import Attribution, attacked, chosen_maps, inequality, noise
 from .run import Run
-from .sample import Sample
+from .sample import Columns, Sample
 
 _NULL = 8  # second part of a random key; attribution uses 1, 2 and 6, the attacks 3 to 5, ``ablation`` 7
 
@@ -91,7 +91,7 @@ def readings_of_algorithm_1(
     positions: Centres = "regional",
     color: Color = "black",
     seed: int = 0,
-) -> dict[str, np.ndarray]:
+) -> Columns:
     """All masks of Algorithm 1's grid, none skipped, and what its readings make of them.
 
     ``fooled``: by any mask, found with n outer and r inner; ``fooled_radius_outer``: with r outer, as in the scripts;
@@ -102,18 +102,12 @@ def readings_of_algorithm_1(
     """
     maps = chosen_maps(sample, None, seed, attribution)
     places: dict[str, Any] = {"positions": positions, "seed": seed, "ids": sample.ids}
-    centres = patch_centres(maps, max_count, max_radius=max_radius, **places)
-    fill, network = patch_fill(sample.model, sample.images, color), fold_batch_norm(sample.model)
-    margins = torch.zeros(len(maps), max_count, max_radius, device=maps.device)
-    for part in torch.arange(len(maps), device=maps.device).split(128):
-        for count, radius in np.ndindex(max_count, max_radius):
-            mask = patch_mask(centres[part, : count + 1], radius + 1, *maps.shape[2:])
-            inputs = torch.where(mask, fill[part], sample.images[part])
-            margins[part, count, radius] = _margins(network, inputs, sample.labels[part])
-    fooled, areas = margins > 0, mask_areas(maps, max_count, max_radius, **places)
+    hit = grid_outcomes(*attacked(sample), maps, max_count, max_radius, color, **places)
+    fooled, close = (torch.tensor(unpack_grid(b, max_count, max_radius)) for b in (hit.fooled, hit.close))
+    areas = mask_areas(maps, max_count, max_radius, **places).cpu()
     by_count = _first(fooled.flatten(1), areas.flatten(1))
     by_radius = _first(fooled.mT.flatten(1), areas.mT.flatten(1))
-    columns = {
+    return {
         "fooled": by_count > 0,
         "fooled_radius_outer": by_radius > 0,
         "fooled_as_printed": fooled[:, -1].any(1),
@@ -121,16 +115,8 @@ def readings_of_algorithm_1(
         "fooled_largest": fooled[:, -1, -1],
         "area_count_outer": by_count,
         "area_radius_outer": by_radius,
-        "close_call": margins.flatten(1).amax(1).abs() < CLOSE,
+        "close_call": close.flatten(1).any(1) & ~(fooled & ~close).flatten(1).any(1),
     }
-    return {name: values.cpu().numpy() for name, values in columns.items()}
-
-
-def _margins(network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Best other logit minus the label's: above 0 where the network is fooled."""
-    scores = logits(network, inputs, len(inputs)).float()
-    others = scores.scatter(1, labels[:, None], -torch.inf).amax(1)
-    return others - scores.gather(1, labels[:, None])[:, 0]
 
 
 def _first(fooled: Tensor, areas: Tensor) -> Tensor:
@@ -168,7 +154,7 @@ def most_hidden(count: int, radius: int, side: int = 32, region: int = 4) -> int
 # --- Gini indices of signed maps ----------------------------------------------------------------------------------
 
 
-def positive_part(sample: Sample, *, attribution: Attribution = None, seed: int = 0) -> dict[str, np.ndarray]:
+def positive_part(sample: Sample, *, attribution: Attribution = None, seed: int = 0) -> Columns:
     """Why Gini(max(a, 0)) follows Gini(|a|): with a share q of positive entries, of index G+, it is 1 - q (1 - G+).
 
     Columns: ``absolute`` = Gini(|a|), ``positive`` = Gini(max(a, 0)), ``share`` = q, ``among_positive`` = G+,
@@ -181,7 +167,7 @@ def positive_part(sample: Sample, *, attribution: Attribution = None, seed: int 
     among = torch.stack([gini(row[row > 0]) for row in maps])
     ordered = maps.double().abs().sort(1, descending=True).values.cumsum(1)
     last = ((1 - absolute) * maps.shape[1]).round().long().clamp_min(1) - 1
-    columns = {
+    return {
         "absolute": absolute,
         "positive": gini(maps.clamp_min(0)),
         "share": share,
@@ -190,10 +176,9 @@ def positive_part(sample: Sample, *, attribution: Attribution = None, seed: int 
         "half_rule": (1 + absolute) / 2,
         "held_by_top": (ordered.gather(1, last[:, None]) / ordered[:, -1:])[:, 0],
     }
-    return {name: values.cpu().numpy() for name, values in columns.items()}
 
 
-def product_null(sample: Sample, *, seed: int = 0, **options: Any) -> dict[str, np.ndarray]:
+def product_null(sample: Sample, *, seed: int = 0, **options: Any) -> Columns:
     """Gini indices of Integrated Gradients, (x - x') times a mean gradient, beside what chance alone gives.
 
     ``normal``: both factors replaced by independent normal numbers with each image's and channel's own mean and standard
@@ -214,8 +199,7 @@ def product_null(sample: Sample, *, seed: int = 0, **options: Any) -> dict[str, 
     shuffled = step * gradient.flatten(2).gather(2, order).view_as(maps)
     products = {"measured": maps, "normal": moved[0] * moved[1], "shuffled": shuffled}
     columns = {name: global_gini(product) for name, product in products.items()}
-    columns |= {f"{name}_positive": global_gini(product, sign="positive") for name, product in products.items()}
-    return {name: values.cpu().numpy() for name, values in columns.items()}
+    return columns | {f"{name}_positive": global_gini(product, sign="positive") for name, product in products.items()}
 
 
 def _moments_of(factor: Tensor, noise: Tensor) -> Tensor:

@@ -30,97 +30,29 @@ class Flag:
     """Raised if ``value`` of the evidence, which needs ``columns``, is above ``limit``."""
 
     name: str
-    raised_if: str
-    means: str
     columns: tuple[str, ...]
     value: Callable[[Evidence], float]
     limit: float = 0.0
     percent: bool = True  # the value is a share of the images
 
 
+# What each means, and what to do, is on the page book/robustness_flags.md.
 FLAGS = (
-    Flag(
-        "Training mode",
-        "The model, or a part of it, is in training mode.",
-        "Batch norm then uses the statistics of the attacked batch and dropout is active. A prediction depends on the "
-        "other images of its batch, and the measured model is not the one that will be used.",
-        ("training_mode",),
-        lambda e: e["training_mode"].mean(),
-    ),
-    Flag(
-        "Probabilities instead of logits",
-        "All outputs lie between 0 and 1 and sum to 1 for every image.",
-        "Attacks expect logits. The softmax of a confident model rounds to 0 and 1, and a loss computed from it is so "
-        "flat that its gradient hardly shows the way.",
-        ("probabilities",),
-        lambda e: float(e["probabilities"].all()),
-    ),
-    Flag(
-        "Randomised model",
-        f"{PASSES} passes over the same images give outputs that differ by more than {DEVIATION:g} of their length.",
-        "The gradient belongs to another draw than the one that classifies. An attack has to average the loss over "
-        "many draws (Athalye et al. 2018); one that does not finds too little.",
-        ("deviation",),
-        lambda e: e["deviation"].max(),
-        DEVIATION,
-        percent=False,
-    ),
-    Flag(
-        "Gradients at inference",
-        "The model cannot classify with automatic differentiation switched off.",
-        "It optimises something for each image before it classifies. The usual attacks see only a part of that "
-        "computation; such a model needs an attack made for it.",
-        ("takes_gradients",),
-        lambda e: e["takes_gradients"].mean(),
-    ),
-    Flag(
-        "Zero gradients",
-        "For at least one image the gradient of the loss is zero in every subpixel, or not a number.",
-        "A gradient attack cannot move such an image. Causes are quantised inputs, saturated activations and logits so "
-        "large that the loss rounds to zero. The image counts as robust although hardly anything was tried on it.",
-        ("zero_gradient",),
-        lambda e: e["zero_gradient"].mean(),
-    ),
-    Flag(
-        "One step beats many",
-        f"A single gradient step fools more images than the attack with many steps, by more than {100 * SLACK:g} % of all.",
-        "Many small steps can reach whatever one large step reaches, so they should fool at least as many images. They "
-        "got stuck: they are too few or too small, or the loss is rugged.",
-        ("robust", "one_step"),
-        lambda e: e["robust"].mean() - e["one_step"].mean(),
-        SLACK,
-    ),
+    Flag("Training mode", ("training_mode",), lambda e: e["training_mode"].mean()),
+    Flag("Probabilities instead of logits", ("probabilities",), lambda e: float(e["probabilities"].all())),
+    Flag("Randomised model", ("deviation",), lambda e: e["deviation"].max(), DEVIATION, percent=False),
+    Flag("Gradients at inference", ("takes_gradients",), lambda e: e["takes_gradients"].mean()),
+    Flag("Zero gradients", ("zero_gradient",), lambda e: e["zero_gradient"].mean()),
+    Flag("One step beats many", ("robust", "one_step"), lambda e: e["robust"].mean() - e["one_step"].mean(), SLACK),
     Flag(
         "Budget exceeded",
-        f"An adversarial image is further from its original than epsilon, by more than {OVERSHOOT:g} of it, or leaves "
-        f"the range from 0 to 1 by more than {OVERSHOOT:g}.",
-        "The accuracy belongs to a larger budget, or to inputs that no image file can hold. It makes the model look "
-        "less robust than it is.",
         ("relative_distance", "outside"),
         lambda e: max(e["relative_distance"].max() - 1, e["outside"].max()),
         OVERSHOOT,
         percent=False,
     ),
-    Flag(
-        "An unlimited attack fails",
-        f"More than {100 * SLACK:g} % of the images are still classified correctly under the same attack with a budget that "
-        "can turn any image into uniform grey.",
-        "Nothing is left to recognise at that budget, so a working attack fools every image. One that does not would "
-        "miss adversarial images at the real budget too.",
-        ("unlimited",),
-        lambda e: e["unlimited"].mean(),
-        SLACK,
-    ),
-    Flag(
-        "Black box beats gradients",
-        f"Square, the attack of AutoAttack that uses no gradients, fools more than {100 * SQUARE_GAIN:g} % of the images "
-        "after the three gradient attacks have failed on them.",
-        "An attack that knows the gradients should not need a random search to help it. The gradients are probably "
-        "misleading, and an attack made for this model may find still more.",
-        ("fooled_by",),
-        lambda e: (e["fooled_by"] == "square").mean(),
-        SQUARE_GAIN,
-    ),
+    Flag("An unlimited attack fails", ("unlimited",), lambda e: e["unlimited"].mean(), SLACK),
+    Flag("Black box beats gradients", ("fooled_by",), lambda e: (e["fooled_by"] == "square").mean(), SQUARE_GAIN),
 )
 
 

@@ -1,7 +1,7 @@
 """A chapter's run: its values, its networks and images, and what it measures."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from .._support.profiles import Plan, Profile, ProfileError, load_profile
 from ..networks import REGISTRY, training_of
 from .image_sets import EvaluationSet, evaluation_set
 from .reference import commit
-from .sample import Sample, measure
+from .sample import Measuring, Sample, measure
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Run:
 
     def measure(
         self,
-        function: Callable[..., dict[str, Any]],
+        function: Measuring,
         conditions: dict[str, dict[str, Any]] | None = None,
         *,
         n_images: int | None = None,
@@ -92,7 +92,7 @@ class Run:
     ) -> pd.DataFrame:
         """``function(sample, **parameters)`` for every model: one row per model, condition and image.
 
-        ``function`` returns columns of one value an image. ``conditions`` maps a label, kept in the column ``condition``,
+        ``conditions`` maps a label, kept in the column ``condition``,
         to further parameters. ``own``: as for ``sample``. Each model's and condition's table is cached by itself, so a killed run goes on. The
         whole is the run's record ``name`` (default: the function's), written beside the executed notebooks as ``record``
         says.

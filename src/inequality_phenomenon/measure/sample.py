@@ -23,6 +23,9 @@ from ..networks import REGISTRY, Classifier, named
 from .cache import cached, code_hash
 from .image_sets import CIFAR10, EvaluationSet
 
+Columns = dict[str, Any]  # tensors or arrays of one value an image
+Measuring = Callable[..., Columns]  # (sample, **parameters)
+
 
 @dataclass
 class Sample:
@@ -60,11 +63,10 @@ class Sample:
         ids = self.ids[rows] if isinstance(rows, slice) else [self.ids[row] for row in rows]
         return replace(self, images=self.images[rows], labels=self.labels[rows], ids=ids)
 
-    def parts(self) -> list["Sample"]:
-        """The same model on parts of the images: what is computed and cached at once. On CIFAR-10 that is all of them."""
-        size = self.data.part_size(self.images.device) or len(self.ids)
-        cuts = [slice(start, start + size) for start in range(0, len(self.ids), size)]
-        return [replace(self, images=self.images[c], labels=self.labels[c], ids=self.ids[c]) for c in cuts]
+    def parts(self, size: int | None = None) -> list["Sample"]:
+        """The same model on parts of the images, by default what is computed and cached at once: on CIFAR-10 all of them."""
+        size = size or self.data.part_size(self.images.device) or len(self.ids)
+        return [self.at(slice(start, start + size)) for start in range(0, len(self.ids), size)]
 
     def maps(self, method: str = "integrated_gradients", **options: Any) -> Float32[Tensor, "n 3 h w"]:
         """Signed attribution maps from ``attribute`` with the same arguments, cached; on ImageNet in half precision."""
@@ -72,11 +74,8 @@ class Sample:
         return torch.cat([part._maps(method, options) for part in self.parts()])
 
     def _maps(self, method: str, options: dict[str, Any]) -> Tensor:
-        key = (
-            self.key
-            | asdict(resolve_options(method, **options))
-            | {"method": method, "code": code_hash(attribute.__module__)}
-        )
+        key = self.key | asdict(resolve_options(method, **options)) | {"method": method}
+        key["code"] = code_hash(attribute.__module__)
 
         def compute() -> bytes:
             maps = attribute(self.model, self.images, self.labels, method, ids=self.ids, progress=True, **options).cpu()
@@ -101,20 +100,20 @@ def restored(stored: dict[str, Tensor]) -> Float32[Tensor, "n 3 h w"]:
 
 
 class Steps(Protocol):
-    """What notes the steps of a measurement: a ``results.Run``."""
+    """What notes the steps of a measurement: a ``run.Run``."""
 
     steps: list[dict[str, Any]]
 
 
 def measure(
-    function: Callable[..., dict[str, Any]], sample: Sample, run: Steps | None = None, **parameters: Any
+    function: Measuring, sample: Sample, run: Steps | None = None, at_once: int | None = None, **parameters: Any
 ) -> pd.DataFrame:
     """The per-image record of ``function(sample, **parameters)``, cached; adds checkpoint and image id.
 
-    A function that leaves images out returns the ids of those it kept as the column ``image_id``. Each of the sample's
-    parts is cached by itself: on ImageNet a killed run goes on there, and a bar counts the images.
+    A function that leaves images out returns the ids of those it kept as the column ``image_id``. Each part of ``at_once``
+    images (default: see ``Sample.parts``) is cached by itself, so that a killed run goes on there, and a bar counts them.
     """
-    parts, found = sample.parts(), []
+    parts, found = sample.parts(at_once), []
     description = f"{function.__name__} of {named(sample.checkpoint)}"
     with tqdm(total=len(sample.ids), desc=description, unit="image", disable=len(parts) == 1) as bar:
         for part in parts:
@@ -126,18 +125,14 @@ def measure(
     return pd.concat([table for table, _ in found], ignore_index=True) if len(found) > 1 else found[0][0]
 
 
-def _measure(
-    function: Callable[..., dict[str, Any]], sample: Sample, parameters: dict[str, Any]
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    key = sample.key | {
-        "function": function.__name__,
-        "parameters": parameters,
-        "code": code_hash(function.__module__),
-    }
-    key["others"] = {name: REGISTRY[name].sha256 for name in sorted(_words(parameters)) if name in REGISTRY}
+def _measure(function: Measuring, sample: Sample, parameters: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    others = {name: REGISTRY[name].sha256 for name in sorted(_words(parameters)) if name in REGISTRY}
+    key = sample.key | {"function": function.__name__, "parameters": parameters, "others": others}
+    key["code"] = code_hash(function.__module__)
 
     def compute() -> bytes:
-        columns = function(sample, **parameters)
+        found = function(sample, **parameters)
+        columns = {name: v.cpu().numpy() if isinstance(v, Tensor) else v for name, v in found.items()}
         table = pd.DataFrame({"checkpoint": sample.checkpoint, "image_id": sample.ids} | columns)
         buffer = BytesIO()
         table.to_parquet(buffer, index=False)

@@ -5,7 +5,6 @@ checkpoint: is it fooled by these images? Images that one of the networks miscla
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +14,12 @@ from torch import Tensor
 from ..attacks import CLOSE, Color, Kind, patch_centres, patch_fill, patch_mask, perturb_with_noise
 from ..networks import fold_batch_norm, logits
 from .measurements import occlusion, packed_draws
-from .sample import Sample, measure
+from .sample import Columns, Sample, measure
 
 
 def occlusion_transfer(
     sample: Sample, *, targets: Sequence[str], max_count: int, max_radius: int, color: Color = "black", seed: int = 0
-) -> dict[str, np.ndarray]:
+) -> Columns:
     """Images at Algorithm 1's first success on the sample, else under its last mask, shown to every target.
 
     Columns: ``image_id``, whether each network is fooled, ``area`` (hidden pixels) and ``close_call`` (a margin too
@@ -42,12 +41,12 @@ def occlusion_transfer(
         if name != sample.checkpoint:
             fooled[name], near = _fooled(shown.seen_by(name), images)
             close |= near
-    return _columns(shown, fooled, close) | {"area": mask.flatten(1).sum(1).cpu().numpy()}
+    return {"image_id": shown.ids} | fooled | {"close_call": close} | {"area": mask.flatten(1).sum(1)}
 
 
 def noise_transfer(
     sample: Sample, *, targets: Sequence[str], budget: int, kind: Kind = "type_1", draws: int = 5, seed: int = 0
-) -> dict[str, np.ndarray]:
+) -> Columns:
     """Noise on the sample's ``budget`` most important subpixels, shown to every target: the share of draws that fool it.
 
     Columns: ``image_id``, a share for each network, beside it ``draws_NETWORK`` (see ``packed_draws``), and ``close_call``.
@@ -65,12 +64,13 @@ def noise_transfer(
             close |= near
     each = {name: torch.stack(outcomes, dim=1) for name, outcomes in fooled.items()}
     packed = {f"draws_{name}": packed_draws(outcomes) for name, outcomes in each.items()}
-    return _columns(shown, {name: outcomes.double().mean(1) for name, outcomes in each.items()}, close) | packed
+    shares = {name: outcomes.double().mean(1) for name, outcomes in each.items()}
+    return {"image_id": shown.ids} | shares | {"close_call": close} | packed
 
 
-def clean(sample: Sample) -> dict[str, np.ndarray]:
+def clean(sample: Sample) -> Columns:
     """Which of the clean images the network classifies correctly, column ``correct``."""
-    return {"correct": ~_fooled(sample, sample.images)[0].cpu().numpy()}
+    return {"correct": ~_fooled(sample, sample.images)[0]}
 
 
 def _shared(sample: Sample, targets: Sequence[str], seed: int) -> tuple[Sample, Tensor]:
@@ -79,10 +79,8 @@ def _shared(sample: Sample, targets: Sequence[str], seed: int) -> tuple[Sample, 
     kept = np.logical_and.reduce(correct)
     if not kept.any():
         raise ValueError(f"no image is classified correctly by all of {', '.join((sample.checkpoint, *targets))}")
-    rows = torch.as_tensor(kept.nonzero()[0], device=sample.images.device)
-    ids = [sample.ids[row] for row in rows.tolist()]
-    shown = Sample(sample.checkpoint, sample.model, sample.images[rows], sample.labels[rows], ids)
-    return shown, sample.maps(seed=seed)[rows]
+    rows = kept.nonzero()[0].tolist()
+    return sample.at(rows), sample.maps(seed=seed)[rows]
 
 
 def _fooled(viewer: Sample, images: Float32[Tensor, "n 3 h w"]) -> tuple[Bool[Tensor, " n"], Bool[Tensor, " n"]]:
@@ -90,8 +88,3 @@ def _fooled(viewer: Sample, images: Float32[Tensor, "n 3 h w"]) -> tuple[Bool[Te
     scores = logits(fold_batch_norm(viewer.model), images, 128)
     top = scores.topk(2).values
     return scores.argmax(1) != viewer.labels, top[:, 0] - top[:, 1] < CLOSE
-
-
-def _columns(shown: Sample, fooled: dict[str, Tensor], close: Tensor) -> dict[str, Any]:
-    columns = {name: values.cpu().numpy() for name, values in fooled.items()}
-    return {"image_id": shown.ids} | columns | {"close_call": close.cpu().numpy()}

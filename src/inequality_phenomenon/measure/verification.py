@@ -52,7 +52,7 @@ def verify_and_say(checkpoints: Sequence[str], count: int) -> bool:
     failed = []
     for name in checkpoints:
         try:
-            checks = verify(name, images, labels)
+            checks = verify_checkpoint(name, images, labels)
         except CheckpointError as problem:
             checks = [Check(str(problem), False)]
         for one in checks:
@@ -65,7 +65,7 @@ def verify_and_say(checkpoints: Sequence[str], count: int) -> bool:
     return not failed and folder.passed
 
 
-def verify(
+def verify_checkpoint(
     checkpoint: str, images: Float[Tensor, "n 3 h w"], labels: Int64[Tensor, " n"], *, progress: bool = True
 ) -> list[Check]:
     """Measure a checkpoint again on these test images: registered rates, floors, flags of the evaluation.

@@ -16,7 +16,8 @@ from .._support.files import atomic_path
 from ..datasets import load_cifar10
 from ..foreign import make_network
 from ..measure.inspection import RANDOM, Inspection, Plan, Quantity, inspected
-from .style import Shown, boxed, dots, drawn, listed, shared_legend, table, title_of, unfolded
+from ..networks import named
+from .style import Shown, boxed, dots, drawn, listed, shared_legend, table, unfolded
 from .words import MISSING, plain, text_of
 
 CITE = (
@@ -81,7 +82,7 @@ class Report(Inspection):
         own = self.estimate(index, self.name)
         assert own is not None
         first = [row for row in found if row["quantity"] == index.label]
-        beside = "; ".join(f"against {title_of(row['against'])}: {_said(row, 'above', 'below')}" for row in first)
+        beside = "; ".join(f"against {named(row['against'])}: {_said(row, 'above', 'below')}" for row in first)
         places = [f"{row['quantity']}: {_said(row, 'more', 'less')}" for row in found if row["against"] == RANDOM]
         sentences = [
             f"The global Gini index of its attributions is <strong>{plain(own)}</strong>, n = {own.n}; "
@@ -92,7 +93,7 @@ class Report(Inspection):
             rates = [row for row in found if row["against"] == other and row["unit"] == "%"][1:]
             by = {word: [r["quantity"] for r in rates if _said(r, "more", "less").startswith(word)] for word in SIDES}
             told = "; ".join(f"{word} by {', '.join(by[word]) or 'none'}" for word in SIDES)
-            sentences.append(f"Fooled, against {title_of(other)}: {told}; the others are not decided.")
+            sentences.append(f"Fooled, against {named(other)}: {told}; the others are not decided.")
         raised = ", ".join(finding.flag.name for finding in self.findings if finding.raised)
         flags = f"<strong>{raised}</strong>: the accuracy there may be an artefact" if raised else "none raised"
         return [*sentences, f"Flags of the evaluation under attack: {flags}.", *map(html.escape, self.notes)]
@@ -112,7 +113,7 @@ class Report(Inspection):
     def _table(self) -> Shown:
         rows = [
             {"": quantity.label}
-            | {title_of(network): text_of(self.estimate(quantity, network), quantity.unit) for network in self.networks}
+            | {named(network): text_of(self.estimate(quantity, network), quantity.unit) for network in self.networks}
             for quantity in self.plan.quantities()
         ]
         beside = " Beside it, on the same images: our shipped networks." if len(self.networks) > 1 else ""

@@ -5,13 +5,13 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from ..measure.classes import INDICES, ClassExample, animals, kind_of, objects
+from ..measure.classes import INDICES, ClassExample, animals, objects
 from ..networks import dataset_of, named
 from ..statistics import Difference, Estimate, bootstrap_mean, class_ranks
 from ..verdicts.claims import AgreementTest, ClassTest, Outcome, Test
 from ..verdicts.comparison import by_class
-from .style import Shown, dots, drawn, image, listed, table, title_of
-from .words import interval, number, side, text_of, verdict_badge
+from .style import Shown, dot_panels, drawn, image, listed, table
+from .words import interval, number, text_of, verdict_badge
 
 REGIONAL = "regional_gini_sum_of_absolute"
 MOST = 24  # classes that are shown; of more than that, both ends
@@ -20,7 +20,11 @@ MOST = 24  # classes that are shown; of more than that, both ends
 def class_tests(standard: str, robust: str) -> tuple[list[Test], list[Test]]:
     """The tests that decide the two claims, on the network ``robust``; and the secondary ones."""
     dataset = dataset_of(robust)
-    between: dict[str, Any] = {"record": "class_inequality", "above": animals(dataset), "below": objects(dataset)}
+    between: dict[str, Any] = {
+        "record": "class_inequality",
+        "above": tuple(animals(dataset)),
+        "below": tuple(objects(dataset)),
+    }
     between["measured_only"] = dataset != "cifar10"  # of a thousand classes many have no two images in the subset
 
     def kinds(model: str, column: str) -> ClassTest:
@@ -40,28 +44,28 @@ def class_tests(standard: str, robust: str) -> tuple[list[Test], list[Test]]:
     return [kinds(robust, "global_gini"), ranks(robust)], secondary
 
 
-def ranked(records: pd.DataFrame, checkpoint: str, column: str, resamples: int) -> dict[str, tuple[Estimate, Estimate]]:
+def ranked(records: pd.DataFrame, checkpoint: str, column: str) -> dict[str, tuple[Estimate, Estimate]]:
     """Mean and rank of each class with intervals, by descending mean; classes of fewer than two images are left out."""
     if not (values := by_class(records, checkpoint, column)):
         return {}
-    ranks = class_ranks(values, resamples=resamples)
-    means = {name: bootstrap_mean(own, resamples=resamples) for name, own in values.items()}
+    ranks = class_ranks(values)
+    means = {name: bootstrap_mean(own) for name, own in values.items()}
     return {name: (means[name], ranks[name]) for name in sorted(means, key=lambda name: -means[name].value)}
 
 
-def class_table(records: pd.DataFrame, checkpoint: str, column: str, *, name: str, resamples: int) -> Shown:
+def _kind(name: str, checkpoint: str) -> str:
+    return "animal" if name in animals(dataset_of(checkpoint)) else "object"
+
+
+def class_table(records: pd.DataFrame, checkpoint: str, column: str, *, name: str) -> Shown:
     """Mean and rank of each class, by descending mean."""
-    found = ranked(records, checkpoint, column, resamples)
+    found = ranked(records, checkpoint, column)
     rows = [
-        {
-            "Class": class_name,
-            "Kind": kind_of(class_name, dataset_of(checkpoint)),
-            "Mean": text_of(found[class_name][0]),
-            "Rank": _rank(found[class_name][1]),
-        }
+        {"Class": class_name, "Kind": _kind(class_name, checkpoint), "Mean": text_of(found[class_name][0])}
+        | {"Rank": "<strong>{0.value:g}</strong> <small>[{0.low:g}, {0.high:g}]</small>".format(found[class_name][1])}
         for class_name in _shown(list(found))
     ]
-    caption = f"{_capitalised(INDICES[column])} of {title_of(checkpoint)} by class. Ranks with 95 % intervals of resampled ranks."
+    caption = f"The {INDICES[column]} of {named(checkpoint)} by class. Ranks with 95 % intervals of resampled ranks."
     if len(rows) < len(found):
         caption += f" The first and the last {MOST // 2} of {len(found)} classes with at least two images."
     return table(rows, name=name, caption=caption)
@@ -72,47 +76,31 @@ def _shown(ordered: list[str]) -> list[str]:
     return ordered if len(ordered) <= MOST else [*ordered[: MOST // 2], *ordered[-MOST // 2 :]]
 
 
-def _capitalised(title: str) -> str:
-    return title[0].upper() + title[1:]
-
-
-def _rank(rank: Estimate) -> str:
-    return f"<strong>{rank.value:g}</strong> <small>[{rank.low:g}, {rank.high:g}]</small>"
-
-
-def class_dots(records: pd.DataFrame, models: list[str], *, name: str, resamples: int) -> Shown:
+def class_dots(records: pd.DataFrame, models: list[str], *, name: str) -> Shown:
     """Class means of both indices for each model, classes in the order of the last model; animals in bold."""
-    figure, panels = plt.subplots(1, len(INDICES), figsize=(9.5, 4.2))
-    words = []
-    for axes, (column, title) in zip(panels, INDICES.items(), strict=True):
-        order = _shown(list(ranked(records, models[-1], column, resamples)))
-        kinds = [kind_of(class_name, dataset_of(models[-1])) for class_name in order]
-        found = {model: ranked(records, model, column, resamples) for model in models}
-        dots(axes, {n: [(model, own[n][0]) for model, own in found.items() if n in own] for n in order}, step=0)
-        for model, own in found.items():
-            values = ", ".join(
-                f"{class_name} {number(own[class_name][0].value)}" for class_name in order if class_name in own
-            )
-            words.append(f"{title}, {title_of(model)}: {values}")
-        axes.set_yticks(range(len(order)), [f"{n} ({kind})" for n, kind in zip(order, kinds, strict=True)])
-        for label, kind in zip(axes.get_yticklabels(), kinds, strict=True):
-            label.set_fontweight("bold" if kind == "animal" else "normal")
-        axes.set_xlabel(title)
-    panels[0].legend()
+    found = {title: {m: ranked(records, m, column) for m in models} for column, title in INDICES.items()}
+    panels = {
+        title: ({n: [(m, of[n][0]) for m, of in own.items() if n in of] for n in _shown(list(own[models[-1]]))}, "Gini")
+        for title, own in found.items()
+    }
+    figure, every, words = dot_panels(panels, (9.5, 4.2), step=0)
+    for axes in every:
+        for label in axes.get_yticklabels():
+            label.set_fontweight("bold" if _kind(label.get_text(), models[-1]) == "animal" else "normal")
     caption = (
-        f"Class means with 95 % bootstrap intervals over images; animals in bold. Order: {title_of(models[-1])}. "
-        + " ".join(_ends(records, models[-1], column, resamples) for column in INDICES)
+        f"Class means with 95 % bootstrap intervals over images; animals in bold. Order: {named(models[-1])}. "
+        + " ".join(_ends(records, models[-1], column) for column in INDICES)
     )
     return drawn(figure, name=name, caption=caption, alt=f"Dot plots of class means. {'; '.join(words)}.")
 
 
-def _ends(records: pd.DataFrame, checkpoint: str, column: str, resamples: int) -> str:
+def _ends(records: pd.DataFrame, checkpoint: str, column: str) -> str:
     """The classes at both ends in one sentence."""
-    found = ranked(records, checkpoint, column, resamples)
+    found = ranked(records, checkpoint, column)
     if len(found) < 2:
-        return f"{_capitalised(INDICES[column])}: too few images of each class."
+        return f"The {INDICES[column]}: too few images of each class."
     first, *_, last = (f"{class_name} ({number(mean.value)})" for class_name, (mean, _) in found.items())
-    return f"{_capitalised(INDICES[column])}: highest for {first}, lowest for {last}."
+    return f"The {INDICES[column]}: highest for {first}, lowest for {last}."
 
 
 def example_grid(examples: dict[str, list[ClassExample]], checkpoint: str, *, name: str) -> Shown:
@@ -129,28 +117,23 @@ def example_grid(examples: dict[str, list[ClassExample]], checkpoint: str, *, na
             axes[2 * place + 1].set_title(f"{INDICES[column].split()[0]}\n{number(example.value)}", fontsize=8)
             words.append(f"{INDICES[column]}, {example.rule}: {example.label}, {number(example.value)}")
     caption = (
-        f"Images and maps (|attribution| over channels) of {title_of(checkpoint)} at the extremes, chosen by the rule: "
+        f"Images and maps (|attribution| over channels) of {named(checkpoint)} at the extremes, chosen by the rule: "
         f"{'; '.join(words)}."
     )
     alt = f"Grid of images beside their attribution maps. {'; '.join(words)}."
     return drawn(figure, name=name, caption=caption, alt=alt, vector=False)
 
 
-def class_findings(records: pd.DataFrame, models: list[str], outcomes: list[Outcome], *, resamples: int) -> Shown:
+def class_findings(records: pd.DataFrame, models: list[str], outcomes: list[Outcome]) -> Shown:
     """The verdicts of the primary tests and the classes at the ends, in sentences made from the numbers."""
     sentences = []
     for outcome in outcomes:
-        found = outcome.found
+        found, lead = outcome.found, f"<strong>{outcome.test.label}</strong>"
         if not isinstance(found, Difference) or outcome.adjusted_p is None:
-            sentences.append(f"<strong>{outcome.test.label}</strong>: not measured here ({outcome.reason}).")
+            sentences.append(f"{lead}: not measured here ({outcome.reason}).")
             continue
-        excludes = "excludes" if side(found) else "does not exclude"
         sentences.append(
-            f"<strong>{outcome.test.label}</strong>: {number(found.difference, signed=True)}; the interval over images "
-            f"{interval(found, 'Gini', signed=True)} {excludes} 0; over classes, adjusted p = {outcome.adjusted_p:.3f} "
-            f"(n = {found.n} images). Verdict: {verdict_badge(outcome.verdict)}"
+            f"{lead}: {number(found.difference, signed=True)} {interval(found, signed=True)} over images; over classes, adjusted "
+            f"p = {outcome.adjusted_p:.3f} (n = {found.n} images). Verdict: {verdict_badge(outcome.verdict)}"
         )
-    sentences += [
-        f"{named(model)}. {_ends(records, model, column, resamples)}" for model in models for column in INDICES
-    ]
-    return listed(sentences)
+    return listed([*sentences, *(f"{named(model)}. {_ends(records, model, c)}" for model in models for c in INDICES)])

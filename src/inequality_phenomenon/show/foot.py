@@ -9,9 +9,9 @@ import torch
 from ..attacks import CLOSE
 from ..measure.reference import commit
 from ..measure.run import Run
-from ..networks import REGISTRY
+from ..networks import REGISTRY, named
 from ..verdicts.agreement import TOLERANCE, Agreement
-from .style import Shown, title_of, unfolded
+from .style import Shown, unfolded
 
 PROVENANCE = "Provenance of every number on this page"
 SHOWN = 10  # differences or close calls that are named
@@ -37,11 +37,11 @@ def agreement_box(found: Agreement) -> str:
     )
     rule = f"Outcomes must be equal unless marked a close call; real numbers within {TOLERANCE:g}."
     items = [*found.differing[:SHOWN], *(["…"] if len(found.differing) > SHOWN else []), *found.by_interval]
-    named = "".join(f"<li>{html.escape(item)}</li>" for item in items)
+    listed = "".join(f"<li>{html.escape(item)}</li>" for item in items)
     left_out = "; ".join(dict.fromkeys(found.skipped))
     return (
         f"<div class='agreement {state}' role='note'><p><strong>This run against the reference run, image by image.</strong> "
-        f"{lead} {rule}</p>{f'<ul>{named}</ul>' if named else ''}"
+        f"{lead} {rule}</p>{f'<ul>{listed}</ul>' if listed else ''}"
         f"{f'<details><summary>Not compared</summary>{html.escape(left_out)}.</details>' if left_out else ''}</div>"
     )
 
@@ -54,7 +54,7 @@ def _close_calls(records: dict[str, pd.DataFrame]) -> str:
     keys = ["checkpoint", "image_id", "condition"]
     close = pd.concat([table[[c for c in keys if c in table]][table.close_call] for table in tables]).drop_duplicates()
     names = [
-        f"{row.get('condition', '')}, {title_of(row['checkpoint'])}, test image {row['image_id']}"
+        f"{row.get('condition', '')}, {named(row['checkpoint'])}, test image {row['image_id']}"
         for row in close.head(SHOWN).to_dict("records")
     ]
     rest = f": {'; '.join(names)}{'; …' if len(close) > SHOWN else ''}." if names else "."

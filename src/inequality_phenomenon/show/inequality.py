@@ -10,11 +10,10 @@ import pandas as pd
 from jaxtyping import Float
 
 from ..networks import dataset_of, named, network_of
-from ..statistics import Estimate, bootstrap_mean
-from ..verdicts.comparison import Compared, Contrasted, meets
+from ..verdicts.comparison import Compared, meets
 from ..verdicts.published import published_values, table1_cells
-from .style import Shown, dot, dots, drawn, listed, look, shared_legend, title_of
-from .words import by_model, decided_sign, interval, number, side, verdict_badge
+from .style import Shown, dot, dot_panels, drawn, listed, look
+from .words import means, number
 
 
 def gini_by_epsilon(found: list[Compared], *, name: str, title: str) -> Shown:
@@ -47,13 +46,11 @@ def lorenz_curves(curves: dict[str, Float[np.ndarray, " points"]], *, name: str)
     population = np.linspace(0, 100, len(some))
     axes.plot([0, 100], [0, 100], ":", color="#444444", label="perfect equality")
     for place, (checkpoint, curve) in enumerate(curves.items()):
-        style: dict[str, Any] = {"markevery": (4 * place, 20), "ms": 6, "label": title_of(checkpoint)} | look(
-            checkpoint
-        )
-        axes.plot(population, 100 * curve, **style)
+        style: dict[str, Any] = {"markevery": (4 * place, 20), "ms": 6, "label": named(checkpoint)}
+        axes.plot(population, 100 * curve, **style | look(checkpoint))
     axes.set(xlabel="least important subpixels, %", ylabel="their share of the total |attribution|, %")
     axes.legend()
-    half = {title_of(c): f"{100 * float(np.interp(50, population, curve)):.1f} %" for c, curve in curves.items()}
+    half = {named(c): f"{100 * float(np.interp(50, population, curve)):.1f} %" for c, curve in curves.items()}
     words = "; ".join(f"{model}: {share}" for model, share in half.items())
     caption = f"Lorenz curves of |attribution|, averaged over images. The less important half of the subpixels holds: {words}."
     return drawn(figure, name=name, caption=caption, alt=f"Lorenz curves. Share held by the lower half: {words}.")
@@ -65,89 +62,40 @@ def top_share_curves(
     """Share of the total carried by the N most important subpixels: the paper's definition of dominance."""
     figure, axes = plt.subplots(figsize=(6.4, 4))
     for checkpoint, share in shares.items():
-        axes.plot(100 * counts / total, 100 * share, label=title_of(checkpoint), markevery=10, **look(checkpoint))
+        axes.plot(100 * counts / total, 100 * share, label=named(checkpoint), markevery=10, **look(checkpoint))
     axes.set(
         xlabel=f"most important subpixels, % of {total}", ylabel="share of the total |attribution|, %", xscale="log"
     )
     axes.legend()
     at = int(np.argmin(np.abs(counts - 0.05 * total)))
-    words = "; ".join(f"{title_of(c)}: {100 * share[at]:.1f} %" for c, share in shares.items())
+    words = "; ".join(f"{named(c)}: {100 * share[at]:.1f} %" for c, share in shares.items())
     caption = f"What the most important subpixels carry, averaged over images. The top {counts[at]} ({100 * counts[at] / total:.0f} %) carry: {words}."
     alt = f"Curves of the share carried by the top N subpixels. Top {counts[at]}: {words}."
     return drawn(figure, name=name, caption=caption, alt=alt)
 
 
-def estimates(records: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[str, Estimate]]:
-    """Mean and interval of each column for each network; images without a value are left out."""
-    return {
-        name: {column: bootstrap_mean(rows[column].dropna().to_numpy()) for column in columns}
-        for name, rows in by_model(records)
-    }
-
-
-def readings_figure(estimates: dict[str, dict[str, Estimate]], *, name: str) -> Shown:
+def readings_figure(records: pd.DataFrame, columns: Sequence[str], *, name: str) -> Shown:
     """The five readings of regional inequality (and both of global) for each model, beside the paper's two columns."""
-    first, *_ = estimates
-    readings = {column: column.removeprefix("regional_gini_").replace("_", " ") for column in estimates[first]}
-    figure, axes = plt.subplots(figsize=(7.5, 4))
-    dots(
-        axes,
-        {title: [(c, found[column]) for c, found in estimates.items()] for column, title in readings.items()},
-        step=0,
-    )
+    first = records.checkpoint.iloc[0]
+    titles = {column: column.removeprefix("regional_gini_").replace("_", " ") for column in columns}
+    found = {title: means(records, column) for column, title in titles.items()}
+    figure, (axes,), words = dot_panels({"": (found, "Gini")}, (7.5, 4), step=0)
     setting = {"dataset": dataset_of(first), "architecture": network_of(first), "metric": "regional_gini"}
     published = published_values(table="table1", **setting).value.astype(float)
-    axes.axvspan(published.min(), published.max(), color="#999999", alpha=0.25, label="the paper's regional column")
-    axes.set_xlabel("Gini index")
-    shared_legend(figure, axes, ncols=3)
-    cells = [cell for cell in table1_cells("regional_gini", [first]) if cell.checkpoint in estimates]
-    met = [
-        f"{title}: {sum(meets(estimates[cell.checkpoint][column], cell) for cell in cells)}"
-        for column, title in list(readings.items())[1:]
-    ]
+    axes.axvspan(published.min(), published.max(), color="#999999", alpha=0.25)
+    cells = {cell.checkpoint: cell for cell in table1_cells("regional_gini", [first])}
+    met = {title: [meets(e, cells[c]) for c, e in items if c in cells] for title, items in list(found.items())[1:]}
     caption = (
         f"Five readings of “regional inequality” give five answers. The paper's regional column spans {published.min():.2f} to "
-        f"{published.max():.2f} (gray). Published values of these {len(cells)} models that our 95 % interval meets within 0.03: "
-        f"{'; '.join(met)}."
+        f"{published.max():.2f} (gray). Published values of these {max(map(len, met.values()))} models that our 95 % interval meets "
+        f"within 0.03: {'; '.join(f'{title}: {sum(values)}' for title, values in met.items())}."
     )
-    words = "; ".join(
-        f"{title_of(c)}: " + ", ".join(f"{r.replace('regional_gini_', '')} {e.value:.3f}" for r, e in found.items())
-        for c, found in estimates.items()
-    )
-    return drawn(figure, name=name, caption=caption, alt=f"Dot plot of the readings by model. {words}.")
+    return drawn(figure, name=name, caption=caption, alt=f"Dot plot of the readings by model. {'; '.join(words)}.")
 
 
-def inequality_findings(ladder: list[Compared]) -> Shown:
-    """The chapter's conclusion in sentences made from the numbers."""
-    sentences = []
-    for item in ladder:
-        if item.ours is None or item.difference is None:
-            continue
-        excludes = "excludes" if side(item.difference) else "does not exclude"
-        sentences.append(
-            f"<strong>{item.cell.label}</strong>: global Gini index {number(item.ours.value)}, "
-            f"{number(item.difference.difference, signed=True)} against the standard model; the paired 95 % interval "
-            f"{interval(item.difference, 'Gini', signed=True)} {excludes} 0 (n = {item.difference.n}). "
-            f"Verdict: {verdict_badge(item.verdict)}"
-        )
+def order_note(ladder: list[Compared]) -> Shown:
+    """Whether the mean index rises at every step of epsilon."""
     values = [item.ours.value for item in ladder if item.ours]
-    order = f"The mean rises with ε over all {len(values)} measured models."
-    if not all(a < b for a, b in pairwise(values)):
-        order = f"The mean does not rise at every step of ε: {', '.join(map(number, values))}."
-    return listed([*sentences, order])
-
-
-def readings_note(items: list[Contrasted], robust: str) -> Shown:
-    """In how many readings of inequality the index of ``robust`` lies above the standard network's, and in which below.
-
-    ``items``: the networks of a ladder minus the standard one, labelled by the reading and adjusted together.
-    """
-    own = [item for item in items if item.contrast.terms[0][0] == robust and item.difference]
-    if not own:
-        return listed(["The readings: not measured here."])
-    found: dict[int, list[str]] = {1: [], -1: [], 0: []}
-    for item in own:
-        found[decided_sign(item)].append(item.contrast.label.removesuffix(f", {named(robust)}"))
-    rises, falls, undecided = (", ".join(found[sign]) or "none" for sign in (1, -1, 0))
-    lead = f"<strong>{named(robust)}: the index rises in {len(found[1])} of {len(own)} readings</strong> ({rises})"
-    return listed([f"{lead}; it falls in: {falls}; not decided: {undecided}."])
+    if all(a < b for a, b in pairwise(values)):
+        return listed([f"The mean rises with ε over all {len(values)} measured models."])
+    return listed([f"The mean does not rise at every step of ε: {', '.join(map(number, values))}."])

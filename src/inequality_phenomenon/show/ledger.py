@@ -9,11 +9,23 @@ from matplotlib import pyplot as plt
 
 from ..measure.readings import POSITIVE_PRODUCT_OF_NORMALS, PRODUCT_OF_NORMALS, text_and_scripts
 from ..networks import named, training_of
-from ..statistics import bootstrap_mean
 from ..verdicts.choices import Choice, Effect
 from ..verdicts.comparison import Compared, Contrasted
-from .style import Shown, dots, drawn, listed, look, shared_legend, table, title_of
-from .words import by_condition, by_model, decided_sign, means, number, p_text, percent, plain, points, verdict_badge
+from .style import Shown, dot_panels, drawn, listed, look, shared_legend, table
+from .words import (
+    by_condition,
+    by_model,
+    decided_sign,
+    difference_cell,
+    in_unit,
+    mean,
+    means,
+    number,
+    percent,
+    plain,
+    unit_for,
+    verdict_badge,
+)
 
 
 def differences_table(choices: dict[str, list[Choice]], *, name: str) -> Shown:
@@ -41,33 +53,21 @@ def ledger_table(effects: Sequence[Effect], *, name: str, caption: str) -> Shown
 
 
 def _ledger_row(effect: Effect) -> dict[str, str]:
-    choice, unit = effect.choice, "Gini" if "gini" in effect.choice.text[1] else "points"
+    choice, titles = effect.choice, ("Gap: the text", "Gap: this change")
     return {
         "": f"{choice.topic}<br><small class='wrap'>{choice.in_text}<br>→ {choice.in_scripts}</small>",
-        **{named(item.contrast.terms[0][0]): _change(item, unit) for item in effect.changes},
-        "Gap: the text": _gap(effect.gaps[0], unit),
-        "Gap: this change": _gap(effect.gaps[1], unit),
+        **{named(item.contrast.terms[0][0]): _change(item) for item in effect.changes},
+        **{t: f"{verdict_badge(i.verdict)}<br>{difference_cell(i)}" for t, i in zip(titles, effect.gaps, strict=True)},
     }
 
 
-def _change(item: Contrasted, unit: str) -> str:
+def _change(item: Contrasted) -> str:
     """From the text's value to the script's, with the paired difference."""
     assert item.difference is not None
-    after, before = (percent(e.value) if unit == "points" else number(e.value) for e in item.terms)
+    after, before = (in_unit(term.value, unit_for(item.contrast)) for term in item.terms)
     if item.difference.low == item.difference.high == 0:
         return f"{before}<br><small>no image changes<br>n = {item.difference.n}</small>"
-    return f"{before} → <strong>{after}</strong><br><small>{_broken(item, unit)}</small>"
-
-
-def _gap(item: Contrasted, unit: str) -> str:
-    return f"{verdict_badge(item.verdict)}<br><small>{_broken(item, unit)}</small>"
-
-
-def _broken(item: Contrasted, unit: str) -> str:
-    """Difference, interval, p and n on short lines, for a table of many columns."""
-    assert item.difference is not None
-    value, _, bounds = points(item.difference, unit).partition(" [")
-    return f"{value.removesuffix(' Gini')}<br>[{bounds}<br>{p_text(item)}<br>n = {item.difference.n}"
+    return f"{before} → {after}<br>{difference_cell(item)}"
 
 
 def changes_sentences(groups: dict[str, Sequence[Effect]]) -> list[str]:
@@ -158,7 +158,7 @@ def relation_figure(published: pd.DataFrame, records: pd.DataFrame, regional: pd
     for checkpoint, rows in by_model(records):
         own = regional[regional.checkpoint == checkpoint]
         x, high, low = rows.absolute.mean(), rows.positive.mean(), own.regional_gini_sum_of_absolute.mean()
-        seen, title = look(checkpoint), title_of(checkpoint)
+        seen, title = look(checkpoint), named(checkpoint)
         axes.plot([x, x], [high, low], color=seen["color"], lw=0.8)
         axes.plot([x], [high], ms=8, ls="", label=f"ours, {title}", **seen)
         axes.plot([x], [low], ms=8, ls="", mfc="white", **seen)
@@ -177,16 +177,15 @@ def relation_figure(published: pd.DataFrame, records: pd.DataFrame, regional: pd
     return drawn(figure, name=name, caption=caption, alt=f"Scatter plot of Table 1. {caption} {'; '.join(words)}.")
 
 
-def relation_note(records: pd.DataFrame, regional: pd.DataFrame, *, resamples: int) -> Shown:
+def relation_note(records: pd.DataFrame, regional: pd.DataFrame) -> Shown:
     """The identity, the half rule and the bound of block sums, checked on every image."""
     sentences = []
     for checkpoint, rows in by_model(records):
         error = (rows.identity - rows.positive).abs().max()
-        rule = bootstrap_mean((rows.positive - rows.half_rule).to_numpy(), resamples=resamples)
-        columns = ("share", "among_positive", "held_by_top")
-        share, among, held = (bootstrap_mean(rows[c].to_numpy(), resamples=resamples) for c in columns)
+        rows = rows.assign(rule=rows.positive - rows.half_rule)
+        share, among, held, rule = (mean(rows, column) for column in ("share", "among_positive", "held_by_top", "rule"))
         sentences.append(
-            f"<strong>{title_of(checkpoint)}.</strong> 1 − q (1 − G₊) equals Gini(max(a, 0)) on every image (largest difference "
+            f"<strong>{named(checkpoint)}.</strong> 1 − q (1 − G₊) equals Gini(max(a, 0)) on every image (largest difference "
             f"{error:.1e}, n = {len(rows)}). q is {plain(share)} and G₊ is {plain(among)}, against {number(rows.absolute.mean())} for "
             f"all |a|. Gini(max(a, 0)) minus (1 + Gini(|a|)) / 2 is {plain(rule, signed=True)}. If 1 − Gini counted the subpixels that "
             f"dominate, these would hold 100 % of the total; they hold {plain(held, '%')}."
@@ -201,26 +200,26 @@ def relation_note(records: pd.DataFrame, regional: pd.DataFrame, *, resamples: i
 # --- what chance gives -----------------------------------------------------------------------------------------
 
 
-def null_figure(records: pd.DataFrame, *, name: str, resamples: int) -> Shown:
+def null_figure(records: pd.DataFrame, *, name: str) -> Shown:
     """Gini indices of our maps beside those of products of independent numbers, for |a| and for max(a, 0)."""
     kinds = {
         "normal": "product of normal numbers, same moments",
         "shuffled": "same factors, places shuffled",
         "measured": "the maps",
     }
-    figure, panels = plt.subplots(1, 2, figsize=(9, 2.9), sharey=True)
-    words = []
-    for axes, suffix, theory, title in (
-        (panels[0], "", PRODUCT_OF_NORMALS, "Gini(|a|)"),
-        (panels[1], "_positive", POSITIVE_PRODUCT_OF_NORMALS, "Gini(max(a, 0))"),
-    ):
-        found = {what: means(records, kind + suffix, resamples) for kind, what in kinds.items()}
-        axes.axvline(theory, color="#444444", ls=":")
-        words += [f"{title}, {word}" for word in dots(axes, found)]
-        axes.set(title=f"{title}; dotted: {theory:.3f}", xlabel="Gini index")
-    shared_legend(figure, panels[0])
+    theory = {"Gini(|a|)": PRODUCT_OF_NORMALS, "Gini(max(a, 0))": POSITIVE_PRODUCT_OF_NORMALS}
+    panels = {
+        f"{title}; dotted: {theory[title]:.3f}": (
+            {words: means(records, kind + end) for kind, words in kinds.items()},
+            "Gini",
+        )
+        for title, end in zip(theory, ("", "_positive"), strict=True)
+    }
+    figure, every, words = dot_panels(panels, (9, 2.9), share=True)
+    for axes, value in zip(every, theory.values(), strict=True):
+        axes.axvline(value, color="#444444", ls=":")
     parts = [
-        f"{title_of(checkpoint)} {rows.measured.mean():.3f}, and {rows.normal.mean():.3f} for products of normal numbers with the same moments"
+        f"{named(checkpoint)} {rows.measured.mean():.3f}, and {rows.normal.mean():.3f} for products of normal numbers with the same moments"
         for checkpoint, rows in by_model(records)
     ]
     caption = (
@@ -241,7 +240,7 @@ def null_note(records: pd.DataFrame) -> Shown:
     dependence = gaps["measured"] - gaps["shuffled"]
     return listed(
         [
-            f"The gap between {title_of(second_name)} and the standard network is {gaps['measured']:+.3f}. Products of normal numbers "
+            f"The gap between {named(second_name)} and the standard network is {gaps['measured']:+.3f}. Products of normal numbers "
             f"with the maps' own moments have {gaps['normal']:+.3f} of it; the shapes of the two distributions add "
             f"{gaps['shuffled'] - gaps['normal']:+.3f}, the dependence between the factors "
             f"{dependence:+.3f} (n = {len(first)} and {len(second)})."
@@ -261,7 +260,7 @@ def loops_note(records: pd.DataFrame) -> Shown:
         areas = (fooled[f"area_{order}_outer"].mean() for order in ("count", "radius"))
         text = "{:.0f} pixels with n outer, {:.0f} with r outer".format(*areas) if len(fooled) else "there is none"
         sentences.append(
-            f"{condition}, {title_of(checkpoint)}: the order of the loops changes the outcome of {differ} of {len(rows)} images. "
+            f"{condition}, {named(checkpoint)}: the order of the loops changes the outcome of {differ} of {len(rows)} images. "
             f"Mean area of the first successful mask: {text}."
         )
     return listed(sentences)
@@ -286,7 +285,7 @@ def spread_table(published: pd.DataFrame, records: pd.DataFrame, *, name: str) -
         match = resnet[resnet.epsilon_255 == epsilon]
         if len(match):
             spreads = own.groupby("condition", sort=False).global_gini
-            row = {"": title_of(checkpoint), "Published ±": f"{float(match.spread.iloc[0]):.2f}"}
+            row = {"": named(checkpoint), "Published ±": f"{float(match.spread.iloc[0]):.2f}"}
             row |= {f"Ours over images, maps of the {maps}": f"{value:.3f}" for maps, value in spreads.std().items()}
             rows.append(row | {"n": spreads.size().iloc[0]})
     caption = "The paper says that its ± are standard deviations over random seeds. Beside them, ours over images, one network each."
@@ -294,6 +293,6 @@ def spread_table(published: pd.DataFrame, records: pd.DataFrame, *, name: str) -
 
 
 def checks_table(checks: pd.DataFrame, *, name: str) -> Shown:
-    """``published_checks.checks``: what a reader can verify with the published numbers alone."""
+    """``choices.checks``: what a reader can verify with the published numbers alone."""
     shown = checks.assign(holds=checks.holds.map({True: "yes", False: "no"})).rename(columns=str.capitalize)
     return table(shown, name=name, caption="Recomputed from the published values; nothing of ours is in it.")

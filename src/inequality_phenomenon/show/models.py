@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .._support import paths
 from ..measure.accuracy import AUTO_ATTACK, PGD, findings, planned_models, training_log
-from ..measure.robustness_flags import FLAGS, Finding
+from ..measure.robustness_flags import FLAGS, Flag
 from ..measure.run import Run
 from ..measure.verification import meets_floor, own_threat
 from ..networks import LADDER, REGISTRY, RegistryEntry, named
@@ -19,7 +19,7 @@ from ..statistics import Estimate, wilson
 from ..training.floors import floor_of
 from ..verdicts.comparison import Contrast, Contrasted, minus
 from .style import Shown, boxed, dot, drawn, listed, look, shared_legend, table, unfolded
-from .tables import contrast_text, source_sentence
+from .tables import contrast_cell, source_sentence
 from .words import MISSING, percent, plain, text_of
 
 COMMON = "linf 8/255"  # the threat that every model is measured under
@@ -49,7 +49,7 @@ def subjects_note(run: Run, ours: Run) -> Shown:
     """Which run the page's numbers are of, which models and images this one measures, and what is not there."""
     sentences = [
         source_sentence(run, ours),
-        f"Measured in this run: {', '.join(named(name) for name in run.models)}.",
+        f"Measured in this run: {', '.join(map(named, run.models))}.",
         f"Images: the first {run.n_images} of the 10,000 test images, whether or not a model classifies them correctly.",
         f"Registered: {len(registered())} models. Each was measured on all test images.",
     ]
@@ -67,13 +67,14 @@ def attack_contrasts(models: Sequence[str]) -> list[Contrast]:
     ]
 
 
-def _measured(
-    records: pd.DataFrame | None, checkpoint: str, threat: str, column: str, attack: str = PGD
-) -> Estimate | None:
-    """The rate of a column of truth values in one evaluation."""
+def _of(records: pd.DataFrame | None, checkpoint: str, threat: str, attack: str = PGD) -> pd.DataFrame:
+    """The rows of one evaluation; none where it was not made."""
     if records is None:
-        return None
-    rows = records[(records.checkpoint == checkpoint) & (records.condition == f"{attack}, {threat}")]
+        return pd.DataFrame()
+    return records[(records.checkpoint == checkpoint) & (records.condition == f"{attack}, {threat}")]
+
+
+def _rate(rows: pd.DataFrame, column: str = "robust") -> Estimate | None:
     return wilson(int(rows[column].sum()), len(rows)) if len(rows) else None
 
 
@@ -89,7 +90,7 @@ def accuracy_table(records: pd.DataFrame, *, name: str) -> Shown:
         row = {"": named(checkpoint), "Clean": "", "PGD-20 at its own ε": "—"}
         for title, (known, threat, column) in asked.items():
             row[title] = text_of(wilson(known.correct, known.n), "%")
-            if found := _measured(records, checkpoint, threat, column):
+            if found := _rate(_of(records, checkpoint, threat), column):
                 row[title] += f"<br><small>first {found.n}: {plain(found, '%')}</small>"
                 inside.append(found.low <= known.rate <= found.high)
         rows.append(row)
@@ -103,16 +104,23 @@ def accuracy_table(records: pd.DataFrame, *, name: str) -> Shown:
 
 def auto_attack_table(found: Sequence[Contrasted], records: pd.DataFrame | None, *, name: str) -> Shown:
     """AutoAttack beside PGD-20 on the same images; ``records``: those that say which attack was first, if any."""
-    rows = [
-        {
-            "": f"{named(checkpoint)}, attacked at {_symbol(item.contrast.label)}",
-            "AutoAttack": text_of(item.terms[0] if item.difference else None, "%"),
-            "AutoAttack − PGD-20": contrast_text(item, "points"),
-            "First fooled by": _first_attacks(records, checkpoint, condition),
-        }
-        for item in found
-        for checkpoint, condition, _ in item.contrast.terms[:1]
-    ]
+    rows = []
+    for item in found:
+        checkpoint, threat = item.contrast.terms[0][0], item.contrast.label
+        own = _of(records, checkpoint, threat, AUTO_ATTACK)
+        first = (
+            ", ".join(f"{title} {(own.fooled_by == attack).sum()}" for attack, title in _TITLES.items())
+            if len(own)
+            else "—"
+        )
+        rows.append(
+            {
+                "": f"{named(checkpoint)}, attacked at {_symbol(threat)}",
+                "AutoAttack": text_of(item.terms[0] if item.difference else None, "%"),
+                "AutoAttack − PGD-20": contrast_cell(item),
+                "First fooled by": first,
+            }
+        )
     caption = (
         "AutoAttack, standard version, and PGD-20 with 2 restarts on the same images. Last column: images that each attack, "
         "in this order, was the first to fool."
@@ -121,14 +129,6 @@ def auto_attack_table(found: Sequence[Contrasted], records: pd.DataFrame | None,
 
 
 _TITLES = dict(zip(ENSEMBLE, ("APGD-CE", "APGD-T", "FAB-T", "Square"), strict=True))
-
-
-def _first_attacks(records: pd.DataFrame | None, checkpoint: str, condition: str) -> str:
-    if records is None:
-        return "—"
-    rows = records[(records.checkpoint == checkpoint) & (records.condition == condition)]
-    counts = {attack: (rows.fooled_by == attack).sum() for attack in ENSEMBLE}
-    return ", ".join(f"{_TITLES[attack]} {count}" for attack, count in counts.items()) if len(rows) else "—"
 
 
 def training_curves(checkpoints: list[str], *, name: str) -> Shown:
@@ -173,7 +173,7 @@ def trade_off_figure(checkpoints: list[str], auto_attack: pd.DataFrame | None, *
         fill = "left" if "densenet" in checkpoint else "full"  # colour and marker name the training only
         axes.plot(clean, robust, ls="", ms=9, label=named(checkpoint), fillstyle=fill, **look(checkpoint))
         words.append(f"{named(checkpoint)}: {clean:.1f} % clean, {robust:.1f} % robust")
-        if stronger := _measured(auto_attack, checkpoint, COMMON, "robust", AUTO_ATTACK):
+        if stronger := _rate(_of(auto_attack, checkpoint, COMMON, AUTO_ATTACK)):
             dot(axes, stronger, clean, checkpoint, unit="%", upright=True, mfc="white", ms=8)
             words[-1] += f", {percent(stronger.value)} under AutoAttack (n = {stronger.n})"
     axes.set(xlabel="clean accuracy, %", ylabel="accuracy under PGD-20 at ℓ∞ 8/255, %", ylim=(-2, None))
@@ -193,51 +193,44 @@ def trade_off_figure(checkpoints: list[str], auto_attack: pd.DataFrame | None, *
 
 def flags_table(tables: dict[str, pd.DataFrame], *, name: str) -> Shown:
     """For every flag the largest value over all evaluations, and the evaluations that raise it."""
-    rows = [
-        {
-            "": flag.name,
-            "Raised if above": f"{100 * flag.limit:g} %" if flag.percent else f"{flag.limit:g}",
-            "Ours": _flag_text([item for item in findings(tables) if item[2].flag is flag]),
-        }
-        for flag in FLAGS
-    ]
-    caption = "Flags: signs that a robust accuracy is an artefact of its evaluation."
+    rows = []
+    for flag in FLAGS:
+        found = [(checkpoint, condition, item) for checkpoint, condition, item in findings(tables) if item.flag is flag]
+        raised = "; ".join(f"{named(c)} ({_symbol(condition)})" for c, condition, item in found if item.raised)
+        largest = max((item.value for *_, item in found), default=0.0)
+        words = f"<strong>{'raised' if raised else 'not raised'}</strong> <small>largest {_limit(flag, largest)}<br>of {len(found)}"
+        ours = f"{words}{': ' if raised else ''}{raised}</small>" if found else MISSING
+        rows.append({"": flag.name, "Raised if above": _limit(flag, flag.limit), "Ours": ours})
+    caption = (
+        "Flags: signs that a robust accuracy is an artefact of its evaluation. The largest value of all evaluations."
+    )
     return table(rows, name=name, caption=caption)
 
 
-def _flag_text(found: list[tuple[str, str, Finding]]) -> str:
-    """Whether one flag is raised, where, and the largest value; ``found``: of ``accuracy.findings``."""
-    if not found:
-        return MISSING
-    largest = max(item.value for _, _, item in found)
-    raised = [f"{named(c)} ({_symbol(condition)})" for c, condition, item in found if item.raised]
-    value = percent(largest) if found[0][2].flag.percent else f"{largest:.1g}"
-    return (
-        f"<strong>{'raised' if raised else 'not raised'}</strong> <small>largest {value}<br>"
-        f"{len(found)} evaluation{'s' if len(found) > 1 else ''}{': ' if raised else ''}{'; '.join(raised)}</small>"
-    )
+def _limit(flag: Flag, value: float) -> str:
+    return f"{100 * value:.3g} %" if flag.percent else f"{value:.1g}"
 
 
 def model_cards(tables: dict[str, pd.DataFrame]) -> Shown:
     """A collapsible card for each registered model; ``tables``: records with evaluations of some of them."""
-    cards = [_card(REGISTRY[name], tables) for name in registered()]
+    cards = [
+        unfolded(
+            f"{named(name)}: <code>{name}</code>",
+            (_facts(REGISTRY[name]) | _rates(REGISTRY[name]) | _evaluation(name, tables) | _use(name)).items(),
+            f"class='model-card' id='card-{name}'",
+        )
+        for name in registered()
+    ]
     return Shown("".join(cards), "\n".join(f"Model card: {name}" for name in registered()))
 
 
-def _card(entry: RegistryEntry, tables: dict[str, pd.DataFrame]) -> str:
-    facts = _what(entry) | _rates(entry) | _evaluation(entry.name, tables) | _use(entry)
-    summary = f"{named(entry.name)}: <code>{entry.name}</code>"
-    return unfolded(summary, facts.items(), f"class='model-card' id='card-{entry.name}'")
-
-
-def _what(entry: RegistryEntry) -> dict[str, str]:
+def _facts(entry: RegistryEntry) -> dict[str, str]:
     unused = {key for key, value in entry.training.items() if value in (None, "none", 0) and key != "seed"}
     shown = {key: value for key, value in entry.training.items() if key not in unused | {"norm", "epsilon"}}
     shipping = f"not shipped, <code>{html.escape(entry.remake)}</code> makes it" if entry.remake else ""
     shipping = shipping or f"{entry.file.stat().st_size / 1e6:.2f} MB"
     return {
         "Network": f"{entry.architecture}, {_pairs(entry.arguments)}; {entry.parameters:,} parameters",
-        "Input and output": "pixels (N, 3, 32, 32) in [0, 1]; 10 logits, the classes of CIFAR-10",
         "Trained against": _symbol(own_threat(entry) or "none: standard training"),
         "Training": _pairs(shown),
         "Trained in": f"{entry.training_seconds / 60:.0f} minutes on the clock, {html.escape(entry.machine)}",
@@ -251,37 +244,38 @@ def _pairs(values: dict[str, object]) -> str:
 
 
 def _rates(entry: RegistryEntry) -> dict[str, str]:
-    floor, own = floor_of(entry.name), own_threat(entry)
-    least = {"Clean accuracy": floor.clean if floor else None, own: floor.robust if floor else None}
-    found = {"Clean accuracy": entry.test_clean} | dict(entry.test_robust)
+    floor, clean = floor_of(entry.name), "Clean accuracy"
+    least = {clean: floor.clean, own_threat(entry): floor.robust} if floor else {}
     rows = {}
-    for key, accuracy in found.items():
+    for key, accuracy in ({clean: entry.test_clean} | entry.test_robust).items():
         value = text_of(wilson(accuracy.correct, accuracy.n), "%")
         if minimum := least.get(key):
             value += f" <small>floor {100 * minimum:g} %: {'met' if accuracy.rate >= minimum else 'missed'}</small>"
-        rows[key if key == "Clean accuracy" else f"PGD-20, 2 restarts, {_symbol(key)}"] = value
+        rows[key if key == clean else f"PGD-20, 2 restarts, {_symbol(key)}"] = value
     return rows
 
 
 def _evaluation(checkpoint: str, tables: dict[str, pd.DataFrame]) -> dict[str, str]:
     found = [(condition, item) for name, condition, item in findings(tables) if name == checkpoint]
     raised = sorted({f"{item.flag.name} ({_symbol(condition)})" for condition, item in found if item.raised})
-    checked = len({item.flag.name for _, item in found})
-    words = f"{', '.join(raised) or 'none raised'}; {checked} of {len(FLAGS)} checked"
-    rows = {"Flags": words if found else "not checked here"}
-    for threat in REGISTRY[checkpoint].test_robust:
-        stronger = _measured(tables.get("auto_attack_evaluation"), checkpoint, threat, "robust", AUTO_ATTACK)
-        rows[f"AutoAttack, {_symbol(threat)}"] = text_of(stronger, "%")
-    return rows
+    words = (
+        f"{', '.join(raised) or 'none raised'}; {len({item.flag.name for _, item in found})} of {len(FLAGS)} checked"
+    )
+    stronger = tables.get("auto_attack_evaluation")
+    return {"Flags": words if found else "not checked here"} | {
+        f"AutoAttack, {_symbol(threat)}": text_of(_rate(_of(stronger, checkpoint, threat, AUTO_ATTACK)), "%")
+        for threat in REGISTRY[checkpoint].test_robust
+    }
 
 
-def _use(entry: RegistryEntry) -> dict[str, str]:
+def _use(checkpoint: str) -> dict[str, str]:
     return {
+        "Input and output": "pixels (N, 3, 32, 32) in [0, 1]; 10 logits, the classes of CIFAR-10",
         "Made for": "the measurements of this book, and teaching; not for any decision about people or safety",
         "Limits": "trained on 32x32 images of ten classes; one training run, so it says nothing on its training method in general; "
         "robust at most within the budgets measured here",
-        "Load it": f'<code>load_checkpoint("{entry.name}")</code>',
-        "Measure it again": f"<code>inequality verify {entry.name}</code>",
+        "Load it": f'<code>load_checkpoint("{checkpoint}")</code>',
+        "Measure it again": f"<code>inequality verify {checkpoint}</code>",
     }
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from ..measure.chance import LAYERS, SMALL
 from ..measure.multiverse import plan
+from ..networks import named
 from ..statistics import bootstrap_mean
 from ..verdicts.multiverse import (
     Closest,
@@ -20,7 +21,7 @@ from ..verdicts.multiverse import (
     universes,
     with_maps,
 )
-from .style import Shown, boxed, dot, drawn, listed, look, table, title_of
+from .style import Shown, boxed, dot, drawn, listed, look, table
 from .words import by_model, number, p_value, plain, text_of, verdict_badge
 
 COLOURS = {"for": "#8C2D04", "undecided": "#BBBBBB", "against": "#0072B2"}
@@ -278,7 +279,7 @@ def chance_table(records: pd.DataFrame, *, resamples: int) -> Shown:
         **{f"below_{100 * share:.0f}": f"Below {100 * share:.0f} % of the largest" for share in SMALL},
     }
     rows = [
-        {"": title_of(name)}
+        {"": named(name)}
         | {
             title: text_of(bootstrap_mean(own[c].to_numpy(float), resamples=resamples), _kind(c))
             for c, title in columns.items()
@@ -302,9 +303,9 @@ def cascade_figure(records: pd.DataFrame, *, resamples: int) -> Shown:
             bootstrap_mean(own[f"random_{100 * share:.0f}"].to_numpy(float), resamples=resamples) for share in LAYERS
         ]
         for share, estimate in zip(LAYERS, found, strict=True):
-            dot(axes, estimate, 100 * share, name, upright=True, label=title_of(name) if share == 0 else None)
+            dot(axes, estimate, 100 * share, name, upright=True, label=named(name) if share == 0 else None)
         axes.plot([100 * share for share in LAYERS], [e.value for e in found], color=look(name)["color"], lw=1)
-        said.append(f"{title_of(name)}: {plain(found[0])} as trained, {plain(found[-1])} with every layer random")
+        said.append(f"{named(name)}: {plain(found[0])} as trained, {plain(found[-1])} with every layer random")
     axes.set(xlabel="layers made random, from the output on (%)", ylabel="Gini index of |a|")
     axes.legend()
     caption = f"A network that has learnt nothing has an index, too. {'; '.join(said)} (n = {len(own)} images each)."

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,40 +13,35 @@ from ..measure.run import Run
 from ..networks import REGISTRY, RegistryEntry, named
 from ..statistics import Estimate
 from ..verdicts.comparison import Contrast, Contrasted, against_standard, estimate, explained
-from .style import Shown, boxed, dots, drawn, listed, shared_legend, table, title_of
+from .style import Shown, boxed, dot_panels, drawn, listed, table
 from .tables import FULL_SIZE, contrast_table
-from .words import MISSING, decided_sign, number, percent, plain, points, result, side, text_of
+from .words import MISSING, decided_sign, percent, points, side, text_of
 
-UNITS = ("Gini", "points")  # of the panel's two groups: Gini indices, and rates
 Groups = Sequence[Sequence[Contrasted]]
 
 
 # --- what is compared ------------------------------------------------------------------------------------------
 
 
-def panel_contrasts(
-    run: Run, against: str, models: Sequence[str] | None = None
-) -> tuple[list[Contrast], list[Contrast]]:
+def panel_contrasts(run: Run, against: str, models: Sequence[str] | None = None) -> list[list[Contrast]]:
     """Each of ``models`` (default: the chapter's ``subjects``) minus the model ``against``: Gini indices, and rates."""
     chosen = subjects(run) if models is None else models
-    ginis, rates = (against_standard(against, chosen, columns) for columns in _grouped(run))
-    return ginis, rates
+    return [against_standard(against, chosen, columns) for columns in _grouped(run)]
 
 
-def training_contrasts(run: Run) -> tuple[list[Contrast], list[Contrast]]:
+def training_contrasts(run: Run) -> list[list[Contrast]]:
     """The repeated l_inf trainings minus the repeated standard ones, over networks: Gini indices, and rates.
 
     On the records of ``measure_trainings``.
     """
     standard, robust = map(repeated, run.pair)
-    ginis, rates = (
+    return [
         [
             Contrast(label=label, terms=[(name, *place) for name in (*robust, *standard)], expected=1, trainings=True)
             for label, place in columns.items()
         ]
         for columns in _grouped(run)
-    )
-    return ginis, rates
+    ]
 
 
 def price_contrasts(run: Run, against: str) -> list[Contrast]:
@@ -79,9 +73,9 @@ def panel_figure(ours: Run, *, name: str) -> Shown:
     if not all(found.values()):
         return listed(["The panel: not measured here."])
     figure, words = _dots(found)
-    firsts = [next(label for label in found if ("Gini" in label) is gini) for gini in (True, False)]
-    caption = f"{'; '.join(words[label] for label in firsts)}. Bars: 95 % intervals over images."
-    return drawn(figure, name=name, caption=caption, alt=f"Dot plot by network. {'; '.join(words.values())}.")
+    firsts = [word for word in words if "global Gini" in word or "noise random" in word]
+    caption = f"{'; '.join(firsts)}. Bars: 95 % intervals over images."
+    return drawn(figure, name=name, caption=caption, alt=f"Dot plot by network. {'; '.join(words)}.")
 
 
 def panel_table(ours: Run, full_size: dict[str, pd.DataFrame] | None = None, *, name: str, caption: str) -> Shown:
@@ -93,7 +87,7 @@ def panel_table(ours: Run, full_size: dict[str, pd.DataFrame] | None = None, *, 
         for model in ours.models if not note else () if records is None else records.checkpoint.unique():
             units = ("Gini" if "gini" in column else "%" for _, column in places.values())
             values = (_value(records, model, place, ours) for place in places.values())
-            columns[title_of(model) + note] = [_accuracies(REGISTRY[model]), *map(text_of, values, units)]
+            columns[named(model) + note] = [_accuracies(REGISTRY[model]), *map(text_of, values, units)]
     return table(pd.DataFrame(columns), name=name, caption=caption)
 
 
@@ -114,32 +108,29 @@ def _value(records: pd.DataFrame | None, model: str, place: tuple[str, str], run
     return estimate(values, run.profile.bootstrap)
 
 
-def _dots(found: dict[str, list[tuple[str, Estimate]]]) -> tuple[Figure, dict[str, str]]:
+def _dots(found: dict[str, list[tuple[str, Estimate]]]) -> tuple[Figure, list[str]]:
     """A row a quantity, a dot a network; and the same in words."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.8, 3.4), width_ratios=[1, 1.6])
-    words = {}
-    for axis, gini in zip(axes, (True, False), strict=True):
-        group, unit = {k: items for k, items in found.items() if ("Gini" in k) is gini}, "Gini" if gini else "%"
-        many = max(map(len, group.values()))
-        dots(axis, group, unit=unit, step=0.5 / max(many - 1, 1), ms=5, capsize=2)
-        axis.set_xlabel("Gini index" if gini else "images fooled, %")
-        for label, items in group.items():
-            values = ", ".join(f"{named(checkpoint)} {number(value.value, unit)}" for checkpoint, value in items)
-            words[label] = f"{label}: {values}{'' if gini else ' %'}"
-    shared_legend(figure, axes[0], loc="outside upper center", ncols=4)
+    step = 0.5 / max(1, *(len(items) - 1 for items in found.values()))
+    panels = {
+        title: ({label: items for label, items in found.items() if ("Gini" in label) is gini}, unit)
+        for title, gini, unit in (("Gini indices", True, "Gini"), ("images fooled", False, "%"))
+    }
+    figure, _, words = dot_panels(panels, (9, 3.4), step=step, ms=5, capsize=2)
     return figure, words
 
 
 # --- differences -----------------------------------------------------------------------------------------------
 
 
-def differences(found: Groups, *, name: str, caption: str) -> Shown:
-    """Two tables, Gini indices and rates, each adjusted by Holm. ``caption``: goes on after "Gini indices"."""
-    shown = [
-        contrast_table(group, name=f"{name}-{unit.lower()}", caption=f"{what}{caption}", unit=unit)
-        for group, what, unit in zip(found, ("Gini indices", "Images fooled"), UNITS, strict=True)
-    ]
-    return shown[0] + shown[1]
+def differences(found: Groups, against: str = "", *, name: str, caption: str = "") -> Shown:
+    """Two tables, Gini indices and rates, each adjusted by Holm. ``caption``, by default that they are minus those of the
+    model ``against``, goes on after "Gini indices"."""
+    caption = caption or f", minus those of {named(against)}."
+    first, second = (
+        contrast_table(group, name=f"{name}-{unit}", caption=f"{what}{caption}")
+        for group, what, unit in zip(found, ("Gini indices", "Images fooled"), ("gini", "points"), strict=True)
+    )
+    return first + second
 
 
 def remedy_sentence(found: Groups, subject: str, robust: str) -> str:
@@ -184,7 +175,7 @@ def trainings_figure(found: Groups, *, name: str) -> Shown:
         f"Three trainings of each kind, on the same {items[0].terms[0].n} images. In {apart} of {len(items)} quantities all "
         "networks of one kind lie on one side of all of the other. Bars: 95 % intervals over images."
     )
-    return drawn(figure, name=name, caption=caption, alt=f"Dot plot of six networks. {'; '.join(words.values())}.")
+    return drawn(figure, name=name, caption=caption, alt=f"Dot plot of six networks. {'; '.join(words)}.")
 
 
 def _apart(terms: Sequence[Estimate]) -> bool:
@@ -227,30 +218,3 @@ def _effect(item: Estimate | None) -> str:
         return MISSING
     shown = text_of(item, "log odds")
     return shown if side(item) else shown.replace("strong>", "span>")
-
-
-def accuracy_findings(rates: Sequence[Contrasted], fits: dict[str, dict[str, dict[str, Estimate]]]) -> Shown:
-    """What is left of the differences at equal accuracy, and what the Gini index adds at equal margin.
-
-    ``rates``: the l_inf model minus the early-stopped one; ``fits``: of ``comparison.explained``, by the other model's title.
-    """
-    known = [item for item in rates if item.difference]
-    if not known:
-        return listed(["At equal accuracy: not measured here."])
-    signs = [decided_sign(item) for item in known]
-    sentences = [
-        f"<strong>At equal accuracy, the ℓ∞ model is fooled more often in {signs.count(1)} of {len(known)} comparisons, less "
-        f"often in {signs.count(-1)}; {signs.count(0)} are undecided.</strong>"
-    ]
-    sentences += [f"{item.contrast.label}: {result(item)}." for item in known]
-    for other, found in fits.items():
-        effect = next((fit["Gini index"] for fit in found.values() if "Gini index" in fit), None)
-        if effect is None or not np.isfinite(effect.value):
-            sentences.append(f"Gini index at equal margin, against {other}: not determined by these data.")
-            continue
-        word = {1: "raises", -1: "lowers", 0: "is not shown to change"}[side(effect)]
-        sentences.append(
-            f"<strong>At equal margin, a higher Gini index {word} the odds of being fooled</strong> (ℓ∞ and {other}): "
-            f"{plain(effect, 'log odds')} log odds for one standard deviation, n = {effect.n}."
-        )
-    return listed(sentences)

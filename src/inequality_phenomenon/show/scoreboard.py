@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Sequence
+from string import Template
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,7 +16,7 @@ from ..verdicts.published import published_values
 from ..verdicts.scoreboard import CHAPTERS, MISSING, VERDICTS, Frames, claim_verdicts, counts, measured_claims
 from .foot import PROVENANCE
 from .style import Shown, drawn, table, unfolded
-from .tables import FULL_SIZE, missing_text, outcome_text
+from .tables import FULL_SIZE, figures, missing_text, outcome_text
 from .words import claim_badge, p_value, verdict_badge
 
 COLOURS = {  # of the bars; the words and numbers beside them say the same
@@ -153,17 +154,15 @@ def value_text(row: pd.Series) -> str:
     """Our value with its interval and n; or why there is none."""
     if pd.isna(row.value_y):
         return missing_text(row.get("reason", ""))
-    digits = 1 if row.unit == "%" else 3
-    value, low, high = (f"{row[name]:.{digits}f}" for name in ("value_y", "low", "high"))
-    return f"<strong>{value}{' %' if row.unit else ''}</strong> <small>[{low}, {high}]<br>n = {row['n']:.0f}</small>"
+    value = figures(row, "value_y", sign="") + (" %" if row.unit else "")
+    return f"<strong>{value}</strong> <small>[{figures(row, 'low', 'high', sign='')}]<br>n = {row['n']:.0f}</small>"
 
 
 def _difference(row: pd.Series) -> str:
     if pd.isna(row.difference):
         return "—"
-    digits = 1 if row.unit == "%" else 3
-    value, low, high = (f"{row[name]:+.{digits}f}" for name in ("difference", "difference_low", "difference_high"))
-    return f"{value} <small>[{low}, {high}]<br>{p_value(row.p, row.p_is_bound is True)}, {row.test}</small>"
+    value, bounds = figures(row, "difference"), figures(row, "difference_low", "difference_high")
+    return f"{value} <small>[{bounds}]<br>{p_value(row.p, row.p_is_bound is True)}, {row.test}</small>"
 
 
 # --- counts ----------------------------------------------------------------------------------------------------
@@ -212,10 +211,6 @@ def _filter(legend: str, options: Sequence[tuple[str, str]]) -> str:
     return f"<fieldset class='filter'><legend>{legend}</legend>{boxes}</fieldset>"
 
 
-def _raw(content: str) -> str:
-    return f"````{{raw}} html\n{content}\n````"
-
-
 def provenance(profile: str) -> str:
     """HTML: which records stand behind the page."""
     rows = [("commit", commit()), ("profile of this run", profile)]
@@ -233,33 +228,15 @@ def provenance(profile: str) -> str:
 
 
 def page(frames: Frames, profile: str, full_size: Frames | None = None) -> str:
-    """The scoreboard as a MyST page, for the folder ``book/_generated``."""
+    """The scoreboard as a MyST page, for the folder ``book/_generated``; its words stand in ``book/static/scoreboard.md``."""
     claims, published = full_size or (None, None)
     verdicts = [(verdict.replace(" ", "-"), verdict) for verdict in VERDICTS]
     boxes = _filter("Show the verdicts", verdicts) + _filter("of values on", list(DATASETS.items()))
-    values = values_table(frames[1], published).html
-    return "\n\n".join(
-        [
-            "---\nhtml_theme.sidebar_secondary.remove: true\n---",  # the tables need the width
-            "# Scoreboard",
-            "What became of every claim and of every number that the paper publishes. This page is generated from the "
-            "records of the reference run and, in rows marked *full size*, of the run on [networks of the paper's size](../scale.md); "
-            "nothing on it is typed by hand. Whether your own run agrees is said at the foot of each chapter.",
-            "A **claim** has one or more tests, each with a sign that the claim implies. It is *same direction* if all its "
-            "tests have that sign with a Holm-adjusted p below 0.05, and *reproduced* if their sizes also meet the paper's "
-            "on CIFAR-10; *contradicted* if all have the opposite sign; *undecided* if no test decides; else *mixed*. *Not measured here*: a "
-            "test lacks its networks or records. The tests of one chapter, or of one table that it announces, are adjusted together: of those whose networks and "
-            "records are there, so an adjusted p-value can move when a planned network arrives. The paper's worked example (A.3) has a row "
-            "but no place in the counts. A **value** has the verdicts of [the page on numbers](../numbers.md). Most published values are ImageNet's, which this book does not measure; the "
-            "claims are therefore tested in their CIFAR-10 form.",
-            _raw(counts_figure(frames, name="verdicts").html),
-            "Machine-readable: {download}`the claims <scoreboard_claims.csv>` and "
-            "{download}`the published values <scoreboard_values.csv>`.",
-            "## Claims",
-            _raw(claims_table(frames[0], claims).html),
-            "## Published values",
-            _raw(f"<div class='scoreboard'>{boxes}{values}</div>"),
-            _raw(provenance(profile)),
-            "",
-        ]
-    )
+    parts = {
+        "counts": counts_figure(frames, name="verdicts").html,
+        "claims": claims_table(frames[0], claims).html,
+        "values": f"<div class='scoreboard'>{boxes}{values_table(frames[1], published).html}</div>",
+        "provenance": provenance(profile),
+    }
+    words = (paths.BOOK / "static" / "scoreboard.md").read_text("utf-8")
+    return Template(words).substitute({name: f"````{{raw}} html\n{content}\n````" for name, content in parts.items()})

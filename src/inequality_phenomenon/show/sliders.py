@@ -19,8 +19,9 @@ from torch import Tensor
 from ..inequality import global_gini, top_share
 from ..measure.galleries import View, clipped
 from ..measure.sample import Sample
+from ..networks import named
 from ..statistics import bootstrap_mean, wilson
-from .style import Shown, table, title_of
+from .style import Shown, table
 from .words import number, percent, plain, rate
 
 LOSSLESS = 64  # pixels a side; larger pictures are compressed, or a page would not load
@@ -119,7 +120,7 @@ def _guess(view: View) -> str:
 
 def _seen(view: View, what: str, at: Mapping[str, int]) -> Part:
     """A picture with the network's guess below."""
-    model = title_of(view.checkpoint)
+    model = named(view.checkpoint)
     alt = f"{' '.join([view.label, what]).strip()}; {model} says {view.guess}, {view.confidence:.0%}"
     return Part(picture(view.image, alt) + _guess(view), at)
 
@@ -147,7 +148,7 @@ def maps_slider(
     """
     models, methods = list(samples), list(maps)
     labels = [view.label for view in clean[models[0]]]
-    axes = {"model": Axis("Network", [title_of(m) for m in models], len(models) - 1)}
+    axes = {"model": Axis("Network", [named(m) for m in models], len(models) - 1)}
     axes |= {"image": _image_axis(clean[models[0]])}
     if len(methods) > 1:
         axes |= {"method": Axis("Attribution method", [m.replace("_", " ") for m in methods])}
@@ -163,7 +164,7 @@ def maps_slider(
             shares = top_share(size, [round(TOP * size.shape[1])])[:, 0].tolist()
             for i, label in enumerate(labels):
                 place = {"model": m, "image": i} | at
-                words = f"of {title_of(model)} for the {label}: Gini index {ginis[0][i]:.3f}"
+                words = f"of {named(model)} for the {label}: Gini index {ginis[0][i]:.3f}"
                 panels["attribution map"].append(Part(importance(found[i], f"Map {words}"), place))
                 alt = f"Clipped map {words}, {ginis[1][i]:.3f} after clipping"
                 panels["the same, clipped at 3σ"].append(Part(importance(cut[i], alt), place))
@@ -174,7 +175,7 @@ def maps_slider(
                 }
                 panels["numbers"].append(Part(_facts(facts | _mean_gini(records, model, method)), place))
                 rows.append(
-                    {"Network": title_of(model), "Image": label}
+                    {"Network": named(model), "Image": label}
                     | ({"Method": method.replace("_", " ")} if at else {})
                     | facts
                 )
@@ -199,7 +200,6 @@ def noise_slider(
     *,
     name: str,
     caption: str,
-    resamples: int = 9999,
 ) -> Shown:
     """Inductive noise by budget, places and image, under each network.
 
@@ -213,7 +213,7 @@ def noise_slider(
         "kind": Axis("Noise", conditions),
         "image": _image_axis(seen),
     }
-    panels: dict[str, list[Part]] = {title: [] for title in [*map(title_of, models), "numbers"]}
+    panels: dict[str, list[Part]] = {title: [] for title in [*map(named, models), "numbers"]}
     rows = []
     for c, condition in enumerate(conditions):
         for b, budget in enumerate(budgets):
@@ -221,10 +221,10 @@ def noise_slider(
             for model in models:
                 for i, view in enumerate(noisy[condition][model][budget]):
                     what = f"with {condition} noise on {budget} subpixels"
-                    panels[title_of(model)].append(_seen(view, what, {"budget": b, "kind": c, "image": i}))
+                    panels[named(model)].append(_seen(view, what, {"budget": b, "kind": c, "image": i}))
                 chosen = records[(records.checkpoint == model) & (records.condition == condition)]
-                found = bootstrap_mean(chosen[f"failure_{budget}"].to_numpy(), resamples=resamples)
-                rates[f"{title_of(model)} fails"] = rate(found)
+                found = bootstrap_mean(chosen[f"failure_{budget}"].to_numpy())
+                rates[f"{named(model)} fails"] = rate(found)
             panels["numbers"].append(Part(_facts(rates), {"budget": b, "kind": c}))
             rows.append({"Noisy subpixels": str(budget), "Noise": condition} | rates)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
@@ -247,17 +247,17 @@ def occlusion_slider(
         "radius": Axis("Radius r, pixels", [str(r) if r else "none" for r in radii], min(2, len(radii) - 1)),
         "image": _image_axis(clean),
     }
-    panels: dict[str, list[Part]] = {title: [] for title in [*map(title_of, models), "numbers"]}
+    panels: dict[str, list[Part]] = {title: [] for title in [*map(named, models), "numbers"]}
     rows = []
     for count, radius in masks:
         at = {"radius": radii.index(radius)} | ({"count": counts.index(count)} if count else {})
-        rates = {f"{title_of(model)} fooled so far": _fooled_so_far(located, model, count, radius) for model in models}
+        rates = {f"{named(model)} fooled so far": _fooled_so_far(located, model, count, radius) for model in models}
         for i in range(len(clean)):
             facts = {}
             for model in models:
                 view = occluded[model][count, radius][i]
-                panels[title_of(model)].append(_seen(view, f"with {view.pixels} pixels hidden", at | {"image": i}))
-                facts[f"hidden by the map of {title_of(model)}"] = f"{view.pixels} of {view.image[0].numel()} pixels"
+                panels[named(model)].append(_seen(view, f"with {view.pixels} pixels hidden", at | {"image": i}))
+                facts[f"hidden by the map of {named(model)}"] = f"{view.pixels} of {view.image[0].numel()} pixels"
             panels["numbers"].append(Part(_facts(facts | rates), at | {"image": i}))
         rows.append({"Patches n": str(count), "Radius r": str(radius)} | rates)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
@@ -279,7 +279,7 @@ def first_success_slider(
     """
     colors, models = list(found), list(clean)
     axes = {
-        "model": Axis("Network", [title_of(m) for m in models], len(models) - 1),
+        "model": Axis("Network", [named(m) for m in models], len(models) - 1),
         "color": Axis("Patches", colors),
         "image": _image_axis(clean[models[0]]),
     }
@@ -295,5 +295,5 @@ def first_success_slider(
                 facts = {"first success": patches, "hidden": f"{view.pixels} of {view.image[0].numel()} pixels"}
                 panels["numbers"].append(Part(_facts(facts), at))
                 said = {"Says before": clean[model][i].guess, "Says after": view.guess}
-                rows.append({"Network": title_of(model), "Patches": color, "Image": view.label} | said | facts)
+                rows.append({"Network": named(model), "Patches": color, "Image": view.label} | said | facts)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)

@@ -63,11 +63,6 @@ def look(checkpoint: str) -> dict[str, Any]:
     return {"color": colour, "marker": marker}
 
 
-def title_of(checkpoint: str) -> str:
-    """How tables and legends call a registered checkpoint."""
-    return named(checkpoint)
-
-
 def dot(
     axes: Axes,
     estimate: Estimate,
@@ -90,7 +85,7 @@ def dot(
 
 def dots(
     axes: Axes,
-    rows: Mapping[str, Sequence[tuple[str, Estimate]]],
+    rows: "Rows",
     said: Callable[[Estimate], str] = plain,
     *,
     unit: str = "Gini",
@@ -107,7 +102,7 @@ def dots(
     titled, words = set[str](), []
     for place, (name, items) in enumerate(rows.items()):
         for shift, (checkpoint, value) in enumerate(items):
-            kind, title = _unseeded(checkpoint), title_of(checkpoint)
+            kind, title = _unseeded(checkpoint), named(checkpoint)
             style = {"label": None if kind in titled else title} | ({"mfc": "white"} if kind in hollow else {}) | more
             dot(axes, value, place + step * (shift - (len(items) - 1) / 2), checkpoint, unit=unit, **style)
             titled.add(kind)
@@ -119,6 +114,34 @@ def dots(
 
 def _unseeded(checkpoint: str) -> str:
     return re.sub(r"-s\d+$", "", checkpoint)
+
+
+Rows = Mapping[str, Sequence[tuple[str, Estimate]]]  # what is measured -> (checkpoint, value)
+
+
+def dot_panels(
+    panels: Mapping[str, tuple[Rows, str]],
+    size: tuple[float, float],
+    said: Callable[[Estimate], str] = plain,
+    *,
+    share: bool = False,
+    **style: Any,
+) -> tuple[MatplotlibFigure, list[Axes], list[str]]:
+    """Panels of ``dots``, two in a row, with one legend: title -> (rows, unit: "Gini" or "%"); every dot in words.
+
+    ``share``: the rows are the same in all panels.
+    """
+    shape = -(-len(panels) // 2), min(2, len(panels))
+    figure, grid = plt.subplots(*shape, figsize=size, sharey=share, squeeze=False)
+    words = []
+    for axes, (title, (rows, unit)) in zip(grid.flat, panels.items(), strict=False):
+        found = dots(axes, rows, said, unit=unit, **style)
+        words += [f"{title}, {word}" if title else word for word in found]
+        axes.set(title=title, xlabel="images, %" if unit == "%" else "Gini index")
+    for spare in grid.flat[len(panels) :]:
+        spare.set_axis_off()
+    shared_legend(figure, grid[0, 0], ncols=3)
+    return figure, list(grid.flat), words
 
 
 def image(axes: Axes, pixels: Tensor | np.ndarray, **more: Any) -> None:

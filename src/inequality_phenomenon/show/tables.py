@@ -1,32 +1,30 @@
 """Tables of comparisons: paper, ours, difference, verdict. Full-size networks are rows of their own."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 
 from ..measure.run import Run
 from ..networks import dataset_of, named
-from ..statistics import Estimate, bootstrap_mean
+from ..statistics import Estimate
 from ..verdicts.claims import Claim, Outcome
-from ..verdicts.comparison import BySubset, Compared, Contrast, Contrasted, by_subset
+from ..verdicts.comparison import BySubset, Compared, Contrasted, by_subset
 from ..verdicts.published import NETWORKS, Cell
 from ..verdicts.scoreboard import outcome_row
-from .style import Shown, boxed, listed, table, title_of
+from .style import Shown, boxed, listed, table
 from .words import (
-    MISSING,
-    by_condition,
     claim_badge,
-    decided,
-    interval,
-    marked_p,
-    number,
+    difference_cell,
+    in_unit,
     p_value,
-    percent,
     plain,
     points,
     side,
+    sums,
     text_of,
+    unit_for,
     verdict_badge,
 )
 
@@ -54,35 +52,40 @@ def source_sentence(run: Run, ours: Run) -> str:
     return f"The numbers on this page are {whose}."
 
 
-# --- beside the paper ------------------------------------------------------------------------------------------
+# --- differences -----------------------------------------------------------------------------------------------
 
 
 def comparison_table(found: Sequence[Compared], *, name: str, caption: str) -> Shown:
     """Published values beside ours: paper, ours, the paired difference from the standard network, the verdict."""
-    rows = [_comparison_row(item, "") for item in found]
-    rows += [_comparison_row(item.full_size, FULL_SIZE) for item in found if item.full_size and item.full_size.ours]
+    return _with_full_size(found, _comparison_row, name, caption)
+
+
+def contrast_table(found: Sequence[Contrasted], *, name: str, caption: str) -> Shown:
+    """Differences between networks or conditions; verdicts where the paper's claim implies a sign."""
+    return _with_full_size(found, _contrast_row, name, caption)
+
+
+def _with_full_size(found: Sequence[Any], row: Callable[[Any], dict[str, str]], name: str, caption: str) -> Shown:
+    large = [item.full_size for item in found if item.full_size and item.full_size.terms]
+    rows = [
+        {"": item.contrast.label + note} | row(item)
+        for items, note in ((found, ""), (large, FULL_SIZE))
+        for item in items
+    ]
     return table(rows, name=name, caption=caption, missing=f"{caption} {NOT_TRAINED}")
 
 
-def _comparison_row(item: Compared, note: str) -> dict[str, str]:
-    cell, unit = item.cell, "Gini" if "gini" in item.cell.column else "%"
-    published = f"{cell.paper:.2f}" if unit == "Gini" else percent(cell.paper)
+def _comparison_row(item: Compared) -> dict[str, str]:
+    cell, unit = item.cell, unit_for(item.contrast)
+    published = f"{cell.paper:.2f}" if unit == "Gini" else in_unit(cell.paper, unit)
     spread = f" <small>± {cell.spread:.2f}</small>" if cell.spread else ""
     return {
-        "": cell.label + note,
         "Paper": published + spread + ("" if cell.same_setting else f" <small>{_other_setting(cell)}</small>"),
-        "Ours": text_of(item.ours, unit),
-        "Minus standard": _difference(item, "Gini" if unit == "Gini" else "points"),
+        "Ours": text_of(item.ours, "Gini" if unit == "Gini" else "%"),
+        "Minus standard": difference_cell(item) if item.difference else "—",
         # A value of another data set or network without a direction has no verdict.
         "Verdict": verdict_badge(item.verdict) if cell.same_setting or cell.baseline else "—",
     }
-
-
-def _difference(item: Compared, unit: str) -> str:
-    if item.difference is None:
-        return "—"
-    value, _, rest = points(item.difference, unit).partition(" [")
-    return f"{value.removesuffix(' Gini')} <small>[{rest}<br>{marked_p(item)}</small>"
 
 
 def _other_setting(cell: Cell) -> str:
@@ -91,61 +94,14 @@ def _other_setting(cell: Cell) -> str:
     return "ImageNet" if other_data else NETWORKS.get(str(cell.network), str(cell.network))
 
 
-# --- between our own networks ----------------------------------------------------------------------------------
-
-
-def contrast_table(found: Sequence[Contrasted], *, name: str, caption: str, unit: str = "points") -> Shown:
-    """Differences between networks or conditions; verdicts where the paper's claim implies a sign."""
-    large = [item.full_size for item in found if item.full_size and item.full_size.terms]
-    rows = [_contrast_row(item, unit, note) for items, note in ((found, ""), (large, FULL_SIZE)) for item in items]
-    return table(rows, name=name, caption=caption, missing=f"{caption} {NOT_TRAINED}")
-
-
-def _contrast_row(item: Contrasted, unit: str, note: str) -> dict[str, str]:
-    row = {"": item.contrast.label + note, "Ours": contrast_text(item, unit)}
+def _contrast_row(item: Contrasted) -> dict[str, str]:
+    row = {"Ours": contrast_cell(item)}
     return row if item.contrast.expected is None else row | {"Verdict": verdict_badge(item.verdict)}
 
 
-def contrast_text(item: Contrasted, unit: str) -> str:
+def contrast_cell(item: Contrasted) -> str:
     """A difference with its interval, p-value, n, and the means behind it."""
-    if item.difference is None:
-        return MISSING
-    value, _, bounds = points(item.difference, unit).partition(" [")
-    means = [percent(e.value) if unit == "points" else number(e.value, unit) for e in item.terms]
-    n = f"n = {item.difference.n}"
-    if item.contrast.trainings:
-        n += f" networks, {item.terms[0].n} images"
-    return (
-        f"<strong>{value}</strong> <small>[{bounds}<br>{marked_p(item)}, {n}<br>{_sums(item.contrast, means)}</small>"
-    )
-
-
-def _sums(contrast: Contrast, means: Sequence[str]) -> str:
-    """How the means make the difference, such as "20.0 % − 0.5 × 60.0 %"."""
-    if contrast.trainings:
-        half = len(means) // 2
-        return f"({', '.join(means[:half])}) − ({', '.join(means[half:])})"
-    if not contrast.weights:
-        return " − ".join(means) if len(means) == 2 else f"({means[0]} − {means[1]}) − ({means[2]} − {means[3]})"
-    factors = ["" if abs(weight) == 1 else f"{abs(weight):g} × " for weight in contrast.weights]
-    signs = ["" if i == 0 and w > 0 else "− " if w < 0 else "+ " for i, w in enumerate(contrast.weights)]
-    return " ".join(f"{sign}{factor}{mean}" for sign, factor, mean in zip(signs, factors, means, strict=True))
-
-
-def tally_note(items: Sequence[Contrasted], what: str) -> Shown:
-    """In how many of many comparisons with the standard network which of the two fails more."""
-    return listed(
-        [f"{what.capitalize()}: {tally(items) if any(i.difference for i in items) else 'not measured here'}."]
-    )
-
-
-def tally(items: Sequence[Contrasted]) -> str:
-    """In how many comparisons with the standard network the other one fails more, or less."""
-    words = [decided(item, "more", "less", "open") for item in items if item.difference]
-    return (
-        f"of {len(words)} comparisons with the standard model, the ℓ∞ model fails more in {words.count('more')}, less in "
-        f"{words.count('less')}, undecided are {words.count('open')} (Holm-adjusted over all of them)"
-    )
+    return difference_cell(item) + (f"<br><small>{sums(item)}</small>" if item.difference else "")
 
 
 def regression_table(fits: dict[str, dict[str, Estimate]], *, name: str, caption: str) -> Shown:
@@ -167,19 +123,6 @@ def ratios_note(ratios: dict[str, Estimate]) -> Shown:
     return listed(sentences or ["Ratios of ratios: not measured here."])
 
 
-def area_note(records: pd.DataFrame, *, resamples: int, total: int = 1024) -> Shown:
-    """How much of the image the largest mask of each budget hides, measured."""
-    sentences = []
-    for condition, checkpoint, rows in by_condition(records):
-        found = bootstrap_mean(rows.area.to_numpy(float), resamples=resamples)
-        sentences.append(
-            f"{condition}, map of {title_of(checkpoint)}: the largest mask hides {number(found.value, 'pixels')} of {total} "
-            f"pixels on average {interval(found, 'pixels')}, {100 * found.value / total:.0f} % of the image, at most "
-            f"{rows.area.max()} (n = {found.n})."
-        )
-    return listed(sentences)
-
-
 # --- the common subset and each network's own images -----------------------------------------------------------
 
 
@@ -191,7 +134,6 @@ def subsets(
     *,
     name: str,
     what: str,
-    unit: str = "points",
 ) -> Shown:
     """Each network's mean on the common subset beside that on the images which it alone gets right, and what differs.
 
@@ -206,26 +148,25 @@ def subsets(
         f"{what} on the common subset and on images that each model alone classifies correctly. Differences: paired on the "
         "common subset, not paired on own images; 95 % intervals without adjustment."
     )
-    rows = [_subset_row(row, unit) for row in found]
-    return table(rows, name=name, caption=caption) + listed([_subsets_sentence(found, unit)])
+    return table(list(map(_subset_row, found)), name=name, caption=caption) + listed([_subsets_sentence(found)])
 
 
-def _subset_row(row: BySubset, unit: str) -> dict[str, str]:
-    cells = {"": row.label}
+def _subset_row(row: BySubset) -> dict[str, str]:
+    cells, unit = {"": row.contrast.label}, unit_for(row.contrast)
     for header, mean, gap in zip(("Common subset", "Own images"), row.means, row.differences, strict=True):
         minus = "" if gap is None else f"<br><small>minus standard: {points(gap, unit)}</small>"
         cells[header] = text_of(mean, "%" if unit == "points" else unit) + minus
     return cells
 
 
-def _subsets_sentence(rows: Sequence[BySubset], unit: str) -> str:
+def _subsets_sentence(rows: Sequence[BySubset]) -> str:
     """For which differences from the standard network the two subsets' intervals do not lie on the same side of 0."""
-    both = [(row.label, *row.differences) for row in rows]
-    known = [(label, common, own) for label, common, own in both if common is not None and own is not None]
+    both = [(row.contrast, *row.differences) for row in rows]
+    known = [(contrast, common, own) for contrast, common, own in both if common is not None and own is not None]
     apart = [
-        f"{label}: {points(common, unit)} on the common subset, {points(own, unit)} on own images"
-        for label, common, own in known
-        if side(common) != side(own)
+        "{}: {} on the common subset, {} on own images".format(c.label, *(points(gap, unit_for(c)) for gap in gaps))
+        for c, *gaps in known
+        if side(gaps[0]) != side(gaps[1])
     ]
     lead = f"Of {len(known)} differences from the standard model, the two subsets disagree in {len(apart)}"
     return f"<strong>{lead} (above 0, below 0, or not told from 0).</strong> {'; '.join(apart)}{'.' if apart else ''}"
@@ -274,11 +215,16 @@ def outcome_text(row: pd.Series) -> str:
         return missing_text(row.get("reason", ""))
     if row.unit == "exact":
         return f"<strong>{row.value:.4f}</strong> <small>exact</small>"
-    digits, unit = (1, " points") if row.unit == "points" else (3, "")
-    value, low, high = (f"{row[name]:+.{digits}f}" for name in ("value", "low", "high"))
-    means = "" if pd.isna(row.get("second")) else f"<br>{row['first']:.{digits}f}, {row.second:.{digits}f}"
+    means = "" if pd.isna(row.get("second")) else f"<br>{figures(row, 'first', 'second', sign='')}"
     p = "" if pd.isna(row.get("p")) else f"{p_value(row.p, row.p_is_bound is True)}, "
-    return f"<strong>{value}{unit}</strong> <small>[{low}, {high}]<br>{p}n = {row.n:.0f}{means}</small>"
+    value = figures(row, "value") + (" points" if row.unit == "points" else "")
+    return f"<strong>{value}</strong> <small>[{figures(row, 'low', 'high')}]<br>{p}n = {row.n:.0f}{means}</small>"
+
+
+def figures(row: pd.Series, *names: str, sign: str = "+") -> str:
+    """Numbers of a row of ``claims_frame`` or ``values_frame``: rates, in per cent or points, with one digit."""
+    digits = 1 if row.unit in ("points", "%") else 3
+    return ", ".join(f"{row[name]:{sign}.{digits}f}" for name in names)
 
 
 def missing_text(reason: str) -> str:

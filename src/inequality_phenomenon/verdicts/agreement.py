@@ -48,10 +48,11 @@ def agreement(
         if name == BY_INTERVAL:
             found.by_interval += _rates(records[name], reference[name])
             continue
-        both = _joined(records[name], reference[name])
+        tables = [t if "condition" in t else t.assign(condition="") for t in (records[name], reference[name])]
+        both = tables[0].merge(tables[1], on=KEYS, suffixes=("_here", "_there"))
         images |= set(both.image_id)
         close = _either_close(both)
-        for column in _columns(records[name], reference[name]):
+        for column in [c for c in map(str, records[name]) if c in reference[name] and c not in (*KEYS, *WORK)]:
             here, there = both[f"{column}_here"], both[f"{column}_there"]
             if not same_draws and _of_draws(column, here):
                 found.skipped.append(f"{name}, {column}: another number of draws")
@@ -68,15 +69,6 @@ def agreement(
     found.images = len(images)
     found.skipped += [f"{name}: not in the reference run" for name in sorted(records.keys() - reference.keys())]
     return found
-
-
-def _joined(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
-    tables = [table if "condition" in table else table.assign(condition="") for table in (here, there)]
-    return tables[0].merge(tables[1], on=KEYS, suffixes=("_here", "_there"))
-
-
-def _columns(here: pd.DataFrame, there: pd.DataFrame) -> list[str]:
-    return [str(column) for column in here if column in there and column not in (*KEYS, *WORK)]
 
 
 def _of_draws(column: str, values: pd.Series) -> bool:

@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
 
 from .._support import paths
+from .._support.profiles import problems_of
 from ..inequality import gini
 from ..measure.reference import as_shipped
 from ..networks import REGISTRY, named
@@ -169,8 +170,7 @@ def _parsed(content: Any) -> tuple[Claim, ...]:
     try:
         return Claims.model_validate(content).claims
     except ValidationError as problem:
-        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())
-        raise ValueError(f"{paths.CLAIMS.name}: {details}") from None
+        raise ValueError(f"{paths.CLAIMS.name}: {problems_of(problem)}") from None
 
 
 def in_percent(test: Test) -> bool:

@@ -4,7 +4,7 @@ Pure functions: whoever calls them brings the records.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..measure.image_sets import classes_of
-from ..measure.reference import as_shipped, stacked
+from ..measure.reference import as_shipped
 from ..networks import dataset_of, named
 from ..statistics import (
     Difference,
@@ -32,122 +32,6 @@ from .published import Cell, a10_cells, table1_cells
 Verdict = Literal["reproduced", "same direction", "contradicted", "mixed", "undecided", "differs", "not measured here"]
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A cell with our value, the difference from the standard model, and the verdict.
-
-    ``full_size``: the same by records of full-size networks, where there are any.
-    """
-
-    cell: Cell
-    ours: Estimate | None
-    difference: Difference | None
-    adjusted_p: float | None
-    verdict: Verdict
-    full_size: "Compared | None" = None
-
-
-def compare(
-    cells: list[Cell],
-    records: pd.DataFrame | None,
-    *,
-    full_size: pd.DataFrame | None = None,
-    resamples: int = 9999,
-) -> list[Compared]:
-    """Each cell beside our records, tests adjusted by Holm over the given cells (one table).
-
-    ``full_size``: the same records of the full-size networks, compared and adjusted by themselves.
-
-    The verdicts were fixed before any value was seen: *reproduced*: our 95 % interval meets the paper's value
-    +- 0.03 (Gini) or +- 5 points (rates); *same direction*: the paper's sign against the standard model, adjusted
-    p < 0.05; *contradicted*: the opposite sign, adjusted p < 0.05; *undecided*: neither; *differs*: a value
-    without an implied sign that is not reproduced; else *not measured here*.
-    """
-    beside: Sequence[Compared | None] = [None] * len(cells)
-    if full_size is not None:
-        beside = compare(cells, as_shipped(full_size), resamples=resamples)
-    records = _readable(records, {cell.checkpoint for cell in cells})
-    tested = _tested([_of_cell(cell) for cell in cells], records, resamples)
-    found = []
-    for cell, (_, test, p), large in zip(cells, tested, beside, strict=True):
-        value = estimate(_values(records, (cell.checkpoint, cell.condition, cell.column)), resamples)
-        found.append(Compared(cell, value, test, p, _verdict(cell, value, test, p), large))
-    return found
-
-
-def _of_cell(cell: Cell) -> "Contrast | None":
-    """The difference behind a cell's verdict: its network minus the standard one."""
-    if cell.baseline is None:
-        return None
-    place = cell.condition, cell.column
-    return minus(cell.label, (cell.checkpoint, *place), (cell.baseline[0], *place))
-
-
-def _readable(records: pd.DataFrame | None, names: set[str]) -> pd.DataFrame:
-    """Records with a condition in each row, and under the shipped networks' names where none of ``names`` is in them."""
-    records = pd.DataFrame({"checkpoint": []}) if records is None else records
-    records = records if "condition" in records else records.assign(condition="")
-    return records if names & set(records.checkpoint) else as_shipped(records)
-
-
-def estimate(values: pd.Series, resamples: int) -> Estimate | None:
-    """Mean or rate of one network's values with its 95 % interval; ``None`` of fewer than two."""
-    if len(values) < 2:
-        return None
-    if values.dtype == bool:
-        return wilson(int(values.sum()), len(values))
-    return bootstrap_mean(values.to_numpy(), resamples=resamples)
-
-
-def _verdict(cell: Cell, ours: Estimate | None, test: Difference | None, p: float | None) -> Verdict:
-    if ours is None:
-        return "not measured here"
-    if cell.same_setting and meets(ours, cell):
-        return "reproduced"
-    return direction(test, p, cell.paper - cell.baseline[1]) if cell.baseline else "differs"
-
-
-def meets(ours: Estimate, cell: Cell) -> bool:
-    """Whether our 95 % interval meets the published value within its tolerance."""
-    return ours.low <= cell.paper + cell.tolerance and ours.high >= cell.paper - cell.tolerance
-
-
-def direction(test: Difference | None, p: float | None, expected: float | None) -> Verdict:
-    """The verdict on a difference whose sign the paper states."""
-    if test is None or p is None or p >= 0.05 or expected is None:
-        return "undecided"
-    same = np.sign(test.difference) == np.sign(expected)
-    return "same direction" if same else "contradicted"
-
-
-@dataclass(frozen=True)
-class PublishedTable:
-    """Cells of the paper whose values we measure, compared and adjusted together as in their chapter."""
-
-    chapter: str
-    records: tuple[str, ...]  # tables of the chapter that hold them
-    cells: list[Cell]
-
-    def compared(self, tables: dict[str, pd.DataFrame], resamples: int) -> list[Compared]:
-        """The cells beside the chapter's records, as its own page has them."""
-        return compare(self.cells, stacked(tables, self.records), resamples=resamples)
-
-
-def published_tables() -> list[PublishedTable]:
-    """Published cells that a chapter measures on the paper's own data set, table by table.
-
-    A chapter that compares its values with published ones adds its cells here: the scoreboard takes them from this list.
-    """
-    return [
-        PublishedTable("01_inequality_test", ("inequality",), table1_cells("global_gini")),
-        PublishedTable("01_inequality_test", ("inequality",), table1_cells("regional_gini_sum_of_absolute")),
-        PublishedTable("03_occlusion_attack", ("pair", "ladder"), a10_cells()),
-    ]
-
-
-# --- contrasts: comparisons that the paper does not make -------------------------------------------------------
-
-
 Term = tuple[str, str, str]  # checkpoint, condition, column
 Sign = Literal[-1, 1]
 
@@ -155,9 +39,9 @@ Sign = Literal[-1, 1]
 class Contrast(BaseModel):
     """A difference between measured means on the same images.
 
-    ``terms``: two, for a - b, or four, for (a - b) - (c - d), or any number with as many ``weights``. ``margin`` is
-    subtracted: "less than 0.03 above" is a - b - 0.03 with ``expected`` -1, the sign that the paper's claim implies.
-    ``trainings``: the first half of the terms are networks trained in one way, the second half in another; the
+    ``terms``: two, for a - b, or four, for (a - b) - (c - d), or any number with as many ``weights``; one is a mean alone.
+    ``margin`` is subtracted: "less than 0.03 above" is a - b - 0.03 with ``expected`` -1, the sign that the paper's claim
+    implies. ``trainings``: the first half of the terms are networks trained in one way, the second half in another; the
     difference is that of the two ways, tested over the networks' means (``statistics.mean_difference``) instead of over images.
     """
 
@@ -176,16 +60,11 @@ class Contrast(BaseModel):
         return self
 
 
-def minus(label: str, first: Term, second: Term, expected: Sign | None = None) -> Contrast:
-    """The contrast first - second."""
-    return Contrast(label=label, terms=(first, second), expected=expected)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contrasted:
     """A contrast with its terms' means and the paired test, on the images that all terms share.
 
-    ``full_size``: as in ``Compared``.
+    ``full_size``: the same by records of full-size networks, where there are any.
     """
 
     contrast: Contrast
@@ -194,6 +73,104 @@ class Contrasted:
     adjusted_p: float | None
     verdict: Verdict
     full_size: "Contrasted | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(Contrasted):
+    """A published cell beside our value, on all images that the network has; its contrast is with the standard network."""
+
+    cell: Cell
+    ours: Estimate | None
+
+
+def compare(
+    cells: list[Cell],
+    records: pd.DataFrame | None,
+    *,
+    full_size: pd.DataFrame | None = None,
+    resamples: int = 9999,
+) -> list[Compared]:
+    """Each cell beside our records, tests adjusted by Holm over the given cells (one table).
+
+    ``full_size``: the same records of the full-size networks, compared and adjusted by themselves.
+
+    The verdicts were fixed before any value was seen: *reproduced*: our 95 % interval meets the paper's value
+    +- 0.03 (Gini) or +- 5 points (rates); *same direction*: the paper's sign against the standard model, adjusted
+    p < 0.05; *contradicted*: the opposite sign, adjusted p < 0.05; *undecided*: neither; *differs*: a value
+    without an implied sign that is not reproduced; else *not measured here*.
+    """
+    if full_size is not None:
+        beside = compare(cells, as_shipped(full_size), resamples=resamples)
+        here = compare(cells, records, resamples=resamples)
+        return [replace(item, full_size=large) for item, large in zip(here, beside, strict=True)]
+    records = _readable(records, {cell.checkpoint for cell in cells})
+    found = []
+    for cell, item in zip(cells, contrasted(list(map(_of_cell, cells)), records, resamples=resamples), strict=True):
+        ours = estimate(_values(records, (cell.checkpoint, cell.condition, cell.column)), resamples)
+        verdict = direction(item.difference, item.adjusted_p, item.contrast.expected) if cell.baseline else "differs"
+        if ours is None:
+            verdict = "not measured here"
+        elif cell.same_setting and meets(ours, cell):
+            verdict = "reproduced"
+        found.append(Compared(**vars(item) | {"cell": cell, "ours": ours, "verdict": verdict}))
+    return found
+
+
+def _of_cell(cell: Cell) -> Contrast:
+    """The difference behind a cell's verdict: its network minus the standard one; of that the mean alone."""
+    names = (cell.checkpoint,) if cell.baseline is None else (cell.checkpoint, cell.baseline[0])
+    sign = None if cell.baseline is None else 1 if cell.paper > cell.baseline[1] else -1
+    terms = tuple((name, cell.condition, cell.column) for name in names)
+    return Contrast(label=cell.label, terms=terms, expected=sign)
+
+
+def _readable(records: pd.DataFrame | None, names: set[str]) -> pd.DataFrame:
+    """Records with a condition in each row, and under the shipped networks' names where none of ``names`` is in them."""
+    records = pd.DataFrame({"checkpoint": []}) if records is None else records
+    records = records if "condition" in records else records.assign(condition="")
+    return records if names & set(records.checkpoint) else as_shipped(records)
+
+
+def estimate(values: pd.Series, resamples: int = 9999) -> Estimate | None:
+    """Mean or rate of one network's values with its 95 % interval; ``None`` of fewer than two."""
+    if len(values) < 2:
+        return None
+    if values.dtype == bool:
+        return wilson(int(values.sum()), len(values))
+    return bootstrap_mean(values.to_numpy(), resamples=resamples)
+
+
+def meets(ours: Estimate, cell: Cell) -> bool:
+    """Whether our 95 % interval meets the published value within its tolerance."""
+    return ours.low <= cell.paper + cell.tolerance and ours.high >= cell.paper - cell.tolerance
+
+
+def direction(test: Difference | None, p: float | None, expected: float | None) -> Verdict:
+    """The verdict on a difference whose sign the paper states."""
+    if test is None or p is None or p >= 0.05 or expected is None:
+        return "undecided"
+    same = np.sign(test.difference) == np.sign(expected)
+    return "same direction" if same else "contradicted"
+
+
+def published_tables() -> list[tuple[str, tuple[str, ...], list[Cell]]]:
+    """Published cells that a chapter measures on the paper's own data set, table by table: chapter, its records, cells.
+
+    A chapter that compares its values with published ones adds its cells here: the scoreboard takes them from this list.
+    """
+    return [
+        ("01_inequality_test", ("inequality",), table1_cells("global_gini")),
+        ("01_inequality_test", ("inequality",), table1_cells("regional_gini_sum_of_absolute")),
+        ("03_occlusion_attack", ("pair", "ladder"), a10_cells()),
+    ]
+
+
+# --- contrasts: comparisons that the paper does not make -------------------------------------------------------
+
+
+def minus(label: str, first: Term, second: Term, expected: Sign | None = None) -> Contrast:
+    """The contrast first - second."""
+    return Contrast(label=label, terms=(first, second), expected=expected)
 
 
 def against_standard(
@@ -235,27 +212,27 @@ def contrasted(
     McNemar's test for two outcomes, Welch's over trainings, else a sign-flip test. What was not measured has no terms.
     ``full_size``: as for ``compare``.
     """
-    beside: Sequence[Contrasted | None] = [None] * len(contrasts)
     if full_size is not None:
         beside = contrasted(contrasts, as_shipped(full_size), resamples=resamples)
+        here = contrasted(contrasts, records, resamples=resamples)
+        return [replace(item, full_size=large) for item, large in zip(here, beside, strict=True)]
     records = _readable(records, {name for contrast in contrasts for name, *_ in contrast.terms})
     found = []
-    tested = _tested(contrasts, records, resamples)
-    for contrast, (columns, test, p), large in zip(contrasts, tested, beside, strict=True):
+    for contrast, (columns, test, p) in zip(contrasts, _tested(contrasts, records, resamples), strict=True):
         terms = tuple(term for column in columns if (term := estimate(column, resamples)))
         verdict = direction(test, p, contrast.expected) if test else "not measured here"
-        found.append(Contrasted(contrast, terms, test, p, verdict, large))
+        found.append(Contrasted(contrast=contrast, terms=terms, difference=test, adjusted_p=p, verdict=verdict))
     return found
 
 
 Tested = tuple[list[pd.Series], Difference | None, float | None]  # the terms' values, the test, its adjusted p
 
 
-def _tested(contrasts: Sequence[Contrast | None], records: pd.DataFrame, resamples: int) -> list[Tested]:
-    """Each contrast on the images that its terms share; ``None`` has nothing to test. Adjusted by Holm over all of them."""
-    values = [_shared(contrast, records) if contrast else [] for contrast in contrasts]
+def _tested(contrasts: Sequence[Contrast], records: pd.DataFrame, resamples: int) -> list[Tested]:
+    """Each contrast on the images that its terms share; one term has nothing to test. Adjusted by Holm over all of them."""
+    values = [_shared(contrast, records) for contrast in contrasts]
     tests = [
-        _test_terms(contrast, columns, resamples) if contrast and columns else None
+        _test_terms(contrast, columns, resamples) if len(columns) > 1 else None
         for contrast, columns in zip(contrasts, values, strict=True)
     ]
     adjusted = iter(holm([test.p for test in tests if test]))
@@ -303,7 +280,7 @@ class BySubset:
     Each pair: common subset, own images; ``None`` where not measured. The differences are paired on the common subset only.
     """
 
-    label: str
+    contrast: Contrast
     means: tuple[Estimate | None, Estimate | None]
     differences: tuple[Difference | None, Difference | None]
 
@@ -321,17 +298,14 @@ def by_subset(
     found = []
     for label, (condition, column) in places.items():
         for name in (standard, *others):
-            shared, theirs, other = (
-                _values(records, (checkpoint, condition, column))
-                for records, checkpoint in ((common, name), (own, name), (own, standard))
-            )
-            means = (estimate(shared, resamples), estimate(theirs, resamples))
+            contrast = minus(f"{label}, {named(name)}", (name, condition, column), (standard, condition, column))
+            theirs, other = (_values(own, term) for term in contrast.terms)
+            means = (estimate(_values(common, contrast.terms[0]), resamples), estimate(theirs, resamples))
             differences: tuple[Difference | None, Difference | None] = (None, None)
             if name != standard:
-                contrast = minus(label, (name, condition, column), (standard, condition, column))
                 ((_, pairs, _),) = _tested([contrast], common, resamples)
                 differences = (pairs, _unpaired(theirs, other))
-            found.append(BySubset(f"{label}, {named(name)}", means, differences))
+            found.append(BySubset(contrast, means, differences))
     return found
 
 

@@ -176,22 +176,20 @@ def table3_cells(budget: int, patches: tuple[int, int], models: Sequence[str] = 
 
 
 def published_leaders() -> pd.DataFrame:
-    """For each column of the paper's Table 3: the method with its largest value, and the one that section 4.5 names.
-
-    Columns: ``model``, ``measure``, ``values`` (method -> published value), ``leader``, ``named``.
-    """
-    rows = published_values(table="table3")
+    """For each column of the paper's Table 3: its values, the method with the largest, and the one that section 4.5 names."""
     found = []
-    for (training, metric, setting), group in rows.groupby(["training", "metric", "setting"], sort=False):
+    columns = published_values(table="table3").groupby(["training", "metric", "setting"], sort=False)
+    for (training, metric, setting), group in columns:
         values = {METHOD_TITLES[row["attribution"]]: float(row["value"]) for row in group.to_dict("records")}
-        text = "integrated_gradients" if metric == "occlusion_error" else "smoothgrad"
+        text = METHOD_TITLES["integrated_gradients" if metric == "occlusion_error" else "smoothgrad"]
+        leader, unit = max(values, key=lambda name: values[name]), " %" if setting else ""
         found.append(
             {
-                "model": "standard" if training == "standard" else "ℓ∞ 8/255",
-                "measure": setting or "Gini index",
-                "values": values,
-                "leader": max(values, key=lambda name: values[name]),
-                "named": METHOD_TITLES[text],
+                "": f"{setting or 'Gini index'}, {'standard' if training == 'standard' else 'ℓ∞ 8/255'}",
+                "Values": ", ".join(f"{method} {value:g}{unit}" for method, value in values.items()),
+                "Largest": leader,
+                "Section 4.5 names": text,
+                "Agree": "yes" if leader == text else "no",
             }
         )
     return pd.DataFrame(found)

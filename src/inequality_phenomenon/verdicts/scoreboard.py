@@ -14,11 +14,11 @@ from .._support import paths
 from .._support.files import atomic_path
 from .._support.profiles import load_profile
 from ..measure.image_sets import CIFAR10
-from ..measure.reference import load_run, load_whole_reference
+from ..measure.reference import load_run, load_whole_reference, stacked
 from ..networks import REGISTRY, named
 from ..statistics import Difference
 from .claims import AgreementTest, ExampleTest, Judged, Outcome, Tables, in_percent, judge, load_claims
-from .comparison import Compared, Verdict, published_tables
+from .comparison import Compared, Verdict, compare, published_tables
 from .published import published_values
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -74,8 +74,8 @@ def values_frame(records: dict[str, Tables], *, resamples: int = 9999) -> pd.Dat
     """One row for every published value, in its own unit: ours, its interval, the test and the verdict."""
     compared = {
         item.cell.id: item
-        for table in published_tables()
-        for item in table.compared(records.get(table.chapter, {}), resamples)
+        for chapter, names, cells in published_tables()
+        for item in compare(cells, stacked(records.get(chapter, {}), names), resamples=resamples)
     }
     rows = [_value_row(row, compared.get(row["id"])) for row in published_values().to_dict("records")]
     columns = ["id", "value", "low", "high", "n", "difference", "difference_low", "difference_high", "test", "p"]

@@ -1,0 +1,254 @@
+"""Figures and tables of the chapters on both attacks, on transfer and on clipping."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from ..measure.galleries import Occluded, View
+from ..networks import named
+from ..statistics import Estimate, wilson
+from ..verdicts.comparison import Contrasted, estimate
+from .style import Shown, boxed, dot_panels, drawn, image, listed, look, table
+from .words import (
+    by_condition,
+    by_model,
+    interval,
+    mean,
+    number,
+    percent,
+    rate,
+    stated,
+    text_of,
+)
+
+# --- noise (chapter 2) -----------------------------------------------------------------------------------------
+
+
+def noise_curves(records: pd.DataFrame, kinds: list[str], budgets: list[int], *, name: str, total: int = 3072) -> Shown:
+    """Figure 3: failure against the number of noisy subpixels, a panel for each kind of noise, a line for each model."""
+    figure, panels = plt.subplots(1, len(kinds), figsize=(9.5, 3.6), sharey=True, squeeze=False)
+    words = []
+    for axes, kind in zip(panels[0], kinds, strict=True):
+        for checkpoint, rows in by_model(records[records.condition == kind]):
+            found = [mean(rows, f"failure_{budget}") for budget in budgets]
+            values, low, high = 100 * np.array([(e.value, e.low, e.high) for e in found]).T
+            axes.plot(budgets, values, label=named(checkpoint), ms=6, **look(checkpoint))
+            axes.fill_between(budgets, low, high, color=look(checkpoint)["color"], alpha=0.15, lw=0)
+            words.append(f"{kind}, {named(checkpoint)}: {values[0]:.1f} % to {values[-1]:.1f} %")
+        axes.set_xscale("log")
+        labelled = [b for i, b in enumerate(budgets) if i == 0 or b > 1.3 * budgets[i - 1]]  # others would overlap
+        axes.set_xticks(labelled, [str(budget) for budget in labelled], fontsize=9)
+        axes.minorticks_off()
+        axes.set(title=kind, xlabel=f"noisy subpixels of {total}")
+    panels[0, 0].set(ylabel="images that fail, %", ylim=(-3, None))
+    panels[0, 0].legend(loc="upper left")
+    caption = (
+        f"Failure rates from {budgets[0]} to {budgets[-1]} noisy subpixels: {'; '.join(words)}. "
+        "Bands: 95 % bootstrap intervals over images."
+    )
+    return drawn(figure, name=name, caption=caption, alt=f"Three line charts, one a kind of noise. {'; '.join(words)}.")
+
+
+# --- occlusion (chapter 3) -------------------------------------------------------------------------------------
+
+
+def rates_figure(records: pd.DataFrame, conditions: list[str], *, name: str) -> Shown:
+    """Share of images fooled under each condition, with Wilson intervals, one colour a model."""
+    found = {
+        condition: [
+            (c, wilson(int(own.fooled.sum()), len(own))) for c, own in by_model(records[records.condition == condition])
+        ]
+        for condition in conditions
+    }
+    figure, _, words = dot_panels({"": (found, "%")}, (7.8, 0.38 * len(conditions) + 1.2), rate)
+    first = [word for word in words if word.startswith(f"{conditions[0]},")]
+    caption = f"Images fooled by the attack and its controls. {'; '.join(first)}. Bars: 95 % Wilson intervals."
+    return drawn(figure, name=name, caption=caption, alt=f"Dot plot of fooled images by condition. {'; '.join(words)}.")
+
+
+def first_success_figure(located: pd.DataFrame, *, name: str, total: int = 1024) -> Shown:
+    """Share of images fooled by masks up to an area, and up to a number of patches, at Algorithm 1's first success."""
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    words = []
+    for checkpoint, rows in by_model(located):
+        fooled = rows[rows.fooled]
+        for axes, values, end in (
+            (panels[0], 100 * fooled.area / total, 70),
+            (panels[1], fooled["count"], located["count"].max()),
+        ):
+            ordered = np.sort(values.to_numpy(float))
+            share = 100 * np.arange(len(ordered) + 1) / len(rows)
+            places, shares = [0, *ordered, max(end, 1)], [*share, share[-1]]
+            style = {"drawstyle": "steps-post", "markevery": 0.15, "ms": 6, "label": named(checkpoint)}
+            axes.plot(places, shares, **style | look(checkpoint))
+        medians = f"median {fooled.area.median():.0f} pixels and {fooled['count'].median():.0f} patches"
+        middle = medians if len(fooled) else "none"
+        words.append(f"{named(checkpoint)}: {len(fooled)} of {len(rows)} images fooled, first success at {middle}")
+    panels[0].set_xlabel("occluded area at the first success, % of the image")
+    panels[1].set_xlabel("patches at the first success")
+    panels[0].set(ylabel="images fooled so far, %", ylim=(0, 100))
+    panels[0].legend()
+    caption = f"{'; '.join(words)}. The medians are over fooled images only; the curves count all images."
+    return drawn(figure, name=name, caption=caption, alt=f"Two cumulative curves a model. {'; '.join(words)}.")
+
+
+def occlusion_pictures(found: Sequence[Occluded], *, name: str) -> Shown:
+    """Figures 1 and 4: image, map, and the image at first success, with what every model predicts before and after."""
+    figure, axes = plt.subplots(len(found), 3, figsize=(7.6, 2.5 * len(found)), squeeze=False)
+    words = []
+    for row, one in zip(axes, found, strict=True):
+        owner, own, (before, after) = (
+            named(one.checkpoint),
+            one.after[one.checkpoint],
+            map(_guesses, (one.before, one.after)),
+        )
+        pictures = {before: one.before[one.checkpoint].image, f"map of {owner}": one.importance, after: own.image}
+        for axis, (title, picture) in zip(row, pictures.items(), strict=True):
+            image(axis, picture, cmap="magma")
+            axis.set_title(title, fontsize=8)
+        pixels = f"{own.pixels} of {own.image[0].numel()} pixels{'' if own.fooled else ', not fooled'}"
+        row[0].set_ylabel(own.label, fontsize=9)
+        row[2].set_xlabel(pixels, fontsize=8)
+        words.append(f"{own.label}, map of {owner}, {pixels}: {after}".replace("\n", ", "))
+    fooled = [one for one in found if one.after[one.checkpoint].fooled]
+    others = [view for one in fooled for name, view in one.after.items() if name != one.checkpoint]
+    caption = (
+        "The first image of the subset in each of the first classes, its map, and the image at Algorithm 1's first success (else with the "
+        f"last mask). In {len(fooled)} of {len(found)} cases the map's own model is fooled; {sum(not view.fooled for view in others)} of "
+        f"{len(others)} times another model still recognises that image. Above the pictures: what each model predicts, with its confidence."
+    )
+    alt = f"Grid of images, maps and occluded images. {'; '.join(words)}."
+    return drawn(figure, name=name, caption=caption, alt=alt, vector=False)
+
+
+def _guesses(views: dict[str, View]) -> str:
+    return "\n".join(f"{named(model)}: {view.guess} {100 * view.confidence:.0f} %" for model, view in views.items())
+
+
+def area_note(records: pd.DataFrame, *, total: int = 1024) -> Shown:
+    """How much of the image the largest mask of each budget hides, measured."""
+    found = [
+        (condition, named(checkpoint), rows, mean(rows, "area"))
+        for condition, checkpoint, rows in by_condition(records)
+    ]
+    return listed(
+        [
+            f"{condition}, map of {owner}: the largest mask hides {number(area.value, 'pixels')} of {total} pixels on average "
+            f"{interval(area, 'pixels')}, {100 * area.value / total:.0f} % of the image, at most {rows.area.max()} (n = {area.n})."
+            for condition, owner, rows, area in found
+        ]
+    )
+
+
+# --- transfer (chapter 5) --------------------------------------------------------------------------------------
+
+
+def transfer_matrix(records: pd.DataFrame, attacks: Sequence[str], *, name: str) -> Shown:
+    """A panel for each attack: rows are the networks that the images were made on, columns those they are shown to."""
+    models = list(dict.fromkeys(records.checkpoint))
+    titles = list(map(named, models))
+    columns, rows, side = min(2, len(attacks)), -(-len(attacks) // 2), 0.62 * len(models) + 1.3
+    figure, panels = plt.subplots(rows, columns, figsize=(columns * (side + 1.2), side * rows), squeeze=False)
+    words, lower = [], 0
+    for axes, attack in zip(panels.flat, attacks, strict=False):
+        rates = 100 * _means(records, attack, models)
+        lower += int(np.sum(rates < np.diag(rates)))
+        axes.imshow(rates, cmap="cividis", vmin=0, vmax=100)
+        for (row, column), value in np.ndenumerate(rates):
+            text, colour = ("—" if np.isnan(value) else f"{value:.1f}", "black" if value > 55 else "white")
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
+            if not np.isnan(value):
+                words.append(f"{attack}, made on {titles[row]}, shown to {titles[column]}: {value:.1f} %")
+        axes.set_xticks(range(len(models)), titles, fontsize=9)
+        axes.set_yticks(range(len(models)), titles, fontsize=9)
+        axes.set(xlabel="shown to", ylabel="made on", title=f"{attack}, fooled, %")
+        axes.grid(False)
+    for axes in panels.flat[len(attacks) :]:
+        axes.set_axis_off()
+    cells = len(attacks) * len(models) * (len(models) - 1)
+    caption = (
+        f"Images fooled, in per cent. Rows: the network that the attack images were made on; columns: the one that sees "
+        f"them. Off the diagonal, {lower} of {cells} values are below the diagonal value of their column, the network's "
+        f"own images."
+    )
+    return drawn(figure, name=name, caption=caption, alt=f"Matrices of fooled images. {'; '.join(words)}.")
+
+
+def _means(records: pd.DataFrame, attack: str, models: list[str]) -> np.ndarray:
+    """(made on, shown to): mean share of fooled images; NaN where not measured."""
+    rows = records[records.condition == attack].set_index("checkpoint")[[m for m in models if m in records]]
+    return rows.astype(float).groupby(level=0).mean().reindex(index=models, columns=models).to_numpy()
+
+
+def pair_table(
+    records: pd.DataFrame, pair: tuple[str, str], attacks: Sequence[str], *, name: str, caption: str
+) -> Shown:
+    """The paper's Table 4 in its CIFAR-10 form: each network's images on both, and on those that fooled their maker."""
+    rows = []
+    for attack in attacks:
+        for source, target in ((source, target) for source in pair for target in pair):
+            made = records[(records.checkpoint == source) & (records.condition == attack)]
+            own = made[source].dropna().infer_objects()
+            outcomes = source != target and len(own) and own.isin((0, 1)).all() and own.sum() > 1
+            rows.append(
+                {
+                    "Attack": attack,
+                    "Made on": named(source),
+                    "Shown to": named(target),
+                    "Ours": text_of(_rate(made, target), "%"),
+                    "Of those that fool their maker": text_of(_rate(made[own.astype(bool)], target), "%")
+                    if outcomes
+                    else "—",
+                }
+            )
+    return table(rows, name=name, caption=caption)
+
+
+def _rate(rows: pd.DataFrame, target: str) -> Estimate | None:
+    """Rate with Wilson's interval of outcomes, with a bootstrap interval of shares of draws."""
+    if target not in rows:
+        return None
+    values = rows[target].dropna().infer_objects()
+    return estimate(values.astype(bool) if values.isin((0, 1)).all() else values.astype(float))
+
+
+# --- clipping (chapter 14) -------------------------------------------------------------------------------------
+
+_CLIPPING = {  # column of ``galleries.clipping`` -> header, unit
+    "global_gini": ("Gini index", "Gini"),
+    "global_gini_clipped": ("Gini index, clipped", "Gini"),
+    "share_clipped": ("Subpixels that are cut", "%"),
+    "share_hidden": ("Importance that is hidden", "%"),
+    "largest_kept": ("Left of the largest value", "%"),
+}
+
+
+def clipping_table(records: pd.DataFrame, *, name: str) -> Shown:
+    """Means over images of what clipping at three standard deviations does, a row a network (paper, A.2)."""
+    rows = [
+        {"": named(checkpoint)} | {header: text_of(mean(rows, c), unit) for c, (header, unit) in _CLIPPING.items()}
+        for checkpoint, rows in by_model(records)
+    ]
+    caption = "What clipping at three standard deviations does to maps of Integrated Gradients, means over images."
+    return table(rows, name=name, caption=caption)
+
+
+def clipping_in_short(item: Contrasted, records: pd.DataFrame) -> Shown:
+    """Whether clipping hides more of the l_inf network's importance, and what it does to that network's Gini index.
+
+    ``item``: hidden importance of that network minus the standard one's, found in ``records``.
+    """
+    if item.difference is None:
+        return boxed(["What clipping hides: not measured here."])
+    robust = item.contrast.terms[0][0]
+    means = records[records.checkpoint == robust][list(_CLIPPING)].mean()
+    return boxed(
+        [
+            stated(item),
+            f"In the maps of {named(robust)} the clipping cuts {percent(means.share_clipped)} of the subpixels and leaves "
+            f"{percent(means.largest_kept)} of the largest value. The Gini index goes from {number(means.global_gini)} to "
+            f"{number(means.global_gini_clipped)}.",
+        ]
+    )
