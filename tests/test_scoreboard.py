@@ -304,13 +304,14 @@ def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered)
         value = float(re.search(r"[+-][\d.]+", number)[0])
         margin = 0.03 if "0.03" in claim.test else 0
         assert value == pytest.approx(test.value + margin, abs=0.06 if test.unit == "points" else 6e-4)
-        if claim.readings:
+        if share.strip() != "—":
             found = [multiverse(name, load_reference(EVERY_READING)).verdicts for name in claim.readings]
             every = pd.concat(found)
-            assert share.strip() == f"{100 * (every == 'for').mean():.0f} % of {len(every):,} readings"
-            assert share.strip().removesuffix(" readings") in said or claim.readings == ("l2",)
+            good, bad = (f"{100 * (every == side).mean():.0f} %" for side in ("for", "against"))
+            assert share.strip() == f"{good} of {len(every):,} readings (against: {bad})"
+            assert f"{good} of {len(every):,}" in said or claim.readings == ("l2",)
         else:
-            assert share.strip() == "—"
+            assert not claim.readings or multiverse(claim.readings[0], load_reference(EVERY_READING)).table.empty
         assert verdict.strip("* ") in VERDICTS
 
 

@@ -93,7 +93,8 @@ def answer() -> list[str]:
     frame, records = reference_frames()[0], load_reference(EVERY_READING)
     rows, shares = [], {}
     for claim in main_claims():
-        found = [multiverse(name, records) for name in claim.readings] if records else []
+        every = [multiverse(name, records) for name in claim.readings] if records else []
+        found = [own for own in every if len(own.table)]
         verdict = frame[frame.claim == claim.claim].claim_verdict.iloc[0]
         if found:
             shares[claim.title] = together(found)
@@ -104,11 +105,11 @@ def answer() -> list[str]:
 
 
 def share_of(found: Sequence[Multiverse]) -> str:
-    """In which share of the readings, such as "62 % of 4,320 readings"."""
+    """In which share of the readings, such as "62 % of 4,320 readings (against: 8 %)"."""
     if not found:
         return "—"
     share, count = together(found)
-    return f"{whole(share)} of {count:,} readings"
+    return f"{whole(share)} of {count:,} readings (against: {whole(together(found, 'against')[0])})"
 
 
 def sentences(shares: Mapping[str, tuple[float, int]]) -> list[str]:

@@ -257,10 +257,10 @@ def shares(found: Multiverse, by: str | None = None) -> pd.DataFrame:
     return means.assign(universes=counts, median=found.table.effect.groupby(groups, sort=False).median())
 
 
-def together(found: Sequence[Multiverse]) -> tuple[float, int]:
-    """The share of the universes of several claims that speak for them, and how many there are."""
+def together(found: Sequence[Multiverse], side: str = "for") -> tuple[float, int]:
+    """The share of the universes of several claims that speak for them, or "against", and how many there are."""
     every = pd.concat([own.verdicts for own in found])
-    return float((every == "for").mean()), len(every)
+    return float((every == side).mean()), len(every)
 
 
 def explained_variance(found: Multiverse) -> dict[str, float]:
