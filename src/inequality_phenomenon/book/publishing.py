@@ -51,7 +51,7 @@ def assemble(site: Path = SITE) -> None:
     with tarfile.open(fileobj=BytesIO(tracked)) as archive:
         archive.extractall(site, filter="data")
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths.EXECUTED.glob("*.ipynb")}
-    notebooks |= {path.stem: jupytext.read(path) for path in paths.NOTEBOOKS.glob("00_*.py")}
+    notebooks |= {path.stem: jupytext.read(path, fmt="py:percent") for path in paths.NOTEBOOKS.glob("00_*.py")}
     (site / EXECUTED_HERE).mkdir(parents=True, exist_ok=True)
     for name, notebook in notebooks.items():
         notebook = for_the_cloud(notebook, repository["url"], repository["branch"])

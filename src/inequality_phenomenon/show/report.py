@@ -122,10 +122,10 @@ def _dots(found: dict[str, list[tuple[str, Estimate]]]) -> tuple[Figure, list[st
 # --- differences -----------------------------------------------------------------------------------------------
 
 
-def differences(found: Groups, against: str = "", *, name: str, caption: str = "") -> Shown:
-    """Two tables, Gini indices and rates, each adjusted by Holm. ``caption``, by default that they are minus those of the
-    model ``against``, goes on after "Gini indices"."""
-    caption = caption or f", minus those of {named(against)}."
+def differences(found: Groups, against: str | None = None, *, name: str, caption: str = "") -> Shown:
+    """Two tables, Gini indices and rates, each adjusted by Holm. ``caption``, with ``against`` that they are minus those of
+    this model, goes on after "Gini indices"."""
+    caption = caption if against is None else f", minus those of {named(against)}."
     first, second = (
         contrast_table(group, name=f"{name}-{unit}", caption=f"{what}{caption}")
         for group, what, unit in zip(found, ("Gini indices", "Images fooled"), ("gini", "points"), strict=True)
