@@ -26,8 +26,9 @@ def foot(run: Run, found: Agreement | None) -> Shown:
 
 
 def agreement_box(found: Agreement) -> str:
-    """The box; red (class ``differs``) where a value is not the reference run's and not a marked close call."""
-    state = "agrees" if found.holds else "differs"
+    """The box; red (class ``differs``) where a value is not the reference run's and not a marked close call, and neither
+    red nor green (``nothing-compared``) where no value stands in both."""
+    state = "differs" if not found.holds else "agrees" if found.values else "nothing-compared"
     calls = f", {found.close_calls} close calls" if found.close_calls else ""
     wrong = f", <strong>{len(found.differing)} differ</strong>" if found.differing else ""
     lead = (

@@ -95,9 +95,19 @@ def overview(multiverses: Sequence[Multiverse]) -> Shown:
         )
     caption = (
         "In how many readings each claim holds. For and against: the 95 % interval of the universe leaves out 0. All at once: a "
-        "permutation test of the median effect over the readings in which both networks classify an image correctly."
+        f"permutation test of the median effect over the readings in which both networks classify an image correctly. {_missing(multiverses)}"
     )
     return table(rows, name="readings", caption=caption, missing="No reading was measured here.")
+
+
+def _missing(multiverses: Sequence[Multiverse]) -> str:
+    """Which networks of the plan these claims still lack."""
+    there = pd.concat(
+        [own.table.get(group, pd.Series(dtype=str)) for own in multiverses for group in ("networks", "trios")]
+    )
+    asked = {c for own in multiverses for c in plan()["claims"][own.claim]["choices"]} & {"networks", "trios"}
+    lacking = [o["title"] for group in sorted(asked) for name, o in plan()[group].items() if name not in set(there)]
+    return f"Planned and not measured for any of them yet: {'; '.join(lacking)}." if lacking else ""
 
 
 def specification_curve(found: Multiverse, *, name: str) -> Shown:
