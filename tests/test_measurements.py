@@ -10,7 +10,7 @@ import torch
 from conftest import ROBUST, STANDARD, entry
 from torch import Tensor
 
-from inequality_phenomenon import networks, show
+from inequality_phenomenon import networks
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, perturb_with_noise
 from inequality_phenomenon.inequality import REDUCES, regional_gini
@@ -29,6 +29,7 @@ from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample, measure
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.robustness import correct
+from inequality_phenomenon.show.attacks import occlusion_pictures
 from inequality_phenomenon.verdicts.agreement import agreement
 from inequality_phenomenon.verdicts.comparison import contrasted, minus
 from inequality_phenomenon.verdicts.published import published_values
@@ -170,7 +171,7 @@ def test_examples_are_chosen_by_the_rule_and_show_what_they_say(run: Run) -> Non
         assert all(view.image_id == own.image_id and view.image.equal(own.image) for view in one.after.values())
         changed = (clean.image != own.image).any(0)
         assert not clean.fooled and changed.sum() <= own.pixels and (own.image[:, changed] == 1).all()
-    shown = show.occlusion_pictures(found, name="x")
+    shown = occlusion_pictures(found, name="x")
     fooled = sum(one.after[one.checkpoint].fooled for one in found)
     assert f"In {fooled} of {len(found)} cases" in shown.html and found[0].after[STANDARD].label in shown.alt
 

@@ -104,8 +104,8 @@ def occlusion_pictures(found: Sequence[Occluded], *, name: str) -> Shown:
             one.after[one.checkpoint],
             map(_guesses, (one.before, one.after)),
         )
-        pictures = {before: one.before[one.checkpoint].image, f"map of {owner}": one.importance, after: own.image}
-        for axis, (title, picture) in zip(row, pictures.items(), strict=True):
+        pictures = (one.before[one.checkpoint].image, one.importance, own.image)
+        for axis, title, picture in zip(row, (before, f"map of {owner}", after), pictures, strict=True):
             image(axis, picture, cmap="magma")
             axis.set_title(title, fontsize=8)
         pixels = f"{own.pixels} of {own.image[0].numel()} pixels{'' if own.fooled else ', not fooled'}"
