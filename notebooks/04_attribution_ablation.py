@@ -33,7 +33,7 @@ from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure import ablation, measurements
 
 run = chapter.open("04_attribution_ablation", globals())
-(standard, robust), options, both = run.pair, run.options, {"models": run.pair, "seed": run.seed}
+(standard, robust), options, both = run.pair, run.options, {"models": run.compared, "seed": run.seed}
 budget, patches, colors, listed = options["budget"], tuple(options["patches"]), options["colors"], options["variants"]
 slow, paper = [name for name in listed if name == "SmoothGrad, released"], ablation.PAPER_SETTINGS
 quick = ablation.chosen_variants([name for name in listed if name not in slow])

@@ -26,7 +26,7 @@ from inequality_phenomenon.measure.classes import INDICES, class_inequality
 from inequality_phenomenon.show import class_means
 
 run = chapter.open("08_class_inequality", globals())
-run.measure(class_inequality, models=run.pair, region=run.options["region"], seed=run.seed)
+run.measure(class_inequality, models=run.compared, region=run.options["region"], seed=run.seed)
 ours, (standard, robust), resamples = run.ours, run.pair, run.ours.profile.bootstrap
 run.in_short()
 

@@ -119,7 +119,7 @@ show.option_table(found["black"], name="options-black") + show.option_table(foun
 # %% tags=["hide-input"]
 under = {"noise_accuracy": n, "patches_accuracy": few}
 accuracy = [multiverse(claim, ours.records, count) for claim, count in under.items()]
-show.overview(accuracy) + show.what_decides(accuracy, most=1)
+show.overview(accuracy, name="readings-accuracy") + show.what_decides(accuracy, most=1)
 
 # %% [markdown]
 # ## Which reading gives the published numbers?

@@ -294,7 +294,7 @@ def test_presets_are_the_papers_text_and_the_released_scripts() -> None:
         ({"preset": "ours"}, "unknown preset 'ours'; known: paper, released"),
         (
             {"step": 3, "sed": 1},
-            "unknown option sed, step; known: baseline, inner, power, samples, seed, sigma, space, steps",
+            "unknown option sed, step; known: baseline, inner, output, power, samples, seed, sigma, space, steps",
         ),
         ({"inner": "saliency"}, "unknown inner 'saliency'; known: gradient, integrated_gradients"),
         ({"baseline": "zero_or_image"}, "drawn for each sample of gradient_shap; no other method has it"),

@@ -60,7 +60,7 @@ def test_the_shipped_grid_has_all_combinations_and_settings_for_each() -> None:
         ("networks: [a]\nepsilon: [8]", r"epsilon: Extra inputs.*Valid keys: networks, epsilons"),
         ("networks: [a]\nepsilons: [many]\nseeds: [0]\nattributions: [b]", r"epsilons\.0: .*integer"),
         ("networks: [", "grid.yaml is not YAML"),
-        ("", "grid.yaml: : Input should be a valid dictionary"),
+        ("", "grid.yaml lists no values. Valid keys: networks"),
     ],
 )
 def test_a_wrong_grid_is_refused_with_the_valid_keys(tmp_path: Path, text: str, message: str) -> None:

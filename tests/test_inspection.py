@@ -263,4 +263,5 @@ def test_networks_of_other_libraries_get_a_card(name, test_set, cache) -> None:
     own = report.summary[report.summary.network == name].set_index("quantity").value
     assert 0.3 < own["global Gini index"] < 0.95 and own["accuracy"] > 0.15
     assert not any("normalisation" in note for note in report.notes)
-    assert f"{name}: the inequality test" in report.to_html() and len(report.differences) > 15
+    against = report.differences.against.value_counts()  # the book has no noise of a single draw
+    assert f"{name}: the inequality test" in report.to_html() and sorted(against) == [3, 5, 5]

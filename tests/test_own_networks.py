@@ -101,7 +101,7 @@ def test_every_chapter_takes_an_own_network(chapter, own, move) -> None:
     register_own("mine", "mine.py:make_network", "weights.safetensors", *SPACE, n_images=50)
     (script,) = paths.NOTEBOOKS.glob(f"{chapter}_*.py")
     code = script.read_text("utf-8").replace('profile: str = "laptop"', 'profile = "smoke"')
-    code = code.replace("models: list[str] | None = None", 'models = ["mine"]')
+    code = code.replace("\nmodels: list[str] | None = None", '\nmodels = ["mine"]')
     assert code.count('"smoke"') == code.count('["mine"]') == 1
     found: dict = {"__name__": "chapter"}
     exec(compile(code, script, "exec"), found)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..attacks import occlude, patch_centres, patch_fill, patch_mask, perturb_with_noise
 from ..inequality import global_gini
-from ..networks import logits
+from ..networks import REGISTRY, logits
 from .measurements import attacked
 from .run import Run
 from .sample import Columns, Sample
@@ -42,9 +42,10 @@ class View:
 
 
 def ladder_of(run: Run) -> tuple[str, ...]:
-    """The run's networks of the standard one's architecture and seed that are trained without, or only with an l_inf, budget."""
+    """The run's networks of the standard one's architecture and seed, trained without or with an l_inf budget, and the user's."""
     _, architecture, _, seed = run.pair[0].split("-")
-    return tuple(n for n in run.models if re.fullmatch(rf"cifar10-{architecture}-(standard|linf\d+)-{seed}", n))
+    ladder = rf"cifar10-{architecture}-(standard|linf\d+)-{seed}"
+    return tuple(name for name in run.models if re.fullmatch(ladder, name) or name in REGISTRY.own)
 
 
 def shared_images(run: Run, checkpoints: Sequence[str] | None = None, classes: int = 10) -> dict[str, Sample]:

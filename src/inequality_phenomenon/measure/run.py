@@ -51,6 +51,11 @@ class Run:
             raise ValueError(f"this chapter compares a standard and an l_inf model, got {', '.join(self.models)}")
         return standard[0], max(ladder, key=lambda name: int(training_of(name)[4:]))
 
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The pair, and the user's own networks that stand beside it."""
+        return (*self.pair, *(name for name in self.models if name in REGISTRY.own))
+
     def sample(self, checkpoint: str, n_images: int | None = None, own: bool | Sequence[str] = False) -> Sample:
         """The model on those of the first ``n_images`` of the common subset that it classifies correctly.
 

@@ -77,7 +77,7 @@ def called(choice: str) -> str:
     return names.get(choice, f"the {choice}")
 
 
-def overview(multiverses: Sequence[Multiverse]) -> Shown:
+def overview(multiverses: Sequence[Multiverse], *, name: str = "readings") -> Shown:
     """A row a claim: shares, median effect, and the joint permutation test."""
     rows = []
     for found in (f for f in multiverses if len(f.table)):
@@ -97,7 +97,7 @@ def overview(multiverses: Sequence[Multiverse]) -> Shown:
         "In how many readings each claim holds. For and against: the 95 % interval of the universe leaves out 0. All at once: a "
         f"permutation test of the median effect over the readings in which both networks classify an image correctly. {_missing(multiverses)}"
     )
-    return table(rows, name="readings", caption=caption, missing="No reading was measured here.")
+    return table(rows, name=name, caption=caption, missing="No reading was measured here.")
 
 
 def _missing(multiverses: Sequence[Multiverse]) -> str:

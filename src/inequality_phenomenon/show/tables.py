@@ -205,8 +205,27 @@ def outcome_table(outcomes: Sequence[Outcome], full_size: Sequence[Outcome] = ()
 
 
 def in_short(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
-    """A box with the verdict on each claim, for the top of a page. ``frame``: as for ``claims_note``."""
-    return boxed([f"{claim_badge(frame[frame.claim == c.id])} {c.title}" for c in claims])
+    """A box with the verdict on each claim and its numbers, for the top of a page. ``frame``: as for ``claims_note``."""
+    sentences = []
+    for claim in claims:
+        tests = frame[frame.claim == claim.id]
+        paper = next((test.paper for test in claim.tests if test.paper is not None), None)
+        said = f"; the paper: {paper:+.3g}" if paper is not None and len(claim.tests) == 1 else ""
+        sentences.append(f"{claim_badge(tests)} {claim.title}{_spread(tests)}{said}.")
+    return boxed(sentences)
+
+
+def _spread(tests: pd.DataFrame) -> str:
+    """One test's value with its interval, or where those of several lie; nothing where none was measured."""
+    known = tests[tests.value.notna() & (tests.unit != "exact")] if len(tests) else tests
+    if known.empty or known.unit.nunique() > 1:
+        return ""
+    row, unit = known.iloc[0], " points" if known.unit.iloc[0] == "points" else ""
+    if len(known) == 1:
+        p = f", {p_value(row.p, row.p_is_bound is True)}" if row.verdict == "undecided" and pd.notna(row.p) else ""
+        return f" ({row.test}): {figures(row, 'value')}{unit} [{figures(row, 'low', 'high')}]{p}, n = {row.n:.0f}"
+    ends = pd.Series({"least": known.value.min(), "most": known.value.max(), "unit": row.unit})
+    return f": {figures(ends, 'least')} to {figures(ends, 'most')}{unit} in {len(known)} tests"
 
 
 def outcome_text(row: pd.Series) -> str:
