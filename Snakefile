@@ -82,7 +82,7 @@ rule live_page:
             "book/static/vendor/tfjs-*/**/*",
         ),
     shell:
-        "python -c 'from inequality_phenomenon.book.live_page import write; write()'"
+        "python -c 'from inequality_phenomenon.book.live_page import write_live_page; write_live_page()'"
 
 
 rule build:

@@ -18,6 +18,9 @@
 # If a network decides by few pixels, an attacker who knows which ones needs little: some noise on them, or a small
 # patch over them. You write the attribution, both attacks, and the control experiment that could prove the idea wrong.
 #
+# **See it first** (no points). On the page *Fool it yourself* of the book, `_build/html/book/fool_it.html` after `make book`, two such
+# networks run in your browser. Hide pixels by hand, then press *Let Algorithm 1 do it*: in question 4 you write what that button does.
+#
 # **How to work.** Write your code where it says `YOUR CODE HERE`. You may add cells. The cells with tests are fixed; each
 # shows a few examples, and the grader runs more, with other values and other models. An error in one question does not cost
 # points in the next. Before you submit, restart the kernel and run all cells.

@@ -6,9 +6,7 @@
 # ---
 
 # %% [markdown]
-# # The inequality test
-#
-# *Paper: section 4.2, Table 1, Figures 2, 5 and 9, appendix A.3.*
+# # 1. The inequality test
 #
 # **The question.** Does $\ell_\infty$ adversarial training concentrate a network's decision on fewer pixels, and does it
 # do so the more, the larger $\varepsilon$ is?
@@ -52,6 +50,8 @@ show.conclusions({"The index rises against the standard network": against}) + fi
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: section 4.2, Table 1, Figures 2, 5 and 9, appendix A.3.*
 #
 # "Experiments on CIFAR10 and ImageNet show that $\ell_\infty$-robust models rely on fewer pixels to
 # support the prediction with the increasing of the adversarial strength ($\varepsilon$)." On CIFAR-10 the Gini index of the

@@ -6,12 +6,10 @@
 # ---
 
 # %% [markdown]
-# # The noise attack
+# # 2. The noise attack
 #
-# *Paper: sections 3.2.1 and 4.3, Figure 3; Table 3 for the numbers at one budget.*
-#
-# **The question.** If a few pixels carry the decision of an $\ell_\infty$-trained network, does a little noise on exactly those pixels fool
-# it more often than it fools a standard network?
+# **The question.** If a few pixels carry the decision of an $\ell_\infty$-trained network, does a little noise on these fool it more often than a
+# standard network?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -81,6 +79,8 @@ show.conclusions(groups) + show.controls(under_control, placebos)
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: sections 3.2.1 and 4.3, Figure 3; Table 3 for the numbers at one budget.*
 #
 # On ImageNet, with a ResNet-50: "Under random noise, the success rate of attack on the robust model achieves 73.4%, but only 18.8% for
 # standard-trained model. Under Noise of Type I, the robust model is fooled by 94.0%, while the standard trained model is only fooled by

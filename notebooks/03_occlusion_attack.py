@@ -6,13 +6,10 @@
 # ---
 
 # %% [markdown]
-# # The occlusion attack
+# # 3. The occlusion attack
 #
-# *Paper: sections 3.2.2 and 4.4, Algorithm 1, Table 2, Figures 1 and 4, appendix A.10.*
-#
-# **The question.** If an $\ell_\infty$-trained network looks at few regions, do small patches over exactly those regions fool it more often
-# than they fool a standard network? And if so: because of *where* they are, of *how large* they are, or only because the network was less
-# sure from the start?
+# **The question.** If an $\ell_\infty$-trained network looks at few regions, do small patches over these fool it more often than a standard
+# network? And is it because of *where* they are, or because it was less sure from the start?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -98,6 +95,8 @@ show.conclusions(groups) + show.controls(under_control, placebos)
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: sections 3.2.2 and 4.4, Algorithm 1, Table 2, Figures 1 and 4, appendix A.10.*
 #
 # "Specifically, they are susceptible to occlusion and noise with error rates of 100% and 94% respectively, whereas standard-trained models
 # are only affected by 30.1% and 34.5%." That is ImageNet. For CIFAR-10 (A.10): "With occlusion with different colors (black, white and grey),

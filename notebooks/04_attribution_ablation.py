@@ -6,12 +6,10 @@
 # ---
 
 # %% [markdown]
-# # Does the attribution method decide the result?
+# # 4. Does the attribution method decide the result?
 #
-# *Paper: section 4.5, Table 3, appendix A.8.*
-#
-# **The question.** Importance is not observed; a method computes it. Would another method, or another setting of the same one, have told
-# another story about the $\ell_\infty$-trained network? And does any of them find what matters to the network?
+# **The question.** Importance is not observed; a method computes it. Would another method have told another story about the
+# $\ell_\infty$-trained network?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -93,6 +91,8 @@ show.tally(claimed | between | settings | order)
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: section 4.5, Table 3, appendix A.8.*
 #
 # "SmoothGrad produces more spare feature attribution maps and thus results in higher values on Gini. Regarding evaluation under noise, SmoothGrad increases
 # the inductive noise attack's success rate. Regarding evaluation under occlusion, the selection of Integrated Gradients improve the attack's success rate on

@@ -6,9 +6,7 @@
 # ---
 
 # %% [markdown]
-# # Transferability
-#
-# *Paper: appendix A.4, Table 4.*
+# # 5. Transferability
 #
 # **The question.** An attack image is made on one network. Does it also fool another network, and does it matter which of the two it was made
 # on?
@@ -52,6 +50,8 @@ show.conclusions({"Is transfer low?": primary[: len(low)], "Is it easier from st
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: appendix A.4, Table 4.*
 #
 # On ImageNet, with a ResNet-50: "the transferability between the l∞-robust model and the standard-trained model is low. Transferring attack
 # results from the standard-trained model to the l∞-robust model is easier." The paper takes this as support: "If the region of the most

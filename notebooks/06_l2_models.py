@@ -6,9 +6,7 @@
 # ---
 
 # %% [markdown]
-# # Networks trained in ℓ2
-#
-# *Paper: appendix A.5.*
+# # 6. Networks trained in ℓ2
 #
 # **The question.** Does adversarial training as such make attribution unequal, or only training against $\ell_\infty$ perturbations?
 
@@ -44,6 +42,8 @@ run.claims()
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: appendix A.5.*
 #
 # "The inequality degree of $l_2$-robust model is similar to the standard trained model (or $l_2$ is even more equal)." "However, $l_2$-robust
 # model is still more vulnerable to occlusion." The paper's reason: in $\ell_2$ an attacker who spends much on some pixels has little left for the others,

@@ -6,9 +6,7 @@
 # ---
 
 # %% [markdown]
-# # Sparse networks
-#
-# *Paper: appendix A.6.*
+# # 7. Sparse networks
 #
 # **The question.** Is an unequal attribution map just another face of sparsity? If so, a network with few weights or few filters should
 # have one too, and should be as easy to fool.
@@ -43,6 +41,8 @@ run.claims()
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: appendix A.6.*
 #
 # "The sparsity of either model architecture or weights will not result in inequality on feature attribution.
 # The $l_\infty$-AT model is much more easily affected by occlusion and noise attack than the two sparse models." The numbers behind it are

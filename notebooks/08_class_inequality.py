@@ -6,9 +6,7 @@
 # ---
 
 # %% [markdown]
-# # Inequality by class
-#
-# *Paper: section 4.2 and appendix A.7, Tables 6 and 7.*
+# # 8. Inequality by class
 #
 # **The question.** Does the inequality of an attribution map depend on what is in the picture?
 
@@ -43,6 +41,8 @@ class_means.class_findings(records, [standard, robust], decided)
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: section 4.2 and appendix A.7, Tables 6 and 7.*
 #
 # On ImageNet, for the network trained at 8/255: "classes related to animal tends to have a higher value on
 # Gini index. For example, class 'Bustard' has the highest value on Gini of 0.950. Classes related to scenes or stuff tend to have

@@ -6,9 +6,7 @@
 # ---
 
 # %% [markdown]
-# # Cutout
-#
-# *Paper: section 5, appendix A.9, Table 8.*
+# # 9. Cutout
 #
 # **The question.** If a network leans on a few pixels, does hiding part of each training image force it to use the others too?
 
@@ -45,6 +43,8 @@ run.claims()
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: section 5, appendix A.9, Table 8.*
 #
 # "We combine Cutout strategy with adversarial training [...]. The strategy slightly releases the inequality degree of the robust model." Table 8
 # gives the numbers, on CIFAR-10; its values are not in the text that we have, so we test the direction.

@@ -6,9 +6,7 @@
 # ---
 
 # %% [markdown]
-# # The models
-#
-# *Paper: appendix, Table 5.*
+# # 10. The models
 #
 # **The question.** Every statement of this book is about networks that were trained for it. How accurate are they, how robust are
 # they, and can their robustness be trusted?
@@ -43,6 +41,8 @@ networks.trade_off_figure(networks.registered(), strongest, name="trade-off")
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: appendix, Table 5.*
 #
 # "We summarize the clean and robust accuracy of models trained on CIFAR10 in Table 5. Regarding robust
 # accuracy, we use AutoAttack [...] for evaluation."

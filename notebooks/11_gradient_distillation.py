@@ -6,9 +6,7 @@
 # ---
 
 # %% [markdown]
-# # Input-gradient distillation
-#
-# *Not in the paper: a follow-up to its section 5 {cite:p}`chen2023`, beside Cutout.*
+# # 11. Input-gradient distillation
 #
 # **The question.** Can an $\ell_\infty$-trained network be taught the decision pattern of a standard one, and does that make it harder to fool?
 
@@ -43,6 +41,8 @@ report.panel_figure(ours, name="11-values")
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Not in the paper: a follow-up to its section 5 {cite:p}`chen2023`, beside Cutout.*
 #
 # The follow-up work: "Compared to vanilla $\ell_\infty$-AT, IGD reduces error rates against inductive noise, inductive occlusion, random noise [...] by
 # up to 60 %, 16 %, 50 %", "while preserving adversarial robustness".

@@ -6,12 +6,10 @@
 # ---
 
 # %% [markdown]
-# # The paper and its code
+# # 12. The paper and its code
 #
-# *Paper: section 4.2, Algorithm 1, Tables 1 to 3, appendices A.3 and A.8; and the scripts that the authors released afterwards.*
-#
-# **The question.** The authors published scripts a few months after the paper. They were written for ImageNet, and they differ from the paper's text in
-# a number of choices. Does any of these choices change a result?
+# **The question.** The authors' scripts, published a few months after the paper, differ from its text in a number of choices. Does any of these
+# change a result?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -32,14 +30,14 @@ method_images: int | None = None  # images for them
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.readings import measure_text_and_scripts
 from inequality_phenomenon.show import ledger
-from inequality_phenomenon.verdicts.choices import choice_contrasts, choices, effects, reading_cells
+from inequality_phenomenon.verdicts.choices import choice_contrasts, choice_effects, choices, reading_cells
 
 run = chapter.open("12_paper_and_code", globals())
 measure_text_and_scripts(run)
 ours, (standard, robust) = run.ours, run.pair
 tables, rows = ("inequality", "noise", "patches", "methods"), choices(ours.options["budget"])
 tested = {
-    title: effects(group, ours.pair, ours.contrast(choice_contrasts(group, ours.pair), *tables))
+    title: choice_effects(group, ours.pair, ours.contrast(choice_contrasts(group, ours.pair), *tables))
     for title, group in rows.items()
 }
 show.boxed(ledger.changes_sentences(tested))
@@ -57,6 +55,8 @@ show.listed(ledger.column_sentences(readings, published))
 
 # %% [markdown]
 # ## The claims and the method
+#
+# *Paper: section 4.2, Algorithm 1, Tables 1 to 3, appendices A.3 and A.8; and the scripts that the authors released afterwards.*
 #
 # "In the case of the evaluation on Gini, We applied the Gini index to the sorted absolute value of the flattened feature
 # attribution maps." And on regions: "We first divide pixels into different regions and calculate the sum of pixels' importance by regions". The

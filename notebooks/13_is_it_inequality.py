@@ -6,12 +6,10 @@
 # ---
 
 # %% [markdown]
-# # Is it the inequality?
+# # 13. Is it the inequality?
 #
-# *Our own controls. The paper has no section on them.*
-#
-# **The question.** Suppose that an $\ell_\infty$-trained network has a higher Gini index and is fooled more often by some attack. Is
-# it fooled *because* its attribution is unequal?
+# **The question.** If an $\ell_\infty$-trained network has a higher Gini index and is fooled more often by some attack, is it fooled *because* its
+# attribution is unequal?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -59,6 +57,8 @@ run.claims()
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Our own controls. The paper has no section on them.*
 #
 # "Such a decision pattern results in unstable prediction": "the prediction is susceptible to change when these significant
 # characteristics are modified". This is a statement about causes. The paper compares networks that differ in much else. An adversarially trained network of

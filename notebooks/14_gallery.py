@@ -6,12 +6,10 @@
 # ---
 
 # %% [markdown]
-# # The gallery
+# # 14. The gallery
 #
-# *Paper: appendices A.2, A.10 and A.11, Figures 5, 6, 8 and 9.*
-#
-# **The question.** The paper shows attribution maps and occluded images of a few networks. Do the pictures look like that for
-# the networks of this book that are listed below? And what does the clipping that such figures usually get take away?
+# **The question.** The paper shows attribution maps and occluded images of a few networks. Do the networks of this book look like that? And what
+# does the usual clipping of such figures take away?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -60,6 +58,8 @@ sliders.maps_slider(
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *Paper: appendices A.2, A.10 and A.11, Figures 5, 6, 8 and 9.*
 #
 # Most figures of attribution maps clip the values at three standard deviations (A.2). "Thus, the most
 # influential pixels with extremely high values are clipped to a relatively lower value but they actually dominate the

@@ -6,12 +6,10 @@
 # ---
 
 # %% [markdown]
-# # In how many readings does each claim hold?
+# # 15. In how many readings does each claim hold?
 #
-# *The paper's main claims: sections 4.2 to 4.4, A.5, A.8 and A.10.*
-#
-# **The question.** The paper's text leaves choices open, and its scripts make some of them differently. Each chapter before this one takes one path
-# through these choices. Which claims hold on all paths, and which hang on one?
+# **The question.** The paper's text leaves choices open, and each chapter takes one path through them. Which claims hold on all paths, and which
+# hang on one choice?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
@@ -41,7 +39,7 @@ n, few = ours.n_images, min(ours.n_images, ours.options["occlusion_images"])
 asked = {"index": n, "regional": n, "l2": n, "l2_regional": n, "noise": n, "noise_random": n}
 asked |= dict.fromkeys(("black", "gray", "white", "minimum"), few)
 found = {claim: multiverse(claim, ours.records, count) for claim, count in asked.items()}
-show.in_short([found[claim] for claim in ("index", "l2", "noise", "black", "gray", "white")])
+show.readings_in_short([found[claim] for claim in ("index", "l2", "noise", "black", "gray", "white")])
 
 # %% tags=["hide-input"]
 show.specification_curve(found["index"], name="index")
@@ -63,6 +61,8 @@ explorer([multiverse(claim, ours.records, count, every=True) for claim, count in
 
 # %% [markdown]
 # ## The claim and the method
+#
+# *The paper's main claims: sections 4.2 to 4.4, A.5, A.8 and A.10.*
 #
 # A *universe* is one combination of options: a method with its baseline, an output, an order of regions, a budget, a set of images, a pair of networks, and so on.
 # In each universe $u$ we take the claim's difference between the two networks,

@@ -9,7 +9,7 @@ from torchvision.models import get_model_weights
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import atomic_path
 from inequality_phenomenon._support.profiles import load_profile
-from inequality_phenomenon.imagenet.doctor import MAP_BYTES, in_words, maps_of, passes_of
+from inequality_phenomenon.imagenet.doctor import MAP_BYTES, in_words, maps_planned, passes_of
 from inequality_phenomenon.networks import checkpoint_of, named, network_of
 
 PAGE = paths.BOOK / "imagenet.md"
@@ -33,7 +33,7 @@ def costs() -> str:
         whole += seconds
         estimate = in_words(seconds) if seconds else "maps of chapter 01"
         lines.append(f"| {chapter} | {len(models) * gradients:,.0f} | {len(models) * forwards:,.0f} | {estimate} |")
-    maps = maps_of(profile)
+    maps = maps_planned(profile)
     disk = f"The {maps:,.0f} attribution maps of {MAP_BYTES / 1e3:.0f} kB take {MAP_BYTES * maps / 1e9:.1f} GB of disk."
     return "\n".join([*lines, f"| all | | | {in_words(whole)} |", "", disk])
 

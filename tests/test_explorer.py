@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.measure.reference import load_reference
-from inequality_phenomenon.show.explorer import EXCLUDED, STEP, explorer, packed
+from inequality_phenomenon.show.explorer import EXCLUDED, STEP, explorer, packed_readings
 from inequality_phenomenon.verdicts.multiverse import multiverse
 
 
@@ -28,7 +28,7 @@ def chosen():
 
 def test_the_page_holds_every_combination(chosen) -> None:
     for found in chosen:
-        facts = packed(found)
+        facts = packed_readings(found)
         values = np.frombuffer(gzip.decompress(b64decode(facts["readings"])), np.uint8).reshape(-1, 2)
         assert len(values) == prod(len(choice["options"]) for choice in facts["choices"])
         known = values[:, 1] != EXCLUDED

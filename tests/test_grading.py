@@ -21,7 +21,7 @@ from test_classroom import Rows, of, read_grades
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.classroom import grading
 from inequality_phenomenon.classroom.course import ClassroomError, Course, make_student_files, release, template
-from inequality_phenomenon.classroom.grading import Report, grade
+from inequality_phenomenon.classroom.grading import ClassReport, grade
 from inequality_phenomenon.classroom.sandbox import isolation
 from inequality_phenomenon.classroom.submissions import assignment_of, grade_id, with_answers
 from inequality_phenomenon.cli import main
@@ -78,7 +78,7 @@ def hand_in_tiny(course: Course, place: str, given: dict[str, str] | None = None
     return file
 
 
-def graded(course: Course, **options: object) -> tuple[Report, Rows]:
+def graded(course: Course, **options: object) -> tuple[ClassReport, Rows]:
     report = grade(course.folder, course.folder / "handed_in", sources=course.sources, **options)  # type: ignore[arg-type]
     return report, read_grades(course)
 
@@ -300,7 +300,7 @@ def test_a_broken_set_up_costs_no_points(tiny: Course) -> None:
 
 
 @pytest.fixture(scope="module")
-def odd(_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Rows]:
+def odd(_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ClassReport, Rows]:
     """A class whose folders hold more than submissions, or other things, graded by one call."""
     folder = tmp_path_factory.mktemp("odd")
     shutil.copytree(_tiny, folder, dirs_exist_ok=True)
@@ -349,13 +349,13 @@ NOT_MATCHED = {
 }  # fmt: skip
 
 
-def test_files_of_an_operating_system_are_neither_submissions_nor_students(odd: tuple[Report, Rows]) -> None:
+def test_files_of_an_operating_system_are_neither_submissions_nor_students(odd: tuple[ClassReport, Rows]) -> None:
     _, table = odd
     assert points(table, "ada") == ["2.0", "2.0", "2.0"]
     assert not {row["student"] for row in table} & {"__MACOSX", ".Trashes", ".DS_Store"}
 
 
-def test_everybody_has_a_row_and_what_could_not_be_matched_is_named(odd: tuple[Report, Rows]) -> None:
+def test_everybody_has_a_row_and_what_could_not_be_matched_is_named(odd: tuple[ClassReport, Rows]) -> None:
     report, table = odd
     assert {student: ungraded(table, student) for student in NOT_MATCHED} == NOT_MATCHED
     named = [f"{student}: {why}" for student, why in NOT_MATCHED.items()]
@@ -363,7 +363,7 @@ def test_everybody_has_a_row_and_what_could_not_be_matched_is_named(odd: tuple[R
     assert points(table, "upper_case") == ["2.0", "2.0", "2.0"]
 
 
-def test_what_is_no_notebook_is_not_graded_and_stops_nobody(odd: tuple[Report, Rows]) -> None:
+def test_what_is_no_notebook_is_not_graded_and_stops_nobody(odd: tuple[ClassReport, Rows]) -> None:
     report, table = odd
     for student in ("text", "zero", "list", "object"):
         assert (note := ungraded(table, student)).startswith("not a notebook: ")
@@ -371,17 +371,17 @@ def test_what_is_no_notebook_is_not_graded_and_stops_nobody(odd: tuple[Report, R
     assert "Input/output error" in ungraded(table, "unreadable")
 
 
-def test_work_without_the_assignments_marks_is_not_graded(odd: tuple[Report, Rows]) -> None:
+def test_work_without_the_assignments_marks_is_not_graded(odd: tuple[ClassReport, Rows]) -> None:
     for student in ("no_marks", "no_cells"):
         assert ungraded(odd[1], student) == "no cell carries the assignment's marks"
 
 
-def test_an_answer_that_lost_its_marks_is_executed_or_read(odd: tuple[Report, Rows]) -> None:
+def test_an_answer_that_lost_its_marks_is_executed_or_read(odd: tuple[ClassReport, Rows]) -> None:
     assert points(odd[1], "few_marks") == ["2.0", "2.0", "2.0"]
     assert of(odd[1], "few_marks", "tiny")[-1]["status"] == "to be graded by a person"
 
 
-def test_of_two_files_of_the_same_time_none_is_chosen(odd: tuple[Report, Rows]) -> None:
+def test_of_two_files_of_the_same_time_none_is_chosen(odd: tuple[ClassReport, Rows]) -> None:
     assert ungraded(odd[1], "twice") == "none is the newest of tiny.ipynb, tiny.ipynb"
 
 

@@ -18,7 +18,7 @@ from inequality_phenomenon.imagenet.doctor import (
     _model,
     checkup,
     in_words,
-    maps_of,
+    maps_planned,
     models_of,
 )
 from inequality_phenomenon.networks import REGISTRY
@@ -111,7 +111,7 @@ def test_the_passes_are_those_of_the_shipped_profile() -> None:
     noise = profile.chapters["02_noise_attack"]
     kinds, in_pair = 3 * len({*noise.options["budgets"], noise.options["budget"]}), 2 / len(noise.models)
     assert PASSES["02_noise_attack"][1] == noise.options["draws"] * (kinds + 13 * in_pair)
-    assert round(maps_of(profile)) == 31_300
+    assert round(maps_planned(profile)) == 31_300
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(5, "5 seconds"), (300, "5 minutes"), (7200, "2 hours")])

@@ -23,7 +23,7 @@ from inequality_phenomenon.networks import load_checkpoint, logits
 
 pytestmark = pytest.mark.slow
 BUILD = """
-"$0" -c 'from inequality_phenomenon.book.live_page import write; write()'
+"$0" -c 'from inequality_phenomenon.book.live_page import write_live_page; write_live_page()'
 "$0" "$(dirname "$0")/jupyter-book" build . --keep-going -q
 """
 EVERYTHING = """
@@ -101,7 +101,7 @@ def choose(chromium: Chrome, name: str, value: str) -> None:
 
 def test_the_networks_in_the_browser_are_pytorchs(chromium: Chrome, page: Path) -> None:
     open_at(chromium, page)
-    _, images, _ = live_page.pictures()
+    _, images, _ = live_page.live_pictures()
     for name, (model, maps, fooled, _, area) in zip(live_page.PAIR, live_page.searches(), strict=True):
         found = chromium.execute_async_script(EVERYTHING, name)
         assert len(found) == 20
@@ -115,7 +115,7 @@ def test_the_networks_in_the_browser_are_pytorchs(chromium: Chrome, page: Path) 
 
 @pytest.mark.parametrize("kind", ["black", "mean", "normal"])
 def test_the_gini_index_follows_the_baseline(chromium: Chrome, page: Path, kind: Any) -> None:
-    ids, images, labels = live_page.pictures()
+    ids, images, labels = live_page.live_pictures()
     open_at(chromium, page, f"picture={ids[3]}&baseline={kind}")
     shown = [float(index.text) for index in chromium.find_elements("css selector", ".fool-gini strong")]
     for name, index in zip(live_page.PAIR, shown, strict=True):
@@ -199,7 +199,7 @@ def test_without_webassembly_one_sentence_says_so_and_painting_goes_on(chromium:
 def test_the_running_page_is_accessible_and_asks_no_other_host(chromium: Chrome, page: Path) -> None:
     script = axe_script()
     chromium.get_log("browser"), chromium.get_log("performance")
-    open_at(chromium, page, f"picture={live_page.pictures()[0][6]}&algorithm=white&patches=bgg1")
+    open_at(chromium, page, f"picture={live_page.live_pictures()[0][6]}&algorithm=white&patches=bgg1")
     seen = inspect(chromium, script)
     assert (seen.errors, seen.violations, seen.too_wide) == ([], [], [])
     own = page.parents[1].as_uri()

@@ -41,8 +41,8 @@ from inequality_phenomenon.verdicts.choices import (
     algorithm_cells,
     checks,
     choice_contrasts,
+    choice_effects,
     choices,
-    effects,
     reading_cells,
     table1_relation,
 )
@@ -232,7 +232,7 @@ def test_the_most_that_a_budget_can_hide_by_trying_all(count: int, radius: int, 
 
 def effects_of(rows: list[Choice], table: pd.DataFrame | None, resamples: int) -> list[Effect]:
     pair = (STANDARD, ROBUST)
-    return effects(rows, pair, contrasted(choice_contrasts(rows, pair), table, resamples=resamples))
+    return choice_effects(rows, pair, contrasted(choice_contrasts(rows, pair), table, resamples=resamples))
 
 
 def test_every_choice_has_its_records(run: Run) -> None:

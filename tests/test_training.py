@@ -28,7 +28,7 @@ from inequality_phenomenon.training.loop import craft, gradient_distance, train
 from inequality_phenomenon.training.pruning import sparsity
 from inequality_phenomenon.training.registration import write_log
 from inequality_phenomenon.training.settings import TrainingSettings, load_settings
-from inequality_phenomenon.training.state import State, TrainingError, digest
+from inequality_phenomenon.training.state import State, TrainingError, state_digest
 
 CPU = torch.device("cpu")
 
@@ -76,7 +76,7 @@ def facts_of(file: Path) -> dict:  # type: ignore[type-arg]
 def rewrite(file: Path, facts: dict) -> None:  # type: ignore[type-arg]
     """The state with other facts and a checksum that fits them."""
     tensors, text = load_file(file), json.dumps(facts)
-    save_file(tensors, file, metadata={"facts": text, "sha256": digest(text, tensors)})
+    save_file(tensors, file, metadata={"facts": text, "sha256": state_digest(text, tensors)})
 
 
 def assert_same_weights(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

@@ -13,7 +13,7 @@ class ProfileError(ValueError):
     """A profile that does not exist or has a key or value that is not allowed."""
 
 
-class Plan(BaseModel):
+class ChapterPlan(BaseModel):
     """What one notebook computes; ``options`` are the values of the notebook's own parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,7 +32,7 @@ class Profile(BaseModel):
     seed: int = 0
     bootstrap: int = Field(default=9999, ge=99)  # resamples behind an interval
     order: tuple[str, ...] = ()  # networks to train and chapters to execute one by one, see pieces
-    chapters: dict[str, Plan]
+    chapters: dict[str, ChapterPlan]
 
 
 def profile_names() -> list[str]:

@@ -31,7 +31,7 @@ FOLDER = paths.VENDOR / "fool_it"
 A_CLASS = 2  # pictures of each class
 
 
-def write() -> None:
+def write_live_page() -> None:
     """The scripts, and the still picture with its sentence."""
     for name in NETWORKS:
         _script(name, f"networks[{json.dumps(name)}]", stored(load_checkpoint(name)))
@@ -77,7 +77,7 @@ def stored(model: Classifier) -> dict[str, Any]:
 
 
 @cache
-def pictures() -> tuple[list[int], Float[Tensor, "n 3 32 32"], Tensor]:
+def live_pictures() -> tuple[list[int], Float[Tensor, "n 3 32 32"], Tensor]:
     """Ids, images and labels of the first images of each class in the common subset, class by class."""
     images, labels = load_cifar10("test")
     ids = correct_subset(1000)
@@ -87,7 +87,7 @@ def pictures() -> tuple[list[int], Float[Tensor, "n 3 32 32"], Tensor]:
 
 def shared() -> dict[str, Any]:
     """What does not belong to one network: pictures, their random baselines, names, and the points of the integral."""
-    ids, images, labels = pictures()
+    ids, images, labels = live_pictures()
     nodes, weights = np.polynomial.legendre.leggauss(resolve_options("integrated_gradients").steps)
     return {
         "ids": ids,
@@ -107,7 +107,7 @@ def shared() -> dict[str, Any]:
 @cache
 def searches() -> list[tuple[Classifier, Tensor, Tensor, Tensor, Tensor]]:
     """Of the two networks: maps of the pictures; whether Algorithm 1 fools them with black patches, its last images, pixels."""
-    ids, images, labels = pictures()
+    ids, images, labels = live_pictures()
     found = []
     for model in map(load_checkpoint, PAIR):
         maps = attribute(model, images, labels, ids=ids)
@@ -125,7 +125,7 @@ def most_easily_fooled() -> int:
 
 def still(megabytes: float) -> str:
     """What the page shows before it is started, and on paper; 0: TensorFlow.js is missing, there is nothing to start."""
-    place, (_, images, labels) = most_easily_fooled(), pictures()
+    place, (_, images, labels) = most_easily_fooled(), live_pictures()
     parts, counted = [], []
     for name, (model, maps, fooled, seen, area) in zip(PAIR, searches(), strict=True):
         title, index = named(name), f"Gini index {float(global_gini(maps[[place]])):.3f}"

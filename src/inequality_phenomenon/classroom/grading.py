@@ -37,7 +37,7 @@ class NotGraded(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Report:
+class ClassReport:
     """What one call of ``grade`` did."""
 
     table: Path  # grades.csv
@@ -64,7 +64,7 @@ def grade(
     notebook_seconds: float = Limits.notebook_seconds,
     memory: float = Limits.memory / 2**30,
     sources: Path | None = None,
-) -> Report:
+) -> ClassReport:
     """Grade ``submissions``, which has a folder for each student, and write grades.csv in the folder ``course``.
 
     ``jobs``: notebooks at a time, by default one for each core. Seconds are of wall-clock time, ``memory`` is GiB a process.
@@ -89,7 +89,7 @@ def grade(
         failed = asyncio.run(grade_all(here, waiting, templates, limits_of_one, jobs))
     rows = write_grades(here, templates, collected.students, collected.refused | failed)
     before = len(collected.submissions) - len(waiting)
-    return Report(
+    return ClassReport(
         here.folder / "grades.csv", rows, len(waiting) - len(failed), before, time.perf_counter() - started,
         _not_graded(rows, collected),
     )  # fmt: skip

@@ -143,7 +143,7 @@ def _disk(profile: Profile, models: list[PublicModel]) -> Iterator[Line]:
     kept = sum(
         file.stat().st_size for file in (paths.CACHE / "maps").glob("*.bin")
     )  # else a run could not go on at its end
-    maps = max(0.0, MAP_BYTES * maps_of(profile) * 1.02 - kept)
+    maps = max(0.0, MAP_BYTES * maps_planned(profile) * 1.02 - kept)
     together: dict[int, float] = defaultdict(float)  # by file system
     for what, folder, size in (
         ("models as safetensors", paths.converted_folder(), 1e6 * converted),
@@ -182,7 +182,7 @@ def passes_of(profile: Profile) -> Iterator[tuple[str, int, tuple[float, float, 
         yield chapter, n, (n * both, n * forward, n * maps)
 
 
-def maps_of(profile: Profile) -> float:
+def maps_planned(profile: Profile) -> float:
     """Attribution maps that the profile keeps."""
     return sum(maps * len(profile.chapters[chapter].models) for chapter, _, (_, _, maps) in passes_of(profile))
 

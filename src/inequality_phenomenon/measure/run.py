@@ -11,7 +11,7 @@ import torch
 from .._support import paths
 from .._support.checks import whole
 from .._support.files import atomic_path
-from .._support.profiles import Plan, Profile, ProfileError, load_profile
+from .._support.profiles import ChapterPlan, Profile, ProfileError, load_profile
 from ..networks import REGISTRY, training_of
 from .image_sets import EvaluationSet, evaluation_set
 from .reference import commit
@@ -144,7 +144,7 @@ def open_run(
     values = load_profile(profile)
     if not isinstance(chapter, str) or chapter not in values.chapters:
         raise ProfileError(f"profile {profile!r} has no chapter {chapter}; it has: {', '.join(values.chapters)}")
-    own: Plan = values.chapters[chapter]
+    own: ChapterPlan = values.chapters[chapter]
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"unknown device {device!r}; known: auto, cpu, cuda")
     if device == "cuda" and not torch.cuda.is_available():

@@ -22,7 +22,7 @@ STEP = {"points": 0.01, "Gini": 0.005}  # of the packed effects
 EXCLUDED = 255
 
 
-def packed(found: Multiverse) -> dict[str, Any]:
+def packed_readings(found: Multiverse) -> dict[str, Any]:
     """One claim for the script: its choices, and the bytes of all combinations. ``found``: with those that coincide."""
     table, step = with_maps(found.table), STEP[unit_of(found)]
     options = {choice: in_order(choice, table[choice]) for choice in deciding(found)}
@@ -49,7 +49,7 @@ def packed(found: Multiverse) -> dict[str, Any]:
 
 def explorer(multiverses: Sequence[Multiverse]) -> Shown:
     """The page's own part: a claim and its choices as lists, the effect, and its place among all."""
-    claims = [packed(found) for found in multiverses if len(found.table)]
+    claims = [packed_readings(found) for found in multiverses if len(found.table)]
     content = json.dumps(claims, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     html = (
         "<div class='readings'><p class='no-script'>With scripts on, you choose a reading here and see its effect.</p>"

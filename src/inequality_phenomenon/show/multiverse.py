@@ -28,7 +28,7 @@ COLOURS = {"for": "#8C2D04", "undecided": "#BBBBBB", "against": "#0072B2"}
 BINS = 150  # of the ranked universes, in the dashboard below the curve
 
 
-def whole(share: float) -> str:
+def share_text(share: float) -> str:
     """A share in whole percent."""
     return f"{100 * share:.0f} %"
 
@@ -44,7 +44,7 @@ def verdict_of(*found: Multiverse) -> str:
     return next((words[str(side)] for side, share in every.items() if share >= 0.95), "mixed")
 
 
-def in_short(multiverses: Sequence[Multiverse]) -> Shown:
+def readings_in_short(multiverses: Sequence[Multiverse]) -> Shown:
     """The box on top: each claim with the share of readings that bear it out."""
     return boxed([sentence(found) for found in multiverses])
 
@@ -56,10 +56,12 @@ def sentence(found: Multiverse) -> str:
         return f"{title}: not measured here."
     own, parts = shares(found).iloc[0], explained_variance(found)
     first = next(iter(parts), "")
-    decides = f" What moves the effect most: {called(first)} ({whole(parts[first])} of its variance)." if parts else ""
+    decides = (
+        f" What moves the effect most: {called(first)} ({share_text(parts[first])} of its variance)." if parts else ""
+    )
     return (
-        f"{verdict_badge(verdict_of(found))} {title} in <strong>{whole(own['for'])} of {len(found.table):,} readings</strong>; "
-        f"the opposite in {whole(own.against)}, undecided {whole(own.undecided)}.{decides}"
+        f"{verdict_badge(verdict_of(found))} {title} in <strong>{share_text(own['for'])} of {len(found.table):,} readings</strong>; "
+        f"the opposite in {share_text(own.against)}, undecided {share_text(own.undecided)}.{decides}"
     )
 
 
@@ -69,7 +71,7 @@ def called(choice: str) -> str:
     names |= {"order": "the order of regions", "values": "which values are counted", "kind": "the kind of noise"}
     names |= {
         "noise": "the noise",
-        "budget": "the budget",
+        "budget": "how many subpixels get noise",
         "output": "the output attributed",
         "trios": "the ℓ2 network",
     }
@@ -86,9 +88,9 @@ def overview(multiverses: Sequence[Multiverse], *, name: str = "readings") -> Sh
             {
                 "Claim": plan()["claims"][found.claim]["title"],
                 "Readings": f"{len(found.table):,} of {len(universes(found.claim)):,}",
-                "For": f"{whole(own['for'])}",
-                "Against": f"{whole(own.against)}",
-                "Undecided": f"{whole(own.undecided)}",
+                "For": f"{share_text(own['for'])}",
+                "Against": f"{share_text(own.against)}",
+                "Undecided": f"{share_text(own.undecided)}",
                 "Median effect": f"{number(own['median'], unit, signed=True)} {unit}",
                 "All at once": p_value(permutation(found)) if found.differences else "—",
             }
@@ -135,7 +137,7 @@ def specification_curve(found: Multiverse, *, name: str) -> Shown:
             s=3,
             color=colour,
             rasterized=True,
-            label=f"{verdict} ({whole(mine.mean())})",
+            label=f"{verdict} ({share_text(mine.mean())})",
         )
     top.axhline(0, color="black", lw=0.8)
     top.set_ylabel(f"difference ({unit})")
@@ -143,13 +145,13 @@ def specification_curve(found: Multiverse, *, name: str) -> Shown:
     _dashboard(below, strips, len(ranked))
     own, facts = shares(found).iloc[0], plan()["claims"][found.claim]
     caption = (
-        f"{facts['title']}: in {whole(own['for'])} of {len(ranked):,} readings. Above, the effect in each, from the smallest to the "
+        f"{facts['title']}: in {share_text(own['for'])} of {len(ranked):,} readings. Above, the effect in each, from the smallest to the "
         "largest; below, where in that order the readings with an option lie (dark: most of those at this place have it)."
     )
     low, high = (number(float(found.table.effect.quantile(q)), unit, signed=True) for q in (0.05, 0.95))
     alt = (
-        f"Effects of {len(ranked):,} readings, 90 % of them from {low} to {high} {unit}; {whole(own['for'])} for the claim, "
-        f"{whole(own.against)} against, {whole(own.undecided)} undecided. {_extremes(found)}"
+        f"Effects of {len(ranked):,} readings, 90 % of them from {low} to {high} {unit}; {share_text(own['for'])} for the claim, "
+        f"{share_text(own.against)} against, {share_text(own.undecided)} undecided. {_extremes(found)}"
     )
     return drawn(figure, name=name, caption=caption, alt=alt)
 
@@ -202,7 +204,7 @@ def by_option(found: Multiverse, choice: str) -> str:
     """In words: in which share of the readings with each option the claim holds, and in which it is contradicted."""
     own = shares(found, choice) if choice != "map" else shares(_mapped(found), "map")
     said = [
-        f"{titled(choice, str(option))}: {whole(row['for'])} for, {whole(row.against)} against"
+        f"{titled(choice, str(option))}: {share_text(row['for'])} for, {share_text(row.against)} against"
         for option, row in own.iterrows()
     ]
     return f"{called(choice).capitalize()}: {'; '.join(said)}."
@@ -218,11 +220,13 @@ def what_decides(multiverses: Sequence[Multiverse], most: int = 2) -> Shown:
     for found in (f for f in multiverses if len(f.table)):
         parts = explained_variance(found)
         said = [
-            f"{by_option(found, choice)} <small>({whole(share)} of the variance)</small>"
+            f"{by_option(found, choice)} <small>({share_text(share)} of the variance)</small>"
             for choice, share in parts.items()
         ]
         if said:
-            sentences.append(f"<strong>{plan()['claims'][found.claim]['title']}.</strong> {' '.join(said[:most])}")
+            first = next(iter(parts))
+            title = f"{plan()['claims'][found.claim]['title']}: {called(first)} ({share_text(parts[first])} of the variance)"
+            sentences.append(folded(title, "<br>".join(said[:most])))
     return listed(sentences or ["Not measured here."])
 
 
@@ -236,10 +240,10 @@ def option_table(found: Multiverse, *, name: str) -> Shown:
                 {
                     "Option": titled(choice, str(option)),
                     "Choice": called(choice)
-                    + (f" ({whole(parts[choice])} of the variance)" if choice in parts else ""),
+                    + (f" ({share_text(parts[choice])} of the variance)" if choice in parts else ""),
                     "Readings": f"{row.universes:,.0f}",
-                    "For": f"{whole(row['for'])}",
-                    "Against": f"{whole(row.against)}",
+                    "For": f"{share_text(row['for'])}",
+                    "Against": f"{share_text(row.against)}",
                     "Median effect": number(row["median"], unit_of(found), signed=True),
                 }
             )

@@ -200,7 +200,7 @@ def _saved(figure: MatplotlibFigure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-LONG = 8  # rows; a longer table is folded
+LONG, MANY = 8, 30  # rows, and numbers with decimals; a table of more is folded
 
 
 def table(
@@ -214,7 +214,8 @@ def table(
 ) -> Shown:
     """A table with caption and row headers; cells are text that may hold HTML made by this room.
 
-    One of more than ``LONG`` rows is opened by the reader, if it ``folds``. ``missing``: what is said instead if there is no row. ``row_classes``: a class attribute for each row, for the style sheet.
+    One of more than ``LONG`` rows or ``MANY`` numbers is opened by the reader, if it ``folds``. ``missing``: what is said
+    instead if there is no row. ``row_classes``: a class attribute for each row, for the style sheet.
     """
     if missing and not len(content):
         return listed([missing])
@@ -232,10 +233,15 @@ def table(
         f"<table id='tab-{name}' class='measured'><caption><span>{caption}</span></caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
-    if len(frame) > LONG and folds:
+    if folds and (len(frame) > LONG or len(re.findall(r"\d\.\d", "".join(rows))) > MANY):
         what = re.sub(r"<[^>]*>", "", caption).partition(". ")[0].removesuffix(".")
-        body = f"<details class='table-folded'><summary>{what} ({len(frame)} rows)</summary>{body}</details>"
+        body = folded(f"{what} ({len(frame)} rows)", body)
     return Shown(body, f"{caption}\n{frame.to_string(index=False)}")
+
+
+def folded(summary: str, body: str) -> str:
+    """HTML that the reader opens; a printed book has it open."""
+    return f"<details class='table-folded'><summary>{summary}</summary>{body}</details>"
 
 
 def listed(sentences: list[str]) -> Shown:

@@ -13,7 +13,7 @@ from ..verdicts.claims import Claim, Outcome
 from ..verdicts.comparison import BySubset, Compared, Contrasted, by_subset
 from ..verdicts.published import NETWORKS, Cell
 from ..verdicts.scoreboard import outcome_row
-from .style import Shown, boxed, listed, table
+from .style import Shown, boxed, folded, listed, table
 from .words import (
     claim_badge,
     difference_cell,
@@ -29,6 +29,7 @@ from .words import (
 )
 
 NOT_TRAINED = "Not measured here: no network for it is trained yet."
+SOME = 4  # tests of a claim; more are opened by the reader
 FULL_SIZE = " <small>(full size)</small>"  # added to the label of a row of networks of the usual width
 
 
@@ -183,9 +184,11 @@ def claims_note(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
         verdict = tests.claim_verdict.iloc[0] if len(tests) else "not measured here"
         results = [f"{row.test}: {outcome_text(row)}" for _, row in tests.iterrows() if row.test]
         reason = "; ".join(dict.fromkeys(filter(None, tests.get("reason", [])))) or claim.untestable
-        detail = (
-            f"<small>{reason}</small>" if verdict == "not measured here" and reason else f"<br>{'; '.join(results)}"
-        )
+        detail = f"<br>{'; '.join(results)}"
+        if verdict == "not measured here" and reason:
+            detail = f"<small>{reason}</small>"
+        elif len(results) > SOME:
+            detail = folded(f"{len(results)} tests", "; ".join(results))
         sentences.append(f"<strong>{claim.title}</strong>: {claim_badge(tests)} {detail}")
     return listed(sentences)
 

@@ -102,14 +102,14 @@ def save_state(state: State, settings: TrainingSettings, file: Path) -> None:
     tensors = state.tensors()
     try:
         with atomic_path(file) as temporary:
-            save_file(tensors, temporary, metadata={"facts": facts, "sha256": digest(facts, tensors)})
+            save_file(tensors, temporary, metadata={"facts": facts, "sha256": state_digest(facts, tensors)})
     except OSError as problem:
         raise TrainingError(
             f"could not save {file}: {problem}. Free some space and run again: epoch {state.epoch} is repeated"
         ) from None
 
 
-def digest(facts: str, tensors: dict[str, Tensor]) -> str:
+def state_digest(facts: str, tensors: dict[str, Tensor]) -> str:
     """SHA-256 of all that a state file holds."""
     found = hashlib.sha256(facts.encode())
     for name in sorted(tensors):
@@ -123,7 +123,7 @@ def restore_state(state: State, settings: TrainingSettings, file: Path) -> None:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
-        if digest(metadata["facts"], tensors) != metadata["sha256"]:
+        if state_digest(metadata["facts"], tensors) != metadata["sha256"]:
             raise ValueError("its content does not match its checksum")
         facts = json.loads(metadata["facts"])
     except (SafetensorError, KeyError, ValueError) as problem:

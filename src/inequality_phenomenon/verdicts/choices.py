@@ -71,7 +71,7 @@ def choice_contrasts(rows: Sequence[Choice], pair: tuple[str, str]) -> list[Cont
     return list({contrast.terms: contrast for row in rows for contrast in _asked(row, pair)}.values())
 
 
-def effects(rows: Sequence[Choice], pair: tuple[str, str], found: Sequence[Contrasted]) -> list[Effect]:
+def choice_effects(rows: Sequence[Choice], pair: tuple[str, str], found: Sequence[Contrasted]) -> list[Effect]:
     """What each choice does. ``found``: ``choice_contrasts`` of the same rows, tested."""
     by_terms = {item.contrast.terms: item for item in found}
     fours = [[by_terms[contrast.terms] for contrast in _asked(row, pair)] for row in rows]
