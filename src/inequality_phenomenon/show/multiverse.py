@@ -21,7 +21,7 @@ from ..verdicts.multiverse import (
     universes,
     with_maps,
 )
-from .style import Shown, boxed, dot, drawn, listed, look, table
+from .style import Shown, boxed, dot, drawn, folded, listed, look, table
 from .words import by_model, number, p_value, plain, text_of, verdict_badge
 
 COLOURS = {"for": "#8C2D04", "undecided": "#BBBBBB", "against": "#0072B2"}
@@ -56,12 +56,10 @@ def sentence(found: Multiverse) -> str:
         return f"{title}: not measured here."
     own, parts = shares(found).iloc[0], explained_variance(found)
     first = next(iter(parts), "")
-    decides = (
-        f" What moves the effect most: {called(first)} ({share_text(parts[first])} of its variance)." if parts else ""
-    )
+    decides = f" Decides most: {called(first)}." if parts else ""
     return (
-        f"{verdict_badge(verdict_of(found))} {title} in <strong>{share_text(own['for'])} of {len(found.table):,} readings</strong>; "
-        f"the opposite in {share_text(own.against)}, undecided {share_text(own.undecided)}.{decides}"
+        f"{verdict_badge(verdict_of(found))} {title} in <strong>{share_text(own['for'])} of {len(found.table):,} readings</strong>, "
+        f"the opposite in {share_text(own.against)}.{decides}"
     )
 
 
