@@ -1,4 +1,4 @@
-"""A profile's networks and chapters in pieces, for a GPU that is lent for minutes: an end at any moment loses at most one.
+"""A profile's networks and chapters in pieces, for a GPU that is there for minutes only: an end at any moment loses at most one.
 
 A piece trains and registers one network, or executes one chapter and keeps its records. The order is the profile's. What
 is finished is read from the committed files alone, so another machine goes on where the last one stopped.

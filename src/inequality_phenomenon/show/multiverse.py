@@ -246,12 +246,7 @@ def option_table(found: Multiverse, *, name: str) -> Shown:
                 }
             )
     caption = f"{plan()['claims'][found.claim]['title']}, by option; effects in {unit_of(found)}."
-    return folded(table(rows, name=name, caption=caption, missing=sentence(found)), "Every option")
-
-
-def folded(shown: Shown, summary: str) -> Shown:
-    """What the reader opens."""
-    return Shown(f"<details><summary>{summary}</summary>{shown.html}</details>", shown.text)
+    return table(rows, name=name, caption=caption, missing=sentence(found))
 
 
 def closest_note(found: Closest, what: str, unit: str) -> Shown:
