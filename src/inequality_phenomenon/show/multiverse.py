@@ -19,6 +19,7 @@ from ..verdicts.multiverse import (
     permutation,
     shares,
     universes,
+    verdict_of,
     with_maps,
 )
 from .style import Shown, boxed, dot, drawn, folded, listed, look, table
@@ -35,13 +36,6 @@ def share_text(share: float) -> str:
 
 def unit_of(found: Multiverse) -> str:
     return "Gini" if plan()["claims"][found.claim]["record"] == "index" else "points"
-
-
-def verdict_of(*found: Multiverse) -> str:
-    """A claim, or several as one, in all readings at once: one side in 95 % of them or more, else mixed."""
-    every = pd.concat([own.verdicts for own in found]).value_counts(normalize=True)
-    words = {"for": "same direction", "against": "contradicted", "undecided": "undecided"}
-    return next((words[str(side)] for side, share in every.items() if share >= 0.95), "mixed")
 
 
 def readings_in_short(multiverses: Sequence[Multiverse]) -> Shown:
@@ -64,7 +58,7 @@ def sentence(found: Multiverse) -> str:
 
 
 def called(choice: str) -> str:
-    names = {"map": "the attribution map", "count": "the number of patches", "radius": "the patches' size"}
+    names = {"map": "which attribution map is taken", "count": "the number of patches", "radius": "the patches' size"}
     names |= {"images": "which images count", "networks": "the pair of networks", "sign": "the sign of a region"}
     names |= {"order": "the order of regions", "values": "which values are counted", "kind": "the kind of noise"}
     names |= {

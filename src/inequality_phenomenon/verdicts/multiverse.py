@@ -263,6 +263,18 @@ def together(found: Sequence[Multiverse], side: str = "for") -> tuple[float, int
     return float((every == side).mean()), len(every)
 
 
+def verdict_of(*found: Multiverse) -> str:
+    """A claim, or several as one, in all readings at once: one side in 95 % of them or more, or in over half, else mixed."""
+    good, bad, open_ = (together(found, side)[0] for side in ("for", "against", "undecided"))
+    for share, nearly_all, most in (
+        (good, "same direction", "mostly holds"),
+        (bad, "contradicted", "mostly contradicted"),
+    ):
+        if share > 0.5:
+            return nearly_all if share >= 0.95 else most
+    return "undecided" if open_ >= 0.95 else "mixed"
+
+
 def explained_variance(found: Multiverse) -> dict[str, float]:
     """The share of the effects' variance that each choice explains: type II sums of squares of main effects, over the total.
 
