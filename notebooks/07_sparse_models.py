@@ -8,8 +8,8 @@
 # %% [markdown]
 # # 7. Sparse networks
 #
-# **The question.** Is an unequal attribution map just another face of sparsity? If so, a network with few weights or few filters should
-# have one too, and should be as easy to fool.
+# **The question.** Is an unequal attribution map just another face of sparsity? If so, a network with few weights or filters should have one,
+# too, and be as easy to fool.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/

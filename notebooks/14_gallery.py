@@ -8,8 +8,8 @@
 # %% [markdown]
 # # 14. The gallery
 #
-# **The question.** The paper shows attribution maps and occluded images of a few networks. Do the networks of this book look like that? And what
-# does the usual clipping of such figures take away?
+# **The question.** Do the attribution maps and occluded images of this book's networks look like the paper's? And what does the usual clipping
+# of such figures take away?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/

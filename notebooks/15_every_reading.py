@@ -8,8 +8,8 @@
 # %% [markdown]
 # # 15. In how many readings does each claim hold?
 #
-# **The question.** The paper's text leaves choices open, and each chapter takes one path through them. Which claims hold on all paths, and which
-# hang on one choice?
+# **The question.** The paper leaves choices open, and each chapter takes one path through them. Which claims hold on all paths, and which hang on
+# one choice?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/

@@ -29,7 +29,7 @@ from .words import (
 )
 
 NOT_TRAINED = "Not measured here: no network for it is trained yet."
-SOME = 4  # tests of a claim; more are opened by the reader
+SOME = 2  # tests of a claim; more are opened by the reader
 FULL_SIZE = (
     " <small>(full size); ℓ∞ below its floor</small>"  # added to the label of a row of networks of the usual width
 )
