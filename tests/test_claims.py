@@ -5,12 +5,13 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 import yaml
 from conftest import ROBUST, STANDARD, outcomes
 from scipy import stats
 
 from inequality_phenomenon._support import paths
-from inequality_phenomenon.measure.reference import load_whole_reference
+from inequality_phenomenon.measure.reference import load_reference, load_whole_reference
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.statistics import Difference
 from inequality_phenomenon.verdicts import claims as module
@@ -198,6 +199,22 @@ def test_what_is_missing_is_named(test: ContrastTest, reason: str) -> None:
     assert found.found is None and found.verdict == "not measured here" and reason in found.reason
     (judged,) = judge([claim(test)], {"01_inequality_test": {"r": records(0.5, 0.6)}}, resamples=99)
     assert judged.verdict == "not measured here" and judged.reason == found.reason
+
+
+def test_a_slope_is_over_trainings_on_the_images_that_all_share() -> None:
+    claims_test = next(claim for claim in ALL if claim.id == "gini-rises").tests[0]
+    (found,) = examine([claims_test], load_reference("01_inequality_test"), resamples=99)
+    table = load_reference("01_inequality_test")["inequality"].pivot(
+        index="image_id", columns="checkpoint", values="global_gini"
+    )
+    means = table[list(claims_test.budgets)].dropna().mean()
+    by_hand = sm.OLS(means.to_numpy(), sm.add_constant(np.array([0, 1, 2, 4, 8]) / 8)).fit()
+    assert found.found.difference == pytest.approx(by_hand.params[1]) and found.found.p == pytest.approx(
+        by_hand.pvalues[1]
+    )
+    assert (found.found.low, found.found.high) == pytest.approx(tuple(by_hand.conf_int()[1])) and found.found.n == 5
+    (missing,) = examine([claims_test], {"inequality": records(0.5, 0.6)}, resamples=99)
+    assert "the record has no global_gini of" in missing.reason
 
 
 def test_a_claim_without_a_test_says_why() -> None:

@@ -167,6 +167,16 @@ def mean_difference(a: Values, b: Values) -> Difference:
     return Difference(gap, float(low), float(high), float(found.pvalue), n)
 
 
+def slope(x: Values, y: Values) -> Difference:
+    """By how much ``y`` rises for 1 of ``x``: least squares, Student's interval and p; n counts the points, three or more."""
+    x, y = _checked(x), _checked(y)
+    found = stats.linregress(x, y)
+    half = stats.t.ppf(0.975, len(x) - 2) * found.stderr
+    return Difference(
+        float(found.slope), float(found.slope - half), float(found.slope + half), float(found.pvalue), len(x)
+    )
+
+
 def ratio_of_ratios(a: Values, b: Values, c: Values, d: Values, *, resamples: int = 9999, seed: int = 0) -> Estimate:
     """(mean a / mean b) / (mean c / mean d) on the same images, with a percentile bootstrap interval over images.
 

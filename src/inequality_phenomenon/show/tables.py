@@ -214,9 +214,7 @@ def in_short(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
     sentences = []
     for claim in claims:
         tests = frame[frame.claim == claim.id]
-        paper = next((test.paper for test in claim.tests if test.paper is not None), None)
-        said = f"; the paper: {paper:+.3g}" if paper is not None and len(claim.tests) == 1 else ""
-        sentences.append(f"{claim_badge(tests)} {claim.title}{_spread(tests)}{said}.")
+        sentences.append(f"{claim_badge(tests)} {claim.title}{_spread(tests)}{_beside_paper(claim, tests)}.")
     return boxed(sentences)
 
 
@@ -231,6 +229,15 @@ def _spread(tests: pd.DataFrame) -> str:
         return f" ({row.test}): {figures(row, 'value')}{unit} [{figures(row, 'low', 'high')}]{p}, n = {row.n:.0f}"
     ends = pd.Series({"least": known.value.min(), "most": known.value.max(), "unit": row.unit})
     return f": {figures(ends, 'least')} to {figures(ends, 'most')}{unit} in {len(known)} tests"
+
+
+def _beside_paper(claim: Claim, tests: pd.DataFrame) -> str:
+    """The paper's size of a claim with one test, and how much of it ours is."""
+    paper = claim.tests[0].paper if len(claim.tests) == 1 else None
+    if paper is None or tests.empty or pd.isna(row := tests.iloc[0].value):
+        return ""
+    ratio = row / paper / (100 if tests.iloc[0].unit == "points" else 1)
+    return f"; the paper: {paper:+.3g} (ours is {ratio:.2f} of it)"
 
 
 def outcome_text(row: pd.Series) -> str:

@@ -13,6 +13,7 @@ from functools import cache
 from itertools import islice
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
@@ -23,7 +24,7 @@ from .._support.profiles import problems_of
 from ..inequality import gini
 from ..measure.reference import as_shipped
 from ..networks import REGISTRY, named
-from ..statistics import Difference, Estimate, class_difference, holm, rank_agreement
+from ..statistics import Difference, Estimate, class_difference, holm, rank_agreement, slope
 from .comparison import Contrast, Verdict, by_class, direction, paired
 
 Tables = dict[str, pd.DataFrame]  # a chapter's records, by name
@@ -107,6 +108,25 @@ class AgreementTest(_RecordTest):
         return rank_agreement(first, second, resamples=resamples), ()
 
 
+class SlopeTest(_RecordTest):
+    """Does a column's mean rise with the budget of training, over networks on the images that they share? Per 8/255."""
+
+    kind: Literal["slope"] = "slope"
+    column: str
+    budgets: dict[str, float]  # network -> epsilon in 255ths; 0: standard training
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        return tuple(self.budgets)
+
+    def find(self, table: pd.DataFrame, resamples: int) -> Finding | str:
+        values = table.pivot_table(self.column, "image_id", "checkpoint").reindex(columns=list(self.budgets))
+        if missing := [named(name) for name in values.columns[values.isna().all()]]:
+            return f"the record has no {self.column} of {', '.join(missing)}"
+        budgets = np.array(list(self.budgets.values())) / 8
+        return slope(budgets, values.dropna().mean().to_numpy()), ()
+
+
 class ExampleTest(_Strict):
     """A worked example of the paper, computed again: the Gini index or the share of non-zero entries of a vector."""
 
@@ -122,11 +142,12 @@ class ExampleTest(_Strict):
         return Estimate(value, value, value, len(vector))
 
 
-Test = ContrastTest | ClassTest | AgreementTest | ExampleTest
+Test = ContrastTest | ClassTest | AgreementTest | SlopeTest | ExampleTest
 _ReadTest = Annotated[
     Annotated[ContrastTest, Tag("paired")]
     | Annotated[ClassTest, Tag("classes")]
     | Annotated[AgreementTest, Tag("agreement")]
+    | Annotated[SlopeTest, Tag("slope")]
     | Annotated[ExampleTest, Tag("example")],
     Discriminator(lambda raw: raw.get("kind", "paired") if isinstance(raw, dict) else raw.kind),
 ]
