@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import torch
 from browser import axe_script, open_chromium, visit
+from bs4 import BeautifulSoup
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -92,6 +93,20 @@ def test_a_chapter_shows_what_this_run_measured(book, pages, chapter):
     assert "This run" in page.text and re.search(r"n = \d+", page.text)
     assert list((book / "book" / "_executed" / "records" / "smoke" / chapter).glob("*.parquet"))
     assert "Traceback" not in page.text
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_begins_with_its_answer_and_is_short(pages, chapter):
+    text = next(page.text for path, page in pages.items() if path.stem == chapter)
+    article = BeautifulSoup(text, "html.parser").find("article")
+    for hidden in article.select("script, style, noscript, template, [hidden], details:not([open]) > :not(summary)"):
+        hidden.extract()
+    words, numbers = article.get_text(" ").split(), re.findall(r"\d\.\d", article.get_text(" "))
+    box = article.select_one(".in-short").get_text(" ").split()
+    before = next(place for place in range(len(words)) if words[place : place + len(box)] == box)
+    long = chapter[:2] in ("03", "12")
+    assert 20 <= len(box) <= 122 and before <= 60  # "In short." are two words
+    assert len(words) <= (3500 if long else 2500) and len(numbers) <= (300 if long else 200)
 
 
 def test_every_picture_has_an_alternative_text(pages):

@@ -108,10 +108,7 @@ def test_auto_attack_is_compared_with_pgd_on_the_same_images(registry, tables) -
     assert "APGD-CE 18, APGD-T 0, FAB-T 0, Square 0" in found
     assert row_of(shown, "standard, attacked").count("not measured here") == 2
     words = text(chapter.models_in_short(stronger, tables))
-    assert (
-        "ℓ∞ 8/255, attacked at ℓ∞ 8/255 : 40.0 % [24.6, 57.7] under AutoAttack, 56.7 % under PGD-20 on the same 30 images"
-        in words
-    )
+    assert "ℓ∞ 8/255, attacked at ℓ∞ 8/255 : 40.0 % [24.6, 57.7] under AutoAttack, 56.7 % under PGD-20, n = 30" in words
     assert "standard, attacked at ℓ∞ 8/255 : AutoAttack is not measured here" in words
 
 

@@ -274,7 +274,7 @@ def test_a_choice_that_turns_the_gap_is_counted() -> None:
     assert [item.verdict for item in turned.gaps] == ["same direction", "contradicted"]
     assert [item.difference.difference for item in turned.changes] == pytest.approx([0.5, -0.5])
     text = show.listed(ledger.changes_sentences({"Table 2": found})).text
-    assert "Table 2. Of 2 changes, 1 move the number" in text
+    assert "Table 2. Of 2 changes, 1 move a number" in text
     assert "changes in 1: turned (scripts): same direction → contradicted." in text
     shown = ledger.ledger_table(found, name="x", caption="c").text
     assert "10.0 % → 60.0 %" in shown and "no image changes" in shown

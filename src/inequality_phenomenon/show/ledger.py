@@ -86,7 +86,7 @@ def changes_sentences(groups: dict[str, Sequence[Effect]]) -> list[str]:
         ]
         verdicts = f"The verdict on the gap changes in {len(turned)}: {'; '.join(turned)}."
         sentences.append(
-            f"<strong>{title}.</strong> Of {len(known)} changes, {moved} move the number of at least one network. "
+            f"<strong>{title}.</strong> Of {len(known)} changes, {moved} move a number. "
             f"{verdicts if turned else 'It changes no verdict.'}"
         )
     return sentences

@@ -302,7 +302,7 @@ def models_in_short(found: Sequence[Contrasted], tables: dict[str, pd.DataFrame]
             sentences.append(f"{what}: AutoAttack is not measured here.")
             continue
         strong, weak = item.terms
-        weaker = f"{percent(weak.value)} under PGD-20 on the same {strong.n} images"
+        weaker = f"{percent(weak.value)} under PGD-20, n = {strong.n}"
         sentences.append(f"{what}: {plain(strong, '%')} under AutoAttack, {weaker}.")
     if checks := findings(tables):
         raised = [f"{item.flag.name}, {named(c)}, {_symbol(condition)}" for c, condition, item in checks if item.raised]

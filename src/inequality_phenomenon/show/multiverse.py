@@ -18,6 +18,7 @@ from ..verdicts.multiverse import (
     explained_variance,
     permutation,
     shares,
+    together,
     universes,
     verdict_of,
     with_maps,
@@ -38,22 +39,23 @@ def unit_of(found: Multiverse) -> str:
     return "Gini" if plan()["claims"][found.claim]["record"] == "index" else "points"
 
 
-def readings_in_short(multiverses: Sequence[Multiverse]) -> Shown:
-    """The box on top: each claim with the share of readings that bear it out."""
-    return boxed([sentence(found) for found in multiverses])
+def readings_in_short(*groups: Sequence[Multiverse]) -> Shown:
+    """The box on top: each claim, or several as one, with the share of readings that bear it out."""
+    return boxed([sentence(*found) for found in groups])
 
 
-def sentence(found: Multiverse) -> str:
-    """In which share of how many readings a claim holds, and which choice moves the effect most."""
-    title = f"<strong>{plan()['claims'][found.claim]['title']}</strong>"
-    if found.table.empty:
+def sentence(*found: Multiverse) -> str:
+    """In which share of how many readings claims hold together, and which choice moves the effect of the first most."""
+    titles = [plan()["claims"][own.claim]["title"] for own in found]
+    colours = ", ".join([titles[0].partition(" ")[0], *(title.partition(" ")[0].lower() for title in titles[1:])])
+    title = f"<strong>{colours} {titles[0].partition(' ')[2]}</strong>"
+    if found[0].table.empty:
         return f"{title}: not measured here."
-    own, parts = shares(found).iloc[0], explained_variance(found)
-    first = next(iter(parts), "")
-    decides = f" Decides most: {called(first)}." if parts else ""
+    (share, count), (against, _), parts = together(found), together(found, "against"), explained_variance(found[0])
+    decides = f" Decides most: {called(next(iter(parts)))}." if parts else ""
     return (
-        f"{verdict_badge(verdict_of(found))} {title} in <strong>{share_text(own['for'])} of {len(found.table):,} readings</strong>, "
-        f"the opposite in {share_text(own.against)}.{decides}"
+        f"{verdict_badge(verdict_of(*found))} {title} in <strong>{share_text(share)} of {count:,} readings</strong>, "
+        f"the opposite in {share_text(against)}.{decides}"
     )
 
 
