@@ -241,7 +241,7 @@ def table(
 
 def folded(summary: str, body: str) -> str:
     """HTML that the reader opens; a printed book has it open."""
-    return f"<details class='table-folded'><summary>{summary}</summary>{body}</details>"
+    return f"<details class='table-folded'><summary>{summary}</summary><div>{body}</div></details>"
 
 
 def listed(sentences: list[str]) -> Shown:
