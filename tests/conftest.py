@@ -1,10 +1,13 @@
 """What many tests need: real CIFAR-10 images, and a small model that is really trained on them in a few seconds."""
 
 import json
+import multiprocessing
+import multiprocessing.context
 import os
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +25,7 @@ from torch import Tensor
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile
 from inequality_phenomenon.attribution import attribute
+from inequality_phenomenon.classroom.sandbox import socket_folder
 from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
@@ -44,6 +48,15 @@ LONGEST = (
 
 
 @pytest.hookimpl(tryfirst=True)
+def forkserver(*modules: str) -> multiprocessing.context.ForkServerContext:
+    """Processes that have these modules already. The server's socket has a short path, however long TMPDIR is."""
+    config: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    config.setdefault("tempdir", tempfile.mkdtemp(dir=socket_folder()))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    return context
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what asks for a slow fixture; the longest files come first, so that two processes end at about the same time."""
     for item in items:

@@ -5,7 +5,6 @@ Each test causes the fault that it is about. The trainings' faults are in ``test
 """
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -21,7 +20,7 @@ from typing import Any
 import nbformat
 import pytest
 import torch
-from conftest import ROBUST, STANDARD
+from conftest import ROBUST, STANDARD, forkserver
 from damage import single_bit_flips
 from torch import Tensor
 
@@ -53,8 +52,7 @@ GRID = Grid(
     networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient", "input_x_gradient"), n_images=12
 )
 FLIPS = [20, pytest.param(200, marks=pytest.mark.faults)]
-Context = multiprocessing.get_context("forkserver")
-Context.set_forkserver_preload(["inequality_phenomenon.training.loop", "inequality_phenomenon.measure.measurements"])
+Context = forkserver("inequality_phenomenon.training.loop", "inequality_phenomenon.measure.measurements")
 
 
 @pytest.fixture

@@ -4,17 +4,17 @@ message that says what to do, and the last good state is kept."""
 
 import json
 import math
-import multiprocessing
 import os
 import random
 import subprocess
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import no_file_above
+from conftest import forkserver, no_file_above
 from damage import single_bit_flips
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -105,10 +105,9 @@ def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, precision:
 def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path, kills_wanted: int) -> None:
     """kill -9 of a process, anywhere between its start and its end."""
     settings = tiny(epochs=3, train_images=128)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["inequality_phenomenon.training.loop"])
+    context = forkserver("inequality_phenomenon.training.loop")
 
-    def start(folder: Path) -> multiprocessing.process.BaseProcess:
+    def start(folder: Path) -> BaseProcess:
         process = context.Process(target=train, args=(settings, folder), kwargs={"progress": False})
         process.start()
         return process
