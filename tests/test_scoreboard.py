@@ -315,7 +315,7 @@ def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered)
         else:
             assert not claim.readings or multiverse(claim.readings[0], load_reference(EVERY_READING)).table.empty
             assert verdict.strip("* ") in VERDICTS
-    assert said.count("\n") == 2 and said.count(" readings**") == 3
+    assert said.count("\n") == 2 and said.count(" readings**") == 3 and said.count("**") == 8
 
 
 # the page
