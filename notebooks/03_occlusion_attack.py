@@ -8,8 +8,8 @@
 # %% [markdown]
 # # 3. The occlusion attack
 #
-# **The question.** Do small patches over the few regions that an $\ell_\infty$-trained network looks at fool it more often? Because of *where* they
-# are, or because it was less sure?
+# **The question.** Do small patches over what an $\ell_\infty$-trained network looks at fool it more often? Because of *where* they are, or
+# because it was less sure?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/

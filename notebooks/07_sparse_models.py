@@ -8,7 +8,7 @@
 # %% [markdown]
 # # 7. Sparse networks
 #
-# **The question.** Is an unequal attribution map just another face of sparsity? If so, a network with few weights or filters should have one,
+# **The question.** Is an unequal attribution map just another face of sparsity? Then a network with few weights or filters should have one,
 # too, and be as easy to fool.
 
 # %% tags=["parameters"]
