@@ -13,6 +13,7 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 
 from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import socket_folder
 from inequality_phenomenon._support.npm import PackageError
 from inequality_phenomenon.book.vendor import Library, fetch
 
@@ -53,8 +54,9 @@ def open_chromium() -> webdriver.Chrome:
     for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "host-resolver-rules=MAP * ~NOTFOUND"):
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    short = os.environ | {"TMPDIR": socket_folder()}  # where its sockets lie
     try:
-        chromium = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+        chromium = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"), env=short))
     except WebDriverException as problem:
         if os.environ.get("CI"):
             raise

@@ -23,9 +23,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from inequality_phenomenon._support import paths
+from inequality_phenomenon._support.files import socket_folder
 from inequality_phenomenon._support.profiles import Profile
 from inequality_phenomenon.attribution import attribute
-from inequality_phenomenon.classroom.sandbox import socket_folder
 from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
@@ -35,6 +35,7 @@ from inequality_phenomenon.training.settings import TrainingSettings
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
 
+os.environ.pop("SNAKEMAKE_PROFILE", None)  # a site's, where a test calls snakemake itself
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # the processes that tests start share the cores
 torch.set_num_threads(1)

@@ -254,7 +254,7 @@ def test_a_path_too_long_for_a_socket_costs_no_points(tiny: Course, tmp_path: Pa
     monkeypatch.setattr("tempfile.tempdir", str(long))
     with monkeypatch.context() as nowhere:
         nowhere.delenv("XDG_RUNTIME_DIR", raising=False)
-        nowhere.setattr("inequality_phenomenon.classroom.sandbox.SHORT_FOLDERS", ())
+        nowhere.setattr("inequality_phenomenon._support.files.SHORT_FOLDERS", ())
         refused(tiny, "the path of .* is longer than 80 characters")
     report, table = graded(tiny)
     assert report.not_graded == [] and points(table, "ada") == ["2.0", "2.0", "2.0"]

@@ -139,7 +139,7 @@ def test_a_page_that_lacks_an_image_is_not_printed(tmp_path):
     assert printing.missing_images(page) == ["gone.png"]
 
 
-def test_a_page_is_printed_with_its_formulas_and_pictures(tmp_path):
+def test_a_page_is_printed_with_its_formulas_and_pictures(tmp_path, tmp_path_factory, monkeypatch):
     if (browser := printing.chromium()) is None:
         pytest.skip("no Chromium to print with; on Debian and Ubuntu: apt-get install chromium")
     page = tmp_path / "page.html"
@@ -147,6 +147,8 @@ def test_a_page_is_printed_with_its_formulas_and_pictures(tmp_path):
         "<h1>A book</h1><p id='late'></p><script>setTimeout(() => { late.textContent = 'x'.repeat(9) }, 500)</script>"
     )
     pdf = tmp_path / "book.pdf"
+    long = tmp_path_factory.mktemp("long" * 25)  # no socket's path may be as long
+    monkeypatch.setenv("TMPDIR", str(long))
     printing.print_page(browser, page, pdf)
     assert pdf.read_bytes().startswith(b"%PDF") and pdf.stat().st_size > 3000
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["book.pdf", "page.html"]

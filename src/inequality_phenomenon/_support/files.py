@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +78,21 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+LONGEST = 80  # bytes of a folder's path in which sockets can be made: a system allows about 104 with their names
+SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # where TMPDIR's path is too long
+
+
+def socket_folder() -> str:
+    """A folder for temporary files whose path leaves room for a socket's name. Raises ``OSError`` where there is none."""
+    usual = [tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), *SHORT_FOLDERS]
+    for folder in usual:
+        if len(os.fsencode(folder)) <= LONGEST and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    raise OSError(
+        f"the path of {usual[0]} is longer than {LONGEST} characters: set TMPDIR to a folder with a shorter one"
+    )
 
 
 def sha256_of(path: Path) -> str:

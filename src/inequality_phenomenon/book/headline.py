@@ -84,9 +84,7 @@ def main_claims() -> list[MainClaim]:
         MainClaim(
             "Small patches on them fool it more", patches, "occlusion-training", "black", ("black", "gray", "white")
         ),
-        MainClaim(
-            "ℓ2 training does not raise the index", same, "l2-gini", "global, ℓ2 − standard − 0.03", ("l2",)
-        ),
+        MainClaim("ℓ2 training does not raise the index", same, "l2-gini", "global, ℓ2 − standard − 0.03", ("l2",)),
         MainClaim("Sparse networks do not either", same, "sparse-gini", "pruned weights − standard − 0.03"),
     ]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from .._support import paths
-from .._support.files import atomic_path
+from .._support.files import atomic_path, socket_folder
 
 SINGLE = paths.ROOT / "_build" / "singlehtml"
 PAGE = SINGLE / "whole_book.html"
@@ -53,7 +53,9 @@ def print_page(browser: str, page: Path = PAGE, pdf: Path = PDF) -> None:
     with atomic_path(pdf) as temporary:
         command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
         command += ["--virtual-time-budget=120000", "--run-all-compositor-stages-before-draw"]
-        done = subprocess.run([*command, f"--print-to-pdf={temporary}", page.as_uri()], capture_output=True, text=True)
+        command += [f"--print-to-pdf={temporary}", page.as_uri()]
+        short = os.environ | {"TMPDIR": socket_folder()}  # where the browser's sockets lie
+        done = subprocess.run(command, capture_output=True, text=True, env=short)
         if done.returncode or not temporary.read_bytes().startswith(b"%PDF"):
             sys.exit(f"{browser} did not print the book: {done.stderr[-2000:]}")
 

@@ -27,6 +27,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from .._support import paths
+from .._support.files import socket_folder
 from .._support.kernels import OwnInterpreter
 from ..datasets import cifar10_file
 
@@ -35,8 +36,6 @@ LOOK = "look"  # tag of cells that only show something: they are not executed
 SLOW = "slow"  # tag of cells that may take longer, by the factor PATIENCE
 PATIENCE = 5
 GIVE_UP = 3  # cells in a row that were stopped: the process does not react
-LONGEST = 80  # bytes of a folder's path in which sockets can be made: a system allows about 104 with their names
-SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # where TMPDIR's path is too long
 PROJECT = ("notebooks", "profiles", "checkpoints", "results")  # what a chapter under papermill reads
 PASSED_ON = ("PYTHONPATH", "LANG", "LC_ALL")
 NAMESPACES = (
@@ -193,17 +192,6 @@ def _home() -> Iterator[Path]:
         for part in PROJECT:
             (Path(name) / part).symlink_to(paths.ROOT / part)
         yield Path(name)
-
-
-def socket_folder() -> str:
-    """A folder for temporary files whose path leaves room for a socket's name. Raises ``CannotRun`` where there is none."""
-    usual = [tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), *SHORT_FOLDERS]
-    for folder in usual:
-        if len(os.fsencode(folder)) <= LONGEST and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    raise CannotRun(
-        f"the path of {usual[0]} is longer than {LONGEST} characters: set TMPDIR to a folder with a shorter one"
-    )
 
 
 def _environment(folder: Path) -> dict[str, str]:
