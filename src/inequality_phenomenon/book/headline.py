@@ -49,7 +49,7 @@ def write_headline() -> None:
         temporary.write_bytes(figure.png)
     pages = {paths.ROOT / "README.md": "book/static/headline.png", paths.BOOK / "index.md": "static/headline.png"}
     for file, picture in pages.items():
-        words = "*One reading: the Gini index (0: all pixels count the same; near 1: one has everything) by training, the paper's and ours.*"
+        words = "*One reading: the Gini index (0: all pixels count the same; near 1: one has everything) by training, the paper's and ours: single networks, where the table averages three.*"
         block = "\n\n".join([*answer(), f"![{figure.alt}]({picture})", words])
         before, _, rest = file.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
@@ -102,9 +102,9 @@ def answer() -> list[str]:
             verdict = verdict_of(*found)
         rows.append([claim.title, claim.paper, _number(frame, claim), share_of(found), f"**{verdict}**"])
     columns = [
-        "ℓ∞ training: the claim",
+        "Claim (ℓ∞ training, unless said)",
         "The paper",
-        "Here, minus standard [95 % interval]",
+        "Here, one reading: minus standard [95 % interval]",
         "Readings for it",
         "Verdict",
     ]
