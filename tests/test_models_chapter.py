@@ -152,7 +152,7 @@ def test_every_registered_model_has_a_card_with_its_facts(registry, tables) -> N
 
 def test_findings_name_a_missed_floor_and_a_broken_ladder(registry) -> None:
     words = text(chapter.models_in_short([], {}))
-    assert "Met by 3 of the 4 models that have one; missed by ℓ∞ 8/255, seed 1" in words
+    assert "Met by 3 of 4; missed by ℓ∞ 8/255, seed 1" in words
     assert "clean accuracy falls and robust accuracy rises at every step" in words
     registry[STANDARD] = registry[STANDARD].model_copy(update={"test_clean": Accuracy(correct=6000, n=10_000)})
     assert "clean accuracy does not fall and robust" in text(chapter.models_in_short([], {}))

@@ -317,9 +317,7 @@ def _floors_sentence() -> str:
     counted = sum(fine is not None for fine in met.values())
     missed = [named(name) for name, fine in met.items() if fine is False]
     words = f"; missed by {', '.join(missed)}" if missed else ""
-    return (
-        f"<strong>Quality floors.</strong> Met by {counted - len(missed)} of the {counted} models that have one{words}."
-    )
+    return f"<strong>Quality floors.</strong> Met by {counted - len(missed)} of {counted}{words}."
 
 
 def _ladder_sentence() -> str:
