@@ -19,6 +19,10 @@ from ..verdicts.scoreboard import full_size_frames, ours, reference_frames, writ
 from .pieces import markdown, markdown_table
 
 EVERY_READING = "15_every_reading"
+CAPTION = (
+    "*One reading: the Gini index (0: all pixels count the same; near 1: one has everything) by training, the paper's and "
+    "ours: single networks, where the table averages three.*"
+)
 BEGIN, END = "<!-- headline: written by `inequality reference` -->", "<!-- end of headline -->"
 
 
@@ -49,8 +53,7 @@ def write_headline() -> None:
         temporary.write_bytes(figure.png)
     pages = {paths.ROOT / "README.md": "book/static/headline.png", paths.BOOK / "index.md": "static/headline.png"}
     for file, picture in pages.items():
-        words = "*One reading: the Gini index (0: all pixels count the same; near 1: one has everything) by training, the paper's and ours: single networks, where the table averages three.*"
-        block = "\n\n".join([*answer(), f"![{figure.alt}]({picture})", words])
+        block = "\n\n".join([*answer(), f"![{figure.alt}]({picture})", CAPTION])
         before, _, rest = file.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         with atomic_path(file) as temporary:
@@ -108,7 +111,8 @@ def answer() -> list[str]:
         "Readings for it",
         "Verdict",
     ]
-    return [*sentences(*readings[:3]), markdown_table(columns, rows)]
+    accuracy = multiverse("patches_accuracy", records)
+    return [*sentences(*readings[:3], accuracy=accuracy), markdown_table(columns, rows)]
 
 
 def share_of(found: Sequence[Multiverse]) -> str:
@@ -119,13 +123,15 @@ def share_of(found: Sequence[Multiverse]) -> str:
     return f"{share_text(share)} of {count:,} ({share_text(together(found, 'against')[0])} against)"
 
 
-def sentences(*readings: Sequence[Multiverse]) -> list[str]:
-    """What the readings of the first three claims say, in a sentence each; nothing without records of them."""
+def sentences(*readings: Sequence[Multiverse], accuracy: Multiverse) -> list[str]:
+    """What the readings of the first three claims say, in a sentence each; nothing without records of them.
+
+    ``accuracy``: the readings of accuracy under patches.
+    """
     if len(readings) < 3:
         return []
     more, less = ([how_often(together(found, side)[0]) for found in readings] for side in ("for", "against"))
     decides = [called(next(iter(explained_variance(found[0])))) for found in readings]
-    accuracy = how_often(together([multiverse("patches_accuracy", load_reference(EVERY_READING))])[0])
     return [
         "The paper leaves details open; each defensible way to fill them in is a *reading*. On small photographs (CIFAR-10), against a "
         "network trained the standard way:",
@@ -134,7 +140,8 @@ def sentences(*readings: Sequence[Multiverse]) -> list[str]:
         f"- Noise on the important pixels fools such a network more often **{more[1]} readings**, and less often {less[1]}. How much "
         f"depends most on {decides[1]}.\n"
         f"- Small patches there fool it more often **{more[2]} readings**, and less often {less[2]}. With black ones it depends most on "
-        f"{decides[2]}. Counting its other errors as well, it is less accurate under patches **{accuracy}**.",
+        f"{decides[2]}. Counting its other errors as well, it is less accurate under patches "
+        f"**{how_often(together([accuracy])[0])}**.",
     ]
 
 

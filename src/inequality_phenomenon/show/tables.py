@@ -30,9 +30,8 @@ from .words import (
 
 NOT_TRAINED = "Not measured here: no network for it is trained yet."
 SOME = 2  # tests of a claim; more are opened by the reader
-FULL_SIZE = (
-    " <small>(full size); ℓ∞ below its floor</small>"  # added to the label of a row of networks of the usual width
-)
+# Added to the label of a row of networks of the usual width.
+FULL_SIZE = " <small>(full size); ℓ∞ below its floor</small>"
 
 
 def models_note(run: Run, ours: Run) -> Shown:
@@ -234,9 +233,9 @@ def _spread(tests: pd.DataFrame) -> str:
 def _beside_paper(claim: Claim, tests: pd.DataFrame) -> str:
     """The paper's size of a claim with one test, and how much of it ours is."""
     paper = claim.tests[0].paper if len(claim.tests) == 1 else None
-    if paper is None or tests.empty or pd.isna(row := tests.iloc[0].value):
+    if paper is None or tests.empty or pd.isna(tests.iloc[0].value):
         return ""
-    ratio = row / paper / (100 if tests.iloc[0].unit == "points" else 1)
+    ratio = tests.iloc[0].value / paper / (100 if tests.iloc[0].unit == "points" else 1)
     return f"; the paper: {paper:+.3g} (ours is {ratio:.2f} of it)"
 
 
