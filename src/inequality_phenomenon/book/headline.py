@@ -111,8 +111,8 @@ def answer() -> list[str]:
         "Readings for it",
         "Verdict",
     ]
-    accuracy = multiverse("patches_accuracy", records)
-    return [*sentences(*readings[:3], accuracy=accuracy), markdown_table(columns, rows)]
+    said = sentences(*readings[:3], accuracy=multiverse("patches_accuracy", records)) if records else []
+    return [*said, markdown_table(columns, rows)]
 
 
 def share_of(found: Sequence[Multiverse]) -> str:
