@@ -80,11 +80,12 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
 
 
-def resnet18(width: int | Sequence[int] = 64, classes: int = 10) -> Classifier:
-    """ResNet-18 with a 3x3 stem and no pooling before the end, as usual on CIFAR-10.
+def resnet18(width: int | Sequence[int] = 64, classes: int = 10, stem: str = "cifar10") -> Classifier:
+    """ResNet-18 with a 3x3 stem and no pooling before the end, as usual on CIFAR-10, or with ImageNet's (He et al. 2016).
 
     ``width``: channels of the first stage, doubled at each of the next three, or of all four stages. 64 is the paper's
     (11.2 M parameters), 16 ships with this project (0.70 M); filter pruning leaves other channels in each stage.
+    ``stem``: "imagenet" is a 7x7 convolution of stride 2 and a 3x3 pooling of stride 2, normalised as ImageNet.
     """
     given: list[Any] = list(width) if isinstance(width, (list, tuple)) else [width]
     for channels in [*given, classes]:
@@ -93,12 +94,17 @@ def resnet18(width: int | Sequence[int] = 64, classes: int = 10) -> Classifier:
         raise ValueError(f"width is one number, or one for each of the four stages; got {width}")
     widths: list[int] = given if len(given) == 4 else [given[0] * 2**stage for stage in range(4)]
     inputs = widths[0]
-    stages: list[nn.Module] = [nn.Conv2d(3, inputs, 3, 1, 1, bias=False), nn.BatchNorm2d(inputs), nn.ReLU()]
+    one_of("stem", stem, ("cifar10", "imagenet"))
+    first = (3, 1, 1) if stem == "cifar10" else (7, 2, 3)
+    stages: list[nn.Module] = [nn.Conv2d(3, inputs, *first, bias=False), nn.BatchNorm2d(inputs), nn.ReLU()]
+    if stem == "imagenet":
+        stages.append(nn.MaxPool2d(3, 2, 1))
     for outputs, stride in zip(widths, (1, 2, 2, 2), strict=True):
         stages += [BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs, 1)]
         inputs = outputs
     stages += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes)]
-    return Classifier(nn.Sequential(*stages))
+    normalise = Normalise() if stem == "cifar10" else Normalise(IMAGENET_MEAN, IMAGENET_STD)
+    return Classifier(nn.Sequential(*stages), normalise)
 
 
 class DenseLayer(nn.Module):
@@ -388,6 +394,7 @@ def register(entry: RegistryEntry, file: Path = paths.REGISTRY_FILE) -> None:
 # --- names: DATASET-NETWORK-TRAINING-sSEED, and the paper's networks that they stand for ------------------------------
 
 SHIPPED = {"resnet18": "resnet18w16", "densenet": "densenetbc40"}  # the paper's network -> the one that ships
+AT_224 = {"resnet18": "resnet18w32"}  # the same for Imagenette
 # Our networks of the paper's size, and those that stand for them where no large weights ship.
 FULL_SIZE = {"resnet18w64": "resnet18w16", "densenet121": "densenetbc40"}
 
@@ -399,7 +406,7 @@ def checkpoint_of(
     kind = training if training == "standard" else f"{training}{epsilon_255}"
     if dataset == "imagenet":
         return f"imagenet-{architecture}-{kind}-{'torchvision' if kind == 'standard' else 'public'}"
-    return f"cifar10-{SHIPPED[architecture]}-{kind}-s{seed}"
+    return f"{dataset}-{(SHIPPED if dataset == 'cifar10' else AT_224)[architecture]}-{kind}-s{seed}"
 
 
 def _parts(checkpoint: str) -> list[str]:
@@ -410,13 +417,13 @@ def _parts(checkpoint: str) -> list[str]:
 
 
 def dataset_of(checkpoint: str) -> str:
-    """The data set in a checkpoint's name: cifar10 or imagenet."""
+    """The data set in a checkpoint's name: cifar10, imagenet, imagenette."""
     return _parts(checkpoint)[0]
 
 
 def network_of(checkpoint: str) -> str:
     """The paper's name of the network in a checkpoint's name: resnet18, densenet, resnet50, ..."""
-    ours = {shipped: paper for paper, shipped in SHIPPED.items()}
+    ours = {shipped: paper for paper, shipped in [*SHIPPED.items(), *AT_224.items()]}
     network = network_name(checkpoint)
     return ours.get(FULL_SIZE.get(network, network), network)
 
@@ -439,7 +446,7 @@ def named(checkpoint: str) -> str:
     if training_of(checkpoint) == checkpoint:  # somebody's own
         return REGISTRY[checkpoint].title if checkpoint in REGISTRY else checkpoint
     seed = checkpoint.rpartition("-s")[2]
-    if dataset_of(checkpoint) == "cifar10" and seed.isdecimal() and seed != "0":
+    if seed.isdecimal() and seed != "0":
         return f"{named(checkpoint.removesuffix(seed) + '0')}, seed {seed}"
     if checkpoint in REGISTRY:
         return REGISTRY[checkpoint].title

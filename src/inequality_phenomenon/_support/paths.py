@@ -39,6 +39,7 @@ TEXT_AND_SCRIPTS = ROOT / "results" / "text_and_scripts.yaml"
 COMMON_SUBSET = CHECKPOINTS / "common_subset.json"
 PUBLIC_MODELS = CHECKPOINTS / "imagenet.yaml"
 IMAGENET_CLASSES = CHECKPOINTS / "imagenet_classes.txt"
+IMAGENETTE_SUBSET = CHECKPOINTS / "imagenette_subset.json"
 IMAGENET_CANDIDATES = CHECKPOINTS / "imagenet_candidates.json"
 TRAINING = ROOT / ".training"  # states of unfinished trainings, never tracked
 
@@ -62,6 +63,11 @@ def own_registry() -> Path | None:
 def imagenet_folder() -> Path | None:
     """Folder of the ImageNet validation images: ``$INEQUALITY_IMAGENET``; there is no default."""
     return chosen("INEQUALITY_IMAGENET")
+
+
+def imagenette_folder() -> Path | None:
+    """Folder with Imagenette's ``train`` and ``val``: ``$INEQUALITY_IMAGENETTE``; else it lies in the data folder."""
+    return chosen("INEQUALITY_IMAGENETTE")
 
 
 def converted_folder() -> Path:

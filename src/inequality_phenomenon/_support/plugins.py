@@ -40,6 +40,9 @@ class ImageSetModule(Protocol):
     def public_networks(self) -> Mapping[str, PublicNetwork]:
         """Those of ``checkpoints/NAME.yaml``, if the set has any, by name; each name begins with that of the set."""
 
+    def training_data(self, batch_size: int, device: Any) -> Any:
+        """A ``training.data.TrainingData``; only of a set that networks are trained on."""
+
 
 @cache
 def image_sets() -> tuple[str, ...]:

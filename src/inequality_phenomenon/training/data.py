@@ -1,11 +1,13 @@
 """The images that a network is trained on, and the few that are held out."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from .._support.plugins import image_set
 from ..datasets import load_cifar10_bytes
 from ..networks import CIFAR10_MEAN
 from .settings import TrainingSettings
@@ -24,6 +26,29 @@ def held_out_images() -> tuple[Tensor, Tensor]:
     return images[ids].permute(0, 3, 1, 2).float().div_(255), labels[ids].long()
 
 
+class TrainingData(Protocol):
+    """Training images on a device. ``progress``: the part of the training that is over, in [0, 1]."""
+
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def batches(self, generator: Generator, progress: float) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled and augmented (images in [0, 1], channels-last (B, 3, h, w); labels), for one epoch."""
+
+    def held_out(self, progress: float) -> tuple[Tensor, Tensor]:
+        """Images in [0, 1] that no network is trained on, and their labels."""
+
+
+def training_data(settings: TrainingSettings, device: torch.device) -> TrainingData:
+    """The images of the settings' data set. ``ValueError`` for one that is not known."""
+    if settings.dataset == "cifar10":
+        return TrainingImages(settings, device)
+    found: TrainingData = image_set(settings.dataset).training_data(settings.batch_size, device)
+    return found
+
+
 class TrainingImages:
     """Training images on the device as uint8, augmented in batches: random crop of a 4-pixel zero padding, random flip."""
 
@@ -37,12 +62,17 @@ class TrainingImages:
         self.mean_colour = torch.tensor(CIFAR10_MEAN, device=device)
         self.settings = settings
 
-    def batches(self, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, generator: Generator, progress: float = 0.0) -> Iterator[tuple[Tensor, Tensor]]:
         """Shuffled batches of (images in [0, 1], channels-last (B, 3, 32, 32); labels); the last short one is dropped."""
         order = torch.randperm(len(self.labels), generator=generator, device=self.padded.device)
         size = min(self.settings.batch_size, len(order))
         for ids in order.split(size)[: len(order) // size]:
             yield self._augment(ids, generator), self.labels[ids]
+
+    def held_out(self, progress: float = 0.0) -> tuple[Tensor, Tensor]:
+        """All 500, whatever the progress."""
+        images, labels = held_out_images()
+        return images.to(self.labels.device), labels.to(self.labels.device)
 
     def __len__(self) -> int:
         return max(1, len(self.labels) // self.settings.batch_size)

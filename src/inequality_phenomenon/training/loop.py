@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ..networks import fold_batch_norm, load_checkpoint
 from ..robustness import ascend, correct, input_gradient, random_start, robust_correct
-from .data import TrainingImages, held_out_images
+from .data import TrainingData, training_data
 from .pruning import keep_zeros
 from .settings import TrainingSettings, learning_rate
 from .state import State, TrainingError, fresh_state, restore_state, save_state
@@ -43,9 +43,10 @@ def craft(model: nn.Module, images: Tensor, labels: Tensor, settings: TrainingSe
         adversarial = noisy + threat.epsilon * input_gradient(model, noisy, labels)[0].sign()
     else:
         delta = random_start(images, threat, generator)
+        step = settings.attack_step or 2.5 / settings.attack_steps
         for _ in range(settings.attack_steps):
             gradient, _ = input_gradient(model, (images + delta).clamp_(0, 1), labels)
-            delta = ascend(delta, gradient, threat, 2.5 * threat.epsilon / settings.attack_steps)
+            delta = ascend(delta, gradient, threat, threat.epsilon * step)
         adversarial = images + delta
     model.train().requires_grad_(True)
     return adversarial.clamp_(0, 1)
@@ -71,15 +72,14 @@ def train(
         restore_state(state, settings, file)
     if settings.compile:  # in place, after the average was copied from it: names and states stay the same
         state.model.compile(options={"deterministic": True})
-    data = TrainingImages(settings, device)
-    held_out = tuple(part.to(device) for part in held_out_images())
+    data = training_data(settings, device)
     threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(settings.threads)
     torch.backends.cudnn.deterministic = True  # on a GPU: the same bits again
     try:
         step = training_step(state, settings, data)
         while state.epoch < settings.epochs and not state.stopped:
-            _one_epoch(state, settings, data, held_out, step, file, progress)
+            _one_epoch(state, settings, data, step, file, progress)
             after_epoch(state)
     finally:
         torch.set_num_threads(threads)
@@ -90,8 +90,7 @@ def train(
 def _one_epoch(
     state: State,
     settings: TrainingSettings,
-    data: TrainingImages,
-    held_out: tuple[Tensor, ...],
+    data: TrainingData,
     step: Step,
     file: Path,
     progress: bool,
@@ -99,7 +98,8 @@ def _one_epoch(
     """Train, measure on the held-out images, refuse what went wrong, save."""
     device = data.labels.device
     started = time.perf_counter()
-    loss = train_epoch(state, settings, data, held_out, step, progress)
+    held_out = data.held_out(state.epoch / settings.epochs)
+    loss = train_epoch(state, settings, data, step, progress)
     if not math.isfinite(loss):
         raise TrainingError(
             f"the loss became {loss} in epoch {state.epoch + 1}; lower peak_rate. State kept: epoch {state.epoch}"
@@ -127,7 +127,7 @@ def _autocast(settings: TrainingSettings, device: torch.device) -> torch.autocas
     return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
-def training_step(state: State, settings: TrainingSettings, data: TrainingImages) -> Step:
+def training_step(state: State, settings: TrainingSettings, data: TrainingData) -> Step:
     """One step of the optimizer on one batch; on a GPU recorded once and then replayed.
 
     Small networks leave a GPU waiting for Python, which launches their many kernels one by one; a CUDA graph launches
@@ -149,15 +149,16 @@ def training_step(state: State, settings: TrainingSettings, data: TrainingImages
         return loss.detach()
 
     state.model.train()
-    if device.type != "cuda" or teacher is not None:  # recorded, a loss that is differentiated twice was not a number
+    if device.type != "cuda" or teacher is not None or settings.dataset != "cifar10":
+        # recorded, a loss that is differentiated twice was not a number; and a recording has one size of batch
         return step
     return _recorded(step, state, data)
 
 
-def _recorded(step: Step, state: State, data: TrainingImages) -> Step:
+def _recorded(step: Step, state: State, data: TrainingData) -> Step:
     """``step`` as a CUDA graph for batches of the size that ``data`` gives; the state is left as it was."""
     recorded_generator = Generator(data.labels.device)
-    images, labels = next(data.batches(recorded_generator))
+    images, labels = next(data.batches(recorded_generator, 0.0))
     before, stream = state.tensors(), torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -185,20 +186,19 @@ def _recorded(step: Step, state: State, data: TrainingImages) -> Step:
 def train_epoch(
     state: State,
     settings: TrainingSettings,
-    data: TrainingImages,
-    held_out: tuple[Tensor, ...],
+    data: TrainingData,
     step: Step,
     progress: bool,
 ) -> float:
     """One pass over the data, or less where ``stop_at`` is reached; returns the mean training loss."""
     device = data.labels.device
     generator = _generator(device, settings, state.epoch)
-    images_held_out, labels_held_out = held_out
+    images_held_out, labels_held_out = data.held_out(state.epoch / settings.epochs)
     restore_zeros = keep_zeros(state.model) if settings.pruning == "weights" else None
     total = torch.zeros((), device=device)
     state.model.train()
     bar = tqdm(
-        data.batches(generator),
+        data.batches(generator, state.epoch / settings.epochs),
         total=len(data),
         desc=f"epoch {state.epoch + 1}/{settings.epochs}",
         leave=False,
@@ -251,7 +251,7 @@ def gradient_distance(model: nn.Module, teacher: nn.Module, images: Tensor, labe
 
 
 def _estimate_batch_norm(
-    model: nn.Module, settings: TrainingSettings, data: TrainingImages, device: torch.device
+    model: nn.Module, settings: TrainingSettings, data: TrainingData, device: torch.device
 ) -> None:
     """Running means and variances for the averaged weights, from one more pass over the training examples."""
     generator = _generator(device, settings, settings.epochs)
@@ -259,7 +259,7 @@ def _estimate_batch_norm(
     with _autocast(settings, device):
         examples = [
             craft(model, *batch, settings, generator)
-            for batch, _ in zip(data.batches(generator), range(100), strict=False)
+            for batch, _ in zip(data.batches(generator, 1.0), range(100), strict=False)
         ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

@@ -33,10 +33,12 @@ class TrainingSettings(BaseModel):
     title: str
     architecture: str = "resnet18"
     arguments: dict[str, Any] = Field(default_factory=lambda: {"width": 16})
+    dataset: str = "cifar10"  # or an image set that registered itself and has training images
     norm: Literal["none", "linf", "l2"] = "none"
     epsilon: Annotated[float, BeforeValidator(_fraction)] = 0.0  # pixel units; "8/255" is read as a fraction
     attack: Literal["none", "nfgsm", "pgd"] = "none"
     attack_steps: PositiveInt = 1
+    attack_step: PositiveFloat | None = None  # of PGD, in epsilons; none: 2.5 / attack_steps
     cutout: NonNegativeInt = 0  # side of the square hole, 0 for none
     teacher: str | None = None  # registered checkpoint whose input gradients the model imitates (IGD)
     distillation: float = Field(default=0.0, ge=0)  # weight of one minus the cosine of the two input gradients
@@ -88,7 +90,7 @@ def load_settings(name: str) -> TrainingSettings:
 
     Without a file of its own, a checkpoint of seed k has the settings of seed 0 but for the seed.
     """
-    known = sorted(path.stem for path in paths.CHECKPOINTS.glob("cifar10-*.yaml"))
+    known = sorted(path.stem for path in paths.CHECKPOINTS.glob("*-s[0-9]*.yaml"))
     stem, _, seed = name.rpartition("-s")
     other = {} if name in known or not (seed.isascii() and seed.isdecimal()) else {"seed": int(seed)}
     if (named := f"{stem}-s0" if other else name) not in known:

@@ -1,0 +1,192 @@
+"""Imagenette (Howard 2019): 9,469 training and 3,925 validation photographs of ten ImageNet classes, 224 x 224 pixels.
+
+They are looked for in the folder that ``INEQUALITY_IMAGENETTE`` names, in the data folder, and in the pinned commit of a
+public git repository. The hash of each split's git tree must equal ``TREES``, so every byte of every file is verified.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from .._support import paths
+from .._support.checks import one_of
+from .._support.files import made_by_a_system
+from .._support.randomness import usable_cpus
+from ..datasets import DataError
+
+Split = Literal["train", "val"]
+SIDE = 224
+CLASSES = {  # by WordNet id, in the order of the labels
+    "n01440764": "tench", "n02102040": "English springer", "n02979186": "cassette player", "n03000684": "chain saw",
+    "n03028079": "church", "n03394916": "French horn", "n03417042": "garbage truck", "n03425413": "gas pump",
+    "n03445777": "golf ball", "n03888257": "parachute",
+}  # fmt: skip
+
+REPOSITORY = "https://github.com/thunderInfy/imagenette"
+COMMIT = "b850f030ff0701c36a4adc8b928ea9483a46915b"
+TREES = {"train": "b5b3dd77dff0927aa628bfad778c731a103f142d", "val": "b8b2b2c6ab7c20f1362021497531e668431744b9"}
+COUNTS = {"train": 9469, "val": 3925}
+BYTES = 160_000_000  # of both splits on the disk
+
+
+def load_imagenette(split: Split) -> tuple[UInt8[Tensor, "n 3 224 224"], Int64[Tensor, " n"]]:
+    """All photographs of a split, in the order of their files' names within their classes, and labels 0..9.
+
+    ``split``: "train" (9,469) or "val" (3,925). Pixels stay uint8: as float32 they would take 5.7 GB. Gray photographs have
+    three equal channels. Raises ``ValueError`` for another split and ``DataError`` if no source gives the verified files.
+    """
+    files, labels = imagenette_files(split)
+    return decode(files), torch.tensor(labels)
+
+
+def imagenette_files(split: Split) -> tuple[tuple[Path, ...], tuple[int, ...]]:
+    """The verified files of a split, by class and name, and their labels. A photograph's id is its place here."""
+    one_of("split", split, get_args(Split))
+    return _files(imagenette_folder(), split)
+
+
+def imagenette_is_here() -> bool:
+    """Whether the photographs can be read without a network."""
+    return paths.imagenette_folder() is not None or _kept().is_dir()
+
+
+def imagenette_folder() -> Path:
+    """The folder of ``train`` and ``val``: the user's own, or the data folder's, where it is fetched to at the first use."""
+    own = paths.imagenette_folder()
+    if own is None and not _kept().is_dir():
+        _fetch(_kept())
+    return own or _kept()
+
+
+def _kept() -> Path:
+    return paths.data_folder() / "imagenette"
+
+
+@cache
+def _files(folder: Path, split: Split) -> tuple[tuple[Path, ...], tuple[int, ...]]:
+    top = folder / split
+    if not top.is_dir():
+        raise DataError(f"{folder} is no Imagenette folder: it has no folder {split!r}. {_how()}")
+    if missing := [name for name in CLASSES if not (top / name).is_dir()]:
+        raise DataError(
+            f"{len(missing)} of {len(CLASSES)} classes are missing in {top}: {', '.join(missing)}. {_how()}"
+        )
+    found = [(name, sorted(_own_entries(top / name))) for name in CLASSES]
+    if (count := sum(len(files) for _, files in found)) != COUNTS[split]:
+        raise DataError(f"{top} has {count} photographs, Imagenette has {COUNTS[split]}. {_how()}")
+    if (tree := _tree(top)) != TREES[split]:
+        raise DataError(
+            f"the files in {top} are not those of the pinned commit: tree {tree}, not {TREES[split]}. {_how()}"
+        )
+    files = tuple(top / name / file for name, own in found for file in own)
+    return files, tuple(label for label, (_, own) in enumerate(found) for _ in own)
+
+
+def _how() -> str:
+    return f"Needed are the folders train and val of {REPOSITORY} at commit {COMMIT[:12]}"
+
+
+def _own_entries(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if not made_by_a_system(name)]
+
+
+def _tree(folder: Path) -> str:
+    """The hash that git gives to a folder's content: all files executable, as the pinned commit has them."""
+
+    def hashed(kind: str, content: bytes) -> bytes:
+        return hashlib.sha1(f"{kind} {len(content)}\0".encode() + content, usedforsecurity=False).digest()
+
+    def one(path: Path) -> bytes:
+        if not path.is_dir():
+            return hashed("blob", path.read_bytes())
+        entries = (
+            (b"40000 " if (path / name).is_dir() else b"100755 ") + name.encode() + b"\0" + one(path / name)
+            for name in sorted(_own_entries(path))
+        )
+        return hashed("tree", b"".join(entries))
+
+    return one(folder).hex()
+
+
+def _fetch(target: Path) -> None:
+    """Clone the pinned commit beside ``target``, verify both trees, and only then move it there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(target.parent).free < 3 * BYTES:
+        raise DataError(f"Imagenette needs {3 * BYTES / 1e6:.0f} MB in {target.parent}, and there is less")
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".imagenette.") as name:
+        folder = Path(name)
+        for arguments in (("init", "--quiet"), ("fetch", "--depth=1", "--progress", REPOSITORY, COMMIT)):
+            _git(folder, *arguments)
+        _git(folder, "checkout", "--quiet", "FETCH_HEAD")
+        for split in get_args(Split):
+            _files(folder, split)
+        shutil.rmtree(folder / ".git")
+        os.replace(folder, target)
+        folder.mkdir()  # so that the context can remove it
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    try:
+        subprocess.run(["git", "-C", str(folder), *arguments], check=True)
+    except FileNotFoundError:
+        raise DataError(
+            f"Imagenette is fetched with git, and there is none. {_how()}; set INEQUALITY_IMAGENETTE"
+        ) from None
+    except subprocess.CalledProcessError:
+        raise DataError(
+            f"Imagenette could not be fetched: `git {arguments[0]}` failed, its words are above. {_how()}; bring them and set "
+            "INEQUALITY_IMAGENETTE to their folder, or connect to a network"
+        ) from None
+
+
+def decode(files: Sequence[Path], side: int = SIDE) -> UInt8[Tensor, "n 3 side side"]:
+    """Photographs as RGB, made smaller where ``side`` is below 224. Raises ``DataError`` naming one that cannot be read."""
+    from PIL import Image
+
+    pixels = np.empty((len(files), 3, side, side), np.uint8)
+
+    def one(place: int) -> None:
+        try:
+            with Image.open(files[place]) as picture:
+                found = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
+        except Exception as problem:  # Pillow has many for damaged files
+            raise DataError(f"{files[place]} cannot be read: {problem}") from None
+        if found.shape != (3, SIDE, SIDE):
+            raise DataError(f"{files[place]} has {found.shape[2]} x {found.shape[1]} pixels, not {SIDE} x {SIDE}")
+        pixels[place] = shrink(found[None], side)[0]
+
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        for _ in pool.map(one, range(len(files))):
+            pass
+    return torch.from_numpy(pixels)
+
+
+def shrink(images: UInt8[Tensor, "n 3 h w"], side: int) -> UInt8[Tensor, "n 3 side side"]:
+    """Bilinear with antialiasing, as torchvision resizes; unchanged where they have this side."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+
+
+def held_out(labels: Iterable[int], count: int = 50) -> list[int]:
+    """Places of the first ``count`` photographs of each class: no network is trained on them."""
+    seen = dict.fromkeys(range(len(CLASSES)), 0)
+    found = []
+    for place, label in enumerate(labels):
+        if seen[label] < count:
+            found.append(place)
+        seen[label] += 1
+    return found

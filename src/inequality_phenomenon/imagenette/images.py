@@ -1,0 +1,172 @@
+"""Imagenette as sets of test images, one for each side, and as training images."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from .._support import paths
+from .._support.files import atomic_path
+from .._support.plugins import PublicNetwork
+from ..measure.image_sets import EvaluationSet
+from ..networks import logits
+from .data import CLASSES, COUNTS, SIDE, TREES, decode, held_out, imagenette_files
+
+SMALLER = 4 / 7  # of the final side, in the first epochs: 128 for 224
+GROWN_FROM = 0.75  # fraction of the training after which the photographs have their final side
+CROPS = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the side: few, as a CPU prepares its convolutions anew for each size
+CHECKED = 10  # of a class, of the photographs held out: those that are looked at after each epoch
+
+
+class ImagenetteSet(EvaluationSet):
+    """The validation photographs at one side; the committed subset is right under the networks at 224 pixels."""
+
+    region, at_once = 16, 50
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.name = "imagenette" if side == SIDE else f"imagenette{side}"
+        self.title = f"Imagenette validation photographs at {side} pixels"
+        self.region = side // 14  # 16 of 224, as the paper has it
+        self._decoded: dict[int, Tensor] = {}
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return tuple(CLASSES.values())
+
+    @cached_property
+    def _files(self) -> tuple[Sequence[Any], Tensor]:
+        files, labels = imagenette_files("val")
+        return files, torch.tensor(labels)
+
+    def common(self, count: int, device: torch.device) -> Sequence[int]:
+        ids: list[int] = common_subset()["ids"]
+        if not 0 < count <= len(ids):
+            raise ValueError(f"n_images must lie between 1 and {len(ids)}, the size of the common subset; got {count}")
+        return ids[:count]
+
+    def everything(self) -> Sequence[int]:
+        return range(COUNTS["val"])
+
+    def shuffled(self) -> Sequence[int]:
+        order: list[int] = np.random.default_rng(0).permutation(COUNTS["val"]).tolist()
+        return order
+
+    def common_note(self, count: int, device: torch.device, called: Callable[[str], str]) -> str:
+        found = common_subset()
+        return (
+            f"Images: the first {count} of the common subset of Imagenette, drawn once from the {found['candidates']} "
+            f"validation photographs that these networks all classify correctly: {', '.join(map(called, found['correct_under']))}."
+        )
+
+    def load(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+        files, labels = self._files
+        if todo := [place for place in ids if place not in self._decoded]:
+            self._decoded |= zip(todo, decode([files[place] for place in todo], self.side), strict=True)
+        pixels = torch.stack([self._decoded[place] for place in ids]).to(device)
+        return pixels.float() / 255, labels[torch.as_tensor(ids, dtype=torch.int64)].to(device)
+
+    def digest(self, images: Tensor) -> str:
+        return sha256((images * 255).round().byte().cpu().contiguous().numpy().tobytes()).hexdigest()
+
+    def provenance(self) -> str:
+        return f"{self.title}, git tree {TREES['val'][:16]}…"
+
+    def part_size(self, device: torch.device) -> int | None:
+        return self.at_once if device.type == "cpu" else 200
+
+
+def common_subset() -> dict[str, Any]:
+    """The committed evaluation subset, as ``datasets.common_subset`` is for CIFAR-10; ids are places among the files."""
+    found: dict[str, Any] = json.loads(paths.IMAGENETTE_SUBSET.read_text("utf-8"))
+    return found
+
+
+class TrainingPhotographs:
+    """Training photographs as bytes; a batch has one random square crop of 60 to 100 % of the side, an image a
+    random flip.
+
+    The first three quarters of the training see smaller copies (Howard's progressive resizing): a third of the work.
+    """
+
+    def __init__(self, side: int, batch_size: int, device: torch.device) -> None:
+        self.sides = round(side * SMALLER), side
+        self.batch_size, self.device = batch_size, device
+        self.files, labels = imagenette_files("train")
+        self.kept = sorted(set(range(len(labels))) - set(held_out(labels)))
+        self.labels = torch.tensor(labels, device=device)
+        self._pixels: tuple[int, Tensor] = 0, torch.empty(0)
+
+    def __len__(self) -> int:
+        return len(self.kept) // self.batch_size
+
+    def _at(self, progress: float) -> Tensor:
+        """All photographs at the side that a moment of the training has; one side at a time is held."""
+        side = self.sides[progress >= GROWN_FROM]
+        if self._pixels[0] != side:
+            self._pixels = side, decode(self.files, side)
+        return self._pixels[1]
+
+    def batches(self, generator: Generator, progress: float) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled batches of (images in [0, 1], (B, 3, h, h); labels); the last short one is dropped."""
+        pixels, device = self._at(progress), self.device
+        side = pixels.shape[-1]
+        order = torch.tensor(self.kept, device=device)[
+            torch.randperm(len(self.kept), generator=generator, device=device)
+        ]
+        for ids in order.split(self.batch_size)[: len(self)]:
+            share, top, left = torch.rand(3, generator=generator, device=device).tolist()
+            crop = round(side * CROPS[int(share * len(CROPS))])
+            rows, columns = (round((side - crop) * place) for place in (top, left))
+            images = pixels[ids.cpu(), :, rows : rows + crop, columns : columns + crop].to(device).float().div_(255)
+            flip = torch.rand(len(ids), 1, 1, 1, generator=generator, device=device) < 0.5
+            images = torch.where(flip, images.flip(3), images)
+            yield images.contiguous(memory_format=torch.channels_last), self.labels[ids]
+
+    def held_out(self, progress: float) -> tuple[Tensor, Tensor]:
+        """Some of the photographs that are held out, at the side of this moment of the training, and their labels."""
+        places = held_out(self.labels.tolist(), CHECKED)
+        return self._at(progress)[places].to(self.device).float() / 255, self.labels[places]
+
+
+class ImageSetOfSide:
+    """What ``_support.plugins`` asks of an image set."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+
+    def evaluation_set(self, judges: tuple[str, ...], skip_unreadable: bool) -> ImagenetteSet:
+        """``judges`` are not asked: the subset is committed. Nor is a photograph left out: all were verified."""
+        return ImagenetteSet(self.side)
+
+    def class_names(self) -> Sequence[str]:
+        return tuple(CLASSES.values())
+
+    def public_networks(self) -> Mapping[str, PublicNetwork]:
+        return {}
+
+    def training_data(self, batch_size: int, device: torch.device) -> TrainingPhotographs:
+        return TrainingPhotographs(self.side, batch_size, device)
+
+
+AT_224, AT_128, AT_64 = (ImageSetOfSide(side) for side in (224, 128, 64))
+
+
+def choose_common_subset(models: dict[str, torch.nn.Module], hashes: dict[str, str]) -> list[int]:
+    """Draw the common subset from the photographs that all ``models`` classify correctly, and write its committed file."""
+    found = ImagenetteSet(SIDE)
+    images, labels = found.load(found.everything(), torch.device("cpu"))
+    right = [logits(model, images, 50).argmax(1) == labels for model in models.values()]
+    candidates = torch.stack(right).all(0).nonzero().flatten().numpy()
+    ids = np.random.default_rng(0).permutation(candidates)[:1000].tolist()
+    with atomic_path(paths.IMAGENETTE_SUBSET) as temporary:
+        temporary.write_text(
+            json.dumps({"seed": 0, "candidates": len(candidates), "correct_under": hashes, "ids": ids})
+        )
+    return ids
