@@ -1,6 +1,5 @@
 """Promise: a model is what its name and seed say; a checkpoint is loaded only if it is the registered file."""
 
-import copy
 import math
 from pathlib import Path
 
@@ -29,28 +28,18 @@ from inequality_phenomenon.networks import (
 )
 
 
-def parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
-
-
-# ---------------------------------------------------------------- architectures
-
-
 @pytest.mark.parametrize(
     ("architecture", "arguments", "count"),
     [
         ("resnet18", {}, 11_173_962),  # as in the usual CIFAR ResNet-18
         ("resnet18", {"width": 16}, 701_466),
         ("densenet_bc", {}, 176_122),  # 0.18 M in Huang et al. 2017's family
-        (
-            "densenet_bc",
-            {"depth": [6, 12, 24, 16], "growth": 32},
-            6_956_298,
-        ),  # DenseNet-121: 7.98 M with 1000 classes and its stem
+        # DenseNet-121: 7.98 M with 1000 classes and its stem
+        ("densenet_bc", {"depth": [6, 12, 24, 16], "growth": 32}, 6_956_298),
     ],
 )
 def test_parameter_counts(architecture: str, arguments: dict[str, int], count: int) -> None:
-    assert parameters(build(architecture, **arguments)) == count
+    assert sum(p.numel() for p in build(architecture, **arguments).parameters()) == count
 
 
 @pytest.mark.parametrize(
@@ -63,25 +52,17 @@ def test_logits_have_one_column_a_class(
     model = build(architecture, classes=classes, **arguments)
     assert model.training
     assert model.eval()(images[:3]).shape == (3, classes)
+    assert architecture != "resnet18" or model.network[:-3](images[:1]).shape == (1, 32, 4, 4)  # before pooling
 
 
-def test_resnet_reduces_a_32_pixel_side_to_4_before_pooling(images: Tensor) -> None:
-    network = build("resnet18", width=4).network
-    assert network[:-3](images[:1]).shape == (1, 32, 4, 4)
-
-
-def test_normalisation_is_inside_and_undone_by_its_inverse(images: Tensor) -> None:
+def test_normalisation_is_inside_and_undone_by_its_inverse(images: Tensor, test_set: tuple[Tensor, Tensor]) -> None:
     model = build("resnet18", width=4).eval()
-    by_hand = (images - torch.tensor([0.4914, 0.4822, 0.4465])[:, None, None]) / torch.tensor([0.2470, 0.2435, 0.2616])[
-        :, None, None
-    ]
+    mean, std = torch.tensor([[0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]])[..., None, None]
+    by_hand = (images - mean) / std
     torch.testing.assert_close(model.normalise(images), by_hand)
     torch.testing.assert_close(model(images), model.network(by_hand))
     torch.testing.assert_close(model.normalise.inverse(by_hand), images, atol=1e-6, rtol=0)
     assert not any("normalise" in key for key in model.state_dict())
-
-
-def test_normalised_test_set_has_mean_0_and_deviation_1(test_set: tuple[Tensor, Tensor]) -> None:
     normalised = Normalise()(test_set[0][:2000])
     assert normalised.mean((0, 2, 3)).abs().max() < 0.1
     assert (normalised.std((0, 2, 3)) - 1).abs().max() < 0.1
@@ -105,26 +86,17 @@ def test_initial_weights_depend_on_the_seed_alone_and_leave_the_global_state() -
     assert not torch.equal(first["network.0.weight"], other["network.0.weight"])
 
 
-# ---------------------------------------------------------------- folding
-
-
-def test_folded_model_is_the_same_function(trained: Classifier, images: Tensor) -> None:
+def test_folded_model_is_the_same_function_with_the_same_gradient(trained: Classifier, images: Tensor) -> None:
     folded = fold_batch_norm(trained)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    expected = trained(images)
-    torch.testing.assert_close(folded(images), expected, atol=1e-4, rtol=1e-4)
-    double = fold_batch_norm(copy.deepcopy(trained).double())
-    torch.testing.assert_close(
-        double(images.double()), copy.deepcopy(trained).double()(images.double()), atol=1e-12, rtol=1e-12
-    )
-
-
-def test_folded_model_has_the_same_input_gradient(trained: Classifier, images: Tensor) -> None:
-    gradients = []
-    for model in (trained.double(), fold_batch_norm(trained.double())):
-        x = images.double().requires_grad_()
-        gradients.append(torch.autograd.grad(model(x)[:, 3].sum(), x)[0])
-    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-12, rtol=1e-10)
+    expected = folded(images)
+    torch.testing.assert_close(expected, trained(images), atol=1e-4, rtol=1e-4)
+    assert torch.equal(fold_batch_norm(folded)(images), expected)
+    x, double = images.double().requires_grad_(), trained.double()
+    logits = [model(x) for model in (double, fold_batch_norm(double))]
+    torch.testing.assert_close(*logits, atol=1e-12, rtol=1e-12)
+    gradients = [torch.autograd.grad(values[:, 3].sum(), x)[0] for values in logits]
+    torch.testing.assert_close(*gradients, atol=1e-12, rtol=1e-10)
 
 
 def test_densenet_is_folded_to_the_same_function(images: Tensor) -> None:
@@ -147,12 +119,6 @@ def test_folding_leaves_the_model_as_it_was(trained: Classifier) -> None:
     assert all(torch.equal(before[key], value) for key, value in trained.state_dict().items())
 
 
-def test_folding_twice_is_folding_once(trained: Classifier, images: Tensor) -> None:
-    once = fold_batch_norm(trained)
-    expected = once(images)
-    assert torch.equal(fold_batch_norm(once)(images), expected)
-
-
 def test_a_frozen_model_is_folded_once_and_again_when_it_changes(trained: Classifier, images: Tensor) -> None:
     with torch.inference_mode():
         once = fold_batch_norm(trained)
@@ -168,9 +134,6 @@ def test_a_frozen_model_is_folded_once_and_again_when_it_changes(trained: Classi
     assert fold_batch_norm(trained.double()) is not again
     trained.requires_grad_(True)
     assert fold_batch_norm(trained) is not fold_batch_norm(trained)  # a model in training may change at any step
-
-
-# ---------------------------------------------------------------- checkpoints and the registry
 
 
 @pytest.fixture
@@ -198,9 +161,6 @@ def test_registered_checkpoint_comes_back_in_half_precision(
         assert value.dtype == expected.dtype
         assert torch.equal(value, expected.half().float() if expected.is_floating_point() else expected), key
     torch.testing.assert_close(model(images), trained(images), atol=0.05, rtol=0.05)
-
-
-def test_file_is_half_precision_and_has_no_normalisation(registered: RegistryEntry) -> None:
     stored = load_file(registered.file)
     assert {value.dtype for value in stored.values()} == {torch.float16, torch.int64}
     assert not any("normalise" in key for key in stored)
@@ -245,7 +205,9 @@ def test_unknown_checkpoint_is_answered_with_the_known_ones(registered: Registry
     assert REGISTRY.get("large") is None
 
 
-def test_registry_round_trip_is_exact_and_sorted(registered: RegistryEntry, tmp_path: Path) -> None:
+def test_registry_round_trip_is_exact_and_sorted_and_unknown_fields_are_refused(
+    registered: RegistryEntry, tmp_path: Path
+) -> None:
     other = registered.model_copy(update={"name": "another", "test_robust": {}})
     register(other)
     assert list(REGISTRY) == ["another", "small"]  # at once, in the same process
@@ -254,9 +216,6 @@ def test_registry_round_trip_is_exact_and_sorted(registered: RegistryEntry, tmp_
     register(replaced)
     assert read_registry(tmp_path / "registry.yaml") == {"another": other, "small": replaced}
     assert registered.test_clean.rate == 0.35
-
-
-def test_registry_refuses_unknown_fields(registered: RegistryEntry, tmp_path: Path) -> None:
     file = tmp_path / "registry.yaml"
     file.write_text(file.read_text() + "  accuracy: 0.99\n")
     with pytest.raises(ValueError, match="accuracy"):

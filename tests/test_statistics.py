@@ -48,23 +48,20 @@ def test_wilson_refuses_what_is_not_a_rate(successes: int, n: int) -> None:
         wilson(successes, n)
 
 
-def test_bootstrap_interval_is_the_normal_one_where_there_are_many_images() -> None:
+def test_bootstrap_interval_is_the_normal_one_and_a_function_of_the_seed() -> None:
     values = np.random.default_rng(1).gamma(2, 3, 4000)
     half = stats.norm.ppf(0.975) * values.std(ddof=1) / math.sqrt(len(values))
     found = bootstrap_mean(values)
     assert found.value == pytest.approx(values.mean()) and found.n == 4000
     assert found.low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert found.high == pytest.approx(values.mean() + half, abs=0.1 * half)
-
-
-def test_bootstrap_of_equal_values_is_that_value() -> None:
-    found = bootstrap_mean(np.full(5, 0.3))
-    assert (found.value, found.low, found.high) == (0.3, 0.3, 0.3)
-
-
-def test_bootstrap_is_a_function_of_the_seed() -> None:
-    values = np.random.default_rng(0).normal(size=50)
-    assert bootstrap_mean(values, seed=3) == bootstrap_mean(values, seed=3) != bootstrap_mean(values, seed=4)
+    assert (
+        bootstrap_mean(values[:50], seed=3)
+        == bootstrap_mean(values[:50], seed=3)
+        != bootstrap_mean(values[:50], seed=4)
+    )
+    equal = bootstrap_mean(np.full(5, 0.3))
+    assert (equal.value, equal.low, equal.high) == (0.3, 0.3, 0.3)
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [1.0, math.inf], [[1.0, 2.0], [3.0, 4.0]]])
@@ -75,9 +72,7 @@ def test_bootstrap_refuses_what_has_no_spread_over_images(values: list[float]) -
 
 @pytest.mark.parametrize("shift", [0.0, 0.1, 0.2, 0.3])
 def test_paired_p_value_agrees_with_the_t_test_and_wilcoxon_on_normal_differences(shift: float) -> None:
-    rng = np.random.default_rng(7)
-    b = rng.normal(size=200)
-    noise = rng.normal(size=200)
+    b, noise = np.random.default_rng(7).normal(size=(2, 200))
     a = b + shift + (noise - noise.mean()) / noise.std()
     found = paired_difference(a, b)
     assert found.difference == pytest.approx(shift)
@@ -93,24 +88,19 @@ def test_intervals_and_p_values_are_scipys_whether_values_repeat_or_not(distinct
     a, b = rng.choice(np.linspace(0, 1, distinct), (2, 400)) if distinct < 500 else rng.random((2, 400))
     difference = a - b - (a - b).mean() + 0.02
     found = paired_difference(difference, np.zeros(400), resamples=9999)
-    theirs = stats.bootstrap(
-        (difference,), np.mean, method="percentile", rng=np.random.default_rng(2)
-    ).confidence_interval
-    assert [found.low, found.high] == pytest.approx(list(theirs), abs=0.003)
+    theirs = stats.bootstrap((difference,), np.mean, method="percentile", rng=np.random.default_rng(2))
+    assert [found.low, found.high] == pytest.approx(list(theirs.confidence_interval), abs=0.003)
     test = stats.permutation_test((difference,), np.mean, permutation_type="samples", rng=np.random.default_rng(3))
     assert found.p == pytest.approx(test.pvalue, abs=0.02) and 0.01 < test.pvalue < 0.9
 
 
-def test_paired_p_value_is_exact_where_all_sign_flips_can_be_counted() -> None:
-    """Four equal differences: |mean| is as large as observed in 2 of the 16 flips."""
-    found = paired_difference(np.ones(4), np.zeros(4), resamples=50_000)
-    assert found.p == pytest.approx(2 / 16, abs=0.006)
-
-
-def test_paired_p_value_is_smallest_for_a_clear_difference_and_1_for_none() -> None:
-    rng = np.random.default_rng(0)
-    b = rng.normal(size=100)
-    assert paired_difference(b + 1, b, resamples=999).p == pytest.approx(2 / 1000, abs=1.1e-3)
+def test_paired_p_value_is_exact_where_it_can_be_counted_and_says_so_at_its_floor() -> None:
+    four = paired_difference(np.ones(4), np.zeros(4), resamples=50_000)
+    assert four.p == pytest.approx(2 / 16, abs=0.006)  # |mean| is as large as observed in 2 of the 16 flips
+    b = np.random.default_rng(0).normal(size=100)
+    clear = paired_difference(b + 1, b, resamples=999)
+    assert clear.p == pytest.approx(2 / 1000, abs=1.1e-3) and clear.at_floor
+    assert not paired_difference(b, np.zeros(100), resamples=99).at_floor
     assert paired_difference(b, b).p == 1
 
 
@@ -129,15 +119,7 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs() -> None:
     assert found.p == pytest.approx(by_hand)
     assert found.difference == pytest.approx(7 / 61) and found.n == 61
     assert found.low < 7 / 61 < found.high
-
-
-def test_mcnemar_of_equal_outcomes_has_p_1() -> None:
-    a = np.array([True, False, True])
-    found = mcnemar(a, a)
-    assert (found.p, found.difference, found.low, found.high) == (1, 0, 0, 0)
-
-
-def test_mcnemar_of_balanced_disagreement_has_p_1() -> None:
+    assert mcnemar(a, a) == Difference(0, 0, 0, 1, 61)
     assert mcnemar(np.array([1, 1, 0, 0]), np.array([0, 0, 1, 1])).p == 1
 
 
@@ -198,13 +180,6 @@ def test_ratio_of_ratios_ignores_a_common_factor_and_covers_the_truth() -> None:
         ratio_of_ratios(a, 0 * b, c, d)
 
 
-def test_a_p_value_at_the_floor_of_the_resamples_says_so() -> None:
-    rng = np.random.default_rng(2)
-    far, near = rng.normal(5, 1, 50), rng.normal(0.05, 1, 50)
-    assert paired_difference(far, np.zeros(50), resamples=99).at_floor
-    assert not paired_difference(near, np.zeros(50), resamples=99).at_floor
-
-
 def test_a_rate_over_draws_is_regressed_as_its_draws_would_be() -> None:
     """A rate over four draws has the coefficients of four true or false rows, and their clustered errors."""
     rng = np.random.default_rng(0)
@@ -219,13 +194,9 @@ def test_a_rate_over_draws_is_regressed_as_its_draws_would_be() -> None:
         logistic_regression(draws.sum(1), {"margin": margin}, images)
 
 
-# ---------------------------------------------------------------- regressions
-
-
 def test_a_binary_predictor_gives_the_log_odds_ratio() -> None:
     outcome = np.repeat([True, False, True, False], [30, 10, 15, 25])
-    model = np.repeat([1.0, 0.0], 40)
-    found = logistic_regression(outcome, {"model": model}, np.arange(80))["model"]
+    found = logistic_regression(outcome, {"model": np.repeat([1.0, 0.0], 40)}, np.arange(80))["model"]
     assert found.value == pytest.approx(math.log(30 * 25 / (10 * 15)), abs=1e-6)
     assert found.high - found.value == pytest.approx(1.96 * math.sqrt(1 / 30 + 1 / 10 + 1 / 15 + 1 / 25), rel=0.03)
     assert found.n == 80
@@ -238,9 +209,8 @@ def test_coefficients_are_for_one_standard_deviation_and_recovered() -> None:
     outcome = rng.random(20_000) < 1 / (1 + np.exp(-odds))
     found = logistic_regression(outcome, {"margin": margin, "gini": gini}, np.arange(20_000))
     assert found["margin"].value == pytest.approx(-0.8, abs=0.06) and found["margin"].high < 0
-    assert found["gini"].value == pytest.approx(0.3, abs=0.06) and found["(intercept)"].value == pytest.approx(
-        0, abs=0.06
-    )
+    assert found["gini"].value == pytest.approx(0.3, abs=0.06)
+    assert found["(intercept)"].value == pytest.approx(0, abs=0.06)
 
 
 def test_copies_of_an_image_do_not_narrow_the_interval() -> None:
