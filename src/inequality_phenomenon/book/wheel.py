@@ -22,6 +22,10 @@ CARRIED = (
 class BuildWithData(build_py):
     """Copies ``CARRIED`` into ``_data`` of the package; an editable installation reads the repository itself."""
 
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.package_data = {"": ["*.yaml"]}  # beside the modules that read them
+
     def run(self) -> None:
         super().run()
         for pattern in () if self.editable_mode else CARRIED:

@@ -30,6 +30,11 @@ class WorkflowError(RuntimeError):
     """The workflow could not begin or did not end; the message says what to look at."""
 
 
+def make(target: str, profile: str, cluster: str) -> None:
+    """Make what is not up to date of the ``chapters``, of the whole ``book``, or of the ``grid``'s cells."""
+    make_grid(cluster) if target == "grid" else make_book(target, profile)
+
+
 def make_book(target: str, profile: str) -> None:
     """Make what is not up to date of the ``chapters`` or of the whole ``book``."""
     os.chdir(paths.ROOT)
@@ -104,7 +109,7 @@ def content(*patterns: str) -> str:
 
 
 # Rooms that decide nothing that a chapter shows.
-BESIDE = ("book", "classroom", "imagenet", "imagenette", "training", "cli.py", "coursework.py")
+BESIDE = ("book", "classroom", "imagenet", "imagenette", "training", "cli.py", "cli.yaml", "coursework.py")
 NETWORKS = (
     "checkpoints/registry.yaml",
     "checkpoints/common_subset.json",
