@@ -31,10 +31,10 @@ CHAPTER = "01_inequality_test"
 COMMAND = """
 import sys
 from inequality_phenomenon import cli
-from inequality_phenomenon.training import loop, registration
-held_out, load = loop.held_out_images, registration.load_cifar10
-loop.held_out_images = lambda: tuple(part[:10] for part in held_out())
-registration.load_cifar10 = lambda split: tuple(part[:20] for part in load(split))
+from inequality_phenomenon.training import data, registration
+held_out, load = data.held_out_images, data.load_cifar10
+data.held_out_images = lambda: tuple(part[:10] for part in held_out())
+data.load_cifar10 = lambda split: tuple(part[:20] for part in load(split))
 registration.SHIPPABLE = 1000
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -132,9 +132,8 @@ def test_full_size_networks_are_rows_below_the_reference_run(measured) -> None:
     (gap,) = ours.contrast(asked, "inequality")
     assert gap.difference is not None and gap.full_size is not None and gap.full_size.difference is not None
     means = large.groupby("checkpoint").global_gini.mean()
-    assert gap.full_size.difference.difference == pytest.approx(
-        means[ROBUST] - means[STANDARD], abs=0.02
-    )  # shared images
+    shared = gap.full_size.difference.difference  # of shared images
+    assert shared == pytest.approx(means[ROBUST] - means[STANDARD], abs=0.02)
     assert contrast_table([gap], name="t", caption="Caption.").html.count("(full size)") == 1
 
 
@@ -149,16 +148,13 @@ def test_the_scoreboard_has_rows_of_full_size_only_where_the_records_exist(measu
 
 def test_a_run_on_full_size_networks_is_compared_with_the_paper(measured, project: Path) -> None:
     records = pd.read_parquet(project / "results" / "reference-gpu" / CHAPTER / "inequality.parquet")
-    assert [bool(item.ours) for item in compare(table1_cells("global_gini"), records, resamples=199)][:5] == [
-        True, False, False, False, True,
-    ]  # fmt: skip
+    found = compare(table1_cells("global_gini"), records, resamples=199)
+    assert [bool(item.ours) for item in found[:5]] == [True, False, False, False, True]
     both = pd.concat([records, records.assign(checkpoint=STANDARD.replace("w64", "w16"))])
     assert as_shipped(both) is both  # names that are taken are not given twice
 
 
-def test_without_records_the_tables_have_no_such_rows_and_the_book_says_that_nothing_is_measured(
-    tmp_path: Path, move
-) -> None:
+def test_without_records_tables_have_no_such_rows_and_the_book_says_that_nothing_is_measured(tmp_path, move) -> None:
     move(PAPER_SCALE=tmp_path)
     assert scoreboard.full_size_frames() is None
     ours = chapter.open(CHAPTER, {"profile": "smoke"}).ours
@@ -169,9 +165,7 @@ def test_without_records_the_tables_have_no_such_rows_and_the_book_says_that_not
     assert "Nothing of it has been measured yet" in words and f"- execute `{CHAPTER}`" in words
 
 
-def test_a_chapter_that_was_cut_off_is_not_finished_and_said_to_be_measured_in_part(
-    measured, monkeypatch: pytest.MonkeyPatch, project: Path
-) -> None:
+def test_a_chapter_that_was_cut_off_is_not_finished_and_measured_in_part(measured, monkeypatch, project: Path) -> None:
     profile = load_profile("gpu").model_copy(update={"chapters": {CHAPTER: load_profile("gpu").chapters[CHAPTER]}})
     assert pieces.finished(CHAPTER, profile)
     known = manifest(project / "results" / "reference-gpu")
@@ -195,7 +189,9 @@ def test_the_order_of_the_profile_trains_before_it_measures() -> None:
         assert set(profile.chapters[name].models) <= set(profile.order[:last])
 
 
-def test_after_the_time_no_further_piece_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_time_no_further_piece_is_started_and_all_that_is_left_is_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
     """Pieces of five minutes each, by the test's own clock: the second one starts before the eighth minute."""
     done: list[str] = []
     monkeypatch.setattr(pieces.time, "monotonic", lambda: 300.0 * len(done))
@@ -203,9 +199,6 @@ def test_after_the_time_no_further_piece_is_started(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(pieces, "finished", lambda piece, profile: piece in done)
     assert pieces.work("gpu", device="cpu", minutes=8) == []
     assert done == list(load_profile("gpu").order[:2])
-
-
-def test_without_time_nothing_is_started_and_all_is_listed(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(pieces, "_do", None)
     assert pieces.work("gpu", device="cpu", minutes=0) == []
     listed = [line.split()[1] for line in capsys.readouterr().out.splitlines()]

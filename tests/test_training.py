@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.networks import Classifier, build, load_checkpoint
-from inequality_phenomenon.training import loop
+from inequality_phenomenon.training import data
 from inequality_phenomenon.training.data import held_out_images
 from inequality_phenomenon.training.loop import craft, gradient_distance, train
 from inequality_phenomenon.training.pruning import sparsity
@@ -51,7 +51,7 @@ def few_held_out_images() -> Iterator[None]:
     """Else most of the time would go into PGD on 500 images after each epoch."""
     few = tuple(part[::8] for part in held_out_images())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "held_out_images", lambda: few)
+        patch.setattr(data, "held_out_images", lambda: few)
         yield
 
 
@@ -68,12 +68,12 @@ def train_some(settings: TrainingSettings, folder: Path, epochs: int) -> None:
         train(settings, folder, progress=False, after_epoch=stop)
 
 
-def facts_of(file: Path) -> dict:  # type: ignore[type-arg]
+def facts_of(file: Path) -> dict:
     with safe_open(file, framework="pt") as stored:
         return json.loads(stored.metadata()["facts"])
 
 
-def rewrite(file: Path, facts: dict) -> None:  # type: ignore[type-arg]
+def rewrite(file: Path, facts: dict) -> None:
     """The state with other facts and a checksum that fits them."""
     tensors, text = load_file(file), json.dumps(facts)
     save_file(tensors, file, metadata={"facts": text, "sha256": state_digest(text, tensors)})
@@ -82,9 +82,6 @@ def rewrite(file: Path, facts: dict) -> None:  # type: ignore[type-arg]
 def assert_same_weights(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     assert found.keys() == expected.keys()
     assert [key for key in expected if not torch.equal(found[key], expected[key])] == []
-
-
-# ---------------------------------------------------------------- a kill changes nothing
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -169,9 +166,7 @@ def test_a_compiled_training_goes_on_to_the_same_bits(tmp_path: Path, monkeypatc
     assert_same_weights(plain.tensors(), whole.tensors())
 
 
-def test_perturbations_stay_in_single_precision_under_autocast(
-    trained: Classifier, images: Tensor, labels: Tensor
-) -> None:
+def test_perturbations_stay_in_single_precision_under_autocast(trained, images: Tensor, labels: Tensor) -> None:
     """In bfloat16 a budget of 1/255 would be rounded away at bright pixels: 0.996 is the number before 1."""
     for settings in (tiny(epsilon="1/255"), tiny(epsilon="1/255", attack="pgd", attack_steps=3),
                      tiny(norm="l2", epsilon=0.1, attack="pgd", attack_steps=3)):  # fmt: skip
@@ -192,10 +187,8 @@ def test_finished_training_is_only_read_again(tmp_path: Path) -> None:
 
 
 def test_seed_decides_the_weights(tmp_path: Path) -> None:
-    states = [
-        train(standard(epochs=1, seed=seed), tmp_path / str(i), progress=False).tensors()
-        for i, seed in enumerate((3, 3, 4))
-    ]
+    runs = [(tmp_path / str(i), standard(epochs=1, seed=seed)) for i, seed in enumerate((3, 3, 4))]
+    states = [train(settings, folder, progress=False).tensors() for folder, settings in runs]
     assert_same_weights(states[0], states[1])
     assert not torch.equal(states[0]["model.network.0.weight"], states[2]["model.network.0.weight"])
 
@@ -206,9 +199,6 @@ def test_title_may_change_between_runs_but_nothing_else(tmp_path: Path) -> None:
     for change in ({"seed": 1}, {"peak_rate": 0.06}, {"epochs": 5}, {"arguments": {"width": 5}}):
         with pytest.raises(TrainingError, match=f"belongs to other settings; delete {tmp_path}"):
             train(standard(**change), tmp_path, progress=False)
-
-
-# ---------------------------------------------------------------- what stops a training
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "text", "no facts"])
@@ -229,8 +219,7 @@ def test_damaged_state_is_refused_by_name(tmp_path: Path, damage: str) -> None:
 @pytest.mark.parametrize("flips", [20, pytest.param(200, marks=pytest.mark.faults)])
 def test_any_flipped_bit_of_a_state_is_found(tmp_path: Path, flips: int) -> None:
     train_some(standard(), tmp_path, 1)
-    file = tmp_path / "state.safetensors"
-    for _ in single_bit_flips(file, flips):
+    for _ in single_bit_flips(tmp_path / "state.safetensors", flips):
         with pytest.raises(TrainingError, match="is damaged"):
             train(standard(), tmp_path, progress=False)
     assert train(standard(), tmp_path, progress=False).epoch == 4
@@ -239,9 +228,8 @@ def test_any_flipped_bit_of_a_state_is_found(tmp_path: Path, flips: int) -> None
 def test_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path: Path) -> None:
     """One step an epoch, the first at rate 0, the next at an absurd rate."""
     settings = standard(train_images=64, epochs=4, peak_rate=1e30)
-    with pytest.raises(
-        TrainingError, match=r"the loss became (nan|inf) in epoch 3; lower peak_rate\. State kept: epoch 2"
-    ):
+    stopped = r"the loss became (nan|inf) in epoch 3; lower peak_rate\. State kept: epoch 2"
+    with pytest.raises(TrainingError, match=stopped):
         train(settings, tmp_path, progress=False)
     assert facts_of(tmp_path / "state.safetensors")["epoch"] == 2
     assert all(math.isfinite(row["loss"]) for row in facts_of(tmp_path / "state.safetensors")["log"])
@@ -255,9 +243,8 @@ def test_collapsed_training_stops_and_keeps_the_last_state(tmp_path: Path) -> No
     facts["log"][0]["pgd10"] = 1.0
     rewrite(file, facts)
     before = file.read_bytes()
-    with pytest.raises(
-        TrainingError, match=r"catastrophic overfitting: .* from 100\.0% to .* in epoch 2\. .* keeps epoch 1"
-    ):
+    stopped = r"catastrophic overfitting: .* from 100\.0% to .* in epoch 2\. .* keeps epoch 1"
+    with pytest.raises(TrainingError, match=stopped):
         train(tiny(), tmp_path, progress=False)
     assert file.read_bytes() == before
 
@@ -281,19 +268,13 @@ def test_file_size_limit_stops_with_what_to_do_and_keeps_the_last_state(tmp_path
     train_some(standard(), tmp_path, 1)
     file = tmp_path / "state.safetensors"
     before = file.read_bytes()
-    with (
-        no_file_above(len(before) // 2),
-        pytest.raises(
-            TrainingError, match=r"could not save .*too large.* Free some space and run again: epoch 2 is repeated"
-        ),
-    ):
+    too_large = r"could not save .*too large.* Free some space and run again: epoch 2 is repeated"
+    with no_file_above(len(before) // 2), pytest.raises(TrainingError, match=too_large):
         train(standard(), tmp_path, progress=False)
     assert file.read_bytes() == before and os.listdir(tmp_path) == ["state.safetensors"]
 
 
-def test_full_disk_stops_with_what_to_do_and_the_training_goes_on_when_there_is_space(
-    small_disk: Path, tmp_path: Path
-) -> None:
+def test_full_disk_stops_with_what_to_do_and_the_training_goes_on_when_there_is_space(small_disk, tmp_path) -> None:
     """The first state fits; the second is written beside it and does not."""
     settings = standard(epochs=2)
     with pytest.raises(TrainingError, match=r"could not save .*No space left on device.* epoch 2 is repeated"):
@@ -304,8 +285,6 @@ def test_full_disk_stops_with_what_to_do_and_the_training_goes_on_when_there_is_
     resumed = train(settings, small_disk, progress=False)
     assert_same_weights(resumed.tensors(), train(settings, tmp_path / "whole", progress=False).tensors())
 
-
-# ---------------------------------------------------------------- models made from a trained one
 
 STANDARD = "cifar10-resnet18w16-standard-s0"
 
@@ -318,19 +297,17 @@ def test_pruned_weights_stay_zero_through_fine_tuning_and_a_kill(tmp_path: Path)
     settings = from_standard(pruning="weights", pruned=0.9)
     whole = train(settings, tmp_path / "whole", progress=False)
     train_some(settings, tmp_path / "parts", 1)
-    parts = train(settings, tmp_path / "parts", progress=False)
-    assert_same_weights(parts.tensors(), whole.tensors())
+    assert_same_weights(train(settings, tmp_path / "parts", progress=False).tensors(), whole.tensors())
     assert sparsity(whole.average.module) == pytest.approx(0.9, abs=1e-4)
-    assert not torch.equal(
-        whole.average.module.state_dict()["network.0.weight"],
-        load_checkpoint(STANDARD).state_dict()["network.0.weight"],
+    tuned, start = (
+        model.state_dict()["network.0.weight"] for model in (whole.average.module, load_checkpoint(STANDARD))
     )
+    assert not torch.equal(tuned, start)
 
 
 def test_pruned_filters_fit_the_narrower_network_of_the_settings(tmp_path: Path) -> None:
-    settings = load_settings("cifar10-resnet18w16-pruned_filters-s0").model_copy(
-        update={"train_images": 128, "epochs": 1}
-    )
+    settings = load_settings("cifar10-resnet18w16-pruned_filters-s0")
+    settings = settings.model_copy(update={"train_images": 128, "epochs": 1})
     state = train(settings, tmp_path, progress=False)
     fewer = sum(p.numel() for p in state.model.parameters())
     assert fewer < 0.4 * sum(p.numel() for p in load_checkpoint(STANDARD).parameters())  # 0.6 squared, about
@@ -360,9 +337,8 @@ def test_gradient_distance_is_zero_for_the_teacher_itself_two_for_its_opposite_a
     assert gradient_distance(same, teacher, images, labels).item() == pytest.approx(0, abs=1e-5)
     opposite = load_checkpoint(STANDARD)
     opposite.network[-1].weight.data.neg_()
-    assert gradient_distance(opposite.requires_grad_(True), teacher, images, labels).item() == pytest.approx(
-        2, abs=1e-5
-    )
+    distance = gradient_distance(opposite.requires_grad_(True), teacher, images, labels)
+    assert distance.item() == pytest.approx(2, abs=1e-5)
     student = build("resnet18", width=4)
     optimizer = torch.optim.SGD(student.parameters(), lr=0.2)
     distances = []
@@ -380,9 +356,6 @@ def test_distillation_resumes_to_the_same_bits(tmp_path: Path) -> None:
     whole = train(settings, tmp_path / "whole", progress=False)
     train_some(settings, tmp_path / "parts", 1)
     assert_same_weights(train(settings, tmp_path / "parts", progress=False).tensors(), whole.tensors())
-
-
-# ---------------------------------------------------------------- what training yields
 
 
 def test_training_learns(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> None:

@@ -120,9 +120,6 @@ def test_a_name_or_all(arguments: list[str], capsys) -> None:
     assert "name a checkpoint or use --all; known: cifar10-" in capsys.readouterr().err
 
 
-# ---------------------------------------------------------------- the shipped checkpoints
-
-
 @pytest.mark.parametrize("name", list(REGISTRY))
 def test_a_shipped_checkpoint_meets_its_floor(name: str) -> None:
     floor, shipped = floor_of(name), REGISTRY[name]
@@ -140,7 +137,9 @@ def test_the_ladder_and_every_seed_of_it_has_a_floor() -> None:
     assert floor_of("cifar10-resnet18w16-linf8-s2") == FLOORS["linf8"]
     assert floor_of("cifar10-resnet18w16-linf8_cutout-s0") is None
     assert floor_of("cifar10-densenetbc40-linf8-s0") is None
-    assert {name for name, floor in FLOORS.items() if floor.robust is None} == {"standard", "standard_e30"}
+    assert {name for name, floor in FLOORS.items() if floor.robust is None} == {
+        "standard", "standard_e30", "imagenette standard",
+    }  # fmt: skip
     assert floor_of("cifar10-resnet18w16-linf8_pgd3_e30-s1") == Floor(0.70, 0.44)
 
 

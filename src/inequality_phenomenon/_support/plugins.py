@@ -38,10 +38,16 @@ class ImageSetModule(Protocol):
         """By label."""
 
     def public_networks(self) -> Mapping[str, PublicNetwork]:
-        """Those of ``checkpoints/NAME.yaml``, if the set has any, by name; each name begins with that of the set."""
+        """Those of ``checkpoints/NAME.yaml``, if the set has any, by name; each name begins with that of the set.
+
+        Networks that this project trained on the set are ``networks.RegistryEntry``.
+        """
 
     def training_data(self, batch_size: int, device: Any) -> Any:
         """A ``training.data.TrainingData``; only of a set that networks are trained on."""
+
+    def test_images(self) -> Any:
+        """All test images in [0, 1] and their labels, in an order drawn once; only of such a set."""
 
 
 @cache

@@ -12,15 +12,19 @@ from torch import Generator, Tensor
 
 from .._support import paths
 from .._support.files import atomic_path
-from .._support.plugins import PublicNetwork
 from ..measure.image_sets import EvaluationSet
-from ..networks import logits
+from ..networks import RegistryEntry, logits, read_registry, registry_file
 from .data import CLASSES, COUNTS, SIDE, TREES, decode, held_out, imagenette_files
 
 SMALLER = 4 / 7  # of the final side, in the first epochs: 128 for 224
 GROWN_FROM = 0.75  # fraction of the training after which the photographs have their final side
 CROPS = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the side: few, as a CPU prepares its convolutions anew for each size
 CHECKED = 10  # of a class, of the photographs held out: those that are looked at after each epoch
+
+
+def name_of(side: int) -> str:
+    """The data set's name in profiles and checkpoints."""
+    return "imagenette" if side == SIDE else f"imagenette{side}"
 
 
 class ImagenetteSet(EvaluationSet):
@@ -31,7 +35,7 @@ class ImagenetteSet(EvaluationSet):
     def __init__(self, side: int) -> None:
         super().__init__()
         self.side = side
-        self.name = "imagenette" if side == SIDE else f"imagenette{side}"
+        self.name = name_of(side)
         self.title = f"Imagenette validation photographs at {side} pixels"
         self.region = side // 14  # 16 of 224, as the paper has it
         self._decoded: dict[int, Tensor] = {}
@@ -139,7 +143,7 @@ class ImageSetOfSide:
     """What ``_support.plugins`` asks of an image set."""
 
     def __init__(self, side: int) -> None:
-        self.side = side
+        self.side, self.name = side, name_of(side)
 
     def evaluation_set(self, judges: tuple[str, ...], skip_unreadable: bool) -> ImagenetteSet:
         """``judges`` are not asked: the subset is committed. Nor is a photograph left out: all were verified."""
@@ -148,8 +152,13 @@ class ImageSetOfSide:
     def class_names(self) -> Sequence[str]:
         return tuple(CLASSES.values())
 
-    def public_networks(self) -> Mapping[str, PublicNetwork]:
-        return {}
+    def public_networks(self) -> Mapping[str, RegistryEntry]:
+        """Those that this project trained."""
+        return read_registry(registry_file(self.name))
+
+    def test_images(self) -> tuple[Tensor, Tensor]:
+        found = ImagenetteSet(self.side)
+        return found.load(found.shuffled(), torch.device("cpu"))
 
     def training_data(self, batch_size: int, device: torch.device) -> TrainingPhotographs:
         return TrainingPhotographs(self.side, batch_size, device)

@@ -2,15 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from .._support import paths
-from ..datasets import load_cifar10
-from ..networks import REGISTRY, Accuracy, CheckpointError, RegistryEntry, fold_batch_norm, load_checkpoint
+from ..networks import (
+    REGISTRY,
+    Accuracy,
+    CheckpointError,
+    RegistryEntry,
+    dataset_of,
+    fold_batch_norm,
+    load_checkpoint,
+    restarts_on,
+)
 from ..robustness import Threat, correct, robust_correct
 from ..statistics import wilson
+from ..training.data import test_images
 from ..training.floors import KNOWN_MISSES, floor_of
 from .robustness_flags import check, evaluate
 
@@ -45,14 +55,13 @@ def verify_and_say(checkpoints: Sequence[str], count: int) -> bool:
     """
     if not 1 <= count <= TEST_IMAGES:
         raise ValueError(f"--images must lie between 1 and {TEST_IMAGES}, the size of the test set; got {count}")
-    own = {*REGISTRY, *REGISTRY.unshipped}
-    if public := [name for name in checkpoints if name in REGISTRY and name not in own]:
+    if public := [name for name in checkpoints if name in REGISTRY and not isinstance(REGISTRY[name], RegistryEntry)]:
         raise ValueError(f"{public[0]} does not ship with the project; `inequality doctor imagenet` checks its file")
-    images, labels = (part[:count] for part in load_cifar10("test"))
+    images = cache(lambda dataset: tuple(part[:count] for part in test_images(dataset)))
     failed = []
     for name in checkpoints:
         try:
-            checks = verify_checkpoint(name, images, labels)
+            checks = verify_checkpoint(name, *images(dataset_of(name)))
         except CheckpointError as problem:
             checks = [Check(str(problem), False)]
         for one in checks:
@@ -76,7 +85,9 @@ def verify_checkpoint(
     clean = correct(fold_batch_norm(model), images, labels)
     checks = [_rate("clean", int(clean.sum()), len(clean), entry.test_clean)]
     for threat, registered in entry.test_robust.items():
-        left = robust_correct(model, images, labels, Threat.parse(threat), progress=progress)
+        left = robust_correct(
+            model, images, labels, Threat.parse(threat), restarts=restarts_on(checkpoint), progress=progress
+        )
         checks.append(_rate(threat, int(left.sum()), len(left), registered))
     return checks + _floors(entry) + [_flags(checkpoint, images[:FLAG_IMAGES], labels[:FLAG_IMAGES])]
 

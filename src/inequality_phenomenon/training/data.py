@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from .._support.plugins import image_set
-from ..datasets import load_cifar10_bytes
+from ..datasets import load_cifar10, load_cifar10_bytes
 from ..networks import CIFAR10_MEAN
 from .settings import TrainingSettings
 
@@ -46,6 +46,14 @@ def training_data(settings: TrainingSettings, device: torch.device) -> TrainingD
     if settings.dataset == "cifar10":
         return TrainingImages(settings, device)
     found: TrainingData = image_set(settings.dataset).training_data(settings.batch_size, device)
+    return found
+
+
+def test_images(dataset: str) -> tuple[Tensor, Tensor]:
+    """All test images of a data set in [0, 1], in an order in which any first so many are a fair sample, and their labels."""
+    if dataset == "cifar10":
+        return load_cifar10("test")
+    found: tuple[Tensor, Tensor] = image_set(dataset).test_images()
     return found
 
 

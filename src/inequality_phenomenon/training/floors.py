@@ -11,7 +11,7 @@ class Floor:
     robust: float | None = None  # PGD-20 with 2 restarts, at the model's own budget
 
 
-# By the training in the checkpoint's name: for ResNet-18 of width 16, or with the network before it.
+# By the training in the checkpoint's name: for ResNet-18 of width 16, or with the network or the data set before it.
 FLOORS = {
     "standard": Floor(0.88),
     "linf1": Floor(0.84, 0.74),
@@ -25,6 +25,8 @@ FLOORS = {
     "linf4_pgd3_e30": Floor(0.78, 0.58),
     "linf8_pgd3_e30": Floor(0.70, 0.44),
     "resnet18w64 linf8": Floor(0.78, 0.47),
+    "imagenette standard": Floor(0.84),
+    "imagenette linf8": Floor(0.66, 0.42),
 }
 
 # Networks that are registered although they miss their floor: `inequality verify` says so, and does not fail for it.
@@ -32,6 +34,8 @@ KNOWN_MISSES = frozenset({"cifar10-resnet18w64-linf8-s0", "cifar10-resnet18w16-s
 
 
 def floor_of(checkpoint: str) -> Floor | None:
-    """The floor of a checkpoint by its name, ``cifar10-NETWORK-TRAINING-sSEED``; ``None`` where none was set."""
-    _, network, training, _ = checkpoint.split("-")
+    """The floor of a checkpoint by its name, ``DATASET-NETWORK-TRAINING-sSEED``; ``None`` where none was set."""
+    dataset, network, training, _ = checkpoint.split("-")
+    if dataset != "cifar10":
+        return FLOORS.get(f"{dataset} {training}")
     return FLOORS.get(training if network == "resnet18w16" else f"{network} {training}")

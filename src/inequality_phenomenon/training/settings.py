@@ -62,6 +62,7 @@ class TrainingSettings(BaseModel):
     threads: PositiveInt = 1  # CPU threads: part of the settings because the order of additions depends on it
     seed: NonNegativeInt = 0
     train_images: PositiveInt = 50_000 - HELD_OUT
+    shipped: bool = True  # unless the network is too large
 
     @model_validator(mode="after")
     def _attack_fits_threat(self) -> "TrainingSettings":
