@@ -51,7 +51,7 @@ LONGEST = (
 @pytest.hookimpl(tryfirst=True)
 def forkserver(*modules: str) -> multiprocessing.context.ForkServerContext:
     """Processes that have these modules already. The server's socket has a short path, however long TMPDIR is."""
-    config: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    config: dict[str, Any] = multiprocessing.current_process()._config
     config.setdefault("tempdir", tempfile.mkdtemp(dir=socket_folder()))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
@@ -218,13 +218,7 @@ def outcomes(standard: ArrayLike, robust: ArrayLike, condition: str = "", column
 
 
 @pytest.fixture
-def run(
-    trained: Classifier,
-    test_set: tuple[Tensor, Tensor],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    move: Callable[..., None],
-) -> Run:
+def run(trained: Classifier, test_set: tuple[Tensor, Tensor], tmp_path, monkeypatch, move: Callable[..., None]) -> Run:
     """Two registered models, the trained one and a copy with noisy weights, and their common subset of 20 images."""
     subset = tmp_path / "subset.json"
     move(CHECKPOINTS=tmp_path, CACHE=tmp_path / "cache", EXECUTED=tmp_path / "executed", COMMON_SUBSET=subset)

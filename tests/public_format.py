@@ -19,7 +19,7 @@ def attacker_state(network: nn.Module) -> "OrderedDict[str, Tensor]":
     state |= {f"module.model.{key}": value for key, value in weights.items()}
     state |= {"module.attacker.normalize.new_mean": mean, "module.attacker.normalize.new_std": std}
     state |= {f"module.attacker.model.{key}": value for key, value in weights.items()}
-    state._metadata = OrderedDict({"": {"version": 1}})  # type: ignore[attr-defined]
+    state._metadata = OrderedDict({"": {"version": 1}})
     return state
 
 

@@ -9,18 +9,12 @@ from inequality_phenomenon._support.files import DamagedFile
 from inequality_phenomenon.measure.cache import IDLE, PACKAGE, UnresolvedImport, cached, code_closure, code_hash
 
 FILES = {
-    "__init__.py": "",
-    "shared.py": "VALUE = 1\n",
-    "inner/__init__.py": "from .helper import help\n",
-    "inner/helper.py": "def help(): ...\n",
-    "inner/measure.py": "from ..shared import VALUE\n",
-    "inner/deep/__init__.py": "",
-    "inner/deep/far.py": "from ...shared import VALUE\n",
-    "absolute.py": "import two_level.inner.deep.far\n",
-    "module_of_a_package.py": "from .inner.deep import far\n",
-    "late.py": "def work():\n    from .inner import measure\n",
-    "broken.py": "from .nowhere import x\n",
-}
+    "__init__.py": "", "shared.py": "VALUE = 1\n", "inner/__init__.py": "from .helper import help\n",
+    "inner/helper.py": "def help(): ...\n", "inner/measure.py": "from ..shared import VALUE\n",
+    "inner/deep/__init__.py": "", "inner/deep/far.py": "from ...shared import VALUE\n",
+    "absolute.py": "import two_level.inner.deep.far\n", "module_of_a_package.py": "from .inner.deep import far\n",
+    "late.py": "def work():\n    from .inner import measure\n", "broken.py": "from .nowhere import x\n",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -61,16 +55,8 @@ def test_an_import_that_leads_nowhere_is_an_error(two_level):
 
 
 MEASURING_ROOMS = {
-    "attacks",
-    "attribution",
-    "datasets",
-    "foreign",
-    "inequality",
-    "networks",
-    "robustness",
-    "measure",
-    "_support",
-}
+    "attacks", "attribution", "datasets", "foreign", "inequality", "networks", "robustness", "measure", "_support",
+}  # fmt: skip
 SUPPORT = {"_support", "_support.batching", "_support.randomness"}
 
 
@@ -83,9 +69,6 @@ def test_only_measuring_code_is_in_the_key(name):
     assert {name for name in found if name.startswith("_support")} <= SUPPORT
     assert not {f"{PACKAGE}.{name}" for name in found} & set(IDLE)
     assert "attribution" in found or name in ("accuracy", "classes")
-
-
-# ---------------------------------------------------------------- entries
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def public_networks():
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def installed(monkeypatch: pytest.MonkeyPatch):
     """Call it with the entry points that are to be installed."""
 
     def install(*entries: EntryPoint) -> None:
@@ -63,7 +63,7 @@ def installed(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     plugins.image_set.cache_clear()
 
 
-def test_another_set_needs_an_entry_point_and_nothing_else(installed, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_another_set_needs_an_entry_point_and_nothing_else(installed, tmp_path, monkeypatch) -> None:
     (tmp_path / "second_set.py").write_text(SECOND)
     monkeypatch.syspath_prepend(tmp_path)
     installed(EntryPoint("second", "second_set", plugins.GROUP))
@@ -106,7 +106,7 @@ def test_a_chapter_reads_hashes_and_judges_each_network_once(run: Run, monkeypat
         run.sample(run.models[0])
 
 
-def test_without_entry_points_the_message_says_what_to_run(installed) -> None:  # type: ignore[no-untyped-def]
+def test_without_entry_points_the_message_says_what_to_run(installed) -> None:
     installed()
     with pytest.raises(
         ValueError, match=r"known: cifar10\. No image set beside CIFAR-10 is installed: run `make setup`"

@@ -30,16 +30,9 @@ def start(setup: Miniature, chapter: str) -> subprocess.Popen[str]:
     environment = setup.environment(setup.root.parent / "data") | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     target = setup.root.parent / f"{chapter}.ipynb"
     command = [
-        sys.executable,
-        "-m",
-        "inequality_phenomenon.cli",
-        "execute",
-        chapter,
-        str(target),
-        "-p",
-        "profile",
+        sys.executable, "-m", "inequality_phenomenon.cli", "execute", chapter, str(target), "-p", "profile",
         "imagenet",
-    ]
+    ]  # fmt: skip
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -46,9 +46,7 @@ def test_parameter_counts(architecture: str, arguments: dict[str, int], count: i
     ("architecture", "arguments"), [("resnet18", {"width": 4}), ("densenet_bc", {"depth": 10, "growth": 4})]
 )
 @pytest.mark.parametrize("classes", [10, 7])
-def test_logits_have_one_column_a_class(
-    architecture: str, arguments: dict[str, int], classes: int, images: Tensor
-) -> None:
+def test_logits_have_one_column_a_class(architecture: str, arguments: dict[str, int], classes: int, images) -> None:
     model = build(architecture, classes=classes, **arguments)
     assert model.training
     assert model.eval()(images[:3]).shape == (3, classes)
@@ -151,9 +149,7 @@ def registered(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return small
 
 
-def test_registered_checkpoint_comes_back_in_half_precision(
-    registered: RegistryEntry, trained: Classifier, images: Tensor
-) -> None:
+def test_registered_checkpoint_comes_back_in_half_precision(registered: RegistryEntry, trained, images: Tensor) -> None:
     model = load_checkpoint("small")
     assert not model.training and not any(p.requires_grad for p in model.parameters())
     for key, value in model.state_dict().items():
@@ -182,9 +178,7 @@ def test_missing_checkpoint_says_how_to_make_it(registered: RegistryEntry) -> No
         load_checkpoint("small")
 
 
-def test_weights_that_do_not_ship_are_looked_up_but_not_listed(
-    registered: RegistryEntry, trained: Classifier, tmp_path: Path, move
-) -> None:
+def test_weights_that_do_not_ship_are_looked_up_but_not_listed(registered, trained, tmp_path, move) -> None:
     move(TRAINING=tmp_path / "training")
     large = registered.model_copy(update={"name": "large", "remake": "inequality train large --device cuda"})
     register(large)
@@ -205,9 +199,7 @@ def test_unknown_checkpoint_is_answered_with_the_known_ones(registered: Registry
     assert REGISTRY.get("large") is None
 
 
-def test_registry_round_trip_is_exact_and_sorted_and_unknown_fields_are_refused(
-    registered: RegistryEntry, tmp_path: Path
-) -> None:
+def test_registry_round_trip_is_exact_and_sorted_and_unknown_fields_are_refused(registered, tmp_path) -> None:
     other = registered.model_copy(update={"name": "another", "test_robust": {}})
     register(other)
     assert list(REGISTRY) == ["another", "small"]  # at once, in the same process

@@ -75,9 +75,7 @@ def algorithm_1(
     [(10, 4, "black", "regional"), (5, 2, "white", "regional"), (4, 3, "gray", "top_pixels"),
      (6, 4, "black", "lowest"), (3, 1, "white", "top_pixels")],
 )  # fmt: skip
-def test_fooled_and_first_success_are_the_loops(
-    subset: Subset, count: int, radius: int, color: Any, positions: Any
-) -> None:
+def test_fooled_and_first_success_are_the_loops(subset, count: int, radius: int, color: Any, positions: Any) -> None:
     model, images, labels, maps = subset
     hit = occlude(model, images, labels, maps, count, radius, color, positions=positions)
     located = occlude(model, images, labels, maps, count, radius, color, positions=positions, locate=True, batch=5)

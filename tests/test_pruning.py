@@ -53,6 +53,6 @@ def test_filters_of_least_norm_leave_every_layer(fraction: float, widths: list[i
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
 @pytest.mark.parametrize("function", [prune_weights, prune_filters])
-def test_fraction_out_of_range_is_refused(function, fraction: float) -> None:  # type: ignore[no-untyped-def]
+def test_fraction_out_of_range_is_refused(function, fraction: float) -> None:
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\)"):
         function(build("resnet18", width=4), fraction)

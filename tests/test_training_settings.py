@@ -21,26 +21,20 @@ def test_epsilon_is_read_as_a_fraction() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"learning_rate": 0.1}, "learning_rate"),
-        ({"epsilon": "8/0"}, "divides by zero"),
-        ({"epsilon": "eight"}, "epsilon"),
-        ({"epsilon": 0}, "norm linf does not go with epsilon 0"),
-        ({"norm": "l1"}, "'none', 'linf' or 'l2'"),
-        ({"norm": "l2"}, "norm l2 goes with attack pgd, not nfgsm"),
+        ({"learning_rate": 0.1}, "learning_rate"), ({"epsilon": "8/0"}, "divides by zero"),
+        ({"epsilon": "eight"}, "epsilon"), ({"epsilon": 0}, "norm linf does not go with epsilon 0"),
+        ({"norm": "l1"}, "'none', 'linf' or 'l2'"), ({"norm": "l2"}, "norm l2 goes with attack pgd, not nfgsm"),
         ({"attack": "none"}, "norm linf goes with attack nfgsm or pgd, not none"),
         ({"norm": "none"}, "norm none goes with attack none, not nfgsm"),
-        ({"norm": "none", "attack": "none"}, "norm none does not go with epsilon"),
-        ({"epochs": 0}, "epochs"),
-        ({"train_images": 0}, "train_images"),
-        ({"precision": "float64"}, "precision"),
-        ({"distillation": 1}, "teacher"),
-        ({"teacher": STANDARD}, "teacher"),
+        ({"norm": "none", "attack": "none"}, "norm none does not go with epsilon"), ({"epochs": 0}, "epochs"),
+        ({"train_images": 0}, "train_images"), ({"precision": "float64"}, "precision"),
+        ({"distillation": 1}, "teacher"), ({"teacher": STANDARD}, "teacher"),
         ({"teacher": STANDARD, "distillation": 1, "compile": True}, "compile does not go with a teacher"),
         ({"pruning": "weights", "start_from": STANDARD}, "pruning weights does not go with pruned 0"),
         ({"pruned": 0.5}, "pruning none does not go with pruned 0.5"),
         ({"pruning": "filters", "pruned": 0.5}, "start_from"),
     ],
-)
+)  # fmt: skip
 def test_settings_that_cannot_be_meant_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         tiny(**change)
