@@ -16,7 +16,7 @@ from ..networks import (
     dataset_of,
     fold_batch_norm,
     load_checkpoint,
-    restarts_on,
+    robust_evaluation,
 )
 from ..robustness import Threat, correct, robust_correct
 from ..statistics import wilson
@@ -84,10 +84,10 @@ def verify_checkpoint(
     entry, model = REGISTRY[checkpoint], load_checkpoint(checkpoint)
     clean = correct(fold_batch_norm(model), images, labels)
     checks = [_rate("clean", int(clean.sum()), len(clean), entry.test_clean)]
+    restarts, attacked = robust_evaluation(checkpoint)
+    some = images[:attacked], labels[:attacked]
     for threat, registered in entry.test_robust.items():
-        left = robust_correct(
-            model, images, labels, Threat.parse(threat), restarts=restarts_on(checkpoint), progress=progress
-        )
+        left = robust_correct(model, *some, Threat.parse(threat), restarts=restarts, progress=progress)
         checks.append(_rate(threat, int(left.sum()), len(left), registered))
     return checks + _floors(entry) + [_flags(checkpoint, images[:FLAG_IMAGES], labels[:FLAG_IMAGES])]
 

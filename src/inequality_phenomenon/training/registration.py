@@ -8,7 +8,15 @@ import torch
 
 from .._support import paths
 from .._support.files import atomic_path, sha256_of
-from ..networks import Accuracy, RegistryEntry, fold_batch_norm, half_precision, register, restarts_on, save_checkpoint
+from ..networks import (
+    Accuracy,
+    RegistryEntry,
+    fold_batch_norm,
+    half_precision,
+    register,
+    robust_evaluation,
+    save_checkpoint,
+)
 from ..robustness import Threat, correct, robust_correct
 from .data import test_images
 from .loop import train
@@ -35,10 +43,12 @@ def train_and_register(name: str, *, device: str | torch.device = "cpu", progres
         {k: v.float() if v.is_floating_point() else v for k, v in half_precision(model.state_dict()).items()}
     )
     images, labels = (part.to(device) for part in test_images(settings.dataset))
+    restarts, attacked = robust_evaluation(name)
+    some = images[:attacked], labels[:attacked]
     threats = {str(threat): threat for threat in (settings.threat, Threat("linf", 8 / 255)) if threat}
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 on every device
         robust = {
-            text: robust_correct(model, images, labels, threat, restarts=restarts_on(name), progress=progress)
+            text: robust_correct(model, *some, threat, restarts=restarts, progress=progress)
             for text, threat in threats.items()
         }
         clean = correct(fold_batch_norm(model), images, labels)
