@@ -55,7 +55,7 @@ class Chapter(Run):
         It has the reference run's networks, images and options, so that a page shows all that was measured.
         """
         stands_alone = (REFERENCE_PROFILE, PAPER_SCALE_PROFILE)
-        if not self.as_planned or self.profile.name in stands_alone or self.data.name != CIFAR10.name:
+        if not self.as_planned or self.profile.name in stands_alone or self.profile.dataset != CIFAR10.name:
             return self
         if not (tables := load_reference(self.chapter)):
             return self

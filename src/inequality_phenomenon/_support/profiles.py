@@ -18,6 +18,7 @@ class ChapterPlan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     models: tuple[str, ...]
+    dataset: str | None = None  # where it is not the profile's
     n_images: int | None = Field(default=None, ge=2)
     options: dict[str, Any] = Field(default_factory=dict)
 

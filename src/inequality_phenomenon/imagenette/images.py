@@ -14,7 +14,7 @@ from .._support import paths
 from .._support.files import atomic_path
 from ..measure.image_sets import EvaluationSet
 from ..networks import RegistryEntry, logits, read_registry, registry_file
-from .data import CLASSES, COUNTS, SIDE, TREES, decode, held_out, imagenette_files
+from .data import CLASSES, COUNTS, SIDE, TREES, decode, held_out, imagenette_files, imagenette_is_here
 
 SMALLER = 4 / 7  # of the final side, in the first epochs: 128 for 224
 GROWN_FROM = 0.75  # fraction of the training after which the photographs have their final side
@@ -30,7 +30,7 @@ def name_of(side: int) -> str:
 class ImagenetteSet(EvaluationSet):
     """The validation photographs at one side; the committed subset is right under the networks at 224 pixels."""
 
-    region, at_once = 16, 50
+    at_once = 50
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -39,6 +39,10 @@ class ImagenetteSet(EvaluationSet):
         self.title = f"Imagenette validation photographs at {side} pixels"
         self.region = side // 14  # 16 of 224, as the paper has it
         self._decoded: dict[int, Tensor] = {}
+
+    @property
+    def is_here(self) -> bool:
+        return imagenette_is_here()
 
     @property
     def classes(self) -> Sequence[str]:

@@ -30,6 +30,11 @@ class EvaluationSet(ABC):
     at_once: int  # images judged and, on a CPU, measured at once
     half_precision_maps = False
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the images can be read without fetching what a book never fetches by itself."""
+        return True
+
     def __init__(self) -> None:
         self._networks: dict[tuple[str, str], tuple[Any, Classifier]] = {}
         self._right: WeakKeyDictionary[Classifier, dict[int, bool]] = WeakKeyDictionary()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -67,9 +68,8 @@ def _cell(row: Row, standard: Row, checkpoints: tuple[str, str], column: str, co
     """The cell of a published ``row``; ``standard``: that of the standard model, ``checkpoints``: ours for both."""
     facts = {"id": row["id"], "label": f"{condition}, {named(checkpoints[0])}", "dataset": row["dataset"]} | more
     baseline = None if row["training"] == "standard" else (checkpoints[1], standard["value"])
-    return Cell(
-        paper=row["value"], checkpoint=checkpoints[0], column=column, condition=condition, baseline=baseline, **facts
-    )
+    where = {"checkpoint": checkpoints[0], "column": column, "condition": condition}
+    return Cell(paper=row["value"], baseline=baseline, **where, **facts)
 
 
 def _ours(row: Row, network: str, dataset: str = "cifar10") -> tuple[str, str]:
@@ -81,9 +81,7 @@ def _ours(row: Row, network: str, dataset: str = "cifar10") -> tuple[str, str]:
 def _with_standard(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     """Each row with that of the standard model in the same place of the same table."""
 
-    def place(row: Row) -> tuple[str, ...]:
-        return tuple(row[key] for key in ("architecture", "attribution", "metric", "setting"))
-
+    place = itemgetter("architecture", "attribution", "metric", "setting")
     standard = {place(row): row for row in rows if row["training"] == "standard"}
     return [(row, standard[place(row)]) for row in rows]
 
@@ -95,7 +93,9 @@ def table1_cells(column: str, models: Sequence[str] = DEFAULT_MODELS) -> list[Ce
     """
     metric = "global_gini" if column.startswith("global") else "regional_gini"
     dataset, network = dataset_of(models[0]), network_of(models[0])
-    rows = _rows(table="table1", dataset=dataset, metric=metric)
+    published = dataset if dataset == "cifar10" else "imagenet"
+    own = {"architecture": network} if dataset not in ("cifar10", "imagenet") else {}  # of Imagenette there is one
+    rows = _rows(table="table1", dataset=published, metric=metric, **own)
     cells = []
     for row, standard in _with_standard(sorted(rows, key=lambda row: row["architecture"] != network)):
         training = "standard" if row["training"] == "standard" else f"ℓ∞ {row['epsilon_255']}/255"
@@ -183,13 +183,7 @@ def published_leaders() -> pd.DataFrame:
         values = {METHOD_TITLES[row["attribution"]]: float(row["value"]) for row in group.to_dict("records")}
         text = METHOD_TITLES["integrated_gradients" if metric == "occlusion_error" else "smoothgrad"]
         leader, unit = max(values, key=lambda name: values[name]), " %" if setting else ""
-        found.append(
-            {
-                "": f"{setting or 'Gini index'}, {'standard' if training == 'standard' else 'ℓ∞ 8/255'}",
-                "Values": ", ".join(f"{method} {value:g}{unit}" for method, value in values.items()),
-                "Largest": leader,
-                "Section 4.5 names": text,
-                "Agree": "yes" if leader == text else "no",
-            }
-        )
-    return pd.DataFrame(found)
+        where = f"{setting or 'Gini index'}, {'standard' if training == 'standard' else 'ℓ∞ 8/255'}"
+        listed = ", ".join(f"{method} {value:g}{unit}" for method, value in values.items())
+        found.append((where, listed, leader, text, "yes" if leader == text else "no"))
+    return pd.DataFrame(found, columns=["", "Values", "Largest", "Section 4.5 names", "Agree"])
