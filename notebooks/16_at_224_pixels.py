@@ -125,7 +125,7 @@ shown[0] + shown[1]
 
 # %% tags=["hide-input"]
 at_most = ours.compare(noise_cells(budgets[-1], standard, (robust,)), "noise")
-sizes = {"N=5 R=10": small} | {"N=10 R=20": size for size in larger}
+sizes = dict(zip(("N=5 R=10", "N=10 R=20"), (small, *larger), strict=False))
 cells = [cell for cell in table2_cells(sizes, ours.models) if cell.checkpoint in ours.models]
 caption = f"Photographs that fail under noise on {budgets[-1]:,} of {run.data.subpixels:,} subpixels."
 shown = show.comparison_table(at_most, name="16-noise-table", caption=caption)
@@ -135,8 +135,11 @@ shown + show.comparison_table(ours.compare(cells, "occlusion"), name="16-table2"
 from inequality_phenomenon.measure.galleries import occluded_for_all, shared_images
 
 if run.data.is_here:
-    pair = shared_images(run, run.pair, classes=3)
-    attacks.occlusion_pictures(occluded_for_all(pair, *small, colors[0], seed=run.seed), name="16-pictures").display()
+    pair = {name: sample.at(slice(3)) for name, sample in shared_images(run, run.pair).items()}
+    shown = attacks.occlusion_pictures(occluded_for_all(pair, *small, colors[0], seed=run.seed), name="16-pictures")
+else:
+    shown = show.listed(["Photographs are shown where they are: `inequality data imagenette` fetches them."])
+shown
 
 # %% [markdown]
 # ## What decides it
