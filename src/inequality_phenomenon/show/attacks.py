@@ -11,19 +11,7 @@ from ..networks import named
 from ..statistics import Estimate, wilson
 from ..verdicts.comparison import Contrasted, estimate
 from .style import Shown, boxed, dot_panels, drawn, image, listed, look, table
-from .words import (
-    by_condition,
-    by_model,
-    interval,
-    mean,
-    number,
-    percent,
-    rate,
-    stated,
-    text_of,
-)
-
-# --- noise (chapter 2) -----------------------------------------------------------------------------------------
+from .words import NAMES, by_condition, by_model, interval, mean, number, percent, rate, stated, text_of
 
 
 def noise_curves(records: pd.DataFrame, kinds: list[str], budgets: list[int], *, name: str, total: int = 3072) -> Shown:
@@ -51,17 +39,10 @@ def noise_curves(records: pd.DataFrame, kinds: list[str], budgets: list[int], *,
     return drawn(figure, name=name, caption=caption, alt=f"Three line charts, one a kind of noise. {'; '.join(words)}.")
 
 
-# --- occlusion (chapter 3) -------------------------------------------------------------------------------------
-
-
 def rates_figure(records: pd.DataFrame, conditions: list[str], *, name: str) -> Shown:
     """Share of images fooled under each condition, with Wilson intervals, one colour a model."""
-    found = {
-        condition: [
-            (c, wilson(int(own.fooled.sum()), len(own))) for c, own in by_model(records[records.condition == condition])
-        ]
-        for condition in conditions
-    }
+    models = {condition: by_model(records[records.condition == condition]) for condition in conditions}
+    found = {title: [(c, wilson(int(own.fooled.sum()), len(own))) for c, own in of] for title, of in models.items()}
     figure, _, words = dot_panels({"": (found, "%")}, (7.8, 0.38 * len(conditions) + 1.2), rate)
     first = [word for word in words if word.startswith(f"{conditions[0]},")]
     caption = f"Images fooled by the attack and its controls. {'; '.join(first)}. Bars: 95 % Wilson intervals."
@@ -99,11 +80,8 @@ def occlusion_pictures(found: Sequence[Occluded], *, name: str) -> Shown:
     figure, axes = plt.subplots(len(found), 3, figsize=(7.6, 2.5 * len(found)), squeeze=False)
     words = []
     for row, one in zip(axes, found, strict=True):
-        owner, own, (before, after) = (
-            named(one.checkpoint),
-            one.after[one.checkpoint],
-            map(_guesses, (one.before, one.after)),
-        )
+        owner, own = named(one.checkpoint), one.after[one.checkpoint]
+        before, after = map(_guesses, (one.before, one.after))
         pictures = (one.before[one.checkpoint].image, one.importance, own.image)
         for axis, title, picture in zip(row, (before, f"map of {owner}", after), pictures, strict=True):
             image(axis, picture, cmap="magma")
@@ -129,20 +107,13 @@ def _guesses(views: dict[str, View]) -> str:
 
 def area_note(records: pd.DataFrame, *, total: int = 1024) -> Shown:
     """How much of the image the largest mask of each budget hides, measured."""
-    found = [
-        (condition, named(checkpoint), rows, mean(rows, "area"))
-        for condition, checkpoint, rows in by_condition(records)
+    sentences = [
+        f"{condition}, map of {named(c)}: the largest mask hides {number(area.value, 'pixels')} of {total} pixels on average "
+        f"{interval(area, 'pixels')}, {100 * area.value / total:.0f} % of the image, at most {rows.area.max()} (n = {area.n})."
+        for condition, c, rows in by_condition(records)
+        for area in [mean(rows, "area")]
     ]
-    return listed(
-        [
-            f"{condition}, map of {owner}: the largest mask hides {number(area.value, 'pixels')} of {total} pixels on average "
-            f"{interval(area, 'pixels')}, {100 * area.value / total:.0f} % of the image, at most {rows.area.max()} (n = {area.n})."
-            for condition, owner, rows, area in found
-        ]
-    )
-
-
-# --- transfer (chapter 5) --------------------------------------------------------------------------------------
+    return listed(sentences)
 
 
 def transfer_matrix(records: pd.DataFrame, attacks: Sequence[str], *, name: str) -> Shown:
@@ -192,17 +163,10 @@ def pair_table(
             made = records[(records.checkpoint == source) & (records.condition == attack)]
             own = made[source].dropna().infer_objects()
             outcomes = source != target and len(own) and own.isin((0, 1)).all() and own.sum() > 1
-            rows.append(
-                {
-                    "Attack": attack,
-                    "Made on": named(source),
-                    "Shown to": named(target),
-                    "Ours": text_of(_rate(made, target), "%"),
-                    "Of those that fool their maker": text_of(_rate(made[own.astype(bool)], target), "%")
-                    if outcomes
-                    else "—",
-                }
-            )
+            fooling = text_of(_rate(made[own.astype(bool)], target), "%") if outcomes else "—"
+            row = {"Attack": attack, "Made on": named(source), "Shown to": named(target)}
+            row["Ours"] = text_of(_rate(made, target), "%")
+            rows.append(row | {"Of those that fool their maker": fooling})
     return table(rows, name=name, caption=caption)
 
 
@@ -214,21 +178,11 @@ def _rate(rows: pd.DataFrame, target: str) -> Estimate | None:
     return estimate(values.astype(bool) if values.isin((0, 1)).all() else values.astype(float))
 
 
-# --- clipping (chapter 14) -------------------------------------------------------------------------------------
-
-_CLIPPING = {  # column of ``galleries.clipping`` -> header, unit
-    "global_gini": ("Gini index", "Gini"),
-    "global_gini_clipped": ("Gini index, clipped", "Gini"),
-    "share_clipped": ("Subpixels that are cut", "%"),
-    "share_hidden": ("Importance that is hidden", "%"),
-    "largest_kept": ("Left of the largest value", "%"),
-}
-
-
 def clipping_table(records: pd.DataFrame, *, name: str) -> Shown:
     """Means over images of what clipping at three standard deviations does, a row a network (paper, A.2)."""
     rows = [
-        {"": named(checkpoint)} | {header: text_of(mean(rows, c), unit) for c, (header, unit) in _CLIPPING.items()}
+        {"": named(checkpoint)}
+        | {header: text_of(mean(rows, c), unit) for c, (header, unit) in NAMES["clipping"].items()}
         for checkpoint, rows in by_model(records)
     ]
     caption = "What clipping at three standard deviations does to maps of Integrated Gradients, means over images."
@@ -243,12 +197,10 @@ def clipping_in_short(item: Contrasted, records: pd.DataFrame) -> Shown:
     if item.difference is None:
         return boxed(["What clipping hides: not measured here."])
     robust = item.contrast.terms[0][0]
-    means = records[records.checkpoint == robust][list(_CLIPPING)].mean()
-    return boxed(
-        [
-            stated(item),
-            f"In the maps of {named(robust)} the clipping cuts {percent(means.share_clipped)} of the subpixels and leaves "
-            f"{percent(means.largest_kept)} of the largest value. The Gini index goes from {number(means.global_gini)} to "
-            f"{number(means.global_gini_clipped)}.",
-        ]
+    means = records[records.checkpoint == robust][list(NAMES["clipping"])].mean()
+    cuts = (
+        f"In the maps of {named(robust)} the clipping cuts {percent(means.share_clipped)} of the subpixels and leaves "
+        f"{percent(means.largest_kept)} of the largest value. The Gini index goes from {number(means.global_gini)} to "
+        f"{number(means.global_gini_clipped)}."
     )
+    return boxed([stated(item), cuts])

@@ -44,15 +44,10 @@ class Report(Inspection):
     def _repr_html_(self) -> str:
         quantities = self.plan.quantities()
         indices, rates = ([q for q in quantities if (q.unit == "%") is rate] for rate in (False, True))
+        figures = self._figure(indices, "Gini index", "gini") + self._figure(rates, "images, %", "rates")
         provenance = [(key, html.escape(value)) for key, value in self.facts.items()]
-        parts = [
-            boxed(self.verdict()).html,
-            self._figure(indices, "Gini index", "gini").html,
-            self._figure(rates, "images, %", "rates").html,
-            self._table().html,
-            unfolded("Where these numbers come from", provenance, "class='provenance' open"),
-        ]
-        return "".join(parts) + CITE
+        facts = unfolded("Where these numbers come from", provenance, "class='provenance' open")
+        return (boxed(self.verdict()) + figures + self._table()).html + facts + CITE
 
     def sentences(self) -> list[str]:
         """The verdict as plain text."""
@@ -68,12 +63,11 @@ class Report(Inspection):
         """Write ``card.html``, ``summary.csv``, ``differences.csv`` and each record as Parquet; returns the folder."""
         folder = Path(folder).expanduser()
         self.save_page(folder / "card.html")
-        for name in ("summary", "differences"):
-            with atomic_path(folder / f"{name}.csv") as temporary:
-                getattr(self, name).to_csv(temporary, index=False)
-        for name, record in self.records.items():
-            with atomic_path(folder / f"{name}.parquet") as temporary:
-                record.to_parquet(temporary, index=False)
+        tables = {"summary.csv": self.summary, "differences.csv": self.differences}
+        tables |= {f"{name}.parquet": record for name, record in self.records.items()}
+        for name, content in tables.items():
+            with atomic_path(folder / name) as temporary:
+                (content.to_csv if name.endswith("csv") else content.to_parquet)(temporary, index=False)
         return folder
 
     def verdict(self) -> list[str]:
@@ -91,8 +85,9 @@ class Report(Inspection):
         ]
         for other in self.networks[1:]:
             rates = [row for row in found if row["against"] == other and row["unit"] == "%"][1:]
-            by = {word: [r["quantity"] for r in rates if _said(r, "more", "less").startswith(word)] for word in SIDES}
-            told = "; ".join(f"{word} by {', '.join(by[word]) or 'none'}" for word in SIDES)
+            said = [(row["quantity"], _said(row, "more", "less")) for row in rates]
+            by = {word: [what for what, side in said if side.startswith(word)] for word in ("more", "less")}
+            told = "; ".join(f"{word} by {', '.join(names) or 'none'}" for word, names in by.items())
             sentences.append(f"Fooled, against {named(other)}: {told}; the others are not decided.")
         raised = ", ".join(finding.flag.name for finding in self.findings if finding.raised)
         flags = f"<strong>{raised}</strong>: the accuracy there may be an artefact" if raised else "none raised"
@@ -119,9 +114,6 @@ class Report(Inspection):
         beside = " Beside it, on the same images: our shipped networks." if len(self.networks) > 1 else ""
         missing = f" {MISSING}: the reference run has no such records." if MISSING in str(rows) else ""
         return table(rows, name="summary", caption=f"Values with 95 % intervals.{beside}{missing}")
-
-
-SIDES = ("more", "less")
 
 
 def _said(row: Mapping[Any, Any], more: str, less: str) -> str:

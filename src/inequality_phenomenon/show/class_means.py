@@ -19,29 +19,20 @@ MOST = 24  # classes that are shown; of more than that, both ends
 
 def class_tests(standard: str, robust: str) -> tuple[list[Test], list[Test]]:
     """The tests that decide the two claims, on the network ``robust``; and the secondary ones."""
-    dataset = dataset_of(robust)
-    between: dict[str, Any] = {
-        "record": "class_inequality",
-        "above": tuple(animals(dataset)),
-        "below": tuple(objects(dataset)),
-    }
+    dataset, record = dataset_of(robust), "class_inequality"
+    between: dict[str, Any] = {"above": tuple(animals(dataset)), "below": tuple(objects(dataset))}
     between["measured_only"] = dataset != "cifar10"  # of a thousand classes many have no two images in the subset
 
     def kinds(model: str, column: str) -> ClassTest:
         label = f"animals − objects, {INDICES[column].split()[0]}, {named(model)}"
-        return ClassTest(label=label, model=model, column=column, **between)
+        return ClassTest(label=label, model=model, record=record, column=column, **between)
 
     def ranks(model: str) -> AgreementTest:
         label = f"global and regional rank correlation, {named(model)}"
-        return AgreementTest(label=label, model=model, record="class_inequality", columns=("global_gini", REGIONAL))
+        return AgreementTest(label=label, model=model, record=record, columns=("global_gini", REGIONAL))
 
-    secondary: list[Test] = [
-        kinds(robust, REGIONAL),
-        kinds(standard, "global_gini"),
-        kinds(standard, REGIONAL),
-        ranks(standard),
-    ]
-    return [kinds(robust, "global_gini"), ranks(robust)], secondary
+    usual = [kinds(standard, column) for column in ("global_gini", REGIONAL)]
+    return [kinds(robust, "global_gini"), ranks(robust)], [kinds(robust, REGIONAL), *usual, ranks(standard)]
 
 
 def ranked(records: pd.DataFrame, checkpoint: str, column: str) -> dict[str, tuple[Estimate, Estimate]]:
@@ -61,9 +52,10 @@ def class_table(records: pd.DataFrame, checkpoint: str, column: str, *, name: st
     """Mean and rank of each class, by descending mean."""
     found = ranked(records, checkpoint, column)
     rows = [
-        {"Class": class_name, "Kind": _kind(class_name, checkpoint), "Mean": text_of(found[class_name][0])}
-        | {"Rank": "<strong>{0.value:g}</strong> <small>[{0.low:g}, {0.high:g}]</small>".format(found[class_name][1])}
-        for class_name in _shown(list(found))
+        {"Class": title, "Kind": _kind(title, checkpoint), "Mean": text_of(index)}
+        | {"Rank": f"<strong>{rank.value:g}</strong> <small>[{rank.low:g}, {rank.high:g}]</small>"}
+        for title in _shown(list(found))
+        for index, rank in [found[title]]
     ]
     caption = f"The {INDICES[column]} of {named(checkpoint)} by class. Ranks with 95 % intervals of resampled ranks."
     if len(rows) < len(found):

@@ -30,19 +30,14 @@ def packed_readings(found: Multiverse) -> dict[str, Any]:
     measured = table.set_index(list(options))[["effect", "high"]]
     every = measured.reindex(list(product(*options.values())))
     effect, half = every.effect / step, (every.high - every.effect) / step
-    values = np.stack(
-        [effect.clip(-127, 127).round().fillna(0), half.clip(0, EXCLUDED - 1).round().fillna(EXCLUDED)], axis=1
-    )
-    content = values.astype(np.int16).astype(np.uint8).tobytes()
+    packed = [effect.clip(-127, 127).round().fillna(0), half.clip(0, EXCLUDED - 1).round().fillna(EXCLUDED)]
+    content = np.stack(packed, axis=1).astype(np.int16).astype(np.uint8).tobytes()
     return {
         "id": found.claim,
         "title": plan()["claims"][found.claim]["title"],
         "unit": unit_of(found),
         "step": 100 * step if unit_of(found) == "points" else step,
-        "choices": [
-            {"label": called(choice), "options": [titled(choice, option) for option in own]}
-            for choice, own in options.items()
-        ],
+        "choices": [{"label": called(c), "options": [titled(c, o) for o in own]} for c, own in options.items()],
         "readings": b64encode(gzip.compress(content, 9, mtime=0)).decode(),
     }
 

@@ -6,7 +6,7 @@ from ..networks import named
 from ..statistics import Estimate
 from ..verdicts.comparison import Contrasted
 from .style import Shown, listed
-from .words import counted, decided, decided_sign, plain, result, side, stated
+from .words import NAMES, counted, decided, decided_sign, plain, result, side, stated
 
 Groups = Mapping[str, Sequence[Contrasted]]  # title -> what is compared
 
@@ -41,17 +41,6 @@ def slope_sentence(fits: Mapping[str, Mapping[str, Estimate]], predictor: str, w
     return f"<strong>{predictor}{where}.</strong> One standard deviation more {word} the log odds: {change}, n = {effect.n}."
 
 
-_MECHANISMS = {  # of the differences between the two models that ``mechanism_findings`` puts into words
-    "where": "Where: what the map adds over random places",
-    "random": "Random places: images fooled there",
-    "size": "How large: pixels that the largest mask hides",
-    "larger": "How large, at the large budget: pixels that the largest mask hides",
-    "single": "Single mask at the large budget: images fooled by it",
-    "equal": "Single mask of equal area: images fooled by it",
-    "margin": "Margins: clean relative logit margin",
-}
-
-
 def mechanism_findings(
     gap: Contrasted,
     where: Contrasted,
@@ -72,10 +61,9 @@ def mechanism_findings(
         return listed(["The mechanism: not measured here."])
     state = decided(gap, "is fooled more often", "is fooled less often", "is not shown to be fooled more or less often")
     asked, name = {"where": where, **others}, named(robust)
-    sentences = [
-        f"<strong>The difference.</strong> {attack.capitalize()} {name} {state} than the standard model: {result(gap)}."
-    ]
-    sentences += [_mechanism(asked[key], title) for key, title in _MECHANISMS.items() if key in asked]
+    difference = f"{attack.capitalize()} {name} {state} than the standard model: {result(gap)}."
+    sentences = [f"<strong>The difference.</strong> {difference}"]
+    sentences += [_mechanism(asked[key], title) for key, title in NAMES["mechanisms"].items() if key in asked]
     alone, adjusted = [*(fit["model"] for fit in fits.values()), None, None][:2]
     if alone and adjusted:
         sentences.append(
@@ -96,11 +84,8 @@ def mechanism_findings(
         verdict += " The difference is there at random places, too, and the map is not shown to add to it."
     sentences.append(f"<strong>Verdict.</strong> {verdict}")
     if "single" in others and (single := decided_sign(others["single"])):
-        word = (
-            "accounts"
-            if decided_sign(others["larger"]) == single != decided_sign(others["equal"])
-            else "does not account"
-        )
+        accounts = decided_sign(others["larger"]) == single != decided_sign(others["equal"])
+        word = "accounts" if accounts else "does not account"
         sentences.append(f"At the large budget the size of the mask {word} for the difference under a single mask.")
     return listed(sentences)
 

@@ -19,10 +19,8 @@ SHOWN = 10  # differences or close calls that are named
 
 def foot(run: Run, found: Agreement | None) -> Shown:
     """``found``: against the reference run; ``None`` where there is none of these images."""
-    parts = [_close_calls(run.records), _provenance(run)]
-    if found is not None:
-        parts.insert(0, agreement_box(found))
-    return Shown("".join(parts), "")
+    box = "" if found is None else agreement_box(found)
+    return Shown(box + _close_calls(run.records) + _provenance(run), "")
 
 
 def agreement_box(found: Agreement) -> str:
@@ -31,11 +29,9 @@ def agreement_box(found: Agreement) -> str:
     state = "differs" if not found.holds else "agrees" if found.values else "nothing-compared"
     calls = f", {found.close_calls} close calls" if found.close_calls else ""
     wrong = f", <strong>{len(found.differing)} differ</strong>" if found.differing else ""
-    lead = (
-        f"{found.values:,} values on {found.images} images measured again: {found.equal:,} equal{calls}{wrong}."
-        if found.values
-        else "No value of this run stands in the reference run under the same settings."
-    )
+    lead = "No value of this run stands in the reference run under the same settings."
+    if found.values:
+        lead = f"{found.values:,} values on {found.images} images measured again: {found.equal:,} equal{calls}{wrong}."
     rule = f"Outcomes must be equal unless marked a close call; real numbers within {TOLERANCE:g}."
     items = [*found.differing[:SHOWN], *(["…"] if len(found.differing) > SHOWN else []), *found.by_interval]
     listed = "".join(f"<li>{html.escape(item)}</li>" for item in items)
@@ -52,8 +48,8 @@ def _close_calls(records: dict[str, pd.DataFrame]) -> str:
     tables = [table for table in records.values() if "close_call" in table]
     if not tables:
         return ""
-    keys = ["checkpoint", "image_id", "condition"]
-    close = pd.concat([table[[c for c in keys if c in table]][table.close_call] for table in tables]).drop_duplicates()
+    keys = {"checkpoint", "image_id", "condition"}
+    close = pd.concat([table.loc[table.close_call, table.columns.isin(keys)] for table in tables]).drop_duplicates()
     names = [
         f"{row.get('condition', '')}, {named(row['checkpoint'])}, test image {row['image_id']}"
         for row in close.head(SHOWN).to_dict("records")

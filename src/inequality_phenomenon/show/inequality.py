@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -46,8 +45,8 @@ def lorenz_curves(curves: dict[str, Float[np.ndarray, " points"]], *, name: str)
     population = np.linspace(0, 100, len(some))
     axes.plot([0, 100], [0, 100], ":", color="#444444", label="perfect equality")
     for place, (checkpoint, curve) in enumerate(curves.items()):
-        style: dict[str, Any] = {"markevery": (4 * place, 20), "ms": 6, "label": named(checkpoint)}
-        axes.plot(population, 100 * curve, **style | look(checkpoint))
+        marks = look(checkpoint) | {"markevery": (4 * place, 20), "ms": 6}
+        axes.plot(population, 100 * curve, label=named(checkpoint), **marks)
     axes.set(xlabel="least important subpixels, %", ylabel="their share of the total |attribution|, %")
     axes.legend()
     half = {named(c): f"{100 * float(np.interp(50, population, curve)):.1f} %" for c, curve in curves.items()}
@@ -63,9 +62,8 @@ def top_share_curves(
     figure, axes = plt.subplots(figsize=(6.4, 4))
     for checkpoint, share in shares.items():
         axes.plot(100 * counts / total, 100 * share, label=named(checkpoint), markevery=10, **look(checkpoint))
-    axes.set(
-        xlabel=f"most important subpixels, % of {total}", ylabel="share of the total |attribution|, %", xscale="log"
-    )
+    axes.set(xlabel=f"most important subpixels, % of {total}", ylabel="share of the total |attribution|, %")
+    axes.set_xscale("log")
     axes.legend()
     at = int(np.argmin(np.abs(counts - 0.05 * total)))
     words = "; ".join(f"{named(c)}: {100 * share[at]:.1f} %" for c, share in shares.items())
@@ -96,6 +94,6 @@ def readings_figure(records: pd.DataFrame, columns: Sequence[str], *, name: str)
 def order_note(ladder: list[Compared]) -> Shown:
     """Whether the mean index rises at every step of epsilon."""
     values = [item.ours.value for item in ladder if item.ours]
-    if all(a < b for a, b in pairwise(values)):
-        return listed([f"The mean rises with ε over all {len(values)} measured models."])
-    return listed([f"The mean does not rise at every step of ε: {', '.join(map(number, values))}."])
+    rises = all(a < b for a, b in pairwise(values))
+    fall = f"does not rise at every step of ε: {', '.join(map(number, values))}"
+    return listed([f"The mean {f'rises with ε over all {len(values)} measured models' if rises else fall}."])

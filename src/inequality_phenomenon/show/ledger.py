@@ -13,6 +13,7 @@ from ..verdicts.choices import Choice, Effect
 from ..verdicts.comparison import Compared, Contrasted
 from .style import Shown, dot_panels, drawn, listed, look, shared_legend, table
 from .words import (
+    NAMES,
     by_condition,
     by_model,
     decided_sign,
@@ -41,9 +42,6 @@ def differences_table(choices: dict[str, list[Choice]], *, name: str) -> Shown:
     places = frame.groupby(words, sort=False)["Measured in"].agg(lambda found: ", ".join(dict.fromkeys(found)))
     frame = frame.drop_duplicates(words).drop(columns="Measured in").join(places, on=words)
     return table(frame, name=name, caption=f"{len(frame)} differences between the text and the scripts.")
-
-
-# --- one choice at a time --------------------------------------------------------------------------------------
 
 
 def ledger_table(effects: Sequence[Effect], *, name: str, caption: str) -> Shown:
@@ -75,24 +73,17 @@ def changes_sentences(groups: dict[str, Sequence[Effect]]) -> list[str]:
     sentences = []
     for title, effects in groups.items():
         known = [effect for effect in effects if effect.measured]
-        if not known:
-            sentences.append(f"<strong>{title}.</strong> Not measured here.")
-            continue
         moved = sum(any(map(decided_sign, effect.changes)) for effect in known)
         turned = [
-            f"{effect.choice.topic} ({effect.choice.in_scripts}): {effect.gaps[0].verdict} → {effect.gaps[1].verdict}"
+            f"{effect.choice.topic} ({effect.choice.in_scripts}): {before.verdict} → {after.verdict}"
             for effect in known
-            if effect.gaps[0].verdict != effect.gaps[1].verdict
+            for before, after in [effect.gaps]
+            if before.verdict != after.verdict
         ]
         verdicts = f"The verdict on the gap changes in {len(turned)}: {'; '.join(turned)}."
-        sentences.append(
-            f"<strong>{title}.</strong> Of {len(known)} changes, {moved} move a number. "
-            f"{verdicts if turned else 'It changes no verdict.'}"
-        )
+        said = f"Of {len(known)} changes, {moved} move a number. {verdicts if turned else 'It changes no verdict.'}"
+        sentences.append(f"<strong>{title}.</strong> {said if known else 'Not measured here.'}")
     return sentences
-
-
-# --- the regional column ---------------------------------------------------------------------------------------
 
 
 def by_reading(found: Sequence[Compared]) -> dict[tuple[str, str], list[Compared]]:
@@ -197,24 +188,14 @@ def relation_note(records: pd.DataFrame, regional: pd.DataFrame) -> Shown:
     return listed(sentences)
 
 
-# --- what chance gives -----------------------------------------------------------------------------------------
-
-
 def null_figure(records: pd.DataFrame, *, name: str) -> Shown:
     """Gini indices of our maps beside those of products of independent numbers, for |a| and for max(a, 0)."""
-    kinds = {
-        "normal": "product of normal numbers, same moments",
-        "shuffled": "same factors, places shuffled",
-        "measured": "the maps",
-    }
     theory = {"Gini(|a|)": PRODUCT_OF_NORMALS, "Gini(max(a, 0))": POSITIVE_PRODUCT_OF_NORMALS}
-    panels = {
-        f"{title}; dotted: {theory[title]:.3f}": (
-            {words: means(records, kind + end) for kind, words in kinds.items()},
-            "Gini",
-        )
-        for title, end in zip(theory, ("", "_positive"), strict=True)
-    }
+    found = [
+        {words: means(records, kind + end) for kind, words in NAMES["products"].items()} for end in ("", "_positive")
+    ]
+    titles = [f"{title}; dotted: {value:.3f}" for title, value in theory.items()]
+    panels = {title: (rows, "Gini") for title, rows in zip(titles, found, strict=True)}
     figure, every, words = dot_panels(panels, (9, 2.9), share=True)
     for axes, value in zip(every, theory.values(), strict=True):
         axes.axvline(value, color="#444444", ls=":")
@@ -237,18 +218,13 @@ def null_note(records: pd.DataFrame) -> Shown:
         return listed(["The decomposition of the gap: not measured here."])
     (_, first), (second_name, second) = models
     gaps = {kind: second[kind].mean() - first[kind].mean() for kind in ("normal", "shuffled", "measured")}
-    dependence = gaps["measured"] - gaps["shuffled"]
-    return listed(
-        [
-            f"The gap between {named(second_name)} and the standard network is {gaps['measured']:+.3f}. Products of normal numbers "
-            f"with the maps' own moments have {gaps['normal']:+.3f} of it; the shapes of the two distributions add "
-            f"{gaps['shuffled'] - gaps['normal']:+.3f}, the dependence between the factors "
-            f"{dependence:+.3f} (n = {len(first)} and {len(second)})."
-        ]
+    sentence = (
+        f"The gap between {named(second_name)} and the standard network is {gaps['measured']:+.3f}. Products of normal numbers "
+        f"with the maps' own moments have {gaps['normal']:+.3f} of it; the shapes of the two distributions add "
+        f"{gaps['shuffled'] - gaps['normal']:+.3f}, the dependence between the factors "
+        f"{gaps['measured'] - gaps['shuffled']:+.3f} (n = {len(first)} and {len(second)})."
     )
-
-
-# --- Algorithm 1, and the published numbers --------------------------------------------------------------------
+    return listed([sentence])
 
 
 def loops_note(records: pd.DataFrame) -> Shown:

@@ -1,6 +1,7 @@
 """Figures and tables of the chapter on attribution methods (section 4.5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,7 @@ from ..verdicts.comparison import Compared, Contrasted
 from ..verdicts.published import published_leaders
 from .style import Shown, dot_panels, drawn, image, shared_legend, table
 from .tables import comparison_table, contrast_table
-from .words import MISSING, by_condition, by_model, interval, mean, means, number
-
-# Okabe and Ito 2008; the line style tells what colour alone must not.
-_METHOD_LOOKS = {
-    "Integrated Gradients": ("#0072B2", "-"),
-    "Input X Gradient": ("#D55E00", "--"),
-    "GradientShap": ("#009E73", "-."),
-    "SmoothGrad": ("#CC79A7", (0, (5, 1, 1, 1, 1, 1))),
-    "Gradient": ("#E69F00", (0, (1, 1))),
-    "random order": ("#444444", ":"),
-}
+from .words import MISSING, NAMES, by_condition, by_model, interval, mean, means, number
 
 
 def leaders_table(*, name: str) -> Shown:
@@ -43,20 +34,19 @@ def table3(found: Sequence[Compared], *, noise: str) -> Shown:
         "failure": ("4-noise", f"Table 3, images that fail under noise on {noise}."),
         "fooled": ("4-occlusion", "Table 3, images fooled by occlusion at the smaller budget."),
     }
-    first, second, third = (
-        comparison_table([item for item in found if column in item.cell.column], name=name, caption=caption)
-        for column, (name, caption) in parts.items()
-    )
-    return first + second + third
+    cells = {column: [item for item in found if column in item.cell.column] for column in parts}
+    return _joined(comparison_table(cells[c], name=name, caption=said) for c, (name, said) in parts.items())
 
 
 def statement_tables(found: Mapping[str, Sequence[Contrasted]]) -> Shown:
     """A table for each statement of section 4.5. ``found``: of ``section45_contrasts``."""
-    first, second, third = (
-        contrast_table(items, name=name, caption=f"{text}? Differences between methods, same network.")
-        for (text, items), name in zip(found.items(), ("4-sparser", "4-noisier", "4-patches"), strict=True)
-    )
-    return first + second + third
+    captions = [f"{text}? Differences between methods, same network." for text in found]
+    parts = zip(found.values(), ("4-sparser", "4-noisier", "4-patches"), captions, strict=True)
+    return _joined(contrast_table(items, name=name, caption=caption) for items, name, caption in parts)
+
+
+def _joined(parts: Iterable[Shown]) -> Shown:
+    return reduce(Shown.__add__, parts)
 
 
 def methods_figure(
@@ -88,22 +78,18 @@ def completeness_table(errors: pd.DataFrame, indices: pd.DataFrame, *, name: str
     index = indices.groupby(["condition", "checkpoint"]).global_gini.mean()
     rows: dict[str, dict[str, str]] = {}
     for condition, checkpoint, own in by_condition(errors):
-        cell = _completeness_cell(own, index[condition, checkpoint])
+        error = mean(own, "completeness_error")
+        cell = (
+            f"<strong>{number(error.value, 'logits')}</strong> <small>{interval(error, 'logits')} "
+            f"({100 * error.value / own.change.abs().mean():.0f} %)</small>, Gini {number(index[condition, checkpoint])} "
+            f"<small>n = {error.n}</small>"
+        )
         rows.setdefault(condition, {"Baseline and steps": condition})[named(checkpoint)] = cell
     caption = (
         "How far the maps of Integrated Gradients are from adding up to the change of the logit: mean error in logits "
         "with its 95 % interval; in brackets, the same relative to the mean size of that change; then the global Gini index."
     )
     return table(pd.DataFrame(rows.values()).fillna(MISSING), name=name, caption=caption)
-
-
-def _completeness_cell(rows: pd.DataFrame, index: float) -> str:
-    error = mean(rows, "completeness_error")
-    share = error.value / rows.change.abs().mean()
-    return (
-        f"<strong>{number(error.value, 'logits')}</strong> <small>{interval(error, 'logits')} ({100 * share:.0f} %)</small>, "
-        f"Gini {number(index)} <small>n = {error.n}</small>"
-    )
 
 
 def faithfulness_figure(records: pd.DataFrame, shares: Sequence[int], *, name: str) -> Shown:
@@ -116,9 +102,10 @@ def faithfulness_figure(records: pd.DataFrame, shares: Sequence[int], *, name: s
             areas = {}
             for method in dict.fromkeys(own.condition):
                 rows = own[own.condition == method]
-                colour, style = _METHOD_LOOKS[method]
+                colour, style = NAMES["method_looks"][method]
                 curve = [100 * rows[f"{kind}_{share}"].mean() for share in shares]
-                axes.plot(shares, curve, color=colour, linestyle=style, lw=1.8, label=method)
+                dashes = style if isinstance(style, str) else tuple(style)
+                axes.plot(shares, curve, color=colour, linestyle=dashes, lw=1.8, label=method)
                 areas[method] = float(rows[f"{kind}_area"].mean())
                 words.append(f"{named(checkpoint)}, {kind}, {method}: area {areas[method]:.2f}, n = {len(rows)}")
             winner = best(areas.keys() - {"random order"}, key=areas.__getitem__)

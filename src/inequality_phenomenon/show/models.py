@@ -20,7 +20,7 @@ from ..training.floors import floor_of
 from ..verdicts.comparison import Contrast, Contrasted, minus
 from .style import Shown, boxed, dot, drawn, listed, look, shared_legend, table, unfolded
 from .tables import contrast_cell, source_sentence
-from .words import MISSING, percent, plain, text_of
+from .words import MISSING, NAMES, percent, plain, text_of
 
 COMMON = "linf 8/255"  # the threat that every model is measured under
 
@@ -32,7 +32,7 @@ def ladder() -> list[str]:
 
 def others() -> list[str]:
     """The registered models that are not on the ladder."""
-    return [name for name in REGISTRY if name not in ladder()]
+    return [name for name in REGISTRY if name not in LADDER]
 
 
 def registered() -> list[str]:
@@ -108,27 +108,16 @@ def auto_attack_table(found: Sequence[Contrasted], records: pd.DataFrame | None,
     for item in found:
         checkpoint, threat = item.contrast.terms[0][0], item.contrast.label
         own = _of(records, checkpoint, threat, AUTO_ATTACK)
-        first = (
-            ", ".join(f"{title} {(own.fooled_by == attack).sum()}" for attack, title in _TITLES.items())
-            if len(own)
-            else "—"
-        )
-        rows.append(
-            {
-                "": f"{named(checkpoint)}, attacked at {_symbol(threat)}",
-                "AutoAttack": text_of(item.terms[0] if item.difference else None, "%"),
-                "AutoAttack − PGD-20": contrast_cell(item),
-                "First fooled by": first,
-            }
-        )
+        titles = zip(ENSEMBLE, ("APGD-CE", "APGD-T", "FAB-T", "Square"), strict=True)
+        first = [f"{title} {(own.fooled_by == attack).sum()}" for attack, title in titles if len(own)]
+        row = {"": f"{named(checkpoint)}, attacked at {_symbol(threat)}"}
+        row["AutoAttack"] = text_of(item.terms[0] if item.difference else None, "%")
+        rows.append(row | {"AutoAttack − PGD-20": contrast_cell(item), "First fooled by": ", ".join(first) or "—"})
     caption = (
         "AutoAttack, standard version, and PGD-20 with 2 restarts on the same images. Last column: images that each attack, "
         "in this order, was the first to fool."
     )
     return table(rows, name=name, caption=caption)
-
-
-_TITLES = dict(zip(ENSEMBLE, ("APGD-CE", "APGD-T", "FAB-T", "Square"), strict=True))
 
 
 def training_curves(checkpoints: list[str], *, name: str) -> Shown:
@@ -154,7 +143,7 @@ def training_curves(checkpoints: list[str], *, name: str) -> Shown:
     shared_legend(figure, panels[0], fontsize=8, ncols=4)
     caption = "Accuracy on 500 training images that are held out. The last point is the registered model."
     if left:
-        deepest = min(left, key=lambda label: left[label])
+        deepest = min(left, key=left.__getitem__)
         caption += (
             f" The deepest fall under PGD-10 leaves {percent(left[deepest])} of the best epoch so far ({deepest}); "
             "a training that falls below a third is stopped."
@@ -178,12 +167,11 @@ def trade_off_figure(checkpoints: list[str], auto_attack: pd.DataFrame | None, *
             words[-1] += f", {percent(stronger.value)} under AutoAttack (n = {stronger.n})"
     axes.set(xlabel="clean accuracy, %", ylabel="accuracy under PGD-20 at ℓ∞ 8/255, %", ylim=(-2, None))
     figure.legend(fontsize=8, loc="outside right upper")
-    best_clean = max(checkpoints, key=lambda c: REGISTRY[c].test_clean.rate)
-    best_robust = max(checkpoints, key=lambda c: REGISTRY[c].test_robust[COMMON].rate)
-    lost = REGISTRY[best_clean].test_clean.rate - REGISTRY[best_robust].test_clean.rate
-    won = REGISTRY[best_robust].test_robust[COMMON].rate - REGISTRY[best_clean].test_robust[COMMON].rate
+    rates = {c: (REGISTRY[c].test_clean.rate, REGISTRY[c].test_robust[COMMON].rate) for c in checkpoints}
+    clearest, toughest = (max(rates, key=lambda c: rates[c][place]) for place in (0, 1))
+    lost, won = (abs(rates[clearest][place] - rates[toughest][place]) for place in (0, 1))
     caption = (
-        f"From the model of highest clean accuracy ({named(best_clean)}) to the most robust one ({named(best_robust)}): "
+        f"From the model of highest clean accuracy ({named(clearest)}) to the most robust one ({named(toughest)}): "
         f"{100 * lost:.1f} points of clean accuracy less, {100 * won:.1f} points under attack more. All test images. "
         + ("White markers with 95 % Wilson intervals: AutoAttack." if auto_attack is not None else "")
     )
@@ -195,7 +183,7 @@ def flags_table(tables: dict[str, pd.DataFrame], *, name: str) -> Shown:
     """For every flag the largest value over all evaluations, and the evaluations that raise it."""
     rows = []
     for flag in FLAGS:
-        found = [(checkpoint, condition, item) for checkpoint, condition, item in findings(tables) if item.flag is flag]
+        found = [(c, condition, item) for c, condition, item in findings(tables) if item.flag is flag]
         raised = "; ".join(f"{named(c)} ({_symbol(condition)})" for c, condition, item in found if item.raised)
         largest = max((item.value for *_, item in found), default=0.0)
         words = f"<strong>{'raised' if raised else 'not raised'}</strong> <small>largest {_limit(flag, largest)}<br>of {len(found)}"
@@ -216,7 +204,12 @@ def model_cards(tables: dict[str, pd.DataFrame]) -> Shown:
     cards = [
         unfolded(
             f"{named(name)}: <code>{name}</code>",
-            (_facts(REGISTRY[name]) | _rates(REGISTRY[name]) | _evaluation(name, tables) | _use(name)).items(),
+            (
+                _facts(REGISTRY[name])
+                | _rates(REGISTRY[name])
+                | _evaluation(name, tables)
+                | {key: text.format(name=name) for key, text in NAMES["model_card"].items()}
+            ).items(),
             f"class='model-card' id='card-{name}'",
         )
         for name in registered()
@@ -227,8 +220,8 @@ def model_cards(tables: dict[str, pd.DataFrame]) -> Shown:
 def _facts(entry: RegistryEntry) -> dict[str, str]:
     unused = {key for key, value in entry.training.items() if value in (None, "none", 0) and key != "seed"}
     shown = {key: value for key, value in entry.training.items() if key not in unused | {"norm", "epsilon"}}
-    shipping = f"not shipped, <code>{html.escape(entry.remake)}</code> makes it" if entry.remake else ""
-    shipping = shipping or f"{entry.file.stat().st_size / 1e6:.2f} MB"
+    remade = entry.remake and f"not shipped, <code>{html.escape(entry.remake)}</code> makes it"
+    shipping = remade or f"{entry.file.stat().st_size / 1e6:.2f} MB"
     return {
         "Network": f"{entry.architecture}, {_pairs(entry.arguments)}; {entry.parameters:,} parameters",
         "Trained against": _symbol(own_threat(entry) or "none: standard training"),
@@ -258,9 +251,8 @@ def _rates(entry: RegistryEntry) -> dict[str, str]:
 def _evaluation(checkpoint: str, tables: dict[str, pd.DataFrame]) -> dict[str, str]:
     found = [(condition, item) for name, condition, item in findings(tables) if name == checkpoint]
     raised = sorted({f"{item.flag.name} ({_symbol(condition)})" for condition, item in found if item.raised})
-    words = (
-        f"{', '.join(raised) or 'none raised'}; {len({item.flag.name for _, item in found})} of {len(FLAGS)} checked"
-    )
+    checked = len({item.flag.name for _, item in found})
+    words = f"{', '.join(raised) or 'none raised'}; {checked} of {len(FLAGS)} checked"
     stronger = tables.get("auto_attack_evaluation")
     return {"Flags": words if found else "not checked here"} | {
         f"AutoAttack, {_symbol(threat)}": text_of(_rate(_of(stronger, checkpoint, threat, AUTO_ATTACK)), "%")
@@ -268,42 +260,28 @@ def _evaluation(checkpoint: str, tables: dict[str, pd.DataFrame]) -> dict[str, s
     }
 
 
-def _use(checkpoint: str) -> dict[str, str]:
-    return {
-        "Input and output": "pixels (N, 3, 32, 32) in [0, 1]; 10 logits, the classes of CIFAR-10",
-        "Made for": "the measurements of this book, and teaching; not for any decision about people or safety",
-        "Limits": "trained on 32x32 images of ten classes; one training run, so it says nothing on its training method in general; "
-        "robust at most within the budgets measured here",
-        "Load it": f'<code>load_checkpoint("{checkpoint}")</code>',
-        "Measure it again": f"<code>inequality verify {checkpoint}</code>",
-    }
-
-
 def planned_table(*, name: str) -> Shown:
     """Models that a settings file or a profile asks for and nobody has trained yet."""
     rows = [
-        {
-            "": f"<code>{checkpoint}</code>",
-            "Settings": "written" if (paths.CHECKPOINTS / f"{checkpoint}.yaml").exists() else "not written",
-            "Wanted by chapters": ", ".join(chapters) or "none yet",
-        }
-        for checkpoint, chapters in planned_models().items()
+        (f"<code>{c}</code>", "written" if written else "not written", ", ".join(chapters) or "none yet")
+        for c, chapters in planned_models().items()
+        for written in [(paths.CHECKPOINTS / f"{c}.yaml").exists()]
     ]
+    content = [dict(zip(("", "Settings", "Wanted by chapters"), row, strict=True)) for row in rows]
     caption = f"Planned models without a checkpoint: {len(rows)}. Nothing about them is measured."
-    return table(rows, name=name, caption=caption, missing="Every planned model is trained and registered.")
+    return table(content, name=name, caption=caption, missing="Every planned model is trained and registered.")
 
 
 def models_in_short(found: Sequence[Contrasted], tables: dict[str, pd.DataFrame]) -> Shown:
     """The chapter's conclusion, in the box on top of the page. ``found``: of ``attack_contrasts``; ``tables``: records."""
     sentences = [_floors_sentence(), _ladder_sentence()]
     for item in found:
-        what = f"<strong>{named(item.contrast.terms[0][0])}, attacked at {_symbol(item.contrast.label)}</strong>"
-        if item.difference is None:
-            sentences.append(f"{what}: AutoAttack is not measured here.")
-            continue
-        strong, weak = item.terms
-        weaker = f"{percent(weak.value)} under PGD-20, n = {strong.n}"
-        sentences.append(f"{what}: {plain(strong, '%')} under AutoAttack, {weaker}.")
+        said = "AutoAttack is not measured here"
+        if item.difference:
+            strong, weak = item.terms
+            said = f"{plain(strong, '%')} under AutoAttack, {percent(weak.value)} under PGD-20, n = {strong.n}"
+        what = f"{named(item.contrast.terms[0][0])}, attacked at {_symbol(item.contrast.label)}"
+        sentences.append(f"<strong>{what}</strong>: {said}.")
     if checks := findings(tables):
         raised = [f"{item.flag.name}, {named(c)}, {_symbol(condition)}" for c, condition, item in checks if item.raised]
         words = f"{len(raised)} raised{': ' if raised else ''}{'; '.join(raised)}"

@@ -15,12 +15,9 @@ from ..statistics import Estimate
 from ..verdicts.comparison import Contrast, Contrasted, against_standard, estimate, explained
 from .style import Shown, boxed, dot_panels, drawn, listed, table
 from .tables import FULL_SIZE, contrast_table
-from .words import MISSING, decided_sign, percent, points, side, text_of
+from .words import decided_sign, percent, points, side, text_of
 
 Groups = Sequence[Sequence[Contrasted]]
-
-
-# --- what is compared ------------------------------------------------------------------------------------------
 
 
 def panel_contrasts(run: Run, against: str, models: Sequence[str] | None = None) -> list[list[Contrast]]:
@@ -35,13 +32,12 @@ def training_contrasts(run: Run) -> list[list[Contrast]]:
     On the records of ``measure_trainings``.
     """
     standard, robust = map(repeated, run.pair)
-    return [
-        [
-            Contrast(label=label, terms=[(name, *place) for name in (*robust, *standard)], expected=1, trainings=True)
-            for label, place in columns.items()
-        ]
-        for columns in _grouped(run)
-    ]
+
+    def contrast(label: str, place: tuple[str, str]) -> Contrast:
+        terms = tuple((name, *place) for name in (*robust, *standard))
+        return Contrast(label=label, terms=terms, expected=1, trainings=True)
+
+    return [[contrast(*item) for item in columns.items()] for columns in _grouped(run)]
 
 
 def price_contrasts(run: Run, against: str) -> list[Contrast]:
@@ -60,9 +56,6 @@ def _grouped(run: Run) -> list[dict[str, tuple[str, str]]]:
     return [{label: place for label, place in columns.items() if ("Gini" in label) is gini} for gini in (True, False)]
 
 
-# --- what each network's values are ----------------------------------------------------------------------------
-
-
 def panel_figure(ours: Run, *, name: str) -> Shown:
     """Every quantity of the panel, a dot a network with its interval: Gini indices on the left, rates on the right."""
     records = stacked(ours.records, RECORDS)
@@ -73,8 +66,8 @@ def panel_figure(ours: Run, *, name: str) -> Shown:
     if not all(found.values()):
         return listed(["The panel: not measured here."])
     figure, words = _dots(found)
-    firsts = [word for word in words if "global Gini" in word or "noise random" in word]
-    caption = f"{'; '.join(firsts)}. Bars: 95 % intervals over images."
+    firsts = "; ".join(word for word in words if "global Gini" in word or "noise random" in word)
+    caption = f"{firsts}. Bars: 95 % intervals over images."
     return drawn(figure, name=name, caption=caption, alt=f"Dot plot by network. {'; '.join(words)}.")
 
 
@@ -119,18 +112,12 @@ def _dots(found: dict[str, list[tuple[str, Estimate]]]) -> tuple[Figure, list[st
     return figure, words
 
 
-# --- differences -----------------------------------------------------------------------------------------------
-
-
 def differences(found: Groups, against: str | None = None, *, name: str, caption: str = "") -> Shown:
     """Two tables, Gini indices and rates, each adjusted by Holm. ``caption``, with ``against`` that they are minus those of
     this model, goes on after "Gini indices"."""
     caption = caption if against is None else f", minus those of {named(against)}."
-    first, second = (
-        contrast_table(group, name=f"{name}-{unit}", caption=f"{what}{caption}")
-        for group, what, unit in zip(found, ("Gini indices", "Images fooled"), ("gini", "points"), strict=True)
-    )
-    return first + second
+    indices = contrast_table(found[0], name=f"{name}-gini", caption=f"Gini indices{caption}")
+    return indices + contrast_table(found[1], name=f"{name}-points", caption=f"Images fooled{caption}")
 
 
 def remedy_sentence(found: Groups, subject: str, robust: str) -> str:
@@ -157,9 +144,6 @@ def remedies_in_short(ours: Run, found: Groups) -> Shown:
     return boxed(known or ["Not measured here."])
 
 
-# --- three trainings of each kind, and images within a network (chapter 13) --------------------------------------
-
-
 def trainings_figure(found: Groups, *, name: str) -> Shown:
     """Each repeated network's value of each quantity, with its interval over images: how far apart trainings lie.
 
@@ -170,18 +154,13 @@ def trainings_figure(found: Groups, *, name: str) -> Shown:
         return listed(["Not measured here: fewer than three networks of each kind are trained."])
     checkpoints = [checkpoint for checkpoint, *_ in items[0].contrast.terms]
     figure, words = _dots({i.contrast.label: list(zip(checkpoints, i.terms, strict=True)) for i in items})
-    apart = sum(_apart(item.terms) for item in items)
+    values = [[[term.value for term in half] for half in np.split(np.array(i.terms, object), 2)] for i in items]
+    apart = sum(min(first) > max(second) or max(first) < min(second) for first, second in values)
     caption = (
         f"Three trainings of each kind, on the same {items[0].terms[0].n} images. In {apart} of {len(items)} quantities all "
         "networks of one kind lie on one side of all of the other. Bars: 95 % intervals over images."
     )
     return drawn(figure, name=name, caption=caption, alt=f"Dot plot of six networks. {'; '.join(words)}.")
-
-
-def _apart(terms: Sequence[Estimate]) -> bool:
-    """Whether the first half's values all lie above or all below the second half's."""
-    first, second = ([term.value for term in half] for half in np.split(np.array(terms, object), 2))
-    return min(first) > max(second) or max(first) < min(second)
 
 
 def slopes_table(
@@ -196,11 +175,9 @@ def slopes_table(
     *fixed, asked = covariates
     sentences = []
     for group in groups:
-        effects = []
-        for condition, column in rates.values():
-            outcome = "occlusion" if column == "fooled" else "noise"
-            fits = explained(group, condition, ours.records, outcome, covariates, column)
-            effects.append(list(fits.values())[-1][asked] if fits else None)
+        outcomes = [(place, "occlusion" if place[1] == "fooled" else "noise") for place in rates.values()]
+        fits = [explained(group, at, ours.records, what, covariates, column) for (at, column), what in outcomes]
+        effects = [list(fit.values())[-1][asked] if fit else None for fit in fits]
         names = " and ".join(map(named, group))
         columns[names] = list(map(_effect, effects))
         sides = [side(effect) for effect in effects if effect]
@@ -214,7 +191,5 @@ def slopes_table(
 
 def _effect(item: Estimate | None) -> str:
     """As ``words.text_of``, but bold only where the interval does not hold 0."""
-    if item is None or not np.isfinite(item.value):
-        return MISSING
-    shown = text_of(item, "log odds")
-    return shown if side(item) else shown.replace("strong>", "span>")
+    shown = text_of(item if item and np.isfinite(item.value) else None, "log odds")
+    return shown if item and side(item) else shown.replace("strong>", "span>")

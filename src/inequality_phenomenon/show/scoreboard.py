@@ -17,33 +17,9 @@ from ..verdicts.scoreboard import CHAPTERS, MISSING, VERDICTS, Frames, claim_ver
 from .foot import PROVENANCE
 from .style import Shown, drawn, table, unfolded
 from .tables import FULL_SIZE, figures, missing_text, outcome_text
-from .words import claim_badge, p_value, verdict_badge
+from .words import NAMES, claim_badge, p_value, verdict_badge
 
-COLOURS = {  # of the bars; the words and numbers beside them say the same
-    "reproduced": "#0072B2",
-    "same direction": "#56B4E9",
-    "contradicted": "#D55E00",
-    "mixed": "#E69F00",
-    "undecided": "#999999",
-    "differs": "#CCCCCC",
-    "not measured here": "#FFFFFF",
-}
-TABLES = {"section4.3": "Section 4.3", "appendixA10": "Appendix A.10"} | {
-    f"table{i}": f"Table {i}" for i in range(1, 9)
-}
-DATASETS = {"cifar10": "CIFAR-10", "imagenet": "ImageNet"}
-METRICS = {
-    "global_gini": "global Gini index",
-    "regional_gini": "regional Gini index",
-    "occlusion_error": "fooled by occlusion",
-    "noise_error": "fail under noise",
-    "global_gini_of_class": "global Gini index of a class",
-    "regional_gini_of_class": "regional Gini index of a class",
-}
 NETWORKS = PAPER_NETWORKS | {"not stated": "network not stated"}
-
-
-# --- claims ----------------------------------------------------------------------------------------------------
 
 
 def claims_table(frame: pd.DataFrame, full_size: pd.DataFrame | None = None) -> Shown:
@@ -51,24 +27,23 @@ def claims_table(frame: pd.DataFrame, full_size: pd.DataFrame | None = None) -> 
     rows = []
     for claim in load_claims():
         title = f"{claim.title}{_words_of(claim)}<small>{chapter_link(claim.chapter)}</small>"
-        rows.append(_claim_row(frame[frame.claim == claim.id], title))
-        if full_size is not None:
-            large = _claim_row(full_size[full_size.claim == claim.id], claim.title + FULL_SIZE)
-            rows += [large] if claim.data != "none" and large["Verdict"] != verdict_badge(MISSING) else []
-    caption = (
-        f"The {len(load_claims())} claims. Differences of rates are in percentage points; the last line of each result has "
-        "both means."
-    )
+        rows.append(_claim_row(frame, claim, title))
+        if full_size is not None and claim.data != "none":
+            large = _claim_row(full_size, claim, claim.title + FULL_SIZE)
+            rows += [large] if large["Verdict"] != verdict_badge(MISSING) else []
+    units = "Differences of rates are in percentage points; the last line of each result has both means."
+    caption = f"The {len(load_claims())} claims. {units}"
     return table(rows, name="claims", caption=caption, folds=False)
 
 
-def _claim_row(tests: pd.DataFrame, title: str) -> dict[str, str]:
+def _claim_row(frame: pd.DataFrame, claim: Claim, title: str) -> dict[str, str]:
+    tests = frame[frame.claim == claim.id]
     return {"The paper's claim": title, "Verdict": claim_badge(tests), "Ours": _results(tests)}
 
 
 def _words_of(claim: Claim) -> str:
     """Where the paper makes the claim, in which words, and what is tested here: opened by the reader."""
-    data = {"both": "CIFAR-10 and ImageNet", "none": "a worked example"}.get(claim.data, claim.data)
+    data = NAMES["claimed_on"].get(claim.data, claim.data)
     place = "Appendix" if claim.section.startswith("A") else "Section"
     return (
         f"<details><summary>{place} {claim.section}; {data}</summary>The paper: “{html.escape(claim.quote)}”<br>"
@@ -83,9 +58,8 @@ def _results(tests: pd.DataFrame) -> str:
         return missing_text("; ".join(dict.fromkeys(tests.reason)) if "reason" in tests else "")
     if len(tests) == 1:
         return outcome_text(tests.iloc[0])
-    found = counts(tests.verdict)
-    words = ", ".join(f"{count} {word}" for word, count in found.items() if count)
     items = "".join(f"<li>{html.escape(row.test)}: {outcome_text(row)}</li>" for _, row in tests.iterrows())
+    words = _words(counts(tests.verdict))
     return f"<details><summary>{len(tests)} tests: {words}</summary><ul>{items}</ul></details>"
 
 
@@ -96,9 +70,6 @@ def chapter_link(chapter: str) -> str:
     if not (paths.NOTEBOOKS / f"{chapter}.py").exists():
         return f"{title} <small>(in preparation)</small>"
     return f"<a href='../_executed/{chapter}.html'>{title}</a>"
-
-
-# --- published values ------------------------------------------------------------------------------------------
 
 
 def values_table(values: pd.DataFrame, full_size: pd.DataFrame | None = None) -> Shown:
@@ -121,33 +92,20 @@ def values_table(values: pd.DataFrame, full_size: pd.DataFrame | None = None) ->
 
 def _value_row(row: pd.Series, note: str = "") -> dict[str, str]:
     """``row``: a published value (``value_x``) joined with ours (``value_y``)."""
-    setting = f"{DATASETS[row.dataset]}, {NETWORKS[row.architecture]}, {_training(row)}:<br>{_setting(row)}"
+    training = f"ℓ∞ {row.epsilon_255}/255" if row.epsilon_255 != "" else "ℓ∞, ε not stated"
+    network = f"{NAMES['datasets'][row.dataset]}, {NETWORKS[row.architecture]}"
+    method = "" if row.attribution == "integrated_gradients" else row.attribution.replace("_", " ")
+    setting = ", ".join(filter(None, (NAMES["metrics"][row.metric], method, row.setting)))
+    what = f"{network}, {'standard' if row.training == 'standard' else training}:<br>{setting}"
+    spread = f" <small>± {row.sd}</small>" if row.sd != "" else ""
     return {
-        "Where": f"{TABLES[row.table]}<br>no. {row.id.rpartition('.')[2]}{note}",
-        "What": f"{setting}<br>{chapter_link(CHAPTERS[row.table])}",
-        "Paper": _published(row),
+        "Where": f"{NAMES['tables'][row.table]}<br>no. {row.id.rpartition('.')[2]}{note}",
+        "What": f"{what}<br>{chapter_link(CHAPTERS[row.table])}",
+        "Paper": f"{row.value_x}{' %' if row.unit else ''}{spread}" if row.value_x else "—",
         "Ours": value_text(row),
         "Minus standard": _difference(row),
         "Verdict": verdict_badge(row.verdict),
     }
-
-
-def _training(row: pd.Series) -> str:
-    if row.training == "standard":
-        return "standard"
-    return f"ℓ∞ {row.epsilon_255}/255" if row.epsilon_255 != "" else "ℓ∞, ε not stated"
-
-
-def _setting(row: pd.Series) -> str:
-    method = "" if row.attribution == "integrated_gradients" else row.attribution.replace("_", " ")
-    return ", ".join(part for part in (METRICS[row.metric], method, row.setting) if part)
-
-
-def _published(row: pd.Series) -> str:
-    if not row.value_x:
-        return "—"
-    spread = f" <small>± {row.sd}</small>" if row.sd != "" else ""
-    return f"{row.value_x}{' %' if row.unit else ''}{spread}"
 
 
 def value_text(row: pd.Series) -> str:
@@ -165,9 +123,6 @@ def _difference(row: pd.Series) -> str:
     return f"{value} <small>[{bounds}]<br>{p_value(row.p, row.p_is_bound is True)}, {row.test}</small>"
 
 
-# --- counts ----------------------------------------------------------------------------------------------------
-
-
 def verdict_counts(frames: Frames) -> dict[str, dict[Any, int]]:
     """How many claims about networks and how many published values have each verdict in one run."""
     claims, values = frames
@@ -183,7 +138,9 @@ def counts_figure(frames: Frames, *, name: str) -> Shown:
         for verdict in VERDICTS:
             share = 100 * found[verdict] / total
             label = None if place else verdict
-            axes.barh(place, share, left=left, color=COLOURS[verdict], edgecolor="#444444", label=label)
+            axes.barh(
+                place, share, left=left, color=NAMES["verdict_colours"][verdict], edgecolor="#444444", label=label
+            )
             if share > 3:
                 ink = "white" if verdict in ("reproduced", "contradicted") else "black"
                 where = left + share / 2
@@ -202,9 +159,6 @@ def _words(found: dict[Any, int]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in found.items() if count)
 
 
-# --- the page --------------------------------------------------------------------------------------------------
-
-
 def _filter(legend: str, options: Sequence[tuple[str, str]]) -> str:
     """Boxes to tick; the style sheet hides the rows of those that are not."""
     boxes = "".join(f"<label><input type='checkbox' value='{v}' checked> {label}</label> " for v, label in options)
@@ -215,15 +169,11 @@ def provenance(profile: str) -> str:
     """HTML: which records stand behind the page."""
     rows = [("commit", commit()), ("profile of this run", profile)]
     known = ("profile", "commit", "device", "torch")  # older manifests do not name the device
-    rows += [
-        (
-            f"{run}: {chapter}, {name}",
-            f"{facts['rows']} rows, " + ", ".join(f"{k} {facts[k]}" for k in known if k in facts),
-        )
-        for run, folder in (("full size", paths.PAPER_SCALE), ("reference", paths.REFERENCE))
-        for chapter, tables in manifest(folder).items()
-        for name, facts in tables.items()
-    ]
+    for run, folder in (("full size", paths.PAPER_SCALE), ("reference", paths.REFERENCE)):
+        for chapter, tables in manifest(folder).items():
+            for name, facts in tables.items():
+                how = ", ".join([f"{facts['rows']} rows", *(f"{key} {facts[key]}" for key in known if key in facts)])
+                rows.append((f"{run}: {chapter}, {name}", how))
     return unfolded(PROVENANCE, [(html.escape(a), html.escape(b)) for a, b in rows], "class='provenance'")
 
 
@@ -231,7 +181,7 @@ def page(frames: Frames, profile: str, full_size: Frames | None = None) -> str:
     """The scoreboard as a MyST page, for the folder ``book/_generated``; its words stand in ``book/static/scoreboard.md``."""
     claims, published = full_size or (None, None)
     verdicts = [(verdict.replace(" ", "-"), verdict) for verdict in VERDICTS]
-    boxes = _filter("Show the verdicts", verdicts) + _filter("of values on", list(DATASETS.items()))
+    boxes = _filter("Show the verdicts", verdicts) + _filter("of values on", list(NAMES["datasets"].items()))
     parts = {
         "counts": counts_figure(frames, name="verdicts").html,
         "claims": claims_table(frames[0], claims).html,

@@ -20,9 +20,9 @@ from ..inequality import global_gini, top_share
 from ..measure.galleries import View, clipped
 from ..measure.sample import Sample
 from ..networks import named
-from ..statistics import bootstrap_mean, wilson
+from ..statistics import wilson
 from .style import Shown, table
-from .words import number, percent, plain, rate
+from .words import mean, number, percent, plain, rate
 
 LOSSLESS = 64  # pixels a side; larger pictures are compressed, or a page would not load
 TOP = 0.05  # share of the subpixels whose part of the importance is shown
@@ -89,9 +89,6 @@ def _panel(title: str, parts: Sequence[Part], axes: Mapping[str, Axis]) -> str:
     return f"<div class='slider-panel'{live}><p class='slider-title'>{title}</p>{shown}</div>"
 
 
-# --- pictures --------------------------------------------------------------------------------------------------
-
-
 def picture(pixels: Float[Tensor, "3 h w"], alt: str) -> str:
     """An image in [0, 1] (values outside are cut off, as a screen does) as HTML, shown with crisp pixels."""
     return _encoded((pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy(), alt)
@@ -113,23 +110,16 @@ def _encoded(pixels: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
     return f"<img class='pixels' src='{source}' alt='{html.escape(alt, quote=True)}' {side}>"
 
 
-def _guess(view: View) -> str:
-    mark = "fooled" if view.fooled else "right"
-    return f"<p class='guess {mark}'>{view.guess}, {view.confidence:.0%}{' — fooled' if view.fooled else ''}</p>"
-
-
-def _seen(view: View, what: str, at: Mapping[str, int]) -> Part:
+def _seen(view: View, what: str, **at: int) -> Part:
     """A picture with the network's guess below."""
-    model = named(view.checkpoint)
-    alt = f"{' '.join([view.label, what]).strip()}; {model} says {view.guess}, {view.confidence:.0%}"
-    return Part(picture(view.image, alt) + _guess(view), at)
+    says, mark = f"{view.guess}, {view.confidence:.0%}", "fooled" if view.fooled else "right"
+    alt = f"{' '.join([view.label, what]).strip()}; {named(view.checkpoint)} says {says}"
+    guess = f"<p class='guess {mark}'>{says}{' — fooled' if view.fooled else ''}</p>"
+    return Part(picture(view.image, alt) + guess, at)
 
 
 def _image_axis(seen: Sequence[View]) -> Axis:
     return Axis("Image", [f"{view.label} (test image {view.image_id})" for view in seen])
-
-
-# --- the book's sliders ----------------------------------------------------------------------------------------
 
 
 def maps_slider(
@@ -155,38 +145,35 @@ def maps_slider(
     panels: dict[str, list[Part]] = {"image": [], "attribution map": [], "the same, clipped at 3σ": [], "numbers": []}
     rows = []
     for m, model in enumerate(models):
-        panels["image"] += [_seen(view, "", {"model": m, "image": i}) for i, view in enumerate(clean[model])]
+        panels["image"] += [_seen(view, "", model=m, image=i) for i, view in enumerate(clean[model])]
         for k, method in enumerate(methods):
-            found, at = maps[method][model], {"method": k} if len(methods) > 1 else {}
-            cut = clipped(found)
-            ginis = [global_gini(values).tolist() for values in (found, cut)]
+            several = len(methods) > 1
+            found, cut = maps[method][model], clipped(maps[method][model])
             size = found.abs().flatten(1)
             shares = top_share(size, [round(TOP * size.shape[1])])[:, 0].tolist()
-            for i, label in enumerate(labels):
-                place = {"model": m, "image": i} | at
-                words = f"of {named(model)} for the {label}: Gini index {ginis[0][i]:.3f}"
+            for i, (label, gini, after) in enumerate(zip(labels, *map(_ginis, (found, cut)), strict=True)):
+                place = {"model": m, "image": i} | ({"method": k} if several else {})
+                words = f"of {named(model)} for the {label}: Gini index {gini:.3f}"
                 panels["attribution map"].append(Part(importance(found[i], f"Map {words}"), place))
-                alt = f"Clipped map {words}, {ginis[1][i]:.3f} after clipping"
+                alt = f"Clipped map {words}, {after:.3f} after clipping"
                 panels["the same, clipped at 3σ"].append(Part(importance(cut[i], alt), place))
-                facts = {
-                    "Gini index": number(ginis[0][i]),
-                    "Gini index, clipped": number(ginis[1][i]),
-                    "Top 5 % of subpixels carry": percent(shares[i]),
-                }
+                facts = {"Gini index": number(gini), "Gini index, clipped": number(after)}
+                facts["Top 5 % of subpixels carry"] = percent(shares[i])
                 panels["numbers"].append(Part(_facts(facts | _mean_gini(records, model, method)), place))
-                rows.append(
-                    {"Network": named(model), "Image": label}
-                    | ({"Method": method.replace("_", " ")} if at else {})
-                    | facts
-                )
+                row = {"Network": named(model), "Image": label}
+                rows.append(row | ({"Method": method.replace("_", " ")} if several else {}) | facts)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
+
+
+def _ginis(maps: Float[Tensor, "n 3 h w"]) -> list[float]:
+    return list(global_gini(maps).tolist())
 
 
 def _mean_gini(records: pd.DataFrame | None, model: str, method: str) -> dict[str, str]:
     """The mean of all measured images, where the records are of this method."""
     if records is None or method != "integrated_gradients" or not (records.checkpoint == model).any():
         return {}
-    found = bootstrap_mean(records[records.checkpoint == model].global_gini.to_numpy())
+    found = mean(records[records.checkpoint == model], "global_gini")
     return {f"mean of {found.n} images": plain(found)}
 
 
@@ -195,11 +182,7 @@ def _facts(facts: Mapping[str, str]) -> str:
 
 
 def noise_slider(
-    noisy: Mapping[str, Mapping[str, Mapping[int, Sequence[View]]]],
-    records: pd.DataFrame,
-    *,
-    name: str,
-    caption: str,
+    noisy: Mapping[str, Mapping[str, Mapping[int, Sequence[View]]]], records: pd.DataFrame, *, name: str, caption: str
 ) -> Shown:
     """Inductive noise by budget, places and image, under each network.
 
@@ -221,10 +204,9 @@ def noise_slider(
             for model in models:
                 for i, view in enumerate(noisy[condition][model][budget]):
                     what = f"with {condition} noise on {budget} subpixels"
-                    panels[named(model)].append(_seen(view, what, {"budget": b, "kind": c, "image": i}))
+                    panels[named(model)].append(_seen(view, what, budget=b, kind=c, image=i))
                 chosen = records[(records.checkpoint == model) & (records.condition == condition)]
-                found = bootstrap_mean(chosen[f"failure_{budget}"].to_numpy())
-                rates[f"{named(model)} fails"] = rate(found)
+                rates[f"{named(model)} fails"] = rate(mean(chosen, f"failure_{budget}"))
             panels["numbers"].append(Part(_facts(rates), {"budget": b, "kind": c}))
             rows.append({"Noisy subpixels": str(budget), "Noise": condition} | rates)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
@@ -256,7 +238,7 @@ def occlusion_slider(
             facts = {}
             for model in models:
                 view = occluded[model][count, radius][i]
-                panels[named(model)].append(_seen(view, f"with {view.pixels} pixels hidden", at | {"image": i}))
+                panels[named(model)].append(_seen(view, f"with {view.pixels} pixels hidden", **at, image=i))
                 facts[f"hidden by the map of {named(model)}"] = f"{view.pixels} of {view.image[0].numel()} pixels"
             panels["numbers"].append(Part(_facts(facts | rates), at | {"image": i}))
         rows.append({"Patches n": str(count), "Radius r": str(radius)} | rates)
@@ -286,11 +268,11 @@ def first_success_slider(
     panels: dict[str, list[Part]] = {"before": [], "after": [], "numbers": []}
     rows = []
     for m, model in enumerate(models):
-        panels["before"] += [_seen(view, "", {"model": m, "image": i}) for i, view in enumerate(clean[model])]
+        panels["before"] += [_seen(view, "", model=m, image=i) for i, view in enumerate(clean[model])]
         for c, color in enumerate(colors):
             for i, view in enumerate(found[color][model]):
                 at = {"model": m, "color": c, "image": i}
-                panels["after"].append(_seen(view, f"with {view.pixels} pixels {color}", at))
+                panels["after"].append(_seen(view, f"with {view.pixels} pixels {color}", **at))
                 patches = f"{view.count} patches of radius {view.radius}" if view.fooled else "no mask succeeds"
                 facts = {"first success": patches, "hidden": f"{view.pixels} of {view.image[0].numel()} pixels"}
                 panels["numbers"].append(Part(_facts(facts), at))

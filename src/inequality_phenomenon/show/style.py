@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..networks import named, training_of
 from ..statistics import Estimate
-from .words import plain
+from .words import NAMES, plain
 
 plt.rcdefaults()  # whatever the user's own settings are
 plt.rcParams |= {
@@ -38,28 +38,12 @@ plt.rcParams |= {
     "svg.hashsalt": "inequality",
 }
 
-# Colour-blind safe (Okabe and Ito 2008). The l_inf ladder darkens with epsilon; markers differ, so colour is never alone.
-_LOOKS = {
-    "standard": ("#0072B2", "o"),
-    "linf1": ("#F0C05A", "v"),
-    "linf2": ("#E69F00", "^"),
-    "linf4": ("#D55E00", "s"),
-    "linf8": ("#8C2D04", "D"),
-    "l2": ("#009E73", "P"),
-    "cutout": ("#CC79A7", "X"),
-    "igd": ("#56B4E9", "*"),
-    "pruned": ("#666666", "h"),
-    "early": ("#4C6A92", "p"),
-    "pgd3": ("#5E3C99", "<"),
-}
-_OWN = ("#000000", "*")
-
 
 def look(checkpoint: str) -> dict[str, Any]:
     """Colour and marker of a checkpoint, by the training in its name (``cifar10-NETWORK-TRAINING-sSEED``), or somebody's own."""
     training = training_of(checkpoint)
-    keys = [key for key in _LOOKS if key in training and training != checkpoint]
-    colour, marker = _LOOKS[keys[-1]] if keys else _OWN
+    looks = [own for key, own in NAMES["looks"].items() if key in training and training != checkpoint]
+    colour, marker = looks[-1] if looks else NAMES["own_look"]
     return {"color": colour, "marker": marker}
 
 
@@ -76,11 +60,15 @@ def dot(
     """A network's value with its interval: a horizontal bar at the height ``place``, or an ``upright`` one above it."""
     scale, seen = 100 if unit == "%" else 1, look(checkpoint)
     value, low, high = (scale * v for v in (estimate.value, estimate.low, estimate.high))
-    spread = [[value - low], [high - value]]
-    where: dict[str, Any] = (
-        {"x": place, "y": value, "yerr": spread} if upright else {"x": value, "y": place, "xerr": spread}
-    )
-    axes.errorbar(**where, **{"fmt": seen["marker"], "color": seen["color"], "ms": 6, "capsize": 3} | more)
+    x, y, along = (place, value, "yerr") if upright else (value, place, "xerr")
+    style = {
+        "fmt": seen["marker"],
+        "color": seen["color"],
+        "ms": 6,
+        "capsize": 3,
+        along: [[value - low], [high - value]],
+    }
+    axes.errorbar(x, y, **style | more)
 
 
 def dots(
@@ -223,8 +211,8 @@ def table(
     head = "".join(f"<th scope='col'>{column}</th>" if column else "<td></td>" for column in frame.columns)
     opening = [f"<tr class='{classes}'>" for classes in row_classes] if row_classes else ["<tr>"] * len(frame)
     rows = [
-        start + "".join(f"<th scope='row'>{v}</th>" if i == 0 else f"<td>{v}</td>" for i, v in enumerate(row)) + "</tr>"
-        for start, row in zip(opening, frame.itertuples(index=False), strict=True)
+        f"{start}<th scope='row'>{first}</th>{''.join(f'<td>{value}</td>' for value in rest)}</tr>"
+        for start, (first, *rest) in zip(opening, frame.itertuples(index=False), strict=True)
     ]
     if any("class='significant'" in row for row in rows):
         caption += " An asterisk marks p below 0.05 after Holm's adjustment."
@@ -259,6 +247,5 @@ def unfolded(summary: str, rows: Iterable[tuple[str, str]], attributes: str) -> 
 def boxed(sentences: list[str]) -> Shown:
     """Generated sentences in the box on top of a page; they may hold HTML made by this room."""
     shown = listed(sentences)
-    return Shown(
-        f"<div class='in-short'><p><strong>In short.</strong></p>{shown.html}</div>", f"In short.\n{shown.text}"
-    )
+    box = f"<div class='in-short'><p><strong>In short.</strong></p>{shown.html}</div>"
+    return Shown(box, f"In short.\n{shown.text}")

@@ -11,7 +11,7 @@ from ..networks import dataset_of, named
 from ..statistics import Estimate
 from ..verdicts.claims import Claim, Outcome
 from ..verdicts.comparison import BySubset, Compared, Contrasted, by_subset
-from ..verdicts.published import NETWORKS, Cell
+from ..verdicts.published import NETWORKS
 from ..verdicts.scoreboard import outcome_row
 from .style import Shown, boxed, folded, listed, table
 from .words import (
@@ -46,15 +46,10 @@ def models_note(run: Run, ours: Run) -> Shown:
 
 def source_sentence(run: Run, ours: Run) -> str:
     """Which run a page's numbers are of."""
-    whose = "of this run, with your own parameters or without a reference run"
-    if ours is not run:
-        whose = (
-            f"of the reference run ({ours.n_images} images asked for); the foot of the page compares this run with it"
-        )
-    return f"The numbers on this page are {whose}."
-
-
-# --- differences -----------------------------------------------------------------------------------------------
+    if ours is run:
+        return "The numbers on this page are of this run, with your own parameters or without a reference run."
+    asked = f"of the reference run ({ours.n_images} images asked for)"
+    return f"The numbers on this page are {asked}; the foot of the page compares this run with it."
 
 
 def comparison_table(found: Sequence[Compared], *, name: str, caption: str) -> Shown:
@@ -64,7 +59,11 @@ def comparison_table(found: Sequence[Compared], *, name: str, caption: str) -> S
 
 def contrast_table(found: Sequence[Contrasted], *, name: str, caption: str) -> Shown:
     """Differences between networks or conditions; verdicts where the paper's claim implies a sign."""
-    return _with_full_size(found, _contrast_row, name, caption)
+    return _with_full_size(found, lambda item: {"Ours": contrast_cell(item)} | _expected(item), name, caption)
+
+
+def _expected(item: Contrasted) -> dict[str, str]:
+    return {} if item.contrast.expected is None else {"Verdict": verdict_badge(item.verdict)}
 
 
 def _with_full_size(found: Sequence[Any], row: Callable[[Any], dict[str, str]], name: str, caption: str) -> Shown:
@@ -81,24 +80,15 @@ def _comparison_row(item: Compared) -> dict[str, str]:
     cell, unit = item.cell, unit_for(item.contrast)
     published = f"{cell.paper:.2f}" if unit == "Gini" else in_unit(cell.paper, unit)
     spread = f" <small>± {cell.spread:.2f}</small>" if cell.spread else ""
+    imagenet = dataset_of(cell.checkpoint) != cell.dataset  # else a value of another network
+    other = "ImageNet" if imagenet else NETWORKS.get(str(cell.network), str(cell.network))
     return {
-        "Paper": published + spread + ("" if cell.same_setting else f" <small>{_other_setting(cell)}</small>"),
+        "Paper": published + spread + ("" if cell.same_setting else f" <small>{other}</small>"),
         "Ours": text_of(item.ours, "Gini" if unit == "Gini" else "%"),
         "Minus standard": difference_cell(item) if item.difference else "—",
         # A value of another data set or network without a direction has no verdict.
         "Verdict": verdict_badge(item.verdict) if cell.same_setting or cell.baseline else "—",
     }
-
-
-def _other_setting(cell: Cell) -> str:
-    """Where a published value is from, if not from our data set and network."""
-    other_data = dataset_of(cell.checkpoint) != cell.dataset
-    return "ImageNet" if other_data else NETWORKS.get(str(cell.network), str(cell.network))
-
-
-def _contrast_row(item: Contrasted) -> dict[str, str]:
-    row = {"Ours": contrast_cell(item)}
-    return row if item.contrast.expected is None else row | {"Verdict": verdict_badge(item.verdict)}
 
 
 def contrast_cell(item: Contrasted) -> str:
@@ -119,13 +109,8 @@ def regression_table(fits: dict[str, dict[str, Estimate]], *, name: str, caption
 
 def ratios_note(ratios: dict[str, Estimate]) -> Shown:
     """Differences of differences as ratios of ratios: above 1, choosing the places multiplies the l_inf network's rate more."""
-    sentences = [
-        f"{label}: the ratio of the two ratios is {plain(e, 'ratio')}, n = {e.n}." for label, e in ratios.items()
-    ]
-    return listed(sentences or ["Ratios of ratios: not measured here."])
-
-
-# --- the common subset and each network's own images -----------------------------------------------------------
+    said = [f"{label}: the ratio of the two ratios is {plain(e, 'ratio')}, n = {e.n}." for label, e in ratios.items()]
+    return listed(said or ["Ratios of ratios: not measured here."])
 
 
 def subsets(
@@ -163,18 +148,14 @@ def _subset_row(row: BySubset) -> dict[str, str]:
 
 def _subsets_sentence(rows: Sequence[BySubset]) -> str:
     """For which differences from the standard network the two subsets' intervals do not lie on the same side of 0."""
-    both = [(row.contrast, *row.differences) for row in rows]
-    known = [(contrast, common, own) for contrast, common, own in both if common is not None and own is not None]
+    known = [(row.contrast, gaps) for row in rows if len(gaps := [gap for gap in row.differences if gap]) == 2]
     apart = [
         "{}: {} on the common subset, {} on own images".format(c.label, *(points(gap, unit_for(c)) for gap in gaps))
-        for c, *gaps in known
+        for c, gaps in known
         if side(gaps[0]) != side(gaps[1])
     ]
     lead = f"Of {len(known)} differences from the standard model, the two subsets disagree in {len(apart)}"
     return f"<strong>{lead} (above 0, below 0, or not told from 0).</strong> {'; '.join(apart)}{'.' if apart else ''}"
-
-
-# --- claims ----------------------------------------------------------------------------------------------------
 
 
 def claims_note(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:

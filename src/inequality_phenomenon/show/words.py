@@ -4,22 +4,25 @@ A unit says how: "%" and "points" for rates, "Gini" for the index, "log odds" an
 """
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from ..statistics import Difference, Estimate, bootstrap_mean
 from ..verdicts.comparison import Compared, Contrast, Contrasted
 
 MISSING = "<span class='missing'>not measured here</span>"
 _SCALES = {"%": (100, 1), "points": (100, 1), "Gini": (1, 3), "pixels": (1, 1), "exact": (1, 4)}  # others: (1, 2)
-_UNITS = {"area": "pixels", "deletion_area": "area", "insertion_area": "area", "relative_margin": "units"}
+NAMES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("names.yaml").read_text("utf-8"))
 
 
 def unit_for(contrast: Contrast) -> str:
     """In which unit a difference is shown, by the column that it is about: most are rates."""
     column = contrast.terms[0][2]
-    return "Gini" if "gini" in column else _UNITS.get(column, "points")
+    return "Gini" if "gini" in column else NAMES["units"].get(column, "points")
 
 
 def number(value: float, unit: str = "Gini", *, signed: bool = False) -> str:
@@ -60,7 +63,7 @@ def plain(estimate: Estimate, unit: str = "Gini", *, signed: bool = False) -> st
 
 
 def rate(estimate: Estimate) -> str:
-    """A rate in a stated, with its interval and n."""
+    """A rate in a sentence, with its interval and n."""
     return f"{plain(estimate, '%')}, n = {estimate.n}"
 
 
@@ -135,9 +138,9 @@ def counted(items: Sequence[Contrasted]) -> str:
     Where not all have an expected sign: how many differences are above 0, below, or neither.
     """
     claimed = all(item.contrast.expected for item in items)
-    words = ("confirmed", "contradicted", "undecided") if claimed else ("more", "less", "undecided")
+    words = ("confirmed", "contradicted") if claimed else ("more", "less")
     signs = [decided_sign(item) * (item.contrast.expected or 1) if item.difference else None for item in items]
-    kinds = dict(zip((1, -1, 0, None), (*words, "not measured"), strict=True))
+    kinds = dict(zip((1, -1, 0, None), (*words, "undecided", "not measured"), strict=True))
     parts = [f"{signs.count(sign)} {word}" for sign, word in kinds.items() if sign in signs]
     return f"of {len(items)} comparisons {', '.join(parts) or 'none'}"
 
@@ -187,9 +190,9 @@ def by_condition(records: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     ]
 
 
-def mean(rows: pd.DataFrame, column: str) -> Estimate:
+def mean(rows: pd.DataFrame, column: str, resamples: int = 9999) -> Estimate:
     """A column's mean over images with its interval; images without a value are left out."""
-    return bootstrap_mean(rows[column].dropna().to_numpy(float))
+    return bootstrap_mean(rows[column].dropna().to_numpy(float), resamples=resamples)
 
 
 def means(records: pd.DataFrame, column: str) -> list[tuple[str, Estimate]]:
