@@ -44,14 +44,15 @@ def agreement(
     draws that records keep one by one (columns ``draws_*``, a bit a draw) are compared.
     """
     found, images = Agreement(), set[int]()
-    for name in records.keys() & reference.keys():
+    for name in (name for name in records if name in reference):
         if name == BY_INTERVAL:
             found.by_interval += _rates(records[name], reference[name])
             continue
         tables = [t if "condition" in t else t.assign(condition="") for t in (records[name], reference[name])]
         both = tables[0].merge(tables[1], on=KEYS, suffixes=("_here", "_there"))
         images |= set(both.image_id)
-        close = _either_close(both)
+        marks = [both[column].astype(bool) for column in ("close_call_here", "close_call_there") if column in both]
+        close = np.logical_or.reduce(marks) if marks else pd.Series(False, index=both.index)
         for column in [c for c in map(str, records[name]) if c in reference[name] and c not in (*KEYS, *WORK)]:
             here, there = both[f"{column}_here"], both[f"{column}_there"]
             if not same_draws and _of_draws(column, here):
@@ -73,27 +74,17 @@ def agreement(
 
 def _of_draws(column: str, values: pd.Series) -> bool:
     """Whether a column holds the share of noise draws that fooled a network."""
-    return values.dtype == float and (column.startswith("failure_") or column.startswith(("cifar10-", "imagenet-")))
-
-
-def _either_close(both: pd.DataFrame) -> pd.Series:
-    close = [both[column].astype(bool) for column in ("close_call_here", "close_call_there") if column in both]
-    return np.logical_or.reduce(close) if close else pd.Series(False, index=both.index)
+    return values.dtype == float and column.startswith(("failure_", "cifar10-", "imagenet-"))
 
 
 def _unequal(column: str, here: pd.Series, there: pd.Series) -> pd.Series:
     if column.startswith("draws_"):
-        shared = np.minimum(_bits(here), _bits(there))  # the highest bit ends the draws
-        low = np.left_shift(1, shared) - 1
+        ends = (np.floor(np.log2(values.to_numpy())).astype(int) for values in (here, there))  # at the highest bit
+        low = np.left_shift(1, np.minimum(*ends)) - 1
         return (here & low) != (there & low)
     if pd.api.types.is_float_dtype(here):
         return pd.Series(~np.isclose(here, there, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True), index=here.index)
     return here.ne(there)
-
-
-def _bits(values: pd.Series) -> np.ndarray:
-    """Number of draws in each value: the place of its highest bit."""
-    return np.floor(np.log2(values.to_numpy())).astype(int)
 
 
 def _rates(here: pd.DataFrame, there: pd.DataFrame) -> list[str]:

@@ -91,18 +91,14 @@ def reading_cells(maps: Sequence[str]) -> list[Cell]:
 
 def algorithm_cells(readings: dict[str, tuple[str, str]]) -> list[Cell]:
     """Appendix A.10's black patches under each reading of Algorithm 1 -> (condition, column)."""
+    black = [cell for cell in a10_cells() if cell.condition.endswith("black")]
+    names = {cell.id: named(cell.checkpoint) for cell in black}
     return [
-        replace(
-            cell, id=f"{cell.id} {label}", label=f"{label}, {named(cell.checkpoint)}", condition=condition,
-            column=column,
-        )
+        replace(cell, id=f"{cell.id} {label}", label=f"{label}, {names[cell.id]}", condition=condition, column=column)
         for label, (condition, column) in readings.items()
-        for cell in a10_cells()
-        if cell.condition.endswith("black")
-    ]  # fmt: skip
+        for cell in black
+    ]
 
-
-# --- what the published numbers say by themselves ---------------------------------------------------------------
 
 _RELATIONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, ">": operator.gt}
 
@@ -134,18 +130,10 @@ def checks() -> pd.DataFrame:
         for row in standard.to_dict("records")
     ]
     rows = [_checked(check, published) for check in text_and_scripts()["checks"]]
-    rows += [
-        (
-            "The published regional index exceeds the global one. Sums over equal blocks of |a| cannot.",
-            f"{above} of {len(relation)} cells",
-            above == len(relation),
-        ),
-        (
-            "The regional index is (1 + global) / 2 to rounding in the standard networks of CIFAR-10.",
-            "; ".join(residuals),
-            bool((standard.residual.abs() < 0.0051).all()),
-        ),
-    ]
+    exceeds = "The published regional index exceeds the global one. Sums over equal blocks of |a| cannot."
+    rows.append((exceeds, f"{above} of {len(relation)} cells", above == len(relation)))
+    half = "The regional index is (1 + global) / 2 to rounding in the standard networks of CIFAR-10."
+    rows.append((half, "; ".join(residuals), bool((standard.residual.abs() < 0.0051).all())))
     return pd.DataFrame(rows, columns=["statement", "numbers", "holds"])
 
 

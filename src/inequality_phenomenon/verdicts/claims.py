@@ -64,19 +64,22 @@ class ContrastTest(_RecordTest, Contrast):
         return paired(self, table, resamples) or "fewer than two images are shared"
 
 
-class ClassTest(_RecordTest):
-    """Mean over some classes of an index's class mean, minus that over others (``statistics.class_difference``)."""
-
-    kind: Literal["classes"] = "classes"
+class _ModelTest(_RecordTest):
     model: str
-    column: str
-    above: tuple[str, ...]
-    below: tuple[str, ...]
-    measured_only: bool = False  # pass over classes of fewer than two images, instead of giving up
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
         return (self.model,)
+
+
+class ClassTest(_ModelTest):
+    """Mean over some classes of an index's class mean, minus that over others (``statistics.class_difference``)."""
+
+    kind: Literal["classes"] = "classes"
+    column: str
+    above: tuple[str, ...]
+    below: tuple[str, ...]
+    measured_only: bool = False  # pass over classes of fewer than two images, instead of giving up
 
     def find(self, table: pd.DataFrame, resamples: int) -> Finding | str:
         classes = by_class(table, self.model, self.column)
@@ -90,16 +93,11 @@ class ClassTest(_RecordTest):
         return class_difference(*groups, resamples=resamples), means
 
 
-class AgreementTest(_RecordTest):
+class AgreementTest(_ModelTest):
     """Do two indices order the classes alike (``statistics.rank_agreement``)?"""
 
     kind: Literal["agreement"] = "agreement"
-    model: str
     columns: tuple[str, str]
-
-    @property
-    def checkpoints(self) -> tuple[str, ...]:
-        return (self.model,)
 
     def find(self, table: pd.DataFrame, resamples: int) -> Finding | str:
         first, second = (by_class(table, self.model, column) for column in self.columns)

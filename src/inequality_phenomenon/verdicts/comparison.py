@@ -30,8 +30,6 @@ from ..statistics import (
 from .published import Cell, a10_cells, table1_cells
 
 Verdict = Literal["reproduced", "same direction", "contradicted", "mixed", "undecided", "differs", "not measured here"]
-
-
 Term = tuple[str, str, str]  # checkpoint, condition, column
 Sign = Literal[-1, 1]
 
@@ -163,9 +161,6 @@ def published_tables() -> list[tuple[str, tuple[str, ...], list[Cell]]]:
         ("01_inequality_test", ("inequality",), table1_cells("regional_gini_sum_of_absolute")),
         ("03_occlusion_attack", ("pair", "ladder"), a10_cells()),
     ]
-
-
-# --- contrasts: comparisons that the paper does not make -------------------------------------------------------
 
 
 def minus(label: str, first: Term, second: Term, expected: Sign | None = None) -> Contrast:

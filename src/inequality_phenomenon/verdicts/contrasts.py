@@ -7,26 +7,20 @@ from .comparison import Contrast, Sign, against_standard, minus
 
 
 def method_contrasts(
-    favourite: str,
-    others: list[str],
-    models: dict[str, str],
-    settings: dict[str, str],
-    expected: Sign | None = 1,
+    favourite: str, others: list[str], models: dict[str, str], settings: dict[str, str], expected: Sign | None = 1
 ) -> list[Contrast]:
     """One method minus each other one on the same network, for each setting -> column.
 
     ``models``: checkpoint -> how the label calls it; ``settings``: what follows the method in the condition.
     """
+    leads = {setting: f"{setting.removeprefix(', ')}: " if setting else "" for setting in settings}
     return [
         minus(
-            f"{setting.removeprefix(', ') + ': ' if setting else ''}{favourite} − {other}, {called}",
-            (checkpoint, favourite + setting, column),
-            (checkpoint, other + setting, column),
-            expected,
+            f"{leads[s]}{favourite} − {other}, {called}", (c, favourite + s, column), (c, other + s, column), expected
         )
-        for setting, column in settings.items()
+        for s, column in settings.items()
         for other in others
-        for checkpoint, called in models.items()
+        for c, called in models.items()
     ]
 
 
@@ -46,23 +40,16 @@ def transfer_contrasts(pair: tuple[str, str], attacks: Sequence[str]) -> tuple[l
 
     ``pair``: the standard network and the other. Low: fewer fooled than half of those that the target's own images fool.
     """
+
+    def rarer(attack: str, source: str, target: str) -> Contrast:
+        label = f"{attack}, made on {named(source)}, shown to {named(target)}"
+        terms = ((source, attack, target), (target, attack, target))
+        return Contrast(label=label, terms=terms, expected=-1, weights=(1, -0.5))
+
     standard, robust = pair
-    low = [
-        Contrast(
-            label=f"{attack}, made on {named(source)}, shown to {named(target)}",
-            terms=((source, attack, target), (target, attack, target)),
-            expected=-1,
-            weights=(1, -0.5),
-        )
-        for attack in attacks
-        for source, target in (pair, pair[::-1])
-    ]
+    low = [rarer(attack, *places) for attack in attacks for places in (pair, pair[::-1])]
     directions = f"{named(standard)} → {named(robust)} minus {named(robust)} → {named(standard)}"
-    easier = [
-        minus(f"{attack}: {directions}", (standard, attack, robust), (robust, attack, standard), 1)
-        for attack in attacks
-    ]
-    return low, easier
+    return low, [minus(f"{a}: {directions}", (standard, a, robust), (robust, a, standard), 1) for a in attacks]
 
 
 def section45_contrasts(
@@ -71,14 +58,14 @@ def section45_contrasts(
     """What section 4.5 says about the methods -> the contrasts that it implies. Arguments as for ``table3_cells``."""
     noisy = {f", {kind}": f"failure_{budget}" for kind in ("type I", "type II")}
     patched = {f", N={patches[0]} R={patches[1]} {color}": "fooled" for color in colors}
-    statements = {
-        "SmoothGrad has the higher Gini index": ("SmoothGrad", {"": "global_gini"}),
-        "SmoothGrad makes noise more successful": ("SmoothGrad", noisy),
-        "Integrated Gradients make occlusion more successful": ("Integrated Gradients", patched),
-    }
+
+    def best(favourite: str, settings: dict[str, str]) -> list[Contrast]:
+        return method_contrasts(favourite, [name for name in methods if name != favourite], models, settings)
+
     return {
-        text: method_contrasts(favourite, [name for name in methods if name != favourite], models, settings)
-        for text, (favourite, settings) in statements.items()
+        "SmoothGrad has the higher Gini index": best("SmoothGrad", {"": "global_gini"}),
+        "SmoothGrad makes noise more successful": best("SmoothGrad", noisy),
+        "Integrated Gradients make occlusion more successful": best("Integrated Gradients", patched),
     }
 
 

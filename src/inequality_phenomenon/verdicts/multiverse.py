@@ -28,7 +28,7 @@ OUTCOME = ("networks", "trios", "images")  # choices that change no network's ou
 
 def universes(claim: str) -> pd.DataFrame:
     """All combinations of options that the plan has for a claim, a column a choice; those that coincide once."""
-    return _crossed(claim, _distinct(_readings(claim)))
+    return _crossed(claim, _readings(claim, every=False))
 
 
 def combinations(claim: str) -> pd.DataFrame:
@@ -36,20 +36,18 @@ def combinations(claim: str) -> pd.DataFrame:
     return _crossed(claim, _readings(claim))
 
 
-def _readings(claim: str) -> pd.DataFrame:
-    """Combinations of the choices that change what happens to an image under a network."""
+def _readings(claim: str, every: bool = True) -> pd.DataFrame:
+    """Combinations of the choices that change what happens to an image under a network; without ``every`` those that
+    coincide once."""
     names, choices = [c for c in plan()["claims"][claim]["choices"] if c not in OUTCOME], plan()["choices"]
     chosen = (dict(zip(names, row, strict=True)) for row in product(*(_options(claim, name) for name in names)))
-    return pd.DataFrame([row for row in chosen if all(goes_with(choices[c][row[c]], row) for c in row)])
+    found = pd.DataFrame([row for row in chosen if all(goes_with(choices[c][row[c]], row) for c in row)])
+    return found if every else found[~pd.DataFrame(map(_canonical, found.to_dict("records"))).astype(str).duplicated()]
 
 
 def _options(claim: str, choice: str) -> list[str]:
     facts, options = plan()["claims"][claim], plan()["choices"][choice]
     return [option for option in options if option in facts.get("only", {}).get(choice, options)]
-
-
-def _distinct(readings: pd.DataFrame) -> pd.DataFrame:
-    return readings[~pd.DataFrame(map(_canonical, readings.to_dict("records"))).astype(str).duplicated()]
 
 
 def _crossed(claim: str, readings: pd.DataFrame) -> pd.DataFrame:
@@ -76,9 +74,6 @@ def _masks(row: Row) -> set[tuple[int, int]]:
     return set(product([count] if row["search"] == "printed" else range(1, count + 1), sides))
 
 
-# --- outcomes of one network ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Outcomes:
     """What happened to each of the first images of the test set under one network."""
@@ -91,7 +86,9 @@ def outcomes(claim: str, readings: pd.DataFrame, checkpoint: str, records: Recor
     """A network's outcome on each of the first ``n`` images in each of the ``readings``, which must be in the records."""
     name = plan()["claims"][claim]["record"]
     columns = _index_columns if name == "index" else _patch_columns if name == "occlusion" else _noise_columns
-    found = np.stack(list(columns(readings, _by_map(records[name], checkpoint))), axis=1)
+    own = records[name][records[name].checkpoint == checkpoint].sort_values("image_id")
+    by_map = {str(condition): rows for condition, rows in own.groupby("condition")}
+    found = np.stack(list(columns(readings, by_map)), axis=1)
     seen = records["right"]
     right = seen[seen.checkpoint == checkpoint].sort_values("image_id").right.to_numpy(bool)[:n]
     if name == "index":
@@ -99,11 +96,6 @@ def outcomes(claim: str, readings: pd.DataFrame, checkpoint: str, records: Recor
     values = np.ones((n, found.shape[1]))
     values[right] = found
     return Outcomes(values, right)
-
-
-def _by_map(table: pd.DataFrame, checkpoint: str) -> dict[str, pd.DataFrame]:
-    own = table[table.checkpoint == checkpoint].sort_values("image_id")
-    return {str(condition): rows for condition, rows in own.groupby("condition")}
 
 
 def _condition(row: Row) -> str:
@@ -128,21 +120,14 @@ def _noise_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iter
 def _patch_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iterator[Array]:
     most, sides, grids = plan()["max_count"], plan()["sides"], dict[tuple[str, str], Array]()
     for row in readings.to_dict("records"):
-        key = _condition(row), f"{_order(row)}|{row['color']}"
+        order = str(row["order"])  # those that coincide are kept once
+        order = COINCIDE["order"].get(order, order) if row["method"] == NEVER_NEGATIVE else order
+        key = _condition(row), f"{order}|{row['color']}"
         if key not in grids:
             grids[key] = unpacked(own[key[0]][key[1]], most * len(sides)).reshape(-1, most, len(sides))
         used = [sides.index(side) for side in plan()["choices"]["patch"][row["patch"]]["sides"][: int(row["radius"])]]
         counts = slice(int(row["count"]) - 1 if row["search"] != "best" else 0, int(row["count"]))
         yield grids[key][:, counts, used[-1:] if row["search"] == "largest" else used].any(axis=(1, 2)).astype(bool)
-
-
-def _order(row: Row) -> str:
-    """The order of regions under which a record keeps a universe's outcomes: those that coincide are kept once."""
-    order = str(row["order"])
-    return COINCIDE["order"].get(order, order) if row["method"] == NEVER_NEGATIVE else order
-
-
-# --- effects ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -178,7 +163,7 @@ def multiverse(
     for name in ("right", plan()["claims"][claim]["record"]):
         if other := set(records[name].plan) - {digest()}:
             raise ValueError(f"the record {name} was measured under the plan {', '.join(other)}, not {digest()}")
-    facts, chosen = plan()["claims"][claim], _readings(claim) if every else _distinct(_readings(claim))
+    facts, chosen = plan()["claims"][claim], _readings(claim, every)
     count = plan()["images"]["noise" if facts["record"] == "random_noise" else facts["record"]] if n is None else n
     group = "trios" if "trios" in facts["choices"] else "networks"
     roles = ("robust", "other" if group == "trios" else "standard", "standard")
@@ -245,14 +230,12 @@ def effects(one: Array, two: Array, used_one: Array, used_two: Array) -> dict[st
     }  # fmt: skip
 
 
-# --- what they say together -------------------------------------------------------------------------------------------
-
-
 def shares(found: Multiverse, by: str | None = None) -> pd.DataFrame:
-    """Shares of universes for, against and undecided, and of those with an effect above 0; for each option of ``by``."""
+    """Shares of universes for, against and undecided, and of those with an effect above 0; for each option of ``by``,
+    a choice of the claim or "map"."""
     table = pd.get_dummies(found.verdicts).reindex(columns=["for", "against", "undecided"], fill_value=False)
     table = table.assign(positive=found.table.effect > 0, universes=1)
-    groups = found.table[by] if by else pd.Series("", index=table.index)
+    groups = with_maps(found.table)[by] if by else pd.Series("", index=table.index)
     means, counts = table.groupby(groups, sort=False).mean(), table.groupby(groups, sort=False).universes.sum()
     return means.assign(universes=counts, median=found.table.effect.groupby(groups, sort=False).median())
 
@@ -266,12 +249,10 @@ def together(found: Sequence[Multiverse], side: str = "for") -> tuple[float, int
 def verdict_of(*found: Multiverse) -> str:
     """A claim, or several as one, in all readings at once: one side in 95 % of them or more, or in over half, else mixed."""
     good, bad, open_ = (together(found, side)[0] for side in ("for", "against", "undecided"))
-    for share, nearly_all, most in (
-        (good, "same direction", "mostly holds"),
-        (bad, "contradicted", "mostly contradicted"),
-    ):
-        if share > 0.5:
-            return nearly_all if share >= 0.95 else most
+    if good > 0.5:
+        return "same direction" if good >= 0.95 else "mostly holds"
+    if bad > 0.5:
+        return "contradicted" if bad >= 0.95 else "mostly contradicted"
     return "undecided" if open_ >= 0.95 else "mixed"
 
 
@@ -330,8 +311,6 @@ def anchors(found: Multiverse) -> dict[str, pd.DataFrame]:
             named[title] = rows
     return named
 
-
-# --- which universe gives the paper's numbers -------------------------------------------------------------------------
 
 MAP = ["method", "baseline", "output", "images", "networks"]
 COLOURS = ("black", "gray", "white")

@@ -66,10 +66,9 @@ def _rows(**where: Any) -> list[Row]:
 
 def _cell(row: Row, standard: Row, checkpoints: tuple[str, str], column: str, condition: str = "", **more: Any) -> Cell:
     """The cell of a published ``row``; ``standard``: that of the standard model, ``checkpoints``: ours for both."""
-    facts = {"id": row["id"], "label": f"{condition}, {named(checkpoints[0])}", "dataset": row["dataset"]} | more
-    baseline = None if row["training"] == "standard" else (checkpoints[1], standard["value"])
-    where = {"checkpoint": checkpoints[0], "column": column, "condition": condition}
-    return Cell(paper=row["value"], baseline=baseline, **where, **facts)
+    facts = {key: row[key] for key in ("id", "dataset")} | {"label": f"{condition}, {named(checkpoints[0])}"} | more
+    facts |= {"paper": row["value"], "checkpoint": checkpoints[0], "column": column, "condition": condition}
+    return Cell(baseline=None if row["training"] == "standard" else (checkpoints[1], standard["value"]), **facts)
 
 
 def _ours(row: Row, network: str, dataset: str = "cifar10") -> tuple[str, str]:

@@ -36,15 +36,11 @@ CHAPTERS = {  # the chapter that measures a published table, or tests its claim 
 }
 
 
-# --- claims ----------------------------------------------------------------------------------------------------
-
-
 def outcome_row(outcome: Outcome) -> dict[str, Any]:
     """One test's outcome as a row: differences of rates in percentage points."""
     found, test = outcome.found, outcome.test
-    unit = "points" if in_percent(test) else "correlation" if isinstance(test, AgreementTest) else "Gini"
-    if isinstance(test, ExampleTest):
-        unit = "exact"
+    kinds = {AgreementTest: "correlation", ExampleTest: "exact"}
+    unit = "points" if in_percent(test) else kinds.get(type(test), "Gini")
     scale = 100 if unit == "points" else 1
     row: dict[str, Any] = {"test": test.label, "unit": unit, "verdict": outcome.verdict, "reason": outcome.reason}
     if found is None:
@@ -65,9 +61,6 @@ def claims_frame(judged: Sequence[Judged]) -> pd.DataFrame:
     columns = ["claim", "claim_verdict", "test", "value", "low", "high", "unit", "n", "p", "p_is_bound"]
     columns += ["first", "second", "verdict", "reason"]
     return pd.DataFrame(rows, columns=columns)
-
-
-# --- published values ------------------------------------------------------------------------------------------
 
 
 def values_frame(records: dict[str, Tables], *, resamples: int = 9999) -> pd.DataFrame:
@@ -104,9 +97,6 @@ def _why(published: dict[Any, Any], item: Compared | None) -> str:
     if item is not None and item.cell.checkpoint not in REGISTRY:
         return f"not trained yet: {named(item.cell.checkpoint)}"
     return "not measured by this run"
-
-
-# --- files ----------------------------------------------------------------------------------------------------
 
 
 def ours(profile: str) -> Frames:
