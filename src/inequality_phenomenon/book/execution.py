@@ -24,9 +24,7 @@ def execute(chapter: str, target: Path, *, show_progress: bool = False, **parame
     ``show_progress``: the notebook's own bars, with the time left, on the terminal too.
     Raises ``ParameterError`` on a wrong parameter and ``PapermillExecutionError``, which names the cell, on a failure.
     """
-    os.environ.setdefault(
-        "PYDEVD_DISABLE_FILE_VALIDATION", "1"
-    )  # the kernel's debugger is not used, nor is its warning
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger and its warning are not used
     target = target.resolve()
     bar = {"desc": chapter, "leave": False, "disable": None}  # None: no bar where nobody watches a terminal
     with contextlib.chdir(paths.ROOT):  # papermill recognises our notebooks by their relative path

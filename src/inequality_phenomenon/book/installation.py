@@ -42,9 +42,8 @@ def alone() -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            sys.exit(
-                f"set-up is already running in this folder (process {file.read()}): wait for it to end, or stop it"
-            )
+            who = f"set-up is already running in this folder (process {file.read()})"
+            sys.exit(f"{who}: wait for it to end, or stop it")
         except OSError:
             print("warning: no locks in this folder; start no other set-up meanwhile", file=sys.stderr)
         file.truncate(0)
@@ -76,9 +75,8 @@ def install() -> None:
         uv = [uv_of(pip), "pip", "install", "--python", str(python), "--index-strategy", "unsafe-best-match"]
         from_the_lock(uv, os.environ | settings_for_uv(pip))
     except (OSError, subprocess.CalledProcessError) as problem:
-        print(
-            f"uv, which is fast, is of no use here ({problem}); pip goes on alone, which takes minutes", file=sys.stderr
-        )
+        why = f"uv, which is fast, is of no use here ({problem})"
+        print(f"{why}; pip goes on alone, which takes minutes", file=sys.stderr)
         from_the_lock(pip, dict(os.environ))
     STAMP.write_text(wanted())
 
@@ -110,17 +108,13 @@ def settings_for_uv(pip: list[str]) -> dict[str, str]:
 
 def main() -> None:
     if sys.version_info < OLDEST_PYTHON:
-        sys.exit(
-            "Python 3.11 or newer is needed, this is {}.{}. Name another: make PYTHON=python3.12".format(
-                *sys.version_info
-            )
-        )
+        this = "{}.{}".format(*sys.version_info)
+        sys.exit(f"Python 3.11 or newer is needed, this is {this}. Name another: make PYTHON=python3.12")
     if installed() == wanted():
         return
     with alone():
-        print(
-            "Setting up .venv from requirements.lock (half a minute, with pip alone 2; 6 GB of disk)", file=sys.stderr
-        )
+        how_long = "half a minute, with pip alone 2; 6 GB of disk"
+        print(f"Setting up .venv from requirements.lock ({how_long})", file=sys.stderr)
         try:
             install()
         except subprocess.CalledProcessError as problem:

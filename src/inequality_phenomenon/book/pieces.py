@@ -22,8 +22,7 @@ from .execution import execute_chapter
 
 def load_pieces(profile: str) -> Profile:
     """The profile, which must have an ``order``; ``ProfileError`` otherwise."""
-    values = load_profile(profile)
-    if not values.order:
+    if not (values := load_profile(profile)).order:
         raise ProfileError(f"profile {profile} has no order, so it is not made of pieces; {PAPER_SCALE_PROFILE} is")
     return values
 
@@ -113,13 +112,10 @@ def _networks() -> list[str]:
     for name in REGISTRY.unshipped:
         entry, own, floor = REGISTRY[name], own_threat(REGISTRY[name]), floor_of(name)
         robust = percent(entry.test_robust[own].rate) if own else "—"
-        least = "none was set" if floor is None else f"{100 * floor.clean:.0f} %"
-        if floor is not None and floor.robust is not None:
-            least += f" and {100 * floor.robust:.0f} %"
-        missed = ": **missed**" if meets_floor(name) is False else ""
+        floors = [f"{100 * share:.0f} %" for share in (floor.clean, floor.robust) if share is not None] if floor else []
+        least = (" and ".join(floors) or "none was set") + (": **missed**" if meets_floor(name) is False else "")
         made = f"{entry.machine}, {entry.training_seconds:.0f} s"
-        epochs, clean = str(entry.training["epochs"]), percent(entry.test_clean.rate)
-        rows.append([named(name), epochs, clean, robust, least + missed, made])
+        rows.append([named(name), str(entry.training["epochs"]), percent(entry.test_clean.rate), robust, least, made])
     columns = ["Network", "Epochs", "Clean accuracy", "PGD-20 at its own ε", "Floor", "Trained on"]
     return ["", markdown_table(columns, rows)] if rows else []
 

@@ -35,13 +35,9 @@ MENDED = {
 
 def run_time(notebook: nbformat.NotebookNode) -> str:
     """How long the chapter would have run from an empty cache; empty where the notebook has no provenance."""
-    shown = [
-        out["data"]["text/html"]
-        for cell in notebook.cells
-        for out in cell.get("outputs", ())
-        if "text/html" in out.get("data", {})
-    ]
-    found = re.search(r"data-profile='(.*?)' data-device='(.*?)' data-cached-seconds='(.*?)'", "".join(shown))
+    outputs = (out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", ()))
+    shown = "".join(data.get("text/html", "") for data in outputs)
+    found = re.search(r"data-profile='(.*?)' data-device='(.*?)' data-cached-seconds='(.*?)'", shown)
     if not found:
         return ""
     profile, device, cached = found.groups()
@@ -74,23 +70,18 @@ def list_modules(app: Sphinx, page: str, content: list[str]) -> None:
     """Every module of the package, with its docstrings, in the place of the marker on the page of the library."""
     if "<!-- modules -->" in content[0]:
         names = sorted(module.name for module in pkgutil.walk_packages([str(Path(__file__).parents[1])], f"{PACKAGE}."))
-        blocks = (
-            f"## {name.partition('.')[2]}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n"
-            for name in names
-        )
+        block = "## {}\n\n```{{eval-rst}}\n.. automodule:: {}\n   :members:\n```\n"
+        blocks = (block.format(name.partition(".")[2], name) for name in names)
         content[0] = content[0].replace("<!-- modules -->", "\n".join(blocks))
 
 
 def plain_docstring(app: Sphinx, kind: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
     """Docstrings are plain text with ``code`` in double backticks: everything else that reST would interpret is escaped."""
-    escaped = [
-        "".join(
-            part if part.startswith("``") else re.sub(r"([*|\\`_]|:(?=:))", r"\\\1", part)
-            for part in re.split(r"(``.+?``)", line)
-        )
-        for line in (line.strip() for line in lines)
-    ]
-    lines[:] = escaped
+
+    def escaped(part: str) -> str:
+        return part if part.startswith("``") else re.sub(r"([*|\\`_]|:(?=:))", r"\\\1", part)
+
+    lines[:] = ["".join(map(escaped, re.split(r"(``.+?``)", line.strip()))) for line in lines]
 
 
 def finish(app: Sphinx, problem: Exception | None) -> None:

@@ -11,6 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from .._support import paths
 from .._support.npm import PackageError, pack, verify
 
@@ -28,33 +30,7 @@ class Library:
         return parent / self.package.split("/")[-1]
 
 
-LIBRARIES = (
-    Library(  # extensions are loaded when a formula first uses their macro
-        "mathjax@3.2.2",
-        "Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw==",
-        6_132_118,
-        r"LICENSE|es5/tex-chtml\.js|es5/output/chtml/fonts/woff-v2/.*|es5/input/tex/extensions/.*",
-    ),
-    Library(
-        "@jupyter-widgets/html-manager@1.0.14",
-        "wglgQQ+VMj+MBKkTttdeoMtOah/H2A1w5GU1OAVXmDQqZYTK6C+oHZjQMxcNezIpiqUjC1YHKOo5XdP3ENvBng==",
-        5_098_137,
-        r"LICENSE|dist/embed\.js|dist/embed\.js\.LICENSE\.txt|dist/.*\.(woff2?|ttf)",
-    ),
-    Library(  # a page loads these two in this order; their licence is in book/static
-        "@tensorflow/tfjs-core@4.22.0",
-        "LEkOyzbknKFoWUwfkr59vSB68DMJ4cjwwHgicXN0DUi3a0Vh1Er3JQqCI1Hl86GGZQvY8ezVrtDIvqR1ZFW55A==",
-        6_958_161,
-        r"dist/tf-core\.es2017\.min\.js",
-    ),
-    Library(
-        "@tensorflow/tfjs-backend-wasm@4.22.0",
-        "/IYhReRIp4jg/wYW0OwbbJZG8ON87mbz0PgkiP3CdcACRSvUN0h8rvC0O3YcDtkTQtFWF/tcXq/KlVDyV49wmA==",
-        2_460_748,
-        r"dist/tf-backend-wasm\.es2017\.min\.js|dist/tfjs-backend-wasm-simd\.wasm",
-    ),
-)
-
+LIBRARIES = [Library(**row) for row in yaml.safe_load(Path(__file__).with_name("libraries.yaml").read_text("utf-8"))]
 TENSORFLOW = LIBRARIES[-2:]
 
 

@@ -110,12 +110,9 @@ def content(*patterns: str) -> str:
 
 # Rooms that decide nothing that a chapter shows.
 BESIDE = ("book", "classroom", "imagenet", "imagenette", "training", "cli.py", "cli.yaml", "coursework.py")
-NETWORKS = (
-    "checkpoints/registry.yaml",
-    "checkpoints/common_subset.json",
-    "checkpoints/cifar10-*.yaml",
-    "checkpoints/cifar10-*.csv",
-)
+NETWORKS = [
+    f"checkpoints/{name}" for name in ("registry.yaml", "common_subset.json", "cifar10-*.yaml", "cifar10-*.csv")
+]
 
 
 def fingerprint(chapter: str, profile: str) -> str:
