@@ -40,7 +40,8 @@ class Run:
     def data(self) -> EvaluationSet:
         """The images that the profile measures on; with own models, those that all of these classify correctly."""
         judges = self.models if self.own_models else self.profile.common
-        dataset = self.profile.chapters[self.chapter].dataset or self.profile.dataset
+        plan = self.profile.chapters.get(self.chapter)
+        dataset = plan.dataset if plan and plan.dataset else self.profile.dataset
         return evaluation_set(dataset, judges, self.profile.skip_unreadable)
 
     @property

@@ -1,0 +1,299 @@
+"""The promise: Imagenette is verified whatever its source, what is wrong with a copy is said, and networks learn from it.
+
+The folder here has the layout of the real one and is made of CIFAR-10's photographs at 224 pixels, 53 a class to train on.
+"""
+
+import io
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.datasets import DataError, load_cifar10_bytes
+from inequality_phenomenon.imagenette import data, images
+from inequality_phenomenon.imagenette.data import CLASSES, decode, held_out, imagenette_files, load_imagenette
+from inequality_phenomenon.imagenette.images import CROPS, ImagenetteSet, TrainingPhotographs
+from inequality_phenomenon.networks import IMAGENET_STD, REGISTRY, build, checkpoint_of, load_checkpoint, network_of
+from inequality_phenomenon.training.loop import train
+from inequality_phenomenon.training.registration import train_and_register
+from inequality_phenomenon.training.settings import TrainingSettings
+
+EACH = {"train": 53, "val": 4}
+CPU = torch.device("cpu")
+
+
+def photograph(pixels: Tensor, mode: str = "RGB", side: int = 224) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.numpy()).resize((side, side)).convert(mode).save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
+
+
+def write(folder: Path) -> None:
+    for split, source in (("train", "train"), ("val", "test")):
+        pixels, labels = load_cifar10_bytes(source)
+        for label, name in enumerate(CLASSES):
+            own = (labels == label).nonzero().flatten()[: EACH[split]].tolist()
+            (folder / split / name).mkdir(parents=True)
+            for place, image_id in enumerate(own):
+                file = folder / split / name / f"ILSVRC2012_val_{image_id:08d}.JPEG"
+                file.write_bytes(photograph(pixels[image_id], "L" if place == 1 else "RGB"))
+                file.chmod(0o755)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    names = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "core.fileMode=true"]
+    command = ["git", *names, "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def repository(once: Callable[..., Path]) -> Path:
+    """The photographs as a git repository of one commit."""
+
+    def make(folder: Path) -> None:
+        write(folder)
+        git(folder, "init", "--quiet")
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "-m", "photographs")
+
+    return once("imagenette", make)
+
+
+@pytest.fixture
+def small(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the photographs that this test may change, with what git says of them as what is pinned."""
+    pinned = {split: git(repository, "rev-parse", f"HEAD:{split}") for split in EACH}
+    monkeypatch.setattr(data, "TREES", pinned)
+    monkeypatch.setattr(data, "COUNTS", {split: 10 * each for split, each in EACH.items()})
+    monkeypatch.setattr(images, "COUNTS", {split: 10 * each for split, each in EACH.items()})
+    monkeypatch.setattr(data, "COMMIT", git(repository, "rev-parse", "HEAD"))
+    monkeypatch.setattr(data, "REPOSITORY", repository.as_uri())
+    folder = tmp_path / "own"
+    for split in EACH:
+        shutil.copytree(repository / split, folder / split)
+    monkeypatch.setenv("INEQUALITY_IMAGENETTE", str(folder))
+    yield folder
+    data._files.cache_clear()
+
+
+def first(folder: Path, split: str = "val") -> Path:
+    return min((folder / split / "n01440764").iterdir())
+
+
+def test_the_verified_photographs_come_by_class_and_name_as_bytes(small: Path) -> None:
+    pixels, labels = load_imagenette("val")
+    assert pixels.shape == (40, 3, 224, 224) and pixels.dtype == torch.uint8
+    assert labels.tolist() == [label for label in range(10) for _ in range(4)]
+    with Image.open(first(small)) as picture:
+        assert torch.equal(pixels[0], torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+    assert (pixels[1] == pixels[1, :1]).all() and not (pixels[0] == pixels[0, :1]).all()  # the second is gray
+
+
+def test_an_operating_systems_own_files_and_lost_marks_of_execution_change_nothing(small: Path) -> None:
+    (small / "val" / ".DS_Store").touch()
+    (small / "val" / "n01440764" / "._x.JPEG").touch()
+    first(small).chmod(0o644)
+    assert len(imagenette_files("val")[0]) == 40
+
+
+def changed(folder: Path) -> None:
+    first(folder).write_bytes(first(folder).read_bytes() + b"x")
+
+
+def classless(folder: Path) -> None:
+    shutil.rmtree(folder / "val" / "n03888257")
+
+
+def fewer(folder: Path) -> None:
+    first(folder).unlink()
+
+
+def renamed(folder: Path) -> None:
+    first(folder).rename(first(folder).with_name("a.JPEG"))
+
+
+def one_split(folder: Path) -> None:
+    shutil.rmtree(folder / "val")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (changed, "not those of the pinned commit: tree"), (renamed, "not those of the pinned commit"),
+        (classless, "1 of 10 classes are missing in .*: n03888257"), (fewer, "has 39 photographs, Imagenette has 40"),
+        (one_split, "has no folder 'val'"), (shutil.rmtree, "is no Imagenette folder"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_differs_is_refused_and_what_is_needed_is_said(small: Path, damage, words: str) -> None:
+    damage(small)
+    with pytest.raises(DataError, match=words) as refused:
+        load_imagenette("val")
+    assert "Needed are the folders train and val of file://" in str(refused.value)
+
+
+def test_a_photograph_that_is_cut_off_or_of_another_size_is_named(small: Path) -> None:
+    file = first(small)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=f"{file.name} cannot be read"):
+        decode([file])
+    file.write_bytes(photograph(torch.zeros(32, 32, 3, dtype=torch.uint8), side=200))
+    with pytest.raises(DataError, match="has 200 x 200 pixels, not 224 x 224"):
+        decode([file])
+
+
+@pytest.mark.parametrize("split", ["test", 3, None])
+def test_another_split_is_refused(split: object) -> None:
+    with pytest.raises(ValueError, match=r"unknown split .*; known: train, val"):
+        load_imagenette(split)
+
+
+def test_without_a_folder_the_pinned_commit_is_cloned_verified_and_kept(
+    small: Path, data_copy: Path, monkeypatch
+) -> None:
+    monkeypatch.delenv("INEQUALITY_IMAGENETTE")
+    assert not data.imagenette_is_here()
+    assert len(load_imagenette("val")[1]) == 40 and data.imagenette_is_here()
+    assert sorted(path.name for path in (data_copy / "imagenette").iterdir()) == ["train", "val"]
+    monkeypatch.setattr(data, "REPOSITORY", "file:///nowhere")  # not asked again
+    assert len(load_imagenette("train")[1]) == 530
+
+
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "REPOSITORY", "file:///nowhere")
+
+
+def other_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "COMMIT", "0" * 40)
+
+
+def other_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "TREES", dict.fromkeys(EACH, "0" * 40))
+
+
+def no_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+
+def no_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "BYTES", 2**60)
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (nowhere, "`git fetch` failed.*INEQUALITY_IMAGENETTE"), (other_commit, "`git fetch` failed"),
+        (other_trees, "not those of the pinned commit"), (no_git, "fetched with git, and there is none"),
+        (no_space, "needs .* MB in .*, and there is less"),
+    ],
+)  # fmt: skip
+def test_a_source_that_fails_is_said_and_leaves_nothing(
+    small, data_copy: Path, monkeypatch, problem, words: str
+) -> None:
+    monkeypatch.delenv("INEQUALITY_IMAGENETTE")
+    before = sorted(data_copy.iterdir())
+    problem(monkeypatch)
+    with pytest.raises(DataError, match=words):
+        load_imagenette("val")
+    assert sorted(data_copy.iterdir()) == before and not data.imagenette_is_here()
+
+
+def test_smaller_sets_show_the_same_photographs_resized_as_torchvision_does(small: Path) -> None:
+    from torchvision.transforms.functional import resize
+
+    ids = [7, 3, 20]
+    for side, region in ((224, 16), (128, 9), (64, 4)):
+        found = ImagenetteSet(side)
+        pixels, labels = found.load(ids, CPU)
+        usual = resize(load_imagenette("val")[0][ids], [side, side], antialias=True)
+        assert pixels.shape == (3, 3, side, side) and labels.tolist() == [1, 0, 5] and found.region == region
+        assert (pixels * 255 - usual).abs().max() <= 1
+    assert sorted(found.shuffled()) == list(found.everything()) and list(found.shuffled()) != list(found.everything())
+
+
+def test_held_out_photographs_are_fifty_a_class_and_never_trained_on(small: Path) -> None:
+    labels = imagenette_files("train")[1]
+    places = held_out(labels)
+    assert np.bincount(np.array(labels)[places]).tolist() == [50] * 10
+    found = TrainingPhotographs(64, 10, CPU)
+    assert set(found.kept) == set(range(530)) - set(places) and len(found) == 3
+    few, own = found.held_out(1.0)
+    assert few.shape == (100, 3, 64, 64) and np.bincount(own).tolist() == [10] * 10
+
+
+def test_batches_are_crops_and_flips_of_the_side_of_the_moment_and_belong_to_their_seed(small: Path) -> None:
+    found = TrainingPhotographs(224, 10, CPU)
+    for progress, side in ((0.0, 128), (0.74, 128), (0.75, 224)):
+        one, again = ([*found.batches(Generator().manual_seed(1), progress)] for _ in range(2))
+        assert all(torch.equal(a, b) for (a, _), (b, _) in zip(one, again, strict=True))
+        order = torch.tensor(found.kept)[torch.randperm(30, generator=Generator().manual_seed(1))]
+        whole = decode([found.files[place] for place in order], side).float() / 255
+        for index, (batch, labels) in enumerate(one):
+            own, crop = whole[10 * index : 10 * index + 10], batch.shape[-1]
+            assert crop in {round(side * share) for share in CROPS} and batch.is_contiguous(
+                memory_format=torch.channels_last
+            )
+            assert torch.equal(labels, found.labels[order[10 * index : 10 * index + 10]])
+            windows = own.unfold(2, crop, 1).unfold(3, crop, 1)[0]  # of the first photograph
+            same = [
+                (windows == image[:, None, None]).flatten(3).all(-1).all(0).any()
+                for image in (batch[0], batch[0].flip(2))
+            ]
+            assert any(same)
+
+
+def settings(**changes: object) -> TrainingSettings:
+    values = {
+        "title": "small", "dataset": "imagenette64", "arguments": {"width": 4, "stem": "imagenet"}, "epochs": 2,
+        "batch_size": 10, "norm": "linf", "epsilon": "8/255", "attack": "pgd", "attack_steps": 2, "attack_step": 0.75,
+        "precision": "float32",
+    }  # fmt: skip
+    return TrainingSettings.model_validate(values | changes)
+
+
+def test_a_training_that_is_killed_ends_with_the_same_weights(small: Path, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(state) -> None:
+        raise Killed
+
+    whole = train(settings(), tmp_path / "whole", progress=False)
+    with pytest.raises(Killed):
+        train(settings(), tmp_path / "killed", progress=False, after_epoch=kill)
+    again = train(settings(), tmp_path / "killed", progress=False)
+    pairs = zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs) and whole.epoch == again.epoch == 2
+
+
+def test_a_network_is_registered_with_its_data_set_and_found_by_its_name(small: Path, tmp_path, move) -> None:
+    move(CHECKPOINTS=tmp_path / "checkpoints", TRAINING=tmp_path / "training", LOCKS=tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    name = "imagenette64-resnet18w32-standard-s0"
+    text = "title: small\ndataset: imagenette64\narguments: {width: 4, stem: imagenet}\nepochs: 1\nbatch_size: 10\n"
+    (paths.CHECKPOINTS / f"{name}.yaml").write_text(text)
+    entry = train_and_register(name, progress=False)
+    assert (
+        entry.test_clean.n == 40 and (paths.CHECKPOINTS / "imagenette64.yaml").exists() and name not in list(REGISTRY)
+    )
+    assert REGISTRY[name] == entry and load_checkpoint(name)(torch.zeros(1, 3, 64, 64)).shape == (1, 10)
+
+
+def test_the_stem_of_imagenet_sees_a_sixteenth_of_the_places_and_normalises_as_imagenet() -> None:
+    model = build("resnet18", width=4, stem="imagenet")
+    assert torch.allclose(model.normalise.std.flatten(), torch.tensor(IMAGENET_STD))
+    assert model.network[:4](torch.zeros(1, 3, 224, 224)).shape == (1, 4, 56, 56)
+    with pytest.raises(ValueError, match="unknown stem 'vit'; known: cifar10, imagenet"):
+        build("resnet18", stem="vit")
+
+
+def test_names_say_the_data_set_and_the_papers_network() -> None:
+    name = checkpoint_of("resnet18", "linf", 8, dataset="imagenette")
+    assert name == "imagenette-resnet18w32-linf8-s0" and network_of(name) == "resnet18"
