@@ -53,9 +53,6 @@ def class_names() -> tuple[str, ...]:
     return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-# --- the folder ------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class ImageNet:
     """An indexed validation folder; images are decoded on demand."""
@@ -84,11 +81,8 @@ class ImageNet:
                 bad[ids[place]] = str(problem) or type(problem).__name__
 
         with ThreadPoolExecutor(usable_cpus()) as pool:
-            bar = tqdm(
-                pool.map(one, range(len(ids))), total=len(ids), unit="image", desc="decoding", disable=not progress
-            )
-            for _ in bar:
-                pass
+            work = pool.map(one, range(len(ids)))
+            list(tqdm(work, total=len(ids), unit="image", desc="decoding", disable=not progress))
         if bad and not skip_unreadable:
             raise DataError(unreadable_text(self.files, bad))
         return torch.from_numpy(pixels), bad
@@ -134,8 +128,8 @@ def load_imagenet(root: Path | str) -> ImageNet:
     root = Path(root).expanduser().absolute()
     if not root.is_dir():
         raise DataError(f"the ImageNet folder {root} does not exist")
-    below = (root.joinpath(*_UNZIPPED[start:]) for start in range(3))
-    root = next((folder for folder in below if folder.is_dir()), root)
+    unzipped = (root.joinpath(*_UNZIPPED[start:]) for start in range(3))
+    root = next((folder for folder in unzipped if folder.is_dir()), root)
     with os.scandir(root) as found:
         entries = [entry for entry in found if not made_by_a_system(entry.name)]
     sorted_by_class = [entry for entry in entries if re.fullmatch(r"n\d{8}", entry.name) and entry.is_dir()]
@@ -144,14 +138,11 @@ def load_imagenet(root: Path | str) -> ImageNet:
         return _by_class(root, {entry.name for entry in sorted_by_class})
     if flat:
         return _flat(root, flat)
-    inside = [
-        e.name for e in entries if e.is_dir() and any(re.match(r"n\d{8}|ILSVRC2012_val_", n) for n in os.listdir(e))
-    ]
-    # the last by name: val, not train
-    hint = f" Is it {root / max(inside)}?" if inside else ""
-    raise DataError(
-        f"{root} is no ImageNet validation folder: it has neither folders like n01440764 nor files like {_name(0)}.{hint}"
-    )
+    below = {e.name: os.listdir(e) for e in entries if e.is_dir()}
+    inside = [name for name, files in below.items() if any(re.match(r"n\d{8}|ILSVRC2012_val_", n) for n in files)]
+    hint = f" Is it {root / max(inside)}?" if inside else ""  # the last by name: val, not train
+    missing = f"it has neither folders like n01440764 nor files like {_name(0)}"
+    raise DataError(f"{root} is no ImageNet validation folder: {missing}.{hint}")
 
 
 def _by_class(root: Path, folders: set[str]) -> ImageNet:
@@ -169,9 +160,8 @@ def _by_class(root: Path, folders: set[str]) -> ImageNet:
                 raise DataError(f"image {image_id + 1} is there twice: {files[image_id]} and {root / name / file}")
             files[image_id], labels[image_id] = root / name / file, label
     if missing := sorted(set(range(len(known))) - set(labels.values())):
-        raise DataError(
-            f"{len(missing)} of {len(known)} classes are missing in {root}: {_few([known[i] for i in missing])}"
-        )
+        names = _few([known[i] for i in missing])
+        raise DataError(f"{len(missing)} of {len(known)} classes are missing in {root}: {names}")
     return ImageNet(root, "by class", files, labels)
 
 
@@ -190,13 +180,11 @@ def _flat(root: Path, files: dict[int, Path]) -> ImageNet:
                 except (KeyError, ValueError, IndexError, TypeError) as problem:
                     raise DataError(f"{truth} is not the ground truth that its name promises ({problem!r})") from None
                 if unknown := sorted(set(files) - set(labels)):
-                    raise DataError(
-                        f"{truth} has no label for {len(unknown)} images: {_few([_name(i) for i in unknown])}"
-                    )
+                    names = _few([_name(i) for i in unknown])
+                    raise DataError(f"{truth} has no label for {len(unknown)} images: {names}")
                 return ImageNet(root, f"flat, labels from {name}", files, {i: labels[i] for i in files})
-    raise DataError(
-        f"{root} is flat, and there is no ground truth in it or beside it: {_KAGGLE}, {_CAFFE}, or {_DEVKIT} with meta.mat"
-    )
+    needed = f"{_KAGGLE}, {_CAFFE}, or {_DEVKIT} with meta.mat"
+    raise DataError(f"{root} is flat, and there is no ground truth in it or beside it: {needed}")
 
 
 def _kaggle(file: Path) -> dict[int, int]:
@@ -222,16 +210,12 @@ def _devkit(file: Path) -> dict[int, int]:
 
     meta = file.with_name("meta.mat")
     if not meta.exists():
-        raise DataError(
-            f"{file} needs {meta.name} of the development kit beside it: its class numbers have their own order"
-        )
+        needed = f"{meta.name} of the development kit beside it"
+        raise DataError(f"{file} needs {needed}: its class numbers have their own order")
     index = {name: label for label, name in enumerate(wordnet_ids())}
     synsets = np.atleast_1d(loadmat(meta, squeeze_me=True)["synsets"])
     classes = {int(s["ILSVRC2012_ID"]): index[str(s["WNID"])] for s in synsets if int(s["num_children"]) == 0}
     return {image_id: classes[int(line)] for image_id, line in enumerate(file.read_text("utf-8").split())}
-
-
-# --- the subset ------------------------------------------------------------------------------------------------
 
 
 @cache

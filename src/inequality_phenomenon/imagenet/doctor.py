@@ -67,9 +67,6 @@ def models_of(profile: Profile) -> list[str]:
     return list(dict.fromkeys([*profile.common, *(name for c in profile.chapters.values() for name in c.models)]))
 
 
-# --- images ----------------------------------------------------------------------------------------------------
-
-
 def _images(profile: Profile) -> Iterator[Line]:
     folder = paths.imagenet_folder()
     if folder is None:
@@ -101,35 +98,26 @@ def _candidates(data: ImageNet, profile: Profile) -> Iterator[Line]:
         yield Line("", unreadable_text(data.files, bad), "note" if profile.skip_unreadable else "PROBLEM")
 
 
-# --- models ----------------------------------------------------------------------------------------------------
-
-
 def _model(model: PublicModel) -> Line:
     try:
         if model.conversion is None and not model.published_file.exists():
             where = "Hugging Face" if model.origin == "huggingface" else "torchvision"
-            text = f"{model.name}: not here, {model.megabytes:g} MB will be fetched from {where}"
-            return Line("model", text, "note")
+            return Line("model", f"{model.name}: not here, {model.megabytes:g} MB will be fetched from {where}", "note")
         load_checkpoint(model.name)
     except (CheckpointError, OSError) as problem:
         return Line("model", str(problem), "PROBLEM")
     done = model.conversion
     assert done
-    known = model.sha256_of_source
-    words = "its published hash is not known" if known == NOT_KNOWN else "as published"
+    words = "its published hash is not known" if model.sha256_of_source == NOT_KNOWN else "as published"
     left = f"; left unread: {len(done.left_unread)} names of its training state" if done.left_unread else ""
     return Line("model", f"{model.name}: SHA-256 {done.source_sha256[:16]}…, {words}; converted{left}")
-
-
-# --- the machine -----------------------------------------------------------------------------------------------
 
 
 def _device(device: torch.device) -> Line:
     if device.type == "cuda":
         facts = torch.cuda.get_device_properties(device)
-        return Line(
-            "device", f"{facts.name}, {facts.total_memory / 1e9:.0f} GB; batches are halved where they do not fit"
-        )
+        memory = f"{facts.total_memory / 1e9:.0f} GB; batches are halved where they do not fit"
+        return Line("device", f"{facts.name}, {memory}")
     text = f"no GPU, {torch.get_num_threads()} CPU threads: only a few images are practicable (-p n_images 5)"
     return Line("device", text, "note")
 
@@ -140,9 +128,8 @@ def _disk(profile: Profile, models: list[PublicModel]) -> Iterator[Line]:
     to_fetch = sum(model.megabytes for model in to_convert if not model.published_file.exists())
     # Hugging Face's files hold the optimiser's state as well.
     converted = sum(model.megabytes * (0.5 if model.origin == "huggingface" else 1) for model in to_convert)
-    kept = sum(
-        file.stat().st_size for file in (paths.CACHE / "maps").glob("*.bin")
-    )  # else a run could not go on at its end
+    # What is kept counts: else a run could not go on at its end.
+    kept = sum(file.stat().st_size for file in (paths.CACHE / "maps").glob("*.bin"))
     maps = max(0.0, MAP_BYTES * maps_planned(profile) * 1.02 - kept)
     together: dict[int, float] = defaultdict(float)  # by file system
     for what, folder, size in (
@@ -160,8 +147,6 @@ def _disk(profile: Profile, models: list[PublicModel]) -> Iterator[Line]:
             text += f"\nWith what stands above, this disk must take {together[disk] / 1e9:.1f} GB"
         yield Line("disk", text, "ok" if free > together[disk] else "PROBLEM")
 
-
-# --- how long it takes -----------------------------------------------------------------------------------------
 
 # What a chapter asks of each of its networks for each image, at most, with the options of profiles/imagenet.yaml: forward
 # and backward passes, forward passes alone, and attribution maps that are kept (the chapters share those of 01).
@@ -212,10 +197,8 @@ def _time(profile: Profile, device: torch.device) -> Iterator[Line]:
     for model in (REGISTRY[name] for name in models_of(profile)):
         if model.architecture not in speed:
             both, forward = speed[model.architecture] = rates(model, device)
-            text = (
-                f"{model.architecture}: {both:.1f} images/s forward and backward, {forward:.1f} forward (measured now)"
-            )
-            yield Line("speed", text)
+            speeds = f"{both:.1f} images/s forward and backward, {forward:.1f} forward (measured now)"
+            yield Line("speed", f"{model.architecture}: {speeds}")
     whole = 0.0
     for chapter, n, (gradients, forwards, _) in passes_of(profile):
         networks = [speed[REGISTRY[name].architecture] for name in profile.chapters[chapter].models]

@@ -13,16 +13,7 @@ from .._support import paths
 from ..datasets import DataError
 from ..measure.image_sets import EvaluationSet
 from ..networks import Classifier, fold_batch_norm
-from .data import (
-    SIDE,
-    ImageNet,
-    Selection,
-    candidate_ids,
-    class_names,
-    load_imagenet,
-    pixel_hash,
-    select_common,
-)
+from .data import SIDE, ImageNet, Selection, candidate_ids, class_names, load_imagenet, pixel_hash, select_common
 
 
 class ImageNetSet(EvaluationSet):
@@ -42,9 +33,9 @@ class ImageNetSet(EvaluationSet):
     def data(self) -> ImageNet:
         folder = paths.imagenet_folder()
         if folder is None:
+            set_it = "set INEQUALITY_IMAGENET to your validation folder"
             raise DataError(
-                "no ImageNet folder is named: set INEQUALITY_IMAGENET to your validation folder. "
-                "`inequality doctor imagenet` says what else is needed"
+                f"no ImageNet folder is named: {set_it}. `inequality doctor imagenet` says what else is needed"
             )
         return load_imagenet(folder)
 
@@ -66,10 +57,8 @@ class ImageNetSet(EvaluationSet):
         self._decode(ids)
         pairs = zip(ids, found.pixels, strict=False)
         if changed := [image_id for image_id, kept in pairs if pixel_hash(self._decoded[image_id]) != kept]:
-            raise DataError(
-                f"{len(changed)} images have changed since the common subset was selected; the first is "
-                f"{self.data.files[changed[0]]}"
-            )
+            since = "have changed since the common subset was selected"
+            raise DataError(f"{len(changed)} images {since}; the first is {self.data.files[changed[0]]}")
         return ids
 
     def everything(self) -> Sequence[int]:

@@ -33,9 +33,6 @@ _MOST_ARGUMENTS = 8  # torch's functions that rebuild a tensor have up to seven
 _MOST_DIMENSIONS = 64  # torch's own limit
 
 
-# --- what stands for the contents of a file -----------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Storage:
     """A stretch of numbers in the file."""
@@ -120,8 +117,6 @@ _TRAINING_STATE = re.compile(
 )
 
 
-# --- reading a pickle ---------------------------------------------------------------------------------------------
-
 _LITERALS = ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "BINSTRING", "SHORT_BINSTRING")
 _MADE: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
@@ -188,9 +183,8 @@ class _Reader:
         elif name == "BINPERSID":
             stack.append(self._storage(stack.pop()))
         else:
-            raise CheckpointError(
-                f"it has the instruction {name}, which torch.save never writes: refused. Nothing was run"
-            )
+            never = f"the instruction {name}, which torch.save never writes"
+            raise CheckpointError(f"it has {never}: refused. Nothing was run")
 
     def _since_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.below.pop()
@@ -225,9 +219,6 @@ def _called(function: object, arguments: Any) -> Any:
     if not isinstance(arguments, tuple) or len(arguments) > _MOST_ARGUMENTS:
         raise ValueError("it calls a function with something else than a few arguments")
     return function(*arguments)  # type: ignore[operator]
-
-
-# --- reading a file -----------------------------------------------------------------------------------------------
 
 
 def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:

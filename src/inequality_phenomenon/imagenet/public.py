@@ -86,8 +86,9 @@ class PublicModel(BaseModel):
         """Raise ``CheckpointError`` where the published file's hash is known and another one."""
         known = self.sha256_of_source
         if known != NOT_KNOWN and not found.startswith(known):
+            hashes = f"SHA-256 {found}, published {known}"
             raise CheckpointError(
-                f"{self.published_file} is not the published file: SHA-256 {found}, published {known}. Delete it; it is fetched again"
+                f"{self.published_file} is not the published file: {hashes}. Delete it; it is fetched again"
             )
 
 
@@ -106,9 +107,8 @@ def public_state(entry: PublicModel, shapes: Shapes) -> dict[str, Tensor]:
     done = entry.conversion or convert(entry, fetched(entry), shapes)
     entry.check_source(done.source_sha256)
     if (found := sha256_of(entry.file)) != done.sha256:
-        raise CheckpointError(
-            f"{entry.file} was altered: SHA-256 {found}, recorded {done.sha256}. Delete it; it is made again"
-        )
+        hashes = f"SHA-256 {found}, recorded {done.sha256}"
+        raise CheckpointError(f"{entry.file} was altered: {hashes}. Delete it; it is made again")
     return load_file(entry.file)
 
 
@@ -118,11 +118,9 @@ def convert(entry: PublicModel, source: Path, shapes: Shapes) -> Conversion:
     entry.check_source(source_sha256)
     state, left = read_state(source)
     for part, value in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
-        stored = state.pop(f"normaliser.{part}", None)
-        if stored is not None and not _close(stored, value):
-            raise CheckpointError(
-                f"{source}: its normaliser has {part} {stored.flatten()[:4].tolist()}, expected {value}"
-            )
+        stored = state.pop(f"normaliser.{part}", torch.tensor(value)).flatten().float()
+        if stored.numel() != len(value) or not torch.allclose(stored, torch.tensor(value), atol=1e-4):
+            raise CheckpointError(f"{source}: its normaliser has {part} {stored[:4].tolist()}, expected {value}")
     _check_shapes(entry, source, state, shapes)
     with atomic_path(entry.file) as temporary:
         save_file({key: value.contiguous() for key, value in state.items()}, temporary)
@@ -130,10 +128,6 @@ def convert(entry: PublicModel, source: Path, shapes: Shapes) -> Conversion:
     with atomic_path(entry.file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(done.model_dump(mode="json"), indent=1), "utf-8")
     return done
-
-
-def _close(stored: Tensor, value: tuple[float, ...]) -> bool:
-    return stored.numel() == len(value) and torch.allclose(stored.flatten().float(), torch.tensor(value), atol=1e-4)
 
 
 def _check_shapes(entry: PublicModel, source: Path, state: dict[str, Tensor], shapes: Shapes) -> None:
@@ -153,9 +147,6 @@ def _check_shapes(entry: PublicModel, source: Path, state: dict[str, Tensor], sh
         raise CheckpointError(f"{source} does not fit {entry.architecture}: {'; '.join(wrong[:3])}{rest}")
 
 
-# --- fetching --------------------------------------------------------------------------------------------------
-
-
 def fetched(entry: PublicModel) -> Path:
     """The published file: from ``models_folder()``, else downloaded there, with progress; Hugging Face's are resumed.
 
@@ -165,8 +156,8 @@ def fetched(entry: PublicModel) -> Path:
     if file.exists():
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(file.parent).free
-    if free < (need := 1.1e6 * entry.megabytes):
+    free, need = shutil.disk_usage(file.parent).free, 1.1e6 * entry.megabytes
+    if free < need:
         raise CheckpointError(f"no space for {file}: {need / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free")
     try:
         if entry.origin == "huggingface":
