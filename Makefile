@@ -1,3 +1,5 @@
+# Where a site turns Python's bytecode off, each of many processes would compile PyTorch again.
+unexport PYTHONDONTWRITEBYTECODE
 # Python 3.11 or newer; used once, to make .venv.
 PYTHON = python3
 PROFILE = laptop

@@ -1,17 +1,17 @@
 """Intervals and paired tests: thin, named uses of SciPy and statsmodels."""
 
+import gc
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from scipy import stats
-from statsmodels.discrete.discrete_model import Logit
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, test_proportions_2indep
@@ -71,6 +71,33 @@ def _remembered(function: Callable[P, T]) -> Callable[P, T]:
 
 
 FEW = 64  # distinct values up to which a resample is drawn as counts of them
+BLOCK = 1000  # resamples drawn or summed at once
+
+
+@lru_cache(maxsize=16)  # a chapter's samples have few sizes: all of one size share their draws
+def _resampled(n: int, resamples: int, seed: int) -> Integer[np.ndarray, "resamples n"]:
+    """How often each of ``n`` values is in each resample, from the draws of ``scipy.stats.bootstrap`` with this seed."""
+    rng = np.random.default_rng(seed)
+    blocks = [rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None] for size in _blocks(resamples)]
+    counted = [np.bincount(block.ravel(), minlength=block.size).reshape(block.shape) for block in blocks]
+    return np.concatenate(counted).astype(np.uint16)
+
+
+@lru_cache(maxsize=16)
+def _signs(n: int, resamples: int, seed: int) -> Integer[np.ndarray, "resamples n"]:
+    """-1 or 1 for each of ``n`` differences in each permutation."""
+    rng = np.random.default_rng(seed)
+    return np.concatenate([2 * rng.integers(2, size=(size, n), dtype=np.int8) - 1 for size in _blocks(resamples)])
+
+
+def _blocks(resamples: int) -> Iterator[int]:
+    return (min(BLOCK, resamples - start) for start in range(0, resamples, BLOCK))
+
+
+def _sums(weights: Integer[np.ndarray, "resamples n"], values: Values) -> Float[np.ndarray, " resamples"]:
+    """``weights @ values`` in blocks, which stay in the cache as floating point numbers."""
+    parts = (weights[start : start + BLOCK].astype(float) @ values for start in range(0, len(weights), BLOCK))
+    return np.concatenate(list(parts))
 
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Estimate:
@@ -94,14 +121,12 @@ def bootstrap_mean(values: Values, *, resamples: int = 9999, seed: int = 0) -> E
     _check_draws(resamples, seed)
     if np.ptp(values) == 0:  # the bootstrap distribution is one point
         return Estimate(float(values[0]), float(values[0]), float(values[0]), len(values))
-    rng = np.random.default_rng(seed)
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) <= FEW:  # how often each value is drawn is multinomial: the same distribution, without the draws
-        drawn = rng.multinomial(len(values), counts / len(values), size=resamples)
+        drawn = np.random.default_rng(seed).multinomial(len(values), counts / len(values), size=resamples)
         low, high = np.percentile(drawn @ distinct / len(values), [2.5, 97.5])
     else:
-        found = stats.bootstrap((values,), np.mean, n_resamples=resamples, batch=1000, method="percentile", rng=rng)
-        low, high = found.confidence_interval
+        low, high = np.percentile(_sums(_resampled(len(values), resamples, seed), values) / len(values), [2.5, 97.5])
     return Estimate(float(values.mean()), float(low), float(high), len(values))
 
 
@@ -116,19 +141,15 @@ def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int 
         raise ValueError(f"a paired difference needs values of the same images, got {len(a)} and {len(b)}")
     difference = a - b
     interval = bootstrap_mean(difference, resamples=resamples, seed=seed)
-    rng = np.random.default_rng(seed)
     sizes, counts = np.unique(np.abs(difference), return_counts=True)
+    if len(sizes) <= FEW:  # of the differences of one size, a binomial number keeps its sign
+        rng = np.random.default_rng(seed)
+        kept = np.concatenate([rng.binomial(counts, 0.5, size=(size, len(sizes))) for size in _blocks(resamples)])
+        sums = (2 * kept - counts) @ sizes
+    else:
+        sums = _sums(_signs(len(difference), resamples, seed), difference)
     bound = abs(interval.value) * len(difference) - 1e-12 * np.abs(difference).sum()
-    extreme = 0
-    for start in range(0, resamples, 1000):  # all at once would need resamples * n numbers
-        draws = min(1000, resamples - start)
-        if len(sizes) <= FEW:  # of the differences of one size, a binomial number keeps its sign
-            kept = rng.binomial(counts, 0.5, size=(draws, len(sizes)))
-            sums = (2 * kept - counts) @ sizes
-        else:
-            signs = 2.0 * rng.integers(2, size=(draws, len(difference)), dtype=np.int8) - 1
-            sums = signs @ difference
-        extreme += int(np.sum(np.abs(sums) >= bound))
+    extreme = int(np.sum(np.abs(sums) >= bound))
     p = float(extreme + 1) / (resamples + 1)
     return Difference(interval.value, interval.low, interval.high, p, len(difference), at_floor=extreme == 0)
 
@@ -264,7 +285,11 @@ def _rank_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def holm(p_values: list[float]) -> list[float]:
     """Holm's step-down adjustment (Holm 1979), for the tests of one table."""
-    return list(map(float, multipletests(p_values, method="holm")[1])) if p_values else []
+    gc.freeze()  # the function collects garbage: half a second for the objects of a chapter
+    try:
+        return list(map(float, multipletests(p_values, method="holm")[1])) if p_values else []
+    finally:
+        gc.unfreeze()
 
 
 def logistic_regression(outcome: np.ndarray, predictors: dict[str, Values], groups: np.ndarray) -> dict[str, Estimate]:
@@ -275,6 +300,8 @@ def logistic_regression(outcome: np.ndarray, predictors: dict[str, Values], grou
     image seen by two models) are not independent: the standard errors are clustered. Where the data do not determine
     the coefficients (the outcome is constant or separated by the predictors), all intervals are (-inf, inf).
     """
+    from statsmodels.discrete.discrete_model import Logit  # slow import
+
     outcome = np.asarray(outcome, float)
     if not ((outcome >= 0) & (outcome <= 1)).all():
         raise ValueError("an outcome is true or false, or a rate between 0 and 1")
