@@ -1,8 +1,10 @@
-"""Damage that tests do to files."""
+"""Damage that tests do to files and to processes."""
 
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 
 def single_bit_flips(file: Path, count: int, within: int | None = None) -> Iterator[int]:
@@ -20,3 +22,28 @@ def single_bit_flips(file: Path, count: int, within: int | None = None) -> Itera
                 stream.write(bytes([value]))
                 if value != byte:
                     yield bit
+
+
+def killed_at_random(start: Callable[[Path], Any], folder: Path, kills: int, check: Callable[[Path], None]) -> None:
+    """Start work in ``folder``/whole undisturbed, then in others, killed at random moments until ``kills`` is reached.
+
+    Each goes on until it has ended; ``check`` compares what it left with ``folder``/whole.
+    """
+    started = time.monotonic()
+    (whole := start(folder / "whole")).join()
+    seconds = time.monotonic() - started
+    assert whole.exitcode == 0
+    chance, killed, runs = random.Random(0), 0, 0
+    while killed < kills:
+        own = folder / f"run{runs}"
+        while True:
+            process = start(own)
+            process.join(timeout=chance.uniform(0, seconds) if killed < kills else None)
+            if process.exitcode is not None:
+                assert process.exitcode == 0, "what was killed does not go on"
+                break
+            process.kill()
+            process.join()
+            killed += 1
+        check(own)
+        runs += 1

@@ -11,9 +11,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import nbformat
 import pytest
 import torch
 from conftest import ROBUST, STANDARD, forkserver
-from damage import single_bit_flips
+from damage import killed_at_random, single_bit_flips
 from torch import Tensor
 
 from inequality_phenomenon import datasets
@@ -57,12 +57,8 @@ Context = forkserver("inequality_phenomenon.training.loop", "inequality_phenomen
 
 @pytest.fixture
 def folder(run: Run, tmp_path: Path, move) -> Path:
-    """Two registered networks of width 4, a cache and a grid, all in one folder."""
     move(GRID=tmp_path / "grid")
     return tmp_path
-
-
-# ---------------------------------------------------------------- flipped bits
 
 
 @pytest.mark.parametrize("flips", FLIPS)
@@ -103,18 +99,11 @@ def test_any_flipped_bit_of_the_data_file_is_found(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("INEQUALITY_DATA", str(data_copy))
     store = data_copy / "cifar10.safetensors"
 
-    def both() -> None:
-        load_cifar10_bytes("test")
-        load_cifar10_bytes("train")
-
     for count, within in ((flips // 4, 512), (flips - flips // 4, None)):
         for _ in single_bit_flips(store, count, within):
             with pytest.raises(DataError, match=f"delete {store}"):
-                both()
-    both()
-
-
-# ---------------------------------------------------------------- kill -9
+                [load_cifar10_bytes(split) for split in ("test", "train")]
+    assert all(len(load_cifar10_bytes(split)[0]) for split in ("test", "train"))
 
 
 def start(work: Callable[..., None], *arguments: Any) -> Any:
@@ -126,8 +115,8 @@ def start(work: Callable[..., None], *arguments: Any) -> Any:
 def measure_all(folder: Path, entries: dict[str, Any]) -> None:
     """All cells of the grid, in a process that knows nothing of the tests' patches."""
     torch.set_num_threads(1)
-    paths.CHECKPOINTS, paths.CACHE = folder.parent, folder / "cache"  # type: ignore[misc]
-    paths.GRID, paths.COMMON_SUBSET = folder / "grid", folder.parent / "subset.json"  # type: ignore[misc]
+    paths.CHECKPOINTS, paths.CACHE = folder.parent, folder / "cache"
+    paths.GRID, paths.COMMON_SUBSET = folder / "grid", folder.parent / "subset.json"
     REGISTRY._entries = entries
     for cell in GRID.cells():
         if not cell.record.exists():
@@ -141,27 +130,11 @@ def records(folder: Path, kind: str = "*.record") -> dict[str, bytes]:
 @pytest.mark.parametrize("kills", [2, pytest.param(15, marks=pytest.mark.faults)])
 def test_measuring_killed_at_random_moments_gives_the_same_records(folder: Path, kills: int) -> None:
     entries = dict(REGISTRY._entries or {})
-    started = time.monotonic()
-    (whole := start(measure_all, folder / "whole", entries)).join()
-    seconds = time.monotonic() - started
-    assert whole.exitcode == 0
-    expected = records(folder / "whole")
-    assert len(expected) == len(GRID.cells())
 
-    chance, killed, runs = random.Random(0), 0, 0
-    while killed < kills:
-        own = folder / f"run{runs}"
-        while True:
-            process = start(measure_all, own, entries)
-            process.join(timeout=chance.uniform(0, seconds) if killed < kills else None)
-            if process.exitcode is not None:
-                assert process.exitcode == 0
-                break
-            process.kill()
-            process.join()
-            killed += 1
-        assert records(own) == expected
-        runs += 1
+    def check(own: Path) -> None:
+        assert len(records(own)) == len(GRID.cells()) and records(own) == records(folder / "whole")
+
+    killed_at_random(lambda own: start(measure_all, own, entries), folder, kills, check)
 
 
 CHAPTER = '# %% tags=["parameters"]\nprofile: str = "laptop"\n\n# %%\nprint(sum(range(10**6)))\n'
@@ -172,12 +145,8 @@ def kill_at_random(command: list[str], folder: Path, kills: int, result: Callabl
     environment = os.environ | {
         "INEQUALITY_ROOT": str(folder), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
-    options: dict[str, Any] = {
-        "cwd": folder,
-        "env": environment,
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.DEVNULL,
-    }
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    options: dict[str, Any] = {"cwd": folder, "env": environment, **quiet}
     started = time.monotonic()
     assert subprocess.run(command, **options).returncode == 0
     seconds, expected = time.monotonic() - started, result()
@@ -233,9 +202,6 @@ def test_building_killed_at_random_moments_gives_the_same_page(tmp_path: Path, k
     assert "The text of the page." in result()["book/index.html"] and "index.html" in result()
 
 
-# ---------------------------------------------------------------- disks and folders
-
-
 def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(small_disk: Path, move) -> None:
     move(CACHE=small_disk)
     content = bytes(400_000)
@@ -259,9 +225,7 @@ def test_a_folder_that_may_only_be_read_is_read_and_named(small_disk: Path, move
         cached("maps", {"a": 2}, lambda: b"content")
 
 
-def test_the_command_line_says_in_one_message_what_it_cannot_write(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_says_in_one_message_what_it_cannot_write(monkeypatch, capsys) -> None:
     def unwritable(*_: object) -> str:
         with atomic_path(Path("/dev/full/table.csv")):
             raise AssertionError("never reached")
@@ -272,9 +236,6 @@ def test_the_command_line_says_in_one_message_what_it_cannot_write(
     assert "/dev/full" in error and "the same command goes on from here" in error and "Traceback" not in error
 
 
-# ---------------------------------------------------------------- two at once, time, network
-
-
 def test_registrations_at_once_lose_no_entry(folder: Path) -> None:
     entry, file = REGISTRY[STANDARD], folder / "registry.yaml"
     known = REGISTRY._entries
@@ -283,11 +244,8 @@ def test_registrations_at_once_lose_no_entry(folder: Path) -> None:
         for number in range(4):
             register(entry.model_copy(update={"name": f"{part}-{number}"}), file)
 
-    threads = [threading.Thread(target=add, args=(part,)) for part in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
     REGISTRY._entries = known
     assert len(read_registry(file)) == 16
 
@@ -328,9 +286,6 @@ def test_without_a_network_everything_that_is_here_works(folder: Path) -> None:
     assert unreachable == "101" and 0 < float(index) < 1
 
 
-# ---------------------------------------------------------------- the same again
-
-
 @pytest.mark.faults
 def test_two_runs_give_byte_identical_records(tmp_path: Path) -> None:
     """All chapters of the laptop profile, with nothing in the cache; side by side, on one thread each."""
@@ -345,7 +300,7 @@ def test_two_runs_give_byte_identical_records(tmp_path: Path) -> None:
         with (root / "log").open("w") as log:
             runs.append(subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT))
     assert [run.wait() for run in runs] == [0, 0], [(root / "log").read_text()[-3000:] for root in roots]
-    first, second = (records(root / "book" / "_executed" / "records" / "laptop", "*.parquet") for root in roots)
+    first, second = (records(root / "book/_executed/records/laptop", "*.parquet") for root in roots)
     assert {Path(name).parts[0] for name in first} == set(chapters())
     assert first == second
 
@@ -364,7 +319,6 @@ def maps_and_verdicts(name: str, images: Tensor, labels: Tensor, threads: int, b
 @pytest.mark.faults
 @pytest.mark.parametrize("name", [STANDARD, ROBUST])
 def test_threads_and_batches_change_no_index_and_no_clear_verdict(name: str) -> None:
-    """Of the shipped networks. A verdict may differ only where it was marked as a close call."""
     images, labels = (part[:100] for part in load_cifar10("test"))
     right = (load_checkpoint(name)(images).argmax(1) == labels).nonzero().flatten()[:40]
     images, labels = images[right], labels[right]
@@ -376,12 +330,7 @@ def test_threads_and_batches_change_no_index_and_no_clear_verdict(name: str) -> 
         assert set(flipped) <= {*verdicts.close_calls, *again.close_calls}
 
 
-# ---------------------------------------------------------------- secrets
-
-
-def test_the_footer_names_no_secret_of_the_environment_and_escapes_what_it_shows(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_footer_names_no_secret_of_the_environment_and_escapes_what_it_shows(run: Run, monkeypatch) -> None:
     secrets = {"SOME_API_KEY": "k3y-that-must-not-leak", "HF_TOKEN": "t0ken-that-must-not-leak"}
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)

@@ -5,9 +5,7 @@ message that says what to do, and the last good state is kept."""
 import json
 import math
 import os
-import random
 import subprocess
-import time
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import forkserver, no_file_above
-from damage import single_bit_flips
+from damage import killed_at_random, single_bit_flips
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
@@ -98,9 +96,8 @@ def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, precision:
     assert untimed[0] == untimed[1] and [row["epoch"] for row in parts.log] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("kills_wanted", [3, pytest.param(20, marks=pytest.mark.faults)])
-def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path, kills_wanted: int) -> None:
-    """kill -9 of a process, anywhere between its start and its end."""
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.faults)])
+def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path, kills: int) -> None:
     settings = tiny(epochs=3, train_images=128)
     context = forkserver("inequality_phenomenon.training.loop")
 
@@ -109,28 +106,12 @@ def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path
         process.start()
         return process
 
-    start(tmp_path / "warm").join()
-    started = time.monotonic()
-    (whole := start(tmp_path / "whole")).join()
-    seconds = time.monotonic() - started
-    assert whole.exitcode == 0
-    expected = load_file(tmp_path / "whole" / "state.safetensors")
+    def check(folder: Path) -> None:
+        states = [load_file(place / "state.safetensors") for place in (folder, tmp_path / "whole")]
+        assert_same_weights(*states)
 
-    chance = random.Random(0)
-    kills = runs = 0
-    while kills < kills_wanted:
-        folder = tmp_path / f"run{runs}"
-        while True:
-            process = start(folder)
-            process.join(timeout=chance.uniform(0, seconds) if kills < kills_wanted else None)
-            if process.exitcode == 0:
-                break
-            assert process.exitcode is None, "the resumed training failed"
-            process.kill()
-            process.join()
-            kills += 1
-        assert_same_weights(load_file(folder / "state.safetensors"), expected)
-        runs += 1
+    start(tmp_path / "warm").join()
+    killed_at_random(start, tmp_path, kills, check)
 
 
 def test_a_state_from_before_a_setting_existed_has_its_default(tmp_path: Path) -> None:
