@@ -67,7 +67,6 @@ def open_chromium() -> webdriver.Chrome:
 
 
 def axe_script() -> str:
-    """axe-core's source, fetched once."""
     folder = paths.CACHE / "axe"
     try:
         if not AXE.folder(folder).exists():
@@ -89,14 +88,12 @@ class Visit:
 
 
 def visit(chromium: webdriver.Chrome, page: Path, axe: str) -> Visit:
-    """Open a page from its file, once."""
     _resize(chromium, DESKTOP)
     _open(chromium, page)
     return inspect(chromium, axe)
 
 
 def inspect(chromium: webdriver.Chrome, axe: str) -> Visit:
-    """The page that is open, as it is now."""
     chromium.execute_script(axe)
     violations = [
         f"light: {v}" for v in chromium.execute_async_script(_AXE, {"preload": False, "resultTypes": ["violations"]})

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from inequality_phenomenon._support.profiles import Profile
 from inequality_phenomenon.attribution import attribute
 from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.measure.run import Run
+from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
 from inequality_phenomenon.robustness import correct
 from inequality_phenomenon.training.loop import train
@@ -86,15 +88,8 @@ def labels(test_set: tuple[Tensor, Tensor]) -> Int64[Tensor, " 24"]:
 @pytest.fixture(scope="session")
 def small_settings() -> TrainingSettings:
     """A complete training in seconds: 2,000 images, width 4, three epochs."""
-    return TrainingSettings(
-        title="small",
-        arguments={"width": 4},
-        epochs=3,
-        batch_size=50,
-        train_images=2000,
-        peak_rate=0.1,
-        precision="float32",
-    )
+    loop = {"epochs": 3, "batch_size": 50, "train_images": 2000, "peak_rate": 0.1, "precision": "float32"}
+    return TrainingSettings(title="small", arguments={"width": 4}, **loop)
 
 
 @pytest.fixture(scope="session")
@@ -203,6 +198,16 @@ def entry(name: str, model: Classifier, folder: Path, **facts: Any) -> RegistryE
         "test_clean": some, "test_robust": {"linf 8/255": some}, "training_seconds": 1, "machine": "",
     }  # fmt: skip
     return RegistryEntry(**known | facts)
+
+
+@dataclass
+class Given(Sample):
+    """A sample whose maps are given."""
+
+    given: Tensor | None = None
+
+    def maps(self, method: str = "integrated_gradients", **options: Any) -> Tensor:
+        return self.given
 
 
 def run_of(names: tuple[str, ...], n_images: int) -> Run:

@@ -28,8 +28,6 @@ CLASSES = (1, 1, 5, 5, 500, 500, 900, 900)  # two animals and two objects, two p
 
 @dataclass(frozen=True)
 class Miniature:
-    """Where everything is."""
-
     images: Path  # by class
     published: Path  # the two models' files
     root: Path  # what INEQUALITY_ROOT names: the project with a registry of these two models
@@ -37,13 +35,11 @@ class Miniature:
 
     def environment(self, data: Path) -> dict[str, str]:
         """For a process that works on this set-up and keeps what it makes in ``data``."""
-        return os.environ | {
-            "INEQUALITY_ROOT": str(self.root),
-            "INEQUALITY_IMAGENET": str(self.images),
-            "INEQUALITY_MODELS": str(self.published),
-            "INEQUALITY_DATA": str(data),
-            "INEQUALITY_CACHE": str(data / "cache"),
-        }
+        places = {
+            "ROOT": self.root, "IMAGENET": self.images, "MODELS": self.published, "DATA": data,
+            "CACHE": data / "cache",
+        }  # fmt: skip
+        return os.environ | {f"INEQUALITY_{name}": str(place) for name, place in places.items()}
 
 
 def name_of(image_id: int) -> str:
@@ -73,15 +69,10 @@ def pictures() -> list[bytes]:
     png = io.BytesIO()
     picture(7).save(png, "PNG")
     return [
-        jpeg(picture(0)),
-        jpeg(picture(1).convert("L")),
-        jpeg(picture(2).convert("CMYK")),
-        jpeg(picture(3), orientation=6),
-        jpeg(picture(4), orientation=3),
-        jpeg(picture(5, (260, 420))),
-        jpeg(picture(6, (500, 375))),
-        png.getvalue(),
-    ]
+        jpeg(picture(0)), jpeg(picture(1).convert("L")), jpeg(picture(2).convert("CMYK")),
+        jpeg(picture(3), orientation=6), jpeg(picture(4), orientation=3), jpeg(picture(5, (260, 420))),
+        jpeg(picture(6, (500, 375))), png.getvalue(),
+    ]  # fmt: skip
 
 
 def network(seed: int, inputs: torch.Tensor) -> nn.Module:
@@ -99,12 +90,10 @@ def network(seed: int, inputs: torch.Tensor) -> nn.Module:
 
 
 def at(folder: Path) -> Miniature:
-    """The set-up that ``write`` has written there."""
     return Miniature(folder / "val", folder / "published", folder / "project", candidate_ids()[: len(CLASSES)])
 
 
 def write(folder: Path) -> Miniature:
-    """Write everything into an empty folder."""
     images, published, root = folder / "val", folder / "published", folder / "project"
     published.mkdir(parents=True)
     ids = candidate_ids()[: len(CLASSES)]

@@ -1,14 +1,11 @@
 """The promise: chapter 04 attributes with the settings that it names, tests the paper's own comparisons, and calls a map
 faithful only if its order does more to the network than a random one."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROBUST, STANDARD, outcomes
+from conftest import ROBUST, STANDARD, Given, outcomes
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
@@ -42,17 +39,6 @@ from inequality_phenomenon.verdicts.contrasts import faithfulness_contrasts, met
 from inequality_phenomenon.verdicts.published import published_leaders, table3_cells
 
 
-@dataclass
-class Given(Sample):
-    """A sample whose maps are given."""
-
-    given: Tensor | None = None
-
-    def maps(self, method: str = "integrated_gradients", **options: Any) -> Tensor:
-        assert self.given is not None
-        return self.given
-
-
 @pytest.fixture
 def linear(images: Tensor) -> Given:
     """One class has a linear logit, all others 0; the maps are the exact contributions against the mean colour."""
@@ -62,9 +48,6 @@ def linear(images: Tensor) -> Given:
     model = Classifier(nn.Sequential(nn.Flatten(), layer)).eval().requires_grad_(False)
     exact = model.normalise(images) * layer.weight[3].view(3, 32, 32)
     return Given("linear", model, images, torch.full((len(images),), 3), list(range(len(images))), given=exact)
-
-
-# exactness
 
 
 def test_the_completeness_error_falls_with_the_steps(run: Run) -> None:
@@ -84,10 +67,7 @@ def test_completeness_compares_with_the_change_of_the_logit(run: Run, options: d
     assert np.allclose(found["completeness_error"], (total - change).abs(), atol=1e-3)
 
 
-# faithfulness
-
-
-def test_no_order_deletes_faster_than_the_exact_contributions(linear: Given) -> None:
+def test_no_order_deletes_faster_than_the_exact_contributions_and_the_wrong_one_is_worse_than_random(linear) -> None:
     """For a linear logit the largest contributions are the best subpixels to delete, or insert, at every share."""
     best, random = (deletion_insertion(linear, order=order) for order in ("top", "random"))
     for share in SHARES:
@@ -95,11 +75,6 @@ def test_no_order_deletes_faster_than_the_exact_contributions(linear: Given) -> 
         assert (best[f"insertion_{share}"] > random[f"insertion_{share}"]).all()
     assert (best["deletion_area"] < random["deletion_area"] / 2).all()
     assert (best["insertion_area"] > random["insertion_area"] + 0.1).all()
-
-
-def test_the_wrong_order_is_worse_than_a_random_one(linear: Given) -> None:
-    random = deletion_insertion(linear, order="random")
-    assert linear.given is not None
     linear.given = -linear.given
     assert (deletion_insertion(linear)["deletion_area"] > random["deletion_area"]).all()
 
@@ -119,21 +94,16 @@ def test_curves_begin_and_end_at_the_image_and_the_fill(run: Run, fill: str) -> 
 
 def test_a_share_deletes_exactly_the_largest_signed_values(linear: Given) -> None:
     found = deletion_insertion(linear, shares=(10,))
-    assert linear.given is not None
     exact = linear.given.flatten(1)
     rest = exact.sum(1) - exact.topk(307).values.sum(1)
-    expected = rest.exp() / (rest.exp() + 9)
-    assert np.allclose(found["deletion_10"], expected, atol=1e-4)
+    assert np.allclose(found["deletion_10"], rest.exp() / (rest.exp() + 9), atol=1e-4)
 
 
 def test_an_unknown_order_or_fill_is_refused(linear: Given) -> None:
     with pytest.raises(ValueError, match="unknown order 'lowest'; known: top, random"):
-        deletion_insertion(linear, order="lowest")  # type: ignore[arg-type]
+        deletion_insertion(linear, order="lowest")
     with pytest.raises(ValueError, match="unknown baseline 'white'"):
-        deletion_insertion(linear, fill="white")  # type: ignore[arg-type]
-
-
-# settings
+        deletion_insertion(linear, fill="white")
 
 
 def test_every_variant_is_a_valid_setting() -> None:
@@ -160,9 +130,6 @@ def test_squares_are_more_unequal(run: Run) -> None:
     """The exercise: the index of squares is never below that of the values."""
     maps = run.sample(STANDARD).maps()
     assert (global_gini(maps.square()) > global_gini(maps)).all()
-
-
-# Table 3
 
 
 def test_table_3_is_carried_over_cell_by_cell() -> None:
@@ -202,9 +169,6 @@ def test_the_papers_own_table_names_its_leaders() -> None:
     assert "in 7 of 12 columns" in methods.leaders_table(name="x").text
 
 
-# what the page says
-
-
 def test_contrasts_have_the_sign_of_the_statement() -> None:
     rng = np.random.default_rng(0)
     low, high = rng.normal(0.2, 0.01, 50), rng.normal(0.4, 0.01, 50)
@@ -213,8 +177,7 @@ def test_contrasts_have_the_sign_of_the_statement() -> None:
     table = pd.concat([*areas, *failures])
     rows = faithfulness_contrasts(["A"], {STANDARD: "standard", ROBUST: "robust"})
     assert [row.label for row in rows][:2] == ["deletion: A, standard", "deletion: A, robust"]
-    found = contrasted(rows[:2], table, resamples=199)
-    assert {item.verdict for item in found} == {"same direction"}
+    assert {item.verdict for item in contrasted(rows[:2], table, resamples=199)} == {"same direction"}
     stronger = method_contrasts("A", ["C"], {STANDARD: "standard", ROBUST: "robust"}, {", type I": "failure"})
     assert [row.label for row in stronger] == ["type I: A − C, standard", "type I: A − C, robust"]
     assert [item.verdict for item in contrasted(stronger, table, resamples=199)] == ["same direction", "contradicted"]

@@ -8,16 +8,7 @@ from typing import get_args
 import pytest
 import torch
 
-from inequality_phenomenon._support.batching import (
-    LEAST,
-    ON_CPU,
-    ON_GPU,
-    UNKNOWN,
-    Work,
-    for_batches,
-    is_out_of_memory,
-    rows_for,
-)
+from inequality_phenomenon._support import batching
 from inequality_phenomenon.networks import REGISTRY, build
 
 CPU = torch.device("cpu")
@@ -64,45 +55,44 @@ def test_parts_cover_everything_in_order_and_halve_after_running_out() -> None:
             torch.empty(2**62, dtype=torch.uint8)  # more than there is: the real error
         seen.extend(range(part.start, part.stop))
 
-    assert for_batches(10, 16, work) == 2
+    assert batching.for_batches(10, 16, work) == 2
     assert seen == list(range(10)) and asked[:3] == [16, 8, 4] and set(asked[3:]) == {2}
 
 
 def test_rows_of_one_item_are_kept_together_until_they_do_not_fit() -> None:
     parts = []
-    for_batches(7, 40, lambda part, rows: parts.append((part.start, part.stop, rows)), rows_per_item=20)
+    batching.for_batches(7, 40, lambda part, rows: parts.append((part.start, part.stop, rows)), rows_per_item=20)
     assert parts == [(0, 2, 40), (2, 4, 40), (4, 6, 40), (6, 7, 40)]
     parts.clear()
-    for_batches(2, 8, lambda part, rows: parts.append((part.start, part.stop, rows)), rows_per_item=20)
+    batching.for_batches(2, 8, lambda part, rows: parts.append((part.start, part.stop, rows)), rows_per_item=20)
     assert parts == [(0, 1, 8), (1, 2, 8)]
 
 
 def test_one_row_that_does_not_fit_and_other_errors_end_it() -> None:
     with pytest.raises(MemoryError, match="does not suffice for a single image"):
-        for_batches(3, 4, lambda part, rows: torch.empty(2**62, dtype=torch.uint8) and None)
+        batching.for_batches(3, 4, lambda part, rows: torch.empty(2**62, dtype=torch.uint8) and None)
 
     def broken(part: slice, rows: int) -> None:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        for_batches(3, 4, broken)
-    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+        batching.for_batches(3, 4, broken)
+    assert batching.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
 
 
 def test_rows_are_those_measured_for_the_architecture() -> None:
     for architecture, arguments in (("resnet18", {"width": 16}), ("densenet_bc", {"growth": 12, "depth": 40})):
         kind = build(architecture, **arguments).kind
-        for work in get_args(Work):
-            assert rows_for(CPU, 32 * 32, kind, work) == ON_CPU[kind][work]
-            assert rows_for(torch.device("cuda"), 224 * 224, kind, work) == ON_GPU[work]
-            assert rows_for(CPU, 224 * 224, kind, work) == LEAST
-    assert rows_for(CPU, 32 * 32, "", "gradient") == UNKNOWN["gradient"]
+        for work in get_args(batching.Work):
+            assert batching.rows_for(CPU, 32 * 32, kind, work) == batching.ON_CPU[kind][work]
+            assert batching.rows_for(torch.device("cuda"), 224 * 224, kind, work) == batching.ON_GPU[work]
+            assert batching.rows_for(CPU, 224 * 224, kind, work) == batching.LEAST
+    assert batching.rows_for(CPU, 32 * 32, "", "gradient") == batching.UNKNOWN["gradient"]
     kinds = {build(entry.architecture, **entry.arguments).kind for entry in REGISTRY.values()}
-    assert kinds - set(ON_CPU) <= {kind for kind in kinds if "width=[" in kind}  # pruned filters
+    assert kinds - set(batching.ON_CPU) <= {kind for kind in kinds if "width=[" in kind}  # pruned filters
 
 
 def test_the_result_does_not_depend_on_the_memory() -> None:
-    """In a process whose memory is limited, against one row at a time."""
     # Freed memory goes back at once, so that what the process may still take does not depend on what it did before.
     returned = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, env=os.environ | returned)

@@ -20,18 +20,8 @@ import torch
 from conftest import no_file_above
 from torch import Tensor
 
+from inequality_phenomenon import datasets
 from inequality_phenomenon._support import paths
-from inequality_phenomenon.datasets import (
-    CIFAR10_CLASSES,
-    CIFAR10_DIGESTS,
-    NPM_ARCHIVE,
-    NPM_PACKAGE,
-    OFFICIAL_ARCHIVE,
-    DataError,
-    cifar10_file,
-    load_cifar10,
-    load_cifar10_bytes,
-)
 from inequality_phenomenon.networks import CIFAR10_MEAN, CIFAR10_STD
 from inequality_phenomenon.training.data import TrainingImages, held_out_ids
 from inequality_phenomenon.training.settings import TrainingSettings
@@ -50,7 +40,7 @@ def members(store: Path) -> list[Member]:
     """The official layout: a record is one label byte and 3072 pixel bytes, channel first; 10,000 records a file."""
     found = []
     for split, names in (("train", [f"data_batch_{i}" for i in range(1, 6)]), ("test", ["test_batch"])):
-        images, labels = load_cifar10_bytes(split)  # type: ignore[arg-type]
+        images, labels = datasets.load_cifar10_bytes(split)
         records = torch.cat([labels[:, None], images.permute(0, 3, 1, 2).flatten(1)], dim=1).numpy()
         for i, name in enumerate(names):
             found.append((f"cifar-10-batches-bin/{name}.bin", records[10_000 * i : 10_000 * (i + 1)].tobytes()))
@@ -69,42 +59,35 @@ def write_archive(file: Path, members: list[Member]) -> None:
 def assert_refused(folder: Path, *messages: str) -> None:
     """Loading fails with all of ``messages``, and the folder is as it was."""
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    with pytest.raises(DataError) as caught:
-        load_cifar10("test")
+    with pytest.raises(datasets.DataError) as caught:
+        datasets.load_cifar10("test")
     for message in messages:
         assert message in str(caught.value)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-# ---------------------------------------------------------------- the images
-
-
 @pytest.mark.parametrize(("split", "n"), [("train", 50_000), ("test", 10_000)])
 def test_bytes_have_the_committed_digests(split: str, n: int) -> None:
-    images, labels = load_cifar10_bytes(split)  # type: ignore[arg-type]
+    images, labels = datasets.load_cifar10_bytes(split)
     assert images.shape == (n, 32, 32, 3) and labels.shape == (n,)
-    assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == CIFAR10_DIGESTS[f"{split}_images"]
-    assert hashlib.sha256(labels.numpy().tobytes()).hexdigest() == CIFAR10_DIGESTS[f"{split}_labels"]
+    assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == datasets.CIFAR10_DIGESTS[f"{split}_images"]
+    assert hashlib.sha256(labels.numpy().tobytes()).hexdigest() == datasets.CIFAR10_DIGESTS[f"{split}_labels"]
 
 
-def test_images_are_float_in_0_1_and_equal_the_bytes_over_255(test_set: tuple[Tensor, Tensor]) -> None:
+def test_images_are_the_bytes_over_255_and_classes_balanced_and_in_the_official_order(test_set) -> None:
     images, labels = test_set
-    raw, raw_labels = load_cifar10_bytes("test")
+    raw, raw_labels = datasets.load_cifar10_bytes("test")
     assert images.shape == (10_000, 3, 32, 32) and images.dtype == torch.float32
     assert labels.dtype == torch.int64 and torch.equal(labels, raw_labels.long())
     assert torch.equal(images, raw.permute(0, 3, 1, 2).float() / 255)
     assert images.min() == 0 and images.max() == 1
-
-
-def test_classes_are_balanced_and_in_the_official_order(test_set: tuple[Tensor, Tensor]) -> None:
-    _, labels = test_set
     assert labels.bincount().tolist() == [1000] * 10
-    first = [CIFAR10_CLASSES[label] for label in labels[:8]]
+    first = [datasets.CIFAR10_CLASSES[label] for label in labels[:8]]
     assert first == ["cat", "ship", "ship", "airplane", "frog", "frog", "automobile", "frog"]
 
 
 def test_normalisation_constants_are_those_of_the_training_pixels() -> None:
-    pixels = load_cifar10_bytes("train")[0][::10].double() / 255
+    pixels = datasets.load_cifar10_bytes("train")[0][::10].double() / 255
     assert pixels.mean((0, 1, 2)).tolist() == pytest.approx(CIFAR10_MEAN, abs=0.005)
     assert pixels.std((0, 1, 2)).tolist() == pytest.approx(CIFAR10_STD, abs=0.005)
 
@@ -112,13 +95,13 @@ def test_normalisation_constants_are_those_of_the_training_pixels() -> None:
 @pytest.mark.parametrize("split", ["validation", "", "Train"])
 def test_unknown_split_is_answered_with_the_two_names(split: str) -> None:
     with pytest.raises(ValueError, match=f"'{split}'; CIFAR-10 has 'train' and 'test'"):
-        load_cifar10(split)  # type: ignore[arg-type]
+        datasets.load_cifar10(split)
 
 
 def test_writing_to_loaded_images_does_not_reach_the_file(store: Path) -> None:
-    images, _ = load_cifar10_bytes("test")
+    images, _ = datasets.load_cifar10_bytes("test")
     images[0] = 0
-    assert load_cifar10_bytes("test")[0][0].any()
+    assert datasets.load_cifar10_bytes("test")[0][0].any()
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from Linux's /proc")
@@ -138,7 +121,7 @@ print((peak() - before) / (images.numel() * 4))
 
 def test_held_out_images_are_balanced_and_never_trained_on() -> None:
     ids = held_out_ids()
-    images, labels = load_cifar10_bytes("train")
+    images, labels = datasets.load_cifar10_bytes("train")
     assert len(ids.unique()) == 500 and labels[ids].bincount().tolist() == [50] * 10
     rest = torch.ones(50_000, dtype=torch.bool)
     rest[ids] = False
@@ -146,11 +129,7 @@ def test_held_out_images_are_balanced_and_never_trained_on() -> None:
     assert torch.equal(data.padded[:, 4:-4, 4:-4], images[rest])
     assert torch.equal(data.labels, labels[rest].long())
     held_out = {pixels.tobytes() for pixels in images[ids].numpy()}
-    trained_on = {pixels.tobytes() for pixels in images[rest].numpy()}
-    assert not held_out & trained_on  # no duplicate image either
-
-
-# ---------------------------------------------------------------- a store that is not what it was
+    assert not held_out & {pixels.tobytes() for pixels in images[rest].numpy()}  # no duplicate image either
 
 
 @pytest.mark.parametrize("place", [0.2, 0.9])
@@ -166,11 +145,11 @@ def test_altered_store_is_refused_with_both_digests(store: Path, data_copy: Path
     refused = []
     for split in ("train", "test"):
         try:
-            load_cifar10_bytes(split)  # type: ignore[arg-type]
-        except DataError as problem:
+            datasets.load_cifar10_bytes(split)
+        except datasets.DataError as problem:
             refused.append(str(problem))
             assert str(altered) in refused[-1] and f"delete {altered}" in refused[-1]
-            assert CIFAR10_DIGESTS[f"{split}_images"] in refused[-1]
+            assert datasets.CIFAR10_DIGESTS[f"{split}_images"] in refused[-1]
             digests = [word.rstrip(",") for word in refused[-1].split() if len(word.rstrip(",")) == 64]
             assert len(set(digests)) == 2
     assert len(refused) == 1
@@ -185,47 +164,45 @@ def test_truncated_store_is_refused(store: Path, data_copy: Path, size: int) -> 
     assert_refused(data_copy, "The file is damaged", f"delete {truncated}")
 
 
-# ---------------------------------------------------------------- archives that the user brings
-
-
 def test_official_archive_is_accepted_and_kept_as_the_fast_file(members: list[Member], data_copy: Path) -> None:
-    write_archive(data_copy / OFFICIAL_ARCHIVE, members)
-    images, _ = load_cifar10_bytes("test")
-    assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == CIFAR10_DIGESTS["test_images"]
-    assert sorted(os.listdir(data_copy)) == [OFFICIAL_ARCHIVE, "cifar10.safetensors"]
-    (data_copy / OFFICIAL_ARCHIVE).unlink()
-    assert len(load_cifar10_bytes("train")[0]) == 50_000  # from the fast file alone
+    write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, members)
+    images, _ = datasets.load_cifar10_bytes("test")
+    assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == datasets.CIFAR10_DIGESTS["test_images"]
+    assert sorted(os.listdir(data_copy)) == [datasets.OFFICIAL_ARCHIVE, "cifar10.safetensors"]
+    (data_copy / datasets.OFFICIAL_ARCHIVE).unlink()
+    assert len(datasets.load_cifar10_bytes("train")[0]) == 50_000  # from the fast file alone
 
 
-def test_archive_with_one_changed_pixel_is_refused(members: list[Member], data_copy: Path) -> None:
-    name, content = members[3]
-    changed = bytearray(content)
-    changed[12345] ^= 255
-    write_archive(data_copy / OFFICIAL_ARCHIVE, [*members[:3], (name, bytes(changed)), *members[4:]])
-    assert_refused(data_copy, OFFICIAL_ARCHIVE, "train_images", CIFAR10_DIGESTS["train_images"], "delete")
+def changed_pixel(members: list[Member]) -> list[Member]:
+    content = bytearray(members[3][1])
+    content[12345] ^= 255
+    return [*members[:3], (members[3][0], bytes(content)), *members[4:]]
 
 
-def test_archive_with_two_swapped_labels_is_refused(members: list[Member], data_copy: Path) -> None:
+def swapped_labels(members: list[Member]) -> list[Member]:
     table = np.frombuffer(members[-1][1], np.uint8).reshape(10_000, 3073).copy()
     table[[0, 1], 0] = table[[1, 0], 0]
-    write_archive(data_copy / OFFICIAL_ARCHIVE, [*members[:-1], (members[-1][0], table.tobytes())])
-    assert_refused(data_copy, OFFICIAL_ARCHIVE, "test_labels", CIFAR10_DIGESTS["test_labels"])
+    return [*members[:-1], (members[-1][0], table.tobytes())]
 
 
-def test_archive_without_a_batch_is_refused(members: list[Member], data_copy: Path) -> None:
-    write_archive(data_copy / OFFICIAL_ARCHIVE, members[:-1])
-    assert_refused(data_copy, OFFICIAL_ARCHIVE, "lacks", "test_batch.bin")
-
-
-def test_archive_with_a_short_batch_is_refused(members: list[Member], data_copy: Path) -> None:
-    name, content = members[1]
-    write_archive(data_copy / OFFICIAL_ARCHIVE, [(name, content[:-3073]), *members[2:]])
-    assert_refused(data_copy, OFFICIAL_ARCHIVE, "wrong length")
+@pytest.mark.parametrize(
+    ("change", "messages"),
+    [
+        (changed_pixel, ("train_images", datasets.CIFAR10_DIGESTS["train_images"], "delete")),
+        (swapped_labels, ("test_labels", datasets.CIFAR10_DIGESTS["test_labels"])),
+        (lambda members: members[:-1], ("lacks", "test_batch.bin")),
+        (lambda members: [(members[1][0], members[1][1][:-3073]), *members[2:]], ("wrong length",)),
+    ],
+    ids=["one changed pixel", "two swapped labels", "without a batch", "a short batch"],
+)
+def test_archive_that_is_not_what_it_should_be_is_refused(members, data_copy: Path, change, messages) -> None:
+    write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, change(members))
+    assert_refused(data_copy, datasets.OFFICIAL_ARCHIVE, *messages)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "overwritten", "empty", "text"])
 def test_damaged_official_archive_is_refused(members: list[Member], data_copy: Path, damage: str) -> None:
-    archive = data_copy / OFFICIAL_ARCHIVE
+    archive = data_copy / datasets.OFFICIAL_ARCHIVE
     with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # really compressed: damage breaks the stream itself
         info = tarfile.TarInfo(members[1][0])
         info.size = 3_000_000
@@ -233,51 +210,49 @@ def test_damaged_official_archive_is_refused(members: list[Member], data_copy: P
     content = archive.read_bytes()
     middle = len(content) // 2
     overwritten = content[:middle] + bytes([255]) * 100_000 + content[middle + 100_000 :]
-    archive.write_bytes(
-        {"truncated": content[:middle], "overwritten": overwritten, "empty": b"", "text": b"<html>404</html>"}[damage]
-    )
-    assert_refused(data_copy, OFFICIAL_ARCHIVE, "not a complete archive", f"delete {archive}")
+    damaged = {"truncated": content[:middle], "overwritten": overwritten, "empty": b"", "text": b"<html>404</html>"}
+    archive.write_bytes(damaged[damage])
+    assert_refused(data_copy, datasets.OFFICIAL_ARCHIVE, "not a complete archive", f"delete {archive}")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b" + bytes(1000)])
 def test_npm_archive_with_another_hash_is_refused(data_copy: Path, content: bytes) -> None:
-    (data_copy / NPM_ARCHIVE).write_bytes(content)
-    assert_refused(data_copy, NPM_ARCHIVE, "SHA-512", "expected", "delete")
+    (data_copy / datasets.NPM_ARCHIVE).write_bytes(content)
+    assert_refused(data_copy, datasets.NPM_ARCHIVE, "SHA-512", "expected", "delete")
 
 
 @pytest.mark.parametrize("name", ["../escaped.bin", "{absolute}", "cifar-10-batches-bin/../../escaped.bin"])
 def test_archive_that_points_outside_writes_nothing(data_copy: Path, tmp_path: Path, name: str) -> None:
-    outside = tmp_path / "absolute.bin"
-    write_archive(data_copy / OFFICIAL_ARCHIVE, [(name.format(absolute=outside), b"evil")])
-    assert_refused(data_copy, OFFICIAL_ARCHIVE, "lacks")
+    write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, [(name.format(absolute=tmp_path / "absolute.bin"), b"evil")])
+    assert_refused(data_copy, datasets.OFFICIAL_ARCHIVE, "lacks")
     assert sorted(os.listdir(tmp_path)) == ["data"]
 
 
 def test_link_in_the_place_of_a_batch_is_not_followed(data_copy: Path) -> None:
-    with tarfile.open(data_copy / OFFICIAL_ARCHIVE, "w:gz") as tar:
+    with tarfile.open(data_copy / datasets.OFFICIAL_ARCHIVE, "w:gz") as tar:
         info = tarfile.TarInfo("cifar-10-batches-bin/data_batch_1.bin")
         info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(info)
-    assert_refused(data_copy, OFFICIAL_ARCHIVE, "lacks", "data_batch_1.bin")
+    assert_refused(data_copy, datasets.OFFICIAL_ARCHIVE, "lacks", "data_batch_1.bin")
 
 
 def test_store_that_does_not_fit_on_the_disk_leaves_nothing(members: list[Member], data_copy: Path) -> None:
-    write_archive(data_copy / OFFICIAL_ARCHIVE, members)
+    write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, members)
     with no_file_above(100_000_000), pytest.raises(OSError, match=r"cannot write .*cifar10\.safetensors"):
-        load_cifar10("test")
-    assert os.listdir(data_copy) == [OFFICIAL_ARCHIVE]
+        datasets.load_cifar10("test")
+    assert os.listdir(data_copy) == [datasets.OFFICIAL_ARCHIVE]
 
 
 @pytest.fixture
 def read_only(data_copy: Path, members: list[Member]) -> Iterator[Path]:
     """A data folder with the official archive, in which nothing can be written."""
-    write_archive(data_copy / OFFICIAL_ARCHIVE, members)
+    write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, members)
     data_copy.chmod(0o555)
     if not os.access(data_copy, os.W_OK):
         yield data_copy
         return
     mount = ["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", data_copy]  # root may write to any folder
-    archive = shutil.move(data_copy / OFFICIAL_ARCHIVE, data_copy.parent)
+    archive = shutil.move(data_copy / datasets.OFFICIAL_ARCHIVE, data_copy.parent)
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a file system is not permitted here")
     try:
@@ -292,15 +267,12 @@ def test_an_archive_in_a_folder_that_may_only_be_read_is_kept_in_the_cache_folde
     read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
-    assert cifar10_file() == tmp_path / "cache" / "cifar10.safetensors"
-    written = cifar10_file().stat().st_mtime_ns
-    images, _ = load_cifar10_bytes("test")
-    assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == CIFAR10_DIGESTS["test_images"]
-    assert cifar10_file().stat().st_mtime_ns == written  # made once
-    assert os.listdir(read_only) == [OFFICIAL_ARCHIVE]
-
-
-# ---------------------------------------------------------------- no data and no network
+    assert datasets.cifar10_file() == tmp_path / "cache" / "cifar10.safetensors"
+    written = datasets.cifar10_file().stat().st_mtime_ns
+    images, _ = datasets.load_cifar10_bytes("test")
+    assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == datasets.CIFAR10_DIGESTS["test_images"]
+    assert datasets.cifar10_file().stat().st_mtime_ns == written  # made once
+    assert os.listdir(read_only) == [datasets.OFFICIAL_ARCHIVE]
 
 
 @contextmanager
@@ -336,19 +308,11 @@ def test_without_data_and_network_one_message_names_every_source(data_copy: Path
         environment |= {"npm_config_fetch_retry_mintimeout": "1", "npm_config_fetch_retry_maxtimeout": "1"}
         environment |= {"npm_config_userconfig": os.devnull, "INEQUALITY_DATA": str(data_copy), "TMPDIR": str(tmp_path)}
         script = "from inequality_phenomenon.datasets import load_cifar10; load_cifar10('test')"
-        found = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120
-        )
+        command = [sys.executable, "-c", script]
+        found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert found.returncode == 1
     message = found.stderr[found.stderr.index("DataError") :]
-    for part in (
-        str(data_copy),
-        OFFICIAL_ARCHIVE,
-        NPM_ARCHIVE,
-        "official binary archive",
-        NPM_PACKAGE,
-        "INEQUALITY_DATA",
-    ):
-        assert part in message
+    sources = (datasets.OFFICIAL_ARCHIVE, datasets.NPM_ARCHIVE, "official binary archive", datasets.NPM_PACKAGE)
+    assert all(part in message for part in (str(data_copy), *sources, "INEQUALITY_DATA")), message
     assert os.listdir(data_copy) == []
     assert not [name for name in os.listdir(tmp_path) if name.startswith("tmp")]  # the clients' folders are gone

@@ -40,9 +40,6 @@ def inspect(network, images, labels, **options):
     return inspect_network(network, images, labels, **NORMALISED | {"n_images": 12, "draws": 1} | options)
 
 
-# --- the numbers -----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("checkpoint", "count"),
     [(ROBUST, 8), pytest.param(ROBUST, 300, marks=pytest.mark.slow), pytest.param("cifar10-resnet18w16-standard-s0", 300, marks=pytest.mark.slow)],
@@ -93,9 +90,8 @@ def test_what_was_measured_is_not_measured_again_but_for_another_network(trained
     images, labels = (part[:40] for part in test_set)
     network = Wrapped(trained.network).eval()
     first = inspect(network, images, labels).to_frame()
-    monkeypatch.setattr(
-        "inequality_phenomenon.measure.sample.attribute", lambda *_, **__: pytest.fail("measured again")
-    )
+    refuse = lambda *_, **__: pytest.fail("measured again")  # noqa: E731
+    monkeypatch.setattr("inequality_phenomenon.measure.sample.attribute", refuse)
     pd.testing.assert_frame_equal(first, inspect(network, images, labels).to_frame())
     network.after = lambda scores: scores + scores.roll(1, 1) / 3  # neither weights nor structure tell it apart
     with pytest.raises(pytest.fail.Exception, match="measured again"):
@@ -107,20 +103,14 @@ def test_the_report_is_one_page_and_files_of_data(trained, test_set, cache, tmp_
     folder = report.save(tmp_path / "report")
     page = (folder / "card.html").read_text("utf-8")
     assert page.count("<img src='data:image/svg+xml;base64,") == 2 and "mine 1.0: the inequality test" in page
-    assert (
-        page.count("http") == page.count("openreview") == 1
-        and "CITATION.cff" in page
-        and "PGD-20, 2 restarts, linf 8/255" in page
-    )
+    assert page.count("http") == page.count("openreview") == 1
+    assert "CITATION.cff" in page and "PGD-20, 2 restarts, linf 8/255" in page
     assert len(pd.read_csv(folder / "summary.csv")) == len(report.summary) == 33
     assert {file.suffix for file in folder.iterdir()} == {".html", ".csv", ".parquet"}
     frame = report.to_frame()
     assert set(frame.columns) == {"network", "image_id", "quantity", "value"} and frame.value.notna().all()
     with pytest.raises(ValueError, match="a name has letters"):
         inspect(trained.network, *test_set, name="<b>")
-
-
-# --- any network -----------------------------------------------------------------------------------------------
 
 
 def test_the_same_network_however_it_is_written(trained, images) -> None:
@@ -164,11 +154,8 @@ def test_the_network_is_left_as_it_was_and_the_report_says_what_was_done_to_it(t
     images, labels = (part[:40] for part in test_set)
     network = copy.deepcopy(trained.network).half().requires_grad_(True)
     before = copy.deepcopy(network.state_dict())
-    report = inspect(network, images, labels)
-    assert "float16; they were measured in float32" in report.notes[0]
-    assert {p.dtype for p in network.parameters()} == {torch.float16} and all(
-        p.requires_grad for p in network.parameters()
-    )
+    assert "float16; they were measured in float32" in inspect(network, images, labels).notes[0]
+    assert all(p.dtype == torch.float16 and p.requires_grad for p in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
@@ -211,9 +198,6 @@ def test_a_likely_wrong_normalisation_is_pointed_out(trained, test_set, cache) -
     assert "with CIFAR-10's mean and std" in report.notes[-1]
 
 
-# --- architectures of others -----------------------------------------------------------------------------------
-
-
 def zoo():
     import timm
     import torchvision
@@ -223,14 +207,8 @@ def zoo():
     hf_vit = transformers.ViTConfig(**vit, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_labels=10)  # fmt: skip
     hf_resnet = transformers.ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic", num_labels=10)  # fmt: skip
     tv_vit = {
-        **vit,
-        "num_layers": 2,
-        "num_heads": 2,
-        "hidden_dim": 32,
-        "mlp_dim": 64,
-        "num_classes": 10,
-        "dropout": 0.1,
-    }
+        **vit, "num_layers": 2, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 64, "num_classes": 10, "dropout": 0.1,
+    }  # fmt: skip
     return {
         "torchvision ShuffleNet": lambda: torchvision.models.shufflenet_v2_x0_5(num_classes=10),
         "torchvision ViT": lambda: torchvision.models.VisionTransformer(**tv_vit),

@@ -32,8 +32,6 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def changed(tmp_path, monkeypatch):
-    """Puts a changed plan in the place of the committed one."""
-
     def change(edit):
         plan = yaml.safe_load(paths.MULTIVERSE.read_text("utf-8"))
         edit(plan)
@@ -56,12 +54,8 @@ def test_the_plan_says_how_many_universes_there_are(claim):
 
 def test_universes_that_use_the_same_masks_are_counted_once():
     chosen = {
-        "method": "input_x_gradient",
-        "baseline": "black",
-        "order": "signed",
-        "images": "both",
-        "networks": "pgd3",
-    }
+        "method": "input_x_gradient", "baseline": "black", "order": "signed", "images": "both", "networks": "pgd3",
+    }  # fmt: skip
     found = verdicts.universes("black")
     found = found[np.logical_and.reduce([found[choice] == option for choice, option in chosen.items()])]
     masks = [frozenset(verdicts._masks(row)) for row in found.to_dict("records")]
@@ -72,10 +66,7 @@ def test_universes_that_use_the_same_masks_are_counted_once():
     ("edit", "message"),
     [
         (lambda plan: plan["choices"]["kind"]["type_1"].pop("why"), "kind type_1 has no reason"),
-        (
-            lambda plan: plan["choices"]["kind"]["type_1"].update({"by hand": None}),
-            "type_1 has the unknown key by hand",
-        ),
+        (lambda plan: plan["choices"]["kind"]["type_1"].update({"by hand": None}), "has the unknown key by hand"),
         (lambda plan: plan["claims"]["noise"]["only"].update(images=["mine"]), "noise names mine, which is no option"),
         (lambda plan: plan["claims"]["noise"]["choices"].append("taste"), "noise names taste, which is no option"),
         (lambda plan: plan["choices"]["baseline"]["mean"].update({"with": {"method": ["lime"]}}), "names lime"),
@@ -141,9 +132,8 @@ def test_a_noise_universe_is_what_the_attack_does_and_accuracy_counts_wrong_imag
     for checkpoint in PAIR:
         _, right, sample = _sample(checkpoint, run)
         noise = {"draws": 1, "ids": sample.ids, "space": "pixel", "clamp": True}
-        found = noise_outcomes(
-            sample.model, sample.images, sample.labels, sample.maps().abs(), [204], "type_2", 0, **noise
-        )
+        arguments = (sample.model, sample.images, sample.labels, sample.maps().abs())
+        found = noise_outcomes(*arguments, [204], "type_2", 0, **noise)
         fooled = found.fooled.sum().item()
         rates.append((fooled / right.sum(), (fooled + (~right).sum()) / N))
     chosen = {"pixel_order": "absolute", "kind": "type_2", "noise": "pixel_clamped", "budget": "204"}
@@ -153,7 +143,7 @@ def test_a_noise_universe_is_what_the_attack_does_and_accuracy_counts_wrong_imag
     assert (own.other, own.robust) == pytest.approx([rates[0][1], rates[1][1]])
 
 
-def test_intervals_are_those_of_paired_and_of_separate_images():
+def test_intervals_are_those_of_paired_and_of_separate_images_and_undefined_values_are_left_out() -> None:
     random = np.random.default_rng(0)
     one, two = random.normal(1, 1, (400, 1)), random.normal(0, 2, (400, 1))
     every = np.ones(400, bool)
@@ -164,9 +154,6 @@ def test_intervals_are_those_of_paired_and_of_separate_images():
     apart = verdicts.effects(one, two, first, second)
     error = np.sqrt(one[first].var() / 300 + two[second].var() / 100)
     assert apart["high"][0] - apart["effect"][0] == pytest.approx(1.96 * error)
-
-
-def test_an_undefined_value_leaves_the_image_out_for_both():
     one, two = np.array([[1.0], [2.0], [np.nan], [5.0]]), np.array([[0.0], [0.0], [3.0], [0.0]])
     found = verdicts.effects(one, two, np.ones(4, bool), np.array([True, True, True, False]))
     assert found["robust"][0] == pytest.approx(8 / 3)
@@ -175,9 +162,8 @@ def test_an_undefined_value_leaves_the_image_out_for_both():
 
 def _made(effects, differences=()):
     """A multiverse of the given effects, with intervals of ±1."""
-    table = pd.DataFrame(
-        {"method": "m", "baseline": "b", "effect": effects, "images": ["own", "both"] * (len(effects) // 2)}
-    )
+    images = ["own", "both"] * (len(effects) // 2)
+    table = pd.DataFrame({"method": "m", "baseline": "b", "effect": effects, "images": images})
     return verdicts.Multiverse("index", table.assign(low=table.effect - 1, high=table.effect + 1), differences)
 
 
@@ -190,9 +176,8 @@ def test_shares_count_universes_on_each_side():
 
 
 def test_the_choice_that_decides_explains_the_variance():
-    table = _made([1.0, 5.0] * 10).table.assign(
-        output=["logit"] * 10 + ["probability"] * 10, values="absolute", networks="pgd3"
-    )
+    outputs = ["logit"] * 10 + ["probability"] * 10
+    table = _made([1.0, 5.0] * 10).table.assign(output=outputs, values="absolute", networks="pgd3")
     table["effect"] += np.linspace(0, 0.1, 20)
     found = verdicts.explained_variance(verdicts.Multiverse("index", table, ()))
     assert found["images"] > 0.99 > 0.01 > found["output"]
@@ -201,8 +186,7 @@ def test_the_choice_that_decides_explains_the_variance():
 def test_the_joint_test_swaps_images_not_universes():
     strong = np.tile(np.ones((30, 1)), (1, 50))
     assert verdicts.permutation(_made([1.0, 1.0], (strong,))) < 0.001
-    balanced = strong * np.where(np.arange(30) % 2, 1, -1)[:, None]
-    assert verdicts.permutation(_made([0.0, 0.0], (balanced,))) == 1
+    assert verdicts.permutation(_made([0.0, 0.0], (strong * np.where(np.arange(30) % 2, 1, -1)[:, None],))) == 1
     # fifty copies of one universe say no more than the one
     few = np.random.default_rng(1).normal(0.3, 1, (20, 1))
     once, often = (verdicts.permutation(_made([1.0, 1.0], (own,))) for own in (few, np.tile(few, (1, 50))))

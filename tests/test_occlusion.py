@@ -199,7 +199,7 @@ def test_forwards_are_counted_and_batches_bounded(subset: Subset, monkeypatch: p
     assert sum(sizes) == 1 + 16 * (1 + 2 * 3)
 
 
-def test_one_mask_instead_of_the_best_of_the_grid(subset: Subset) -> None:
+def test_one_mask_instead_of_the_grid_and_one_forward_a_radius_at_the_centre(subset: Subset) -> None:
     model, images, labels, maps = subset
     hit = occlude(model, images, labels, maps, 3, 2, "white", search="single", locate=True)
     for i in range(16):
@@ -208,10 +208,6 @@ def test_one_mask_instead_of_the_best_of_the_grid(subset: Subset) -> None:
         assert torch.equal(hit.images[i], occluded)
     assert (hit.forwards == 2).all()
     assert not (hit.fooled & ~occlude(model, images, labels, maps, 3, 2, "white").fooled).any()
-
-
-def test_centre_search_needs_one_forward_a_radius(subset: Subset) -> None:
-    model, images, labels, maps = subset
     hit = occlude(model, images, labels, maps, 10, 4, positions="centre")
     assert hit.forwards.max() <= 1 + 4
     assert torch.equal(hit.fooled, occlude(model, images, labels, maps, 1, 4, positions="centre").fooled)

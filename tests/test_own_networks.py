@@ -42,10 +42,8 @@ def own(tmp_path, trained, monkeypatch, move):
 def test_weights_are_read_without_running_code(own, trained, images) -> None:
     torch.save({"state_dict": trained.network.state_dict()}, own / "weights.pt")
     for file in ("weights.safetensors", "weights.pt"):
-        network = make_network("mine.py:make_network", file)
-        torch.testing.assert_close(
-            classifier_of(network, images, *SPACE)(images), trained(images), rtol=1e-4, atol=1e-4
-        )
+        network = classifier_of(make_network("mine.py:make_network", file), images, *SPACE)
+        torch.testing.assert_close(network(images), trained(images), rtol=1e-4, atol=1e-4)
     torch.save({"evil": pytest.fail}, own / "evil.pt")
     with pytest.raises(ValueError, match=r"evil\.pt .*only tensors are read"):
         make_network("mine.py:make_network", "evil.pt")
@@ -79,10 +77,8 @@ def test_a_private_registry_names_networks_for_every_chapter(own, trained, image
     torch.testing.assert_close(load_checkpoint("mine")(images), trained(images), rtol=1e-4, atol=1e-4)
     beside = open_run("01_inequality_test", "smoke", models=["mine"])
     assert beside.models[-1] == "mine" and len(beside.models) > 2 and beside.own_models
-    assert open_run("01_inequality_test", "smoke", models=["mine", beside.models[0]]).models == (
-        "mine",
-        beside.models[0],
-    )
+    two = ("mine", beside.models[0])
+    assert open_run("01_inequality_test", "smoke", models=[*two]).models == two
     (own / "mine.py").write_text(MODULE + "# changed\n")
     with pytest.raises(CheckpointError, match="altered since it was registered"):
         load_checkpoint("mine")
@@ -107,8 +103,6 @@ def test_every_chapter_takes_an_own_network(chapter, own, move) -> None:
     exec(compile(code, script, "exec"), found)
     assert "mine" in found["run"].models and any("mine" in set(t.checkpoint) for t in found["run"].records.values())
 
-
-# --- installed, not cloned -------------------------------------------------------------------------------------
 
 SIX_LINES = """
 from inequality_phenomenon import *
@@ -156,11 +150,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_an_installed_package_works_from_any_folder(installed: Path, tmp_path: Path) -> None:
-    home = {
-        "HOME": str(tmp_path / "home"),
-        "INEQUALITY_DATA": str(paths.data_folder()),
-        "INEQUALITY_CACHE": str(tmp_path / "cache"),
-    }
+    home = {"HOME": str(tmp_path / "home"), "INEQUALITY_CACHE": str(tmp_path / "cache")}
+    home |= {"INEQUALITY_DATA": str(paths.data_folder())}
     plain = {key: value for key, value in os.environ.items() if key not in ("INEQUALITY_ROOT", "PYTHONPATH")} | home
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -40,24 +40,15 @@ def run() -> Chapter:
     return run
 
 
-def differences_from(run: Chapter, other: str) -> list[list[Contrasted]]:
-    return run.ours.panel(other)
-
-
-def test_the_subjects_are_the_models_that_are_not_compared_with(run: Run) -> None:
-    assert run.pair == (STANDARD, ROBUST) and subjects(run) == [SUBJECT]
-
-
 def test_every_quantity_of_the_panel_is_measured_and_contrasted(run: Run) -> None:
+    assert run.pair == (STANDARD, ROBUST) and subjects(run) == [SUBJECT]  # what is not compared with
     ginis, rates = panel_contrasts(run, ROBUST)
     assert {c.label for c in ginis} | {c.label for c in rates} == set(panel_columns(run))
     for contrasts, records in ((ginis, run.records["inequality"]), (rates[:1], run.records["occlusion"])):
         for item in contrasted(contrasts, records, resamples=99):
             (name, condition, column), _ = item.contrast.terms
-            means = [
-                records[(records.checkpoint == model) & (records.condition == condition)][column].mean()
-                for model in (name, ROBUST)
-            ]
+            own = records[records.condition == condition].groupby("checkpoint")[column].mean()
+            means = [own[name], own[ROBUST]]
             assert name == SUBJECT and item.difference is not None and item.difference.n == N
             assert item.difference.difference == pytest.approx(means[0] - means[1], abs=1e-9)
 
@@ -67,9 +58,8 @@ def test_the_price_is_the_paired_difference_of_accuracies(run: Run) -> None:
     clean, robust = contrasted(price_contrasts(run, ROBUST), records, resamples=99)
     rows = records[records.condition == f"{PGD}, linf 8/255"].set_index(["checkpoint", "image_id"])
     assert clean.difference is not None and robust.difference is not None
-    assert robust.difference.difference == pytest.approx(
-        rows.loc[SUBJECT].robust.mean() - rows.loc[ROBUST].robust.mean()
-    )
+    expected = rows.loc[SUBJECT].robust.mean() - rows.loc[ROBUST].robust.mean()
+    assert robust.difference.difference == pytest.approx(expected)
     assert clean.difference.n == robust.difference.n == N  # right or wrong, not only the common subset
     priced = run.ours.contrast(price_contrasts(run.ours, ROBUST), "pgd_evaluation")
     assert "under PGD-20" in show.contrast_table(priced, name="p", caption="c").html
@@ -79,9 +69,8 @@ def test_the_page_shows_every_model_and_both_kinds_of_difference(run: Chapter) -
     table = report.panel_table(run.ours, name="t", caption="c").html
     assert all(title in table for title in ("standard", "ℓ∞ 8/255", "ℓ∞ 4/255", "noise type II"))
     assert table.count("n = 8<") == 3 * len(panel_columns(run))
-    figure = report.panel_figure(run.ours, name="f")
-    assert figure.alt.count("ℓ∞ 4/255") == len(panel_columns(run))
-    found = differences_from(run, ROBUST)
+    assert report.panel_figure(run.ours, name="f").alt.count("ℓ∞ 4/255") == len(panel_columns(run))
+    found = run.ours.panel(ROBUST)
     html = report.differences(found, ROBUST, name="d").html
     assert "tab-d-gini" in html and "tab-d-points" in html and html.count("n = 8</small>") == len(panel_columns(run))
     short = report.remedies_in_short(run.ours, found).text
@@ -97,7 +86,7 @@ def test_networks_of_the_usual_width_have_columns_of_their_own(run: Chapter) -> 
 
 def test_without_a_trained_subject_nothing_is_claimed() -> None:
     run = opened("11_gradient_distillation", 2, models=[STANDARD, ROBUST])
-    found = differences_from(run, ROBUST)
+    found = run.ours.panel(ROBUST)
     assert "no network for it is trained" in report.differences(found, name="d", caption="").html
     assert "Not measured here" in report.remedies_in_short(run.ours, found).text
 
@@ -124,13 +113,9 @@ def repeated_records(run: Run, gap: float) -> dict[str, pd.DataFrame]:
     keys = ["checkpoint", "condition", "image_id"]
     rates = pd.concat(tables["rates"], ignore_index=True)
     fooled = rates.condition.str.startswith("N=")
-    return {
-        TRAINING_RECORDS[0]: ginis.groupby(keys, as_index=False, sort=False).first(),
-        TRAINING_RECORDS[1]: rates[fooled]
-        .drop(columns=[c for c in rates if c.startswith("failure")])
-        .astype({"fooled": bool}),
-        TRAINING_RECORDS[2]: rates[~fooled].drop(columns="fooled"),
-    }
+    occluded = rates[fooled].drop(columns=[c for c in rates if c.startswith("failure")]).astype({"fooled": bool})
+    tables = (ginis.groupby(keys, as_index=False, sort=False).first(), occluded, rates[~fooled].drop(columns="fooled"))
+    return dict(zip(TRAINING_RECORDS, tables, strict=True))
 
 
 def trainings(run: Chapter) -> list[list[Contrasted]]:
@@ -156,19 +141,14 @@ def test_trainings_are_compared_over_networks() -> None:
     assert f"In {len(panel_columns(run))} of {len(panel_columns(run))} quantities" in figure.html
 
 
-def test_trainings_that_overlap_are_not_told_apart() -> None:
+def test_trainings_that_overlap_are_not_told_apart_and_two_are_too_few() -> None:
     run = opened("13_is_it_inequality", 2)
     run.records = repeated_records(run, gap=0.0)
     found = trainings(run)
     assert {item.verdict for part in found for item in part} == {"undecided"}
     assert f"In 0 of {len(panel_columns(run))} quantities" in report.trainings_figure(found, name="f").html
-
-
-def test_two_trainings_are_too_few() -> None:
-    run = opened("13_is_it_inequality", 2)
-    run.records = {
-        name: table[~table.checkpoint.str.endswith("-s2")] for name, table in repeated_records(run, gap=0.2).items()
-    }
+    every = repeated_records(run, gap=0.2)
+    run.records = {name: table[~table.checkpoint.str.endswith("-s2")] for name, table in every.items()}
     found = trainings(run)
     assert "fewer than three networks" in report.trainings_figure(found, name="f").html
     assert "networks, " not in report.differences(found, name="t", caption="").html
@@ -194,9 +174,8 @@ def test_slopes_are_shown_for_every_rate_and_group() -> None:
     run.records = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
     covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
     standard, robust = run.pair
-    shown = report.slopes_table(
-        run.ours, [(standard,), (robust,), ("cifar10-resnet18w16-linf3-s0",)], covariates, name="s"
-    ).html
+    groups = [(standard,), (robust,), ("cifar10-resnet18w16-linf3-s0",)]
+    shown = report.slopes_table(run.ours, groups, covariates, name="s").html
     rates = [label for label in panel_columns(run) if "Gini" not in label]
     assert f"standard: raises {len(rates)}, lowers 0 of {len(rates)}" in shown
     assert f"8/255: raises 0, lowers {len(rates)} of {len(rates)}" in shown

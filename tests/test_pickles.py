@@ -20,11 +20,7 @@ from public_format import attacker_state, write_public
 from torch import nn
 
 from inequality_phenomenon.imagenet.pickles import read_state
-from inequality_phenomenon.networks import (
-    IMAGENET_MEAN,
-    CheckpointError,
-    build,
-)
+from inequality_phenomenon.networks import IMAGENET_MEAN, CheckpointError, build
 
 
 @pytest.fixture
@@ -33,13 +29,9 @@ def network() -> nn.Module:
     return build("resnet18", width=4, classes=5).eval().network
 
 
-# what is read
-
-
 @pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
 def test_the_networks_tensors_come_out_as_they_went_in(network: nn.Module, tmp_path: Path, archive: bool) -> None:
-    file = write_public(network, tmp_path / "a.ckpt", archive=archive)
-    state, left = read_state(file)
+    state, left = read_state(write_public(network, tmp_path / "a.ckpt", archive=archive))
     weights = network.state_dict()
     assert set(state) == set(weights) | {"normaliser.mean", "normaliser.std"}
     for key, value in weights.items():
@@ -59,9 +51,6 @@ def test_reading_agrees_with_torch_on_views_types_and_plain_states(tmp_path: Pat
         assert not left and set(state) == set(reference)
         for key, value in reference.items():
             assert state[key].dtype == value.dtype and torch.equal(state[key], value), key
-
-
-# what is not run
 
 
 class Payload:
@@ -89,9 +78,7 @@ def attacks(marker: Path) -> dict[str, Payload]:
 @pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
 @pytest.mark.parametrize("place", ["training state", "network", "everything"])
 @pytest.mark.parametrize("name", list(attacks(Path())))
-def test_a_hostile_pickle_does_not_run_and_is_refused_by_name(
-    network: nn.Module, tmp_path: Path, name: str, place: str, archive: bool
-) -> None:
+def test_a_hostile_pickle_does_not_run_and_is_refused_by_name(network, tmp_path, name, place, archive: bool) -> None:
     marker = tmp_path / "marker"
     payload = attacks(marker)[name]
     content: object = {"model": attacker_state(network), "epoch": payload}
@@ -162,15 +149,10 @@ DOUBLED = b"K\x01" + b"".join(b"q%ch%c\x86" % (n, n) for n in range(25))  # a tu
 OPCODES = {  # as an attacker writes them by hand, for the model's entry of an archive
     "fills in a function's defaults": (VIEW + b"N}X\x0c\x00\x00\x00__defaults__)s\x86b.", "it holds no state"),
     "an extension number": (b"\x82\x01.", "it has the instruction EXT1, which .*: refused"),
-    "an object made at once": (
-        b"(X\x04\x00\x00\x00trueios\nsystem\n.",
-        "it has the instruction INST, which .*: refused",
-    ),
+    "an object made at once": (b"(X\x04\x00\x00\x00trueios\nsystem\n.", "the instruction INST, which .*: refused"),
     "a name from the stack": (b"U\x02osU\x06system\x93.", "it has the instruction STACK_GLOBAL, which .*: refused"),
-    "a frame, which two readers may end at different places": (
-        b"\x95\x02\x00\x00\x00\x00\x00\x00\x00J\x01\x00\x00\x00N.",
-        "it has the instruction FRAME, which .*: refused",
-    ),
+    # two readers may end it at different places
+    "a frame": (b"\x95\x02" + bytes(7) + b"J\x01\x00\x00\x00N.", "the instruction FRAME, which .*: refused"),
     "a call of a class": (b"ctorch\nFloatStorage\n)R.", "it calls a dtype"),
     "a flood of instructions": (b"(" + b"}" * 600_000 + b"t.", "larger than that of any network"),
     "a flood of names": (b"(" + b"".join(b"ccox\na%d\n" % n for n in range(2000)) + b"t.", "more than 1000 names"),
@@ -183,9 +165,7 @@ OPCODES = {  # as an attacker writes them by hand, for the model's entry of an a
 
 @pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
 @pytest.mark.parametrize("name", OPCODES)
-def test_hand_written_instructions_are_refused_and_leave_the_reader_as_it_was(
-    tmp_path: Path, name: str, archive: bool
-) -> None:
+def test_hand_written_instructions_are_refused_and_leave_the_reader_as_it_was(tmp_path, name, archive: bool) -> None:
     content, message = OPCODES[name]
     file = tmp_path / "hostile.ckpt"
     if archive:
@@ -202,19 +182,12 @@ def test_hand_written_instructions_are_refused_and_leave_the_reader_as_it_was(
 
 PAIRS = b"".join(b"](U\x04%04dNe" % n for n in range(2000))  # as Python 2 wrote an ordered dict
 MULTIPLIERS = {  # of which every repetition would cost as much as the whole, or twice as much as the one before
-    "one list made many dicts": b"ccollections\nOrderedDict\nq\x00]("
-    + PAIRS
-    + b"e\x85q\x010("
-    + b"h\x00h\x01R" * 1000
-    + b"t.",
-    "one list made many shapes": VIEW
-    + b"q\x00("
-    + STORAGE
-    + b"K\x00]("
-    + b"K\x01" * 9000
-    + b"e)tq\x010("
-    + b"h\x00h\x01R" * 1000
-    + b"t.",
+    "one list made many dicts": (
+        b"ccollections\nOrderedDict\nq\x00](" + PAIRS + b"e\x85q\x010(" + b"h\x00h\x01R" * 1000 + b"t."
+    ),
+    "one list made many shapes": (
+        VIEW + b"q\x00(" + STORAGE + b"K\x00](" + b"K\x01" * 9000 + b"e)tq\x010(" + b"h\x00h\x01R" * 1000 + b"t."
+    ),
     "a product of long numbers": (
         VIEW
         + b"("
@@ -262,9 +235,7 @@ def test_a_small_file_cannot_fill_the_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
-def test_damage_is_one_message_with_the_file_or_changes_numbers_only(
-    network: nn.Module, tmp_path: Path, archive: bool
-) -> None:
+def test_damage_is_one_message_with_the_file_or_changes_numbers_only(network, tmp_path, archive: bool) -> None:
     whole = write_public(network, tmp_path / "a.ckpt", archive=archive).read_bytes()
     draw = random.Random(0)
     broken = [whole[:n] for n in (0, 1, 100, len(whole) // 3, len(whole) - 5)] + [b"<!DOCTYPE html><p>Sign in"]

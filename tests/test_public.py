@@ -35,7 +35,6 @@ from inequality_phenomenon.networks import (
 
 @pytest.fixture
 def network() -> nn.Module:
-    """A small real network; the format does not depend on its size."""
     return build("resnet18", width=4, classes=5).eval().network
 
 
@@ -49,6 +48,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return published
 
 
+def flip_last_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
 def expected(network: nn.Module) -> Shapes:
     return {key: tuple(value.shape) for key, value in network.state_dict().items()}
 
@@ -56,9 +61,6 @@ def expected(network: nn.Module) -> Shapes:
 def entry(file: Path, sha256: str = "not known", **more: object) -> PublicModel:
     values = {"name": "imagenet-small-linf8-public", "title": "small", "architecture": "small", "origin": "huggingface"}
     return PublicModel.model_validate(values | {"source": file.name, "sha256": sha256, "megabytes": 0.1} | more)
-
-
-# conversion
 
 
 def test_a_model_is_converted_once_with_both_hashes(network: nn.Module, folder: Path) -> None:
@@ -79,23 +81,15 @@ def test_a_model_is_converted_once_with_both_hashes(network: nn.Module, folder: 
 def test_altered_files_are_refused_with_both_hashes(network: nn.Module, folder: Path) -> None:
     file = write_public(network, folder / "small.ckpt")
     known = sha256_of(file)
-    with file.open("r+b") as stream:
-        stream.seek(-1, os.SEEK_END)
-        last = stream.read(1)
-        stream.seek(-1, os.SEEK_END)
-        stream.write(bytes([last[0] ^ 1]))
-    with pytest.raises(
-        CheckpointError, match=rf"small.ckpt is not the published file: SHA-256 {sha256_of(file)}.*{known}"
-    ):
+    flip_last_bit(file)
+    with pytest.raises(CheckpointError, match=rf"is not the published file: SHA-256 {sha256_of(file)}.*{known}"):
         public_state(entry(file, known), expected(network))
     assert not entry(file).file.exists()
     model = entry(file)
     public_state(model, expected(network))  # its hash is not known: accepted, and recorded
     with pytest.raises(CheckpointError, match="is not the published file"):
         public_state(entry(file, known), expected(network))  # once it is known
-    content = bytearray(model.file.read_bytes())
-    content[-1] ^= 1
-    model.file.write_bytes(content)
+    flip_last_bit(model.file)
     with pytest.raises(CheckpointError, match=f"was altered.*recorded {model.sha256}"):
         public_state(model, expected(network))
     model.file.with_suffix(".json").write_text('{"source": 1}')
@@ -106,9 +100,7 @@ def test_altered_files_are_refused_with_both_hashes(network: nn.Module, folder: 
 def test_another_architecture_is_named_tensor_by_tensor(network: nn.Module, folder: Path) -> None:
     file = write_public(network, folder / "small.ckpt")
     wider = build("resnet18", width=8, classes=5).network
-    with pytest.raises(
-        CheckpointError, match=r"does not fit small: 0\.weight has shape \(4, 3, 3, 3\), expected \(8, 3"
-    ):
+    with pytest.raises(CheckpointError, match=r"small: 0\.weight has shape \(4, 3, 3, 3\), expected \(8, 3"):
         public_state(entry(file), expected(wider))
     other = build("densenet_bc", depth=10, classes=5).network
     with pytest.raises(CheckpointError, match=r"small\.ckpt does not fit small: .* is missing; .* more"):
@@ -118,21 +110,16 @@ def test_another_architecture_is_named_tensor_by_tensor(network: nn.Module, fold
 
 def test_a_normaliser_that_is_not_imagenets_is_refused(network: nn.Module, folder: Path) -> None:
     state = attacker_state(network)
-    state["module.normalizer.new_std"] = torch.full((3, 1, 1), 0.25)
-    torch.save({"model": state}, folder / "small.ckpt")
-    with pytest.raises(CheckpointError, match=r"its normaliser has std \[0\.25, 0\.25, 0\.25\]"):
-        public_state(entry(folder / "small.ckpt"), expected(network))
-    state["module.normalizer.new_std"] = torch.full((4, 1), 0.25, dtype=torch.float64)
-    torch.save({"model": state}, folder / "small.ckpt")
-    with pytest.raises(CheckpointError, match="its normaliser has std"):
-        public_state(entry(folder / "small.ckpt"), expected(network))
+    for std in (torch.full((3, 1, 1), 0.25), torch.full((4, 1), 0.25, dtype=torch.float64)):
+        torch.save({"model": state | {"module.normalizer.new_std": std}}, folder / "small.ckpt")
+        with pytest.raises(CheckpointError, match=r"its normaliser has std \[0\.25, 0\.25, 0\.25"):
+            public_state(entry(folder / "small.ckpt"), expected(network))
 
 
 def test_an_older_plain_state_without_counters_fits(network: nn.Module, folder: Path) -> None:
     state = {key: value for key, value in network.state_dict().items() if "num_batches" not in key}
     torch.save(state, folder / "small.ckpt", _use_new_zipfile_serialization=False)
-    found = public_state(entry(folder / "small.ckpt"), expected(network))
-    assert set(found) == set(network.state_dict())
+    assert set(public_state(entry(folder / "small.ckpt"), expected(network))) == set(network.state_dict())
 
 
 NO_SPACE = """
@@ -146,19 +133,13 @@ public_state(entry(Path("small.ckpt")), expected(build("resnet18", width=4, clas
 """
 
 
-def test_a_disk_that_fills_up_during_the_conversion_leaves_nothing_and_is_said(
-    network: nn.Module, folder: Path
-) -> None:
-    """In a process whose files may not grow."""
+def test_a_disk_that_fills_up_during_the_conversion_leaves_nothing_and_is_said(network: nn.Module, folder) -> None:
     write_public(network, folder / "small.ckpt")
     path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", NO_SPACE], env=os.environ | path, capture_output=True, text=True)
     target = entry(folder / "small.ckpt").file
     assert f"OSError: cannot write {target}: " in done.stderr.splitlines()[-1]
     assert list(target.parent.iterdir()) == []
-
-
-# the registry, and loading by name
 
 
 def test_the_registry_says_what_is_known() -> None:
@@ -178,9 +159,7 @@ def test_the_registry_says_what_is_known() -> None:
     assert REGISTRY[name] == public[name] and name in REGISTRY and name not in list(REGISTRY)
 
 
-def test_a_loaded_public_model_is_torchvisions_network_behind_the_normalisation(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loaded_public_model_is_torchvisions_network_behind_the_normalisation(folder: Path, monkeypatch) -> None:
     from torchvision.models import resnet18
 
     torch.manual_seed(3)
@@ -201,13 +180,9 @@ def test_a_loaded_public_model_is_torchvisions_network_behind_the_normalisation(
     assert public_networks()["imagenet-resnet50-linf1-public"].sha256_of_source == "not known"
 
 
-# fetching
-
-
 def test_no_space_is_said_before_anything_is_fetched(folder: Path) -> None:
-    with pytest.raises(
-        CheckpointError, match=r"no space for .*huge\.ckpt: \d+\.\d\d GB are needed, \d+\.\d\d GB are free"
-    ):
+    needed = r"no space for .*huge\.ckpt: \d+\.\d\d GB are needed, \d+\.\d\d GB are free"
+    with pytest.raises(CheckpointError, match=needed):
         fetched(entry(folder / "huge.ckpt", megabytes=1e10))
 
 
@@ -249,11 +224,8 @@ class _Hub(BaseHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None: ...
 
 
-def test_a_download_that_breaks_off_is_resumed(
-    network: nn.Module, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = write_public(network, folder / "served").read_bytes()
-    _Hub.content, _Hub.ranges = content + bytes(24_000_000), []
+def test_a_download_that_breaks_off_is_resumed(network: nn.Module, folder: Path, monkeypatch) -> None:
+    _Hub.content, _Hub.ranges = write_public(network, folder / "served").read_bytes() + bytes(24_000_000), []
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}"  # what the environment variable HF_ENDPOINT sets
@@ -269,9 +241,7 @@ def test_a_download_that_breaks_off_is_resumed(
 
 
 @pytest.mark.parametrize("name", ["resnet50-linf1-public", "resnet50-standard-torchvision"])
-def test_without_a_network_the_message_says_what_to_do(
-    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_network_the_message_says_what_to_do(name: str, folder: Path, monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("torchvision.models.ResNet50_Weights.IMAGENET1K_V1.value.url", "http://127.0.0.1:9/x")
     source = REGISTRY[f"imagenet-{name}"].source

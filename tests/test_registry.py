@@ -24,8 +24,9 @@ MEASURED = [  # the hash pins every network's weights; `inequality verify --all`
 TRIED = 200  # images of the quick robust measurement; `inequality verify` takes more
 
 
-def test_the_models_of_the_first_chapter_ship():
+def test_the_models_of_the_first_chapter_ship_and_the_checkpoints_stay_small() -> None:
     assert {f"cifar10-resnet18w16-{kind}-s0" for kind in ("standard", "linf2", "linf8")} <= set(NAMES)
+    assert sum(file.stat().st_size for file in paths.CHECKPOINTS.iterdir()) < 60e6
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,10 +56,6 @@ def test_a_registry_entry_agrees_with_its_settings_and_log(name):
     assert list(log.epoch) == list(range(1, len(log) + 1))
     assert len(log) == settings.epochs or settings.stop_at is not None
     assert sum(p.numel() for p in build(entry.architecture, **entry.arguments).parameters()) == entry.parameters
-
-
-def test_the_checkpoints_stay_small():
-    assert sum(file.stat().st_size for file in paths.CHECKPOINTS.iterdir()) < 60e6
 
 
 def test_the_common_subset_is_correct_under_the_models_it_names():

@@ -19,8 +19,6 @@ THREAT = Threat("linf", 2 / 255)
 
 
 class Changed(nn.Module):
-    """A model behind a function of its input."""
-
     def __init__(self, model: nn.Module, change) -> None:
         super().__init__()
         self.model, self.change = model, change
@@ -47,9 +45,6 @@ def raised(evidence: dict) -> set[str]:
     return {finding.flag.name for finding in check(evidence) if finding.raised}
 
 
-# ---------------------------------------------------------------- what an honest evaluation shows
-
-
 @pytest.mark.parametrize("threat", [THREAT, Threat("linf", 8 / 255), Threat("l2", 0.25)], ids=str)
 def test_an_honest_evaluation_raises_no_flag(trained: Classifier, batch, threat: Threat) -> None:
     evidence = evaluate(trained, *batch, threat, steps=10)
@@ -72,17 +67,11 @@ def test_the_model_is_left_as_it_was(trained: Classifier, batch) -> None:
     assert all(torch.equal(values, before[name]) for name, values in trained.state_dict().items())
 
 
-# ---------------------------------------------------------------- one case a flag
-
-
-def test_a_model_in_training_mode(trained: Classifier, batch) -> None:
-    assert "Training mode" in raised(evaluate(trained.train(), *batch, THREAT, steps=2))
-
-
-def test_a_part_in_training_mode(trained: Classifier, batch) -> None:
+def test_a_model_or_a_part_in_training_mode(trained: Classifier, batch) -> None:
     model = nn.Sequential(nn.Dropout(0.0), trained).eval()
     model[0].train()  # without any effect: only the mode tells
     assert raised(evaluate(model, *batch, THREAT, steps=2)) == {"Training mode"}
+    assert "Training mode" in raised(evaluate(trained.train(), *batch, THREAT, steps=2))
 
 
 def test_probabilities(trained: Classifier, batch) -> None:
@@ -102,8 +91,7 @@ def test_a_model_that_optimises_its_input(trained: Classifier, batch) -> None:
         """One step towards the most confident prediction."""
         with torch.enable_grad():
             variable = x.detach().requires_grad_()
-            confidence = trained(variable).softmax(1).amax(1).sum()
-            return x + torch.autograd.grad(confidence, variable)[0].sign() / 255
+            return x + torch.autograd.grad(trained(variable).softmax(1).amax(1).sum(), variable)[0].sign() / 255
 
     assert raised(evaluate(Changed(trained, purified).eval(), *batch, THREAT, steps=5)) == {"Gradients at inference"}
 
@@ -155,23 +143,16 @@ def test_square_finds_what_vanishing_gradients_hide(batch) -> None:
 
 
 @pytest.mark.parametrize(("fooled", "flagged"), [(0, False), (1, False), (2, True)])
-def test_square_may_fool_one_image_of_500(fooled: int, flagged: bool) -> None:
+def test_square_may_fool_one_image_of_500_and_evidence_that_is_not_a_number_raises(fooled: int, flagged: bool) -> None:
     evidence = {"fooled_by": np.array(["square"] * fooled + ["nothing"] * 200 + ["apgd-ce"] * (300 - fooled))}
     assert raised(evidence) == ({"Black box beats gradients"} if flagged else set())
-
-
-def test_evidence_that_is_not_a_number_raises() -> None:
     assert raised({"deviation": np.array([0.0, np.nan])}) == {"Randomised model"}
-
-
-# ---------------------------------------------------------------- the page
 
 
 def test_the_page_says_what_the_code_does() -> None:
     text = (paths.BOOK / "robustness_flags.md").read_text("utf-8")
-    sections = re.findall(
-        r"^## (.+)\n\n\*\*Raised if:\*\* (.+)\n\n\*\*What it means:\*\* .+\n\n\*\*What to do:\*\* .+\n", text, re.M
-    )
+    parts = (r"## (.+)", r"\*\*Raised if:\*\* (.+)", r"\*\*What it means:\*\* .+", r"\*\*What to do:\*\* .+\n")
+    sections = re.findall("^" + r"\n\n".join(parts), text, re.M)
     assert [name for name, _ in sections] == [flag.name for flag in FLAGS]
     for flag, (_, rule) in zip(FLAGS, sections, strict=True):
         assert not flag.limit or (f"{100 * flag.limit:g} %" if flag.percent else f"{flag.limit:g} ") in rule + " "
