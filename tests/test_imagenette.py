@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.datasets import DataError, load_cifar10_bytes
 from inequality_phenomenon.imagenette import data, images
-from inequality_phenomenon.imagenette.data import CLASSES, decode, held_out, imagenette_files, load_imagenette
+from inequality_phenomenon.imagenette.data import CLASSES, decoded, held_out, imagenette_files, load_imagenette
 from inequality_phenomenon.imagenette.images import CROPS, ImagenetteSet, TrainingPhotographs
 from inequality_phenomenon.networks import IMAGENET_STD, REGISTRY, build, checkpoint_of, load_checkpoint, network_of
 from inequality_phenomenon.training.loop import train
@@ -143,10 +143,10 @@ def test_a_photograph_that_is_cut_off_or_of_another_size_is_named(small: Path) -
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=f"{file.name} cannot be read"):
-        decode([file])
+        decoded([file])
     file.write_bytes(photograph(torch.zeros(32, 32, 3, dtype=torch.uint8), side=200))
     with pytest.raises(DataError, match="has 200 x 200 pixels, not 224 x 224"):
-        decode([file])
+        decoded([file])
 
 
 @pytest.mark.parametrize("split", ["test", 3, None])
@@ -234,7 +234,7 @@ def test_batches_are_crops_and_flips_of_the_side_of_the_moment_and_belong_to_the
         one, again = ([*found.batches(Generator().manual_seed(1), progress)] for _ in range(2))
         assert all(torch.equal(a, b) for (a, _), (b, _) in zip(one, again, strict=True))
         order = torch.tensor(found.kept)[torch.randperm(30, generator=Generator().manual_seed(1))]
-        whole = decode([found.files[place] for place in order], side).float() / 255
+        whole = decoded([found.files[place] for place in order], side).float() / 255
         for index, (batch, labels) in enumerate(one):
             own, crop = whole[10 * index : 10 * index + 10], batch.shape[-1]
             assert crop in {round(side * share) for share in CROPS} and batch.is_contiguous(

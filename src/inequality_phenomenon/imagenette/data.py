@@ -49,13 +49,13 @@ def load_imagenette(split: Split) -> tuple[UInt8[Tensor, "n 3 224 224"], Int64[T
     three equal channels. Raises ``ValueError`` for another split and ``DataError`` if no source gives the verified files.
     """
     files, labels = imagenette_files(split)
-    return decode(files), torch.tensor(labels)
+    return decoded(files), torch.tensor(labels)
 
 
 def imagenette_files(split: Split) -> tuple[tuple[Path, ...], tuple[int, ...]]:
     """The verified files of a split, by class and name, and their labels. A photograph's id is its place here."""
     one_of("split", split, get_args(Split))
-    return _files(imagenette_folder(), split)
+    return _files(_folder(), split)
 
 
 def imagenette_is_here() -> bool:
@@ -63,7 +63,7 @@ def imagenette_is_here() -> bool:
     return paths.imagenette_folder() is not None or _kept().is_dir()
 
 
-def imagenette_folder() -> Path:
+def _folder() -> Path:
     """The folder of ``train`` and ``val``: the user's own, or the data folder's, where it is fetched to at the first use."""
     own = paths.imagenette_folder()
     if own is None and not _kept().is_dir():
@@ -152,7 +152,7 @@ def _git(folder: Path, *arguments: str) -> None:
         ) from None
 
 
-def decode(files: Sequence[Path], side: int = SIDE) -> UInt8[Tensor, "n 3 side side"]:
+def decoded(files: Sequence[Path], side: int = SIDE) -> UInt8[Tensor, "n 3 side side"]:
     """Photographs as RGB, made smaller where ``side`` is below 224. Raises ``DataError`` naming one that cannot be read."""
     from PIL import Image
 

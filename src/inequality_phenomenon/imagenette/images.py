@@ -14,7 +14,7 @@ from .._support import paths
 from .._support.files import atomic_path
 from ..measure.image_sets import EvaluationSet
 from ..networks import RegistryEntry, logits, read_registry, registry_file
-from .data import CLASSES, COUNTS, SIDE, TREES, decode, held_out, imagenette_files, imagenette_is_here
+from .data import CLASSES, COUNTS, SIDE, TREES, decoded, held_out, imagenette_files, imagenette_is_here
 
 SMALLER = 4 / 7  # of the final side, in the first epochs: 128 for 224
 GROWN_FROM = 0.75  # fraction of the training after which the photographs have their final side
@@ -54,7 +54,7 @@ class ImagenetteSet(EvaluationSet):
         return files, torch.tensor(labels)
 
     def common(self, count: int, device: torch.device) -> Sequence[int]:
-        ids: list[int] = common_subset()["ids"]
+        ids: list[int] = photographs()["ids"]
         if not 0 < count <= len(ids):
             raise ValueError(f"n_images must lie between 1 and {len(ids)}, the size of the common subset; got {count}")
         return ids[:count]
@@ -67,7 +67,7 @@ class ImagenetteSet(EvaluationSet):
         return order
 
     def common_note(self, count: int, device: torch.device, called: Callable[[str], str]) -> str:
-        found = common_subset()
+        found = photographs()
         return (
             f"Images: the first {count} of the common subset of Imagenette, drawn once from the {found['candidates']} "
             f"validation photographs that these networks all classify correctly: {', '.join(map(called, found['correct_under']))}."
@@ -76,7 +76,7 @@ class ImagenetteSet(EvaluationSet):
     def load(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
         files, labels = self._files
         if todo := [place for place in ids if place not in self._decoded]:
-            self._decoded |= zip(todo, decode([files[place] for place in todo], self.side), strict=True)
+            self._decoded |= zip(todo, decoded([files[place] for place in todo], self.side), strict=True)
         pixels = torch.stack([self._decoded[place] for place in ids]).to(device)
         return pixels.float() / 255, labels[torch.as_tensor(ids, dtype=torch.int64)].to(device)
 
@@ -90,7 +90,7 @@ class ImagenetteSet(EvaluationSet):
         return self.at_once if device.type == "cpu" else 200
 
 
-def common_subset() -> dict[str, Any]:
+def photographs() -> dict[str, Any]:
     """The committed evaluation subset, as ``datasets.common_subset`` is for CIFAR-10; ids are places among the files."""
     found: dict[str, Any] = json.loads(paths.IMAGENETTE_SUBSET.read_text("utf-8"))
     return found
@@ -118,7 +118,7 @@ class TrainingPhotographs:
         """All photographs at the side that a moment of the training has; one side at a time is held."""
         side = self.sides[progress >= GROWN_FROM]
         if self._pixels[0] != side:
-            self._pixels = side, decode(self.files, side)
+            self._pixels = side, decoded(self.files, side)
         return self._pixels[1]
 
     def batches(self, generator: Generator, progress: float) -> Iterator[tuple[Tensor, Tensor]]:
@@ -171,7 +171,7 @@ class ImageSetOfSide:
 AT_224, AT_128, AT_64 = (ImageSetOfSide(side) for side in (224, 128, 64))
 
 
-def choose_common_subset(models: dict[str, torch.nn.Module], hashes: dict[str, str]) -> list[int]:
+def choose_photographs(models: dict[str, torch.nn.Module], hashes: dict[str, str]) -> list[int]:
     """Draw the common subset from the photographs that all ``models`` classify correctly, and write its committed file."""
     found = ImagenetteSet(SIDE)
     images, labels = found.load(found.everything(), torch.device("cpu"))
