@@ -55,7 +55,8 @@ def by_hand(*modules: str) -> None:
     """
     for name in modules:
         if find_spec(f"{__package__}.{name}") is None:
-            _forbid_import(name)
+            for forbidden in [name, *(loaded for loaded in sys.modules if loaded.startswith(f"{name}."))]:
+                sys.modules[forbidden] = None  # type: ignore[assignment]  # Python's way to say: it cannot be imported
             continue
         package = importlib.import_module(f"{__package__}.{name}")
         inside = [info.name for info in pkgutil.iter_modules(getattr(package, "__path__", []), f"{package.__name__}.")]
@@ -70,8 +71,3 @@ def _switched_off(name: str) -> Callable[..., NoReturn]:
         raise NotImplementedError(f"{name} is switched off in this assignment: write it by hand")
 
     return refuse
-
-
-def _forbid_import(package: str) -> None:
-    for name in [package, *(loaded for loaded in sys.modules if loaded.startswith(f"{package}."))]:
-        sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say that it cannot be imported

@@ -6,7 +6,6 @@ The script is the only source; the notebook exists in memory alone. papermill lo
 
 import os
 import warnings
-from collections.abc import Callable
 
 import jupytext
 import nbformat
@@ -27,11 +26,6 @@ def to_notebook(text: str) -> nbformat.NotebookNode:
     return notebook
 
 
-def _reading_scripts(read: Callable[[str], str]) -> Callable[[str], str]:
-    """``read``, but what ends in ``.py`` is converted."""
-    return lambda path: nbformat.writes(to_notebook(read(path))) if str(path).endswith(".py") else read(path)
-
-
 def problem_of(output: str | None) -> str | None:
     """Why papermill could not write the notebook to ``output``, in words; ``None`` where it can, or that is not known."""
     if output is None or output == "-" or "://" in output:
@@ -50,4 +44,5 @@ def problem_of(output: str | None) -> str | None:
 
 
 handler = papermill_io.get_handler("local")
-handler.read = _reading_scripts(handler.read)
+_read = handler.read
+handler.read = lambda path: nbformat.writes(to_notebook(_read(path))) if str(path).endswith(".py") else _read(path)

@@ -32,12 +32,10 @@ class WorkflowError(RuntimeError):
 
 def make(target: str, profile: str, cluster: str) -> None:
     """Make what is not up to date of the ``chapters``, of the whole ``book``, or of the ``grid``'s cells."""
-    make_grid(cluster) if target == "grid" else make_book(target, profile)
-
-
-def make_book(target: str, profile: str) -> None:
-    """Make what is not up to date of the ``chapters`` or of the whole ``book``."""
     os.chdir(paths.ROOT)
+    if target == "grid":
+        make_grid(cluster)
+        return
     load_profile(profile)
     with exclusive("make book"):
         if target == "book":
@@ -54,8 +52,11 @@ def make_grid(cluster: str) -> None:
     """Make the cells that are missing or stale, here or on ``cluster``, and gather all records into one table."""
     from ..measure.grid import forget_stale, load_grid, write_table
 
-    os.chdir(paths.ROOT)
-    where = _on_cluster(cluster) if cluster else [*HERE, *_with_gpus()]
+    known = sorted(file.parent.name for file in paths.PROFILES.glob("*/config.yaml"))
+    if cluster and cluster not in known:
+        raise WorkflowError(f"unknown cluster {cluster!r}; known: {', '.join(known)}")
+    there = ["--workflow-profile", str(paths.PROFILES / cluster), "--quiet", "progress", "rules", "host"]
+    where = there if cluster else [*HERE, *_with_gpus()]
     with exclusive("make grid"):
         forget_stale(load_grid())
         # The Snakefile and the code change often, a record need not be made again for that: see forget_stale.
@@ -63,13 +64,6 @@ def make_grid(cluster: str) -> None:
         print(write_table())
     if code:
         raise WorkflowError("some cells failed (see above); the next run goes on from here")
-
-
-def _on_cluster(name: str) -> list[str]:
-    known = sorted(file.parent.name for file in paths.PROFILES.glob("*/config.yaml"))
-    if name not in known:
-        raise WorkflowError(f"unknown cluster {name!r}; known: {', '.join(known)}")
-    return ["--workflow-profile", str(paths.PROFILES / name), "--quiet", "progress", "rules", "host"]
 
 
 def _with_gpus() -> list[str]:
