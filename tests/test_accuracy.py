@@ -34,9 +34,6 @@ def survivors(outcome: AutoAttackOutcome) -> Tensor:
     return torch.tensor([name == "nothing" for name in outcome.fooled_by])
 
 
-# ---------------------------------------------------------------- what it finds
-
-
 def test_it_finds_the_exact_robust_accuracy_of_a_linear_classifier(batch, outcome: AutoAttackOutcome) -> None:
     exact = exact_linf_survivors(linear_classifier(10), *batch, EPSILON)
     assert 0 < exact.sum() < len(exact)
@@ -54,8 +51,7 @@ def test_it_is_the_packages_own_standard_evaluation(batch, outcome: AutoAttackOu
 
 
 def test_it_says_which_attack_was_first_and_how_far_it_went(batch, outcome: AutoAttackOutcome) -> None:
-    right = correct(linear_classifier(10), *batch)
-    assert [name != "clean" for name in outcome.fooled_by] == right.tolist()
+    assert [name != "clean" for name in outcome.fooled_by] == correct(linear_classifier(10), *batch).tolist()
     assert set(outcome.fooled_by) <= {"clean", "nothing", *ENSEMBLE}
     attacked = torch.tensor([name in ENSEMBLE for name in outcome.fooled_by])
     assert attacked.any() and (outcome.distance[~attacked] == 0).all()
@@ -68,8 +64,7 @@ def test_l2(batch) -> None:
     threat = Threat("l2", 0.3)
     found = auto_attack(linear_classifier(10), images, labels, threat)
     assert 0 < found.distance.max() <= 0.3 * (1 + 1e-4)
-    pgd_left = robust_correct(linear_classifier(10), images, labels, threat)
-    assert not (survivors(found) & ~pgd_left).any()
+    assert not (survivors(found) & ~robust_correct(linear_classifier(10), images, labels, threat)).any()
 
 
 def test_images_in_channels_last_memory_are_taken(trained: Classifier, images: Tensor, labels: Tensor) -> None:
@@ -92,9 +87,6 @@ def test_a_model_in_training_mode_is_refused(batch) -> None:
         auto_attack(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), *batch, Threat("linf", EPSILON))
 
 
-# ---------------------------------------------------------------- as a measurement
-
-
 @pytest.fixture
 def run(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> Run:
     move(CHECKPOINTS=tmp_path, CACHE=tmp_path / "cache", EXECUTED=tmp_path / "executed")
@@ -107,10 +99,7 @@ def run(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mo
 def test_every_model_is_measured_at_its_registered_threats(run: Run) -> None:
     measure_attack(run, pgd_evaluation, "PGD-20", [ROBUST])
     record = run.records["pgd_evaluation"]
-    assert list(record.groupby("condition", sort=False).size().items()) == [
-        ("PGD-20, linf 32/255", 12),
-        ("PGD-20, linf 8/255", 12),
-    ]
+    assert list(record.condition) == [f"PGD-20, linf {epsilon}/255" for epsilon in (32, 8) for _ in range(12)]
     assert record.image_id.tolist() == [*range(12)] * 2
     images, labels = run.test_images(ROBUST).images, run.test_images(ROBUST).labels
     left = robust_correct(run.test_images(ROBUST).model, images, labels, Threat("linf", 8 / 255)).numpy()
@@ -118,12 +107,9 @@ def test_every_model_is_measured_at_its_registered_threats(run: Run) -> None:
     assert not record.clean.all() and record.clean.any()  # accuracies are of all images, right or wrong
 
 
-def test_no_model_no_record(run: Run) -> None:
+def test_no_model_has_no_record_and_more_images_than_the_test_set_has_are_refused(run: Run) -> None:
     measure_attack(run, auto_attack_evaluation, "AutoAttack", [])
     assert run.records == {}
-
-
-def test_more_images_than_the_test_set_has_are_refused(run: Run) -> None:
     with pytest.raises(ValueError, match="at most 10000"):
         run.test_images(ROBUST, 10_001)
 

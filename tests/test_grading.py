@@ -79,7 +79,7 @@ def hand_in_tiny(course: Course, place: str, given: dict[str, str] | None = None
 
 
 def graded(course: Course, **options: object) -> tuple[ClassReport, Rows]:
-    report = grade(course.folder, course.folder / "handed_in", sources=course.sources, **options)  # type: ignore[arg-type]
+    report = grade(course.folder, course.folder / "handed_in", sources=course.sources, **options)
     return report, read_grades(course)
 
 
@@ -102,14 +102,13 @@ def points(table: Rows, student: str) -> list[str]:
 
 
 def test_each_submission_stays_within_its_limits(grade_tiny) -> None:
+    ignore = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
     table = grade_tiny(
         {
             "loops": {"two": "while True: pass"},
             "prints": {"two": "while True: print('x' * 1000)"},
             "eats": {"two": "hoard = bytearray(3 * 2**30)\nanswers['two'] = 1"},
-            "ignores_interrupts": {
-                "two": "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
-            },
+            "ignores_interrupts": {"two": f"{ignore}\nwhile True: pass"},
             "is_right": {},
         },
         cell_seconds=6,
@@ -134,10 +133,8 @@ def test_what_is_printed_without_end_is_not_kept(grade_tiny, tiny: Course) -> No
 
 def test_a_submission_has_no_network_where_the_system_allows_it(grade_tiny, capsys: pytest.CaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        call = (
-            f"import socket\nsocket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 5)\nanswers['one'] = 1"
-        )
-        table = grade_tiny({"calls": {"one": call}})
+        call = f"import socket\nsocket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 5)\n"
+        table = grade_tiny({"calls": {"one": call + "answers['one'] = 1"}})
     warned = "cannot take the network away" in capsys.readouterr().err
     assert points(table, "calls") == ["0.0" if isolation() else "2.0", "2.0", "2.0"]
     assert warned == (not isolation())
@@ -158,8 +155,7 @@ def test_a_submission_learns_no_secret_and_leaves_nothing_running(grade_tiny, ti
     monkeypatch.setenv("SECRET_TOKEN", "hidden")
     spy = "import os\nassert 'SECRET_TOKEN' not in os.environ and 'sandbox-' in os.environ['HOME']\nanswers['one'] = 1"
     stay = "import subprocess\nsubprocess.Popen(['sleep', '4242'], start_new_session=True)\nanswers['two'] = 1"
-    table = grade_tiny({"spies": {"one": spy, "two": stay}})
-    assert points(table, "spies") == ["2.0", "2.0", "2.0"]
+    assert points(grade_tiny({"spies": {"one": spy, "two": stay}}), "spies") == ["2.0", "2.0", "2.0"]
     left = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", "4242"]]
     for process in left:
         process.kill()
@@ -167,15 +163,12 @@ def test_a_submission_learns_no_secret_and_leaves_nothing_running(grade_tiny, ti
 
 
 def test_nothing_is_left_running_when_the_grader_is_killed(tiny: Course) -> None:
-    handed_in = tiny.folder / "handed_in" / "waits"
-    handed_in.mkdir(parents=True)
-    waiting = nbformat.read(tiny.notebook("release", "tiny"), as_version=4)
     started = tiny.folder / "started"
-    waiting.cells[1].source = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)"
-    nbformat.write(waiting, handed_in / "tiny.ipynb")
+    wait = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)"
+    handed_in = hand_in_tiny(tiny, "waits/tiny.ipynb", {"one": wait}).parents[1]
     script = (
         "from pathlib import Path; from inequality_phenomenon.classroom.grading import grade;"
-        f"grade({str(tiny.folder)!r}, {str(handed_in.parent)!r}, jobs=1, sources=Path({str(tiny.sources)!r}))"
+        f"grade({str(tiny.folder)!r}, {str(handed_in)!r}, jobs=1, sources=Path({str(tiny.sources)!r}))"
     )
     grader = subprocess.Popen([sys.executable, "-c", script])
     while not started.exists():
@@ -201,9 +194,8 @@ def test_a_second_run_executes_only_what_changed(tiny: Course) -> None:
     report, table = graded(tiny)
     assert "1 notebooks graded" in str(report) and "1 had been graded before" in str(report)
     assert points(table, "b") == ["2.0", "2.0", "2.0"]
-    assert [(row["points"], row["status"]) for row in of(table, "a", "tiny") if row["question"] == "essay"] == [
-        ("2.5", "graded by a person")
-    ]
+    (essay,) = [row for row in of(table, "a", "tiny") if row["question"] == "essay"]
+    assert (essay["points"], essay["status"]) == ("2.5", "graded by a person")
 
 
 def test_new_questions_after_grading_need_a_new_course(grade_tiny, tiny: Course) -> None:
@@ -217,10 +209,7 @@ def test_new_questions_after_grading_need_a_new_course(grade_tiny, tiny: Course)
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_a_limit_that_nothing_could_keep_is_refused(tmp_path: Path, name: str, value: float) -> None:
     with pytest.raises(ClassroomError, match=f"{name.replace('_', '-')} must be above 0, not {value}"):
-        grade(tmp_path, tmp_path, **{name: value})  # type: ignore[arg-type]
-
-
-# --- no marks for what did not run ------------------------------------------------------------------------------
+        grade(tmp_path, tmp_path, **{name: value})
 
 
 def ungraded(table: Rows, student: str) -> str:
@@ -272,7 +261,6 @@ def test_a_grader_that_cannot_run_refuses(tiny: Course, small_disk: Path, monkey
 
 
 def test_a_process_that_somebody_kills_costs_no_points(tiny: Course, monkeypatch) -> None:
-    """As a system does whose memory is used up."""
     hand_in_tiny(tiny, "ada/tiny.ipynb", {"two": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"})
     hand_in_tiny(tiny, "bob/tiny.ipynb", {"two": "import os\nos._exit(9)"})
     isolation.cache_clear()
@@ -280,11 +268,8 @@ def test_a_process_that_somebody_kills_costs_no_points(tiny: Course, monkeypatch
         alone.setenv("PATH", "")  # within its own names the process cannot kill itself
         report, table = graded(tiny)
     isolation.cache_clear()
-    assert (
-        ungraded(table, "ada")
-        == "could not be executed: the process was killed; did the memory suffice for all at a time?"
-    )
-    assert report.not_graded == [f"ada, tiny: {ungraded(table, 'ada')}"]
+    why = "could not be executed: the process was killed; did the memory suffice for all at a time?"
+    assert ungraded(table, "ada") == why and report.not_graded == [f"ada, tiny: {why}"]
     assert points(table, "bob") == ["2.0", "0.0", "0.0"]
 
 
@@ -363,12 +348,15 @@ def test_everybody_has_a_row_and_what_could_not_be_matched_is_named(odd: tuple[C
     assert points(table, "upper_case") == ["2.0", "2.0", "2.0"]
 
 
-def test_what_is_no_notebook_is_not_graded_and_stops_nobody(odd: tuple[ClassReport, Rows]) -> None:
+def test_what_is_no_notebook_or_ambiguous_is_not_graded_and_stops_nobody(odd: tuple[ClassReport, Rows]) -> None:
     report, table = odd
     for student in ("text", "zero", "list", "object"):
         assert (note := ungraded(table, student)).startswith("not a notebook: ")
         assert f"{student}, tiny: {note}" in report.not_graded
     assert "Input/output error" in ungraded(table, "unreadable")
+    assert ungraded(table, "twice") == "none is the newest of tiny.ipynb, tiny.ipynb"
+    assert points(table, "few_marks") == ["2.0", "2.0", "2.0"]
+    assert of(table, "few_marks", "tiny")[-1]["status"] == "to be graded by a person"
 
 
 def test_work_without_the_assignments_marks_is_not_graded(odd: tuple[ClassReport, Rows]) -> None:
@@ -376,20 +364,10 @@ def test_work_without_the_assignments_marks_is_not_graded(odd: tuple[ClassReport
         assert ungraded(odd[1], student) == "no cell carries the assignment's marks"
 
 
-def test_an_answer_that_lost_its_marks_is_executed_or_read(odd: tuple[ClassReport, Rows]) -> None:
-    assert points(odd[1], "few_marks") == ["2.0", "2.0", "2.0"]
-    assert of(odd[1], "few_marks", "tiny")[-1]["status"] == "to be graded by a person"
-
-
-def test_of_two_files_of_the_same_time_none_is_chosen(odd: tuple[ClassReport, Rows]) -> None:
-    assert ungraded(odd[1], "twice") == "none is the newest of tiny.ipynb, tiny.ipynb"
-
-
 def test_a_folder_without_any_submission_says_what_there_is(tiny: Course) -> None:
     file = hand_in_tiny(tiny, "bob/assignment1.ipynb")
-    with pytest.raises(
-        ClassroomError, match=r"needs a folder for each student(.|\n)*bob: .* there is assignment1\.ipynb"
-    ):
+    there_is = r"needs a folder for each student(.|\n)*bob: .* there is assignment1\.ipynb"
+    with pytest.raises(ClassroomError, match=there_is):
         graded(tiny)
     with pytest.raises(ClassroomError, match=r"assignment1\.ipynb lies in no student's folder"):
         grade(tiny.folder, file.parent, sources=tiny.sources)
@@ -445,22 +423,13 @@ def test_the_users_umask_decides_who_reads_the_grades_and_a_tilde_is_home(tiny: 
         release("~nobody-at-all/course", tiny.sources)
 
 
-# --- putting answers into the instructor's notebook -------------------------------------------------------------
-
-
 def test_our_cells_are_what_they_were_and_added_cells_keep_their_place(tiny: Course) -> None:
     ours = template(tiny, "tiny")
     setup, first, test, second = copy.deepcopy(ours.cells[:4])
     setup.source, test.source, first.source, second.source = "changed", "changed", "one()", "two()"
     handed_in = [
-        new_code_cell("top()"),
-        second,
-        setup,
-        test,
-        new_code_cell("own()"),
-        first,
-        *copy.deepcopy(ours.cells[5:]),
-    ]
+        new_code_cell("top()"), second, setup, test, new_code_cell("own()"), first, *copy.deepcopy(ours.cells[5:]),
+    ]  # fmt: skip
     found = with_answers(ours, new_notebook(cells=handed_in))
     assert [cell.source for cell in found.cells][:6] == [
         "top()", ours.cells[0].source, "one()", ours.cells[2].source, "own()", "two()",
@@ -468,15 +437,12 @@ def test_our_cells_are_what_they_were_and_added_cells_keep_their_place(tiny: Cou
     assert found.cells[6:] == ours.cells[4:]
 
 
-def test_the_last_copy_of_an_answer_counts_and_the_others_are_executed_before_it(tiny: Course) -> None:
+def test_the_last_copy_of_an_answer_counts_and_an_empty_notebook_becomes_the_empty_assignment(tiny: Course) -> None:
     setup, first = copy.deepcopy(template(tiny, "tiny").cells[:2])
     draft = copy.deepcopy(first)
     draft["id"] = "another"
     draft.source, first.source = "draft()", "one()"
     found = with_answers(template(tiny, "tiny"), new_notebook(cells=[setup, draft, first]))
     assert [(cell.source, grade_id(cell)) for cell in found.cells][1:3] == [("draft()", ""), ("one()", "one-answer")]
-
-
-def test_an_empty_notebook_becomes_the_empty_assignment(tiny: Course) -> None:
     found = with_answers(template(tiny, "tiny"), new_notebook())
     assert [cell.source for cell in found.cells] == [cell.source for cell in template(tiny, "tiny").cells]

@@ -1,6 +1,7 @@
 """Promise: a grid is measured cell by cell, here or on a cluster; a partial one says what is missing, and no stale or
 damaged record stands for a measurement."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -15,22 +16,12 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import DamagedFile
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.measure import grid as grids
-from inequality_phenomenon.measure.grid import (
-    Grid,
-    GridCell,
-    GridError,
-    forget_stale,
-    gather,
-    load_grid,
-    measure_cell,
-    summary,
-)
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, register
 from inequality_phenomenon.training import registration
 from inequality_phenomenon.training.settings import load_settings
 
-SMALL = Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient",), n_images=6)
+SMALL = grids.Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient",), n_images=6)
 
 
 @pytest.fixture
@@ -41,13 +32,10 @@ def folder(run: Run, tmp_path: Path, move) -> Path:
 
 
 def test_the_shipped_grid_has_all_combinations_and_settings_for_each() -> None:
-    grid = load_grid()
+    grid = grids.load_grid()
     cells = grid.cells()
-    assert (
-        len(set(cells))
-        == len(cells)
-        == len(grid.networks) * len(grid.epsilons) * len(grid.seeds) * len(grid.attributions)
-    )
+    axes = (grid.networks, grid.epsilons, grid.seeds, grid.attributions)
+    assert len(set(cells)) == len(cells) == math.prod(map(len, axes))
     assert {cell.checkpoint for cell in cells} >= {STANDARD, ROBUST}
     for cell in cells:
         assert load_settings(cell.checkpoint).seed == cell.seed
@@ -65,33 +53,32 @@ def test_the_shipped_grid_has_all_combinations_and_settings_for_each() -> None:
 )
 def test_a_wrong_grid_is_refused_with_the_valid_keys(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "grid.yaml").write_text(text)
-    with pytest.raises(GridError, match=message):
-        load_grid(tmp_path / "grid.yaml")
-    with pytest.raises(GridError, match="is missing"):
-        load_grid(tmp_path / "other.yaml")
+    with pytest.raises(grids.GridError, match=message):
+        grids.load_grid(tmp_path / "grid.yaml")
+    with pytest.raises(grids.GridError, match="is missing"):
+        grids.load_grid(tmp_path / "other.yaml")
 
 
 def test_a_partial_grid_gives_a_partial_table_that_says_so(folder: Path) -> None:
     first, second = SMALL.cells()
-    measured = measure_cell(first, SMALL)
-    table = gather(SMALL)
+    measured = grids.measure_cell(first, SMALL)
+    table = grids.gather(SMALL)
     assert list(table.state) == ["measured", "missing"]
     assert table.global_gini[0] == pytest.approx(measured.global_gini.mean())
     assert table.global_gini_low[0] <= table.global_gini[0] <= table.global_gini_high[0]
     assert table.iloc[1].isna()[["n", "global_gini", "regional_gini_sum_of_absolute"]].all()
-    assert summary(table) == f"Partial: 1 of 2 cells are measured. Not measured: {ROBUST} gradient"
-    measure_cell(second, SMALL)
-    assert summary(gather(SMALL)) == "The grid is complete: 2 cells."
+    assert grids.summary(table) == f"Partial: 1 of 2 cells are measured. Not measured: {ROBUST} gradient"
+    grids.measure_cell(second, SMALL)
+    assert grids.summary(grids.gather(SMALL)) == "The grid is complete: 2 cells."
 
 
 def test_a_record_of_other_settings_or_of_another_network_is_stale(folder: Path) -> None:
     cell = SMALL.cells()[0]
-    measure_cell(cell, SMALL)
-    assert list(gather(SMALL.model_copy(update={"n_images": 7})).state) == ["stale", "missing"]
-    entry = REGISTRY[STANDARD]
-    REGISTRY._entries[STANDARD] = entry.model_copy(update={"sha256": "another"})  # type: ignore[index]
-    assert list(gather(SMALL).state) == ["stale", "missing"]
-    forget_stale(SMALL)
+    grids.measure_cell(cell, SMALL)
+    assert list(grids.gather(SMALL.model_copy(update={"n_images": 7})).state) == ["stale", "missing"]
+    REGISTRY._entries[STANDARD] = REGISTRY[STANDARD].model_copy(update={"sha256": "another"})
+    assert list(grids.gather(SMALL).state) == ["stale", "missing"]
+    grids.forget_stale(SMALL)
     assert not cell.record.exists()
 
 
@@ -106,19 +93,14 @@ def test_a_network_is_trained_only_where_it_is_missing(folder: Path, monkeypatch
     assert asked == ["cifar10-resnet18w16-linf8-s7", STANDARD]
 
 
-def test_a_wrong_name_is_answered_with_the_known_ones(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_name_is_answered_with_the_known_ones(folder: Path, monkeypatch, capsys) -> None:
     for job, message in (
         (["paint"], "unknown job 'paint'; known: train NAME"),
         (["measure", STANDARD, "x"], "no cell"),
     ):
         assert main(["grid", *job]) == 1 and message in capsys.readouterr().err
     with pytest.raises(ValueError, match="unknown method 'nonsense'; known: integrated_gradients"):
-        measure_cell(GridCell("resnet18w16", 0, 0, "nonsense"), SMALL)
-
-
-# ---------------------------------------------------------------- through the workflow
+        grids.measure_cell(grids.GridCell("resnet18w16", 0, 0, "nonsense"), SMALL)
 
 
 def on_the_path(folder: Path, name: str, script: str) -> None:
@@ -145,13 +127,9 @@ def project(folder: Path) -> Path:
 
 def make_grid(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(root / "bin"), os.environ["PATH"]])
-    return subprocess.run(
-        [sys.executable, "-m", "inequality_phenomenon.cli", "build", "grid", *options],
-        cwd=root,
-        env=os.environ | {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / ".cache"), "PATH": path},
-        capture_output=True,
-        text=True,
-    )
+    environment = {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / ".cache"), "PATH": path}
+    command = [sys.executable, "-m", "inequality_phenomenon.cli", "build", "grid", *options]
+    return subprocess.run(command, cwd=root, env=os.environ | environment, capture_output=True, text=True)
 
 
 def test_cells_are_submitted_to_a_cluster_and_gathered(project: Path) -> None:
@@ -170,18 +148,14 @@ def test_cells_are_submitted_to_a_cluster_and_gathered(project: Path) -> None:
 
 
 def test_the_slurm_profile_asks_for_what_a_job_needs(project: Path) -> None:
-    """Snakemake's own dry run with the profile: partition, GPU, memory and time of both kinds of job."""
     command = [sys.executable, "-m", "snakemake", "grid", "--workflow-profile", "profiles/slurm", "--dry-run"]
-    done = subprocess.run(
-        command, cwd=project, env=os.environ | {"INEQUALITY_ROOT": str(project)}, capture_output=True, text=True
-    )
+    environment = os.environ | {"INEQUALITY_ROOT": str(project)}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     resources = {line.strip() for line in done.stdout.splitlines() if line.strip().startswith("resources:")}
     for minutes in (480, 30):
-        assert any(
-            all(part in line for part in ("slurm_partition=gpu", "gpu=1", "mem_mb=8000", f"runtime={minutes}"))
-            for line in resources
-        )
+        asked = ("slurm_partition=gpu", "gpu=1", "mem_mb=8000", f"runtime={minutes}")
+        assert any(all(part in line for part in asked) for line in resources)
 
 
 def test_a_damaged_record_and_an_unknown_cluster_are_named(project: Path) -> None:
@@ -196,8 +170,7 @@ def test_a_damaged_record_and_an_unknown_cluster_are_named(project: Path) -> Non
 
 def test_a_damaged_record_is_no_measurement(folder: Path) -> None:
     cell = SMALL.cells()[0]
-    measure_cell(cell, SMALL)
-    content = cell.record.read_bytes()
-    cell.record.write_bytes(content[:-1])
+    grids.measure_cell(cell, SMALL)
+    cell.record.write_bytes(cell.record.read_bytes()[:-1])
     with pytest.raises(DamagedFile, match=r"gradient\.record is damaged"):
-        gather(SMALL)
+        grids.gather(SMALL)

@@ -16,15 +16,6 @@ from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, p
 from inequality_phenomenon.inequality import REDUCES, regional_gini
 from inequality_phenomenon.measure import measurements
 from inequality_phenomenon.measure.galleries import occluded_for_all, shared_images
-from inequality_phenomenon.measure.measurements import (
-    area_occlusion,
-    margins,
-    noise,
-    noise_energy,
-    occluded_area,
-    occlusion,
-    occlusion_conditions,
-)
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample, measure
 from inequality_phenomenon.networks import REGISTRY
@@ -39,26 +30,23 @@ SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
 
 def test_noise_is_the_share_of_draws_that_fool(run: Run) -> None:
     sample = run.sample(ROBUST)
-    found = noise(sample, kind="type_2", budgets=(50, 300), draws=3, seed=4)
+    found = measurements.noise(sample, kind="type_2", budgets=(50, 300), draws=3, seed=4)
     maps = sample.maps(seed=4)
-    for column, budget in enumerate((50, 300)):
+    for budget in (50, 300):
         fooled = torch.zeros(20)
         for draw in range(3):
-            noisy = perturb_with_noise(
-                sample.model, sample.images, maps, budget, "type_2", 4, draw=draw, ids=sample.ids
-            )
+            own = {"draw": draw, "ids": sample.ids}
+            noisy = perturb_with_noise(sample.model, sample.images, maps, budget, "type_2", 4, **own)
             fooled += sample.model(noisy).argmax(1) != sample.labels
         assert np.allclose(found[f"failure_{budget}"], fooled / 3)
-        assert column == 0 or found["failure_300"].mean() > found["failure_50"].mean()
+    assert found["failure_300"].mean() > found["failure_50"].mean()
     assert found["close_call"].dtype == bool and found["close_call"].shape == (20,)
 
 
 def test_a_draw_is_the_same_whatever_the_number_of_draws(run: Run) -> None:
     sample = run.sample(STANDARD)
-    few, many = (
-        [noise(sample, budgets=(300,), draws=n, seed=4, **own) for own in ({}, {"positions": "random"})] for n in (2, 5)
-    )
-    for short, long in zip(few, many, strict=True):
+    for own in ({}, {"positions": "random"}):
+        short, long = (measurements.noise(sample, budgets=(300,), draws=n, seed=4, **own) for n in (2, 5))
         assert (short["draws_300"] >> 2 == 1).all() and (long["draws_300"] >> 5 == 1).all()
         assert (long["draws_300"] & 3 == short["draws_300"] & 3).all()
         bits = long["draws_300"][:, None] >> torch.arange(5) & 1
@@ -66,13 +54,12 @@ def test_a_draw_is_the_same_whatever_the_number_of_draws(run: Run) -> None:
 
 
 def test_runs_with_other_numbers_of_draws_are_compared_on_those_they_share(run: Run) -> None:
-    two, five = (run.measure(noise, {"type I": {}}, budgets=(300,), draws=n) for n in (2, 5))
+    two, five = (run.measure(measurements.noise, {"type I": {}}, budgets=(300,), draws=n) for n in (2, 5))
     found = agreement({"noise": two}, {"noise": five}, same_draws=False)
     assert found.holds and found.values == len(two) and found.skipped == ["noise, failure_300: another number of draws"]
     other = five.assign(draws_300=five.draws_300 ^ 2, close_call=False)  # the second draw went the other way
-    assert len(agreement({"noise": two.assign(close_call=False)}, {"noise": other}, same_draws=False).differing) == len(
-        two
-    )
+    found = agreement({"noise": two.assign(close_call=False)}, {"noise": other}, same_draws=False)
+    assert len(found.differing) == len(two)
     beyond = five.assign(draws_300=five.draws_300 ^ 4, close_call=False)  # the third is not shared
     assert agreement({"noise": two}, {"noise": beyond}, same_draws=False).holds
 
@@ -80,91 +67,78 @@ def test_runs_with_other_numbers_of_draws_are_compared_on_those_they_share(run: 
 def test_maps_of_another_model_choose_the_places(run: Run) -> None:
     sample = run.sample(ROBUST)
     theirs = run.sample(STANDARD).maps(seed=0)
-    expected = noise_outcomes(
-        sample.model, sample.images, sample.labels, theirs, (200,), "type_2", 0, draws=2, ids=sample.ids
-    )
+    arguments = (sample.model, sample.images, sample.labels, theirs)
+    expected = noise_outcomes(*arguments, (200,), "type_2", 0, draws=2, ids=sample.ids)
     for maps_from in (STANDARD, {ROBUST: STANDARD, STANDARD: ROBUST}):
-        found = noise(sample, kind="type_2", budgets=(200,), draws=2, maps_from=maps_from)
+        found = measurements.noise(sample, kind="type_2", budgets=(200,), draws=2, maps_from=maps_from)
         assert np.allclose(found["failure_200"], expected.fooled[:, 0].double().mean(1))
-    hit = occlude(sample.model, sample.images, sample.labels, theirs, 5, 2, "black", ids=sample.ids)
-    assert occlusion(sample, maps_from=STANDARD, max_count=5, max_radius=2)["fooled"].equal(hit.fooled)
+    hit = occlude(*arguments, 5, 2, "black", ids=sample.ids)
+    assert measurements.occlusion(sample, maps_from=STANDARD, max_count=5, max_radius=2)["fooled"].equal(hit.fooled)
 
 
 def test_the_energy_is_the_root_mean_square_of_the_noise(run: Run) -> None:
     sample = run.sample(STANDARD)
     maps = sample.maps()
-    squares = [
-        (perturb_with_noise(sample.model, sample.images, maps, 102, positions="random", draw=draw) - sample.images)
-        .square()
-        .flatten(1)
-        .sum(1)
-        for draw in range(40)
-    ]
-    assert math.sqrt(float(torch.cat(squares).mean())) == pytest.approx(noise_energy(sample, 102), rel=0.02)
-    assert noise_energy(sample, 408) == pytest.approx(2 * noise_energy(sample, 102))
+    arguments = (sample.model, sample.images, maps, 102)
+    noises = [perturb_with_noise(*arguments, positions="random", draw=draw) - sample.images for draw in range(40)]
+    squares = torch.cat(noises).square().flatten(1).sum(1)
+    assert math.sqrt(float(squares.mean())) == pytest.approx(measurements.noise_energy(sample, 102), rel=0.02)
+    assert measurements.noise_energy(sample, 408) == pytest.approx(2 * measurements.noise_energy(sample, 102))
 
 
 def test_equal_energy_reaches_the_attack(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     sample, seen = run.sample(STANDARD), []
-    monkeypatch.setattr(
-        measurements,
-        "noise_outcomes",
-        lambda *args, **options: seen.append(options) or noise_outcomes(*args, **options),
-    )
-    noise(sample, budgets=(10, 40), draws=1, equal_energy=True)
+    spy = lambda *args, **options: seen.append(options) or noise_outcomes(*args, **options)  # noqa: E731
+    monkeypatch.setattr(measurements, "noise_outcomes", spy)
+    measurements.noise(sample, budgets=(10, 40), draws=1, equal_energy=True)
     (options,) = seen
     assert options["energy"].shape == (20, 2)
-    assert options["energy"][7].tolist() == pytest.approx([noise_energy(sample, 10), noise_energy(sample, 40)])
+    assert options["energy"][7].tolist() == pytest.approx(
+        [measurements.noise_energy(sample, 10), measurements.noise_energy(sample, 40)]
+    )
 
 
 def test_occlusion_and_its_first_success(run: Run) -> None:
     sample = run.sample(STANDARD)
-    plain = occlusion(sample, max_count=10, max_radius=4, color="black")
-    located = occlusion(sample, max_count=10, max_radius=4, color="black", locate=True)
+    plain = measurements.occlusion(sample, max_count=10, max_radius=4, color="black")
+    located = measurements.occlusion(sample, max_count=10, max_radius=4, color="black", locate=True)
     assert (plain["fooled"] == located["fooled"]).all() and plain["fooled"].any()
     assert (located["area"] > 0).tolist() == located["fooled"].tolist()
     areas = mask_areas(sample.maps(), 10, 4)
     for i in located["fooled"].nonzero()[:, 0]:
         assert located["area"][i] == areas[i, located["count"][i] - 1, located["radius"][i] - 1]
-    hidden = occluded_area(sample, max_count=10, max_radius=4)["area"]
+    hidden = measurements.occluded_area(sample, max_count=10, max_radius=4)["area"]
     assert (hidden == areas[:, -1, -1]).all() and (located["area"] <= hidden).all()
-
-
-def test_all_masks_at_count_5_radius_2_hide_80_pixels(run: Run) -> None:
-    """What the chapter says of the primary budget: patches are regions, so they never overlap."""
-    assert (occluded_area(run.sample(STANDARD), max_count=5, max_radius=2)["area"] == 80).all()
+    # What the chapter says of the primary budget: patches are regions, so they never overlap.
+    assert (measurements.occluded_area(sample, max_count=5, max_radius=2)["area"] == 80).all()
 
 
 @pytest.mark.parametrize("positions", ["regional", "random"])
 def test_a_mask_of_a_given_area(run: Run, positions: str) -> None:
     sample = run.sample(STANDARD)
-    found = area_occlusion(sample, area=256, positions=positions, color="black")
-    assert found["fooled"].shape == (20,)
-    everything = area_occlusion(sample, area=1024, positions=positions, color="black")["fooled"]
-    black = sample.model(torch.zeros(1, 3, 32, 32)).argmax()
-    assert everything.equal(sample.labels != black)
+    assert measurements.area_occlusion(sample, area=256, positions=positions, color="black")["fooled"].shape == (20,)
+    everything = measurements.area_occlusion(sample, area=1024, positions=positions, color="black")["fooled"]
+    assert everything.equal(sample.labels != sample.model(torch.zeros(1, 3, 32, 32)).argmax())
 
 
 def test_margins_by_hand(run: Run) -> None:
     sample = run.sample(STANDARD)
-    found = {name: values.numpy() for name, values in margins(sample).items()}
+    found = {name: values.numpy() for name, values in measurements.margins(sample).items()}
     for i, (row, label) in enumerate(zip(sample.model(sample.images).double(), sample.labels, strict=True)):
         others = torch.cat([row[:label], row[label + 1 :]])
-        assert (
-            found["margin"][i] == pytest.approx(float(row[label] - others.max()), abs=1e-5) and found["margin"][i] > 0
-        )
+        assert found["margin"][i] > 0
+        assert found["margin"][i] == pytest.approx(float(row[label] - others.max()), abs=1e-5)
         assert found["relative_margin"][i] == pytest.approx(found["margin"][i] / float(row.std()), rel=1e-4)
 
 
 def test_conditions_are_called_as_the_papers_cells() -> None:
-    conditions = occlusion_conditions([(10, 4)], ["black", "white", "gray"])
+    conditions = measurements.occlusion_conditions([(10, 4)], ["black", "white", "gray"])
     assert set(conditions) == set(published_values(table="appendixA10").setting)
     assert conditions["N=10 R=4 gray"] == {"max_count": 10, "max_radius": 4, "color": "gray"}
 
 
 def test_examples_are_chosen_by_the_rule_and_show_what_they_say(run: Run) -> None:
-    samples = shared_images(run, classes=3)
-    found = occluded_for_all(samples, 10, 4, "white")
+    found = occluded_for_all(shared_images(run, classes=3), 10, 4, "white")
     assert [one.checkpoint for one in found] == [STANDARD, ROBUST] * (len(found) // 2)
     for one in found:
         own, clean = one.after[one.checkpoint], one.before[one.checkpoint]
@@ -176,9 +150,6 @@ def test_examples_are_chosen_by_the_rule_and_show_what_they_say(run: Run) -> Non
     assert f"In {fooled} of {len(found)} cases" in shown.html and found[0].after[STANDARD].label in shown.alt
 
 
-# which images, and what the cache knows
-
-
 def test_own_images_are_those_that_this_model_gets_right(run: Run, test_set: tuple[Tensor, Tensor]) -> None:
     found = run.sample(ROBUST, 50, own=True)
     assert len(set(found.ids)) == 50
@@ -187,8 +158,8 @@ def test_own_images_are_those_that_this_model_gets_right(run: Run, test_set: tup
     right = correct(found.model, *(part[order] for part in test_set)).numpy()
     assert found.ids == order[right][:50].tolist()
     assert run.sample(ROBUST, 20, own=True).ids == found.ids[:20]
-    own = run.measure(margins, {"clean": {}}, n_images=5, own=True, name="own")
-    assert set(own.image_id) != set(run.measure(margins, {"clean": {}}, n_images=5).image_id)
+    own = run.measure(measurements.margins, {"clean": {}}, n_images=5, own=True, name="own")
+    assert set(own.image_id) != set(run.measure(measurements.margins, {"clean": {}}, n_images=5).image_id)
 
 
 def test_the_pair_is_the_standard_model_and_the_largest_epsilon(run: Run) -> None:
@@ -203,13 +174,13 @@ def test_the_pair_is_the_standard_model_and_the_largest_epsilon(run: Run) -> Non
 def test_a_changed_donor_is_not_answered_from_the_cache(run: Run, tmp_path: Path) -> None:
     options = {"maps_from": {STANDARD: ROBUST}, "max_count": 2, "max_radius": 2}
     for _ in range(2):
-        measure(occlusion, run.sample(STANDARD), run, **options)
+        measure(measurements.occlusion, run.sample(STANDARD), run, **options)
     assert [step["cached"] for step in run.steps] == [False, True]
     model = networks.load_checkpoint(ROBUST)
     next(model.parameters()).mul_(2)
     REGISTRY._entries[ROBUST] = entry(ROBUST, model, tmp_path)
     assert sha256_of(tmp_path / f"{ROBUST}.safetensors") == REGISTRY[ROBUST].sha256
-    measure(occlusion, run.sample(STANDARD), run, **options)
+    measure(measurements.occlusion, run.sample(STANDARD), run, **options)
     assert not run.steps[-1]["cached"]
 
 
@@ -226,8 +197,7 @@ def test_an_image_without_a_region_of_positive_sum_has_no_index_in_that_reading_
     for reduce in REDUCES:
         whole = regional_gini(maps[[0, 2]], 4, reduce)
         assert found[f"regional_gini_{reduce}"][[0, 2]] == pytest.approx(whole.numpy(), abs=1e-12)
-    records = pd.concat(
-        [pd.DataFrame({"checkpoint": c, "condition": "", "image_id": sample.ids} | found) for c in "ab"]
-    )
-    gap = [minus("gap", ("a", "", "regional_gini_positive_of_sum"), ("b", "", "regional_gini_positive_of_sum"))]
+    columns = {"condition": "", "image_id": sample.ids} | found
+    records = pd.concat([pd.DataFrame({"checkpoint": name} | columns) for name in "ab"])
+    gap = [minus("gap", *((name, "", "regional_gini_positive_of_sum") for name in "ab"))]
     assert [term.n for term in contrasted(gap, records, resamples=99)[0].terms] == [2, 2]

@@ -3,15 +3,12 @@ what can be recomputed from them."""
 
 import itertools
 import math
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROBUST, STANDARD, outcomes
+from conftest import ROBUST, STANDARD, Given, outcomes
 from torch import Tensor
 
 from inequality_phenomenon import show
@@ -19,46 +16,16 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon.attacks import mask_areas, occlude, patch_centres, patch_mask
 from inequality_phenomenon.attribution import baseline_of, resolve_options
 from inequality_phenomenon.inequality import REDUCES, gini, global_gini, regional_gini
+from inequality_phenomenon.measure import readings
 from inequality_phenomenon.measure.measurements import inequality, noise
-from inequality_phenomenon.measure.readings import (
-    POSITIVE_PRODUCT_OF_NORMALS,
-    PRODUCT_OF_NORMALS,
-    most_hidden,
-    positive_part,
-    product_null,
-    readings_of_algorithm_1,
-    script_sets,
-    text_and_scripts,
-)
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.show import ledger
 from inequality_phenomenon.statistics import holm
-from inequality_phenomenon.verdicts.choices import (
-    Choice,
-    Effect,
-    algorithm_cells,
-    checks,
-    choice_contrasts,
-    choice_effects,
-    choices,
-    reading_cells,
-    table1_relation,
-)
+from inequality_phenomenon.verdicts import choices
 from inequality_phenomenon.verdicts.comparison import compare, contrasted
 from inequality_phenomenon.verdicts.published import table1_cells
-
-
-@dataclass
-class Given(Sample):
-    """A sample whose maps are given."""
-
-    given: Tensor | None = None
-
-    def maps(self, method: str = "integrated_gradients", **options: Any) -> Tensor:
-        assert self.given is not None
-        return self.given
 
 
 def given(run: Run, maps: Tensor) -> Given:
@@ -71,34 +38,29 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-# the relation between the two columns
-
-
 def test_the_identity_holds_for_any_map_and_the_half_rule_for_symmetric_ones(run: Run) -> None:
-    skewed = normal(6, 3, 32, 32).exp() - 0.3 * normal(6, 3, 32, 32, seed=1).exp()
-    found = positive_part(given(run, skewed))
+    found = readings.positive_part(given(run, normal(6, 3, 32, 32).exp() - 0.3 * normal(6, 3, 32, 32, seed=1).exp()))
     assert np.allclose(found["identity"], found["positive"], atol=1e-12)
     assert (found["half_rule"] - found["positive"]).abs().max() > 0.01
     half = normal(6, 3, 16, 32)
-    found = positive_part(given(run, torch.cat([half, -half], dim=2)))
+    found = readings.positive_part(given(run, torch.cat([half, -half], dim=2)))
     assert np.allclose(found["half_rule"], found["positive"], atol=1e-12) and (found["share"] == 0.5).all()
     assert np.allclose(found["among_positive"], found["absolute"], atol=1e-12)
 
 
 def test_columns_of_the_relation_are_the_indices_that_they_name(run: Run) -> None:
     sample = run.sample(STANDARD)
-    maps, found = sample.maps(), positive_part(sample)
-    assert np.allclose(found["absolute"], global_gini(maps)) and np.allclose(
-        found["share"], inequality(sample)["positive_fraction"]
-    )
+    maps, found = sample.maps(), readings.positive_part(sample)
+    assert np.allclose(found["absolute"], global_gini(maps))
+    assert np.allclose(found["share"], inequality(sample)["positive_fraction"])
     assert np.allclose(found["positive"], regional_gini(maps, 4, "no_blocks_positive"))
 
 
 def test_the_top_holds_everything_only_if_the_index_counts_heads(run: Run) -> None:
     equal = torch.zeros(2, 3, 32, 32)
     equal[:, :, :8] = 1  # a quarter of the subpixels share everything: the index is 3/4
-    assert np.allclose(positive_part(given(run, equal))["held_by_top"], 1)
-    assert (positive_part(given(run, normal(2, 3, 32, 32)))["held_by_top"] < 0.9).all()
+    assert np.allclose(readings.positive_part(given(run, equal))["held_by_top"], 1)
+    assert (readings.positive_part(given(run, normal(2, 3, 32, 32)))["held_by_top"] < 0.9).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -111,7 +73,7 @@ def test_block_sums_never_exceed_the_index_of_the_map(seed: int) -> None:
 
 
 def test_the_published_table_follows_the_half_rule() -> None:
-    found = table1_relation()
+    found = choices.table1_relation()
     assert len(found) == 25 and (found.published_regional > found.published_global).all()
     assert found.residual.abs().mean() == pytest.approx(0.0156)
     standard = found[found.training == "standard"].set_index(["dataset", "architecture"]).residual
@@ -119,15 +81,12 @@ def test_the_published_table_follows_the_half_rule() -> None:
     assert standard["imagenet", "resnet50"] == pytest.approx(0.03)
 
 
-# what chance gives
-
-
 def test_products_of_normal_numbers_have_the_theoretical_indices() -> None:
     product = (normal(1, 400_000) * normal(1, 400_000, seed=1)).double()
-    assert float(gini(product.abs())) == pytest.approx(PRODUCT_OF_NORMALS, abs=0.003)
-    assert float(gini(product.clamp_min(0))) == pytest.approx(POSITIVE_PRODUCT_OF_NORMALS, abs=0.003)
-    assert pytest.approx(0.5708, abs=1e-4) == PRODUCT_OF_NORMALS
-    assert pytest.approx((1 + PRODUCT_OF_NORMALS) / 2) == POSITIVE_PRODUCT_OF_NORMALS
+    assert float(gini(product.abs())) == pytest.approx(readings.PRODUCT_OF_NORMALS, abs=0.003)
+    assert float(gini(product.clamp_min(0))) == pytest.approx(readings.POSITIVE_PRODUCT_OF_NORMALS, abs=0.003)
+    assert pytest.approx(0.5708, abs=1e-4) == readings.PRODUCT_OF_NORMALS
+    assert pytest.approx((1 + readings.PRODUCT_OF_NORMALS) / 2) == readings.POSITIVE_PRODUCT_OF_NORMALS
 
 
 def steps_of(sample: Sample) -> Tensor:
@@ -136,32 +95,27 @@ def steps_of(sample: Sample) -> Tensor:
 
 
 def test_maps_that_are_such_products_are_not_told_from_the_null(run: Run) -> None:
-    sample = run.sample(STANDARD)
-    found = product_null(given(run, steps_of(sample) * (0.3 + normal(20, 3, 32, 32))))
-    for kind in ("measured", "measured_positive"):
+    found = readings.product_null(given(run, steps_of(run.sample(STANDARD)) * (0.3 + normal(20, 3, 32, 32))))
+    mean = {kind: float(values.mean()) for kind, values in found.items()}
+    for sign in ("", "_positive"):
         # Pixels minus a normal baseline are not quite normal: 0.01 on average, and the draws differ between processors.
-        assert float(found[kind].mean()) == pytest.approx(
-            float(found[kind.replace("measured", "normal")].mean()), abs=0.02
-        )
-        assert float(found[kind].mean()) == pytest.approx(
-            float(found[kind.replace("measured", "shuffled")].mean()), abs=0.01
-        )
+        assert mean[f"measured{sign}"] == pytest.approx(mean[f"normal{sign}"], abs=0.02)
+        assert mean[f"measured{sign}"] == pytest.approx(mean[f"shuffled{sign}"], abs=0.01)
 
 
 def test_the_null_sees_heavy_tails_and_dependence_apart(run: Run) -> None:
-    sample = run.sample(STANDARD)
-    step = steps_of(sample)
-    heavy = product_null(given(run, step * normal(20, 3, 32, 32) ** 3))
+    step = steps_of(run.sample(STANDARD))
+    heavy = readings.product_null(given(run, step * normal(20, 3, 32, 32) ** 3))
     assert (heavy["shuffled"] > heavy["normal"] + 0.1).all()
     assert float(heavy["measured"].mean()) == pytest.approx(float(heavy["shuffled"].mean()), abs=0.02)
-    linked = product_null(given(run, step * step * normal(20, 3, 32, 32)))
+    linked = readings.product_null(given(run, step * step * normal(20, 3, 32, 32)))
     assert (linked["measured"] > linked["shuffled"] + 0.02).all()
 
 
 def test_the_null_keeps_means_and_spreads(run: Run) -> None:
     """Where the gradient is constant, its null is too: the products are the normal null of the step alone."""
     step = steps_of(run.sample(STANDARD))
-    found = product_null(given(run, 2.5 * step))
+    found = readings.product_null(given(run, 2.5 * step))
     assert np.allclose(found["measured"], global_gini(step), atol=1e-5)
     assert np.allclose(found["shuffled"], found["measured"], atol=1e-5)
 
@@ -170,16 +124,13 @@ def test_a_subpixel_at_its_baseline_has_no_null(run: Run) -> None:
     sample = run.sample(STANDARD)
     sample.images[0, 0, 0, 0] = 0
     with pytest.raises(ValueError, match="a subpixel equals its baseline"):
-        product_null(sample, baseline="zero", space="pixel")
-
-
-# Algorithm 1
+        readings.product_null(sample, baseline="zero", space="pixel")
 
 
 def test_all_masks_find_what_the_search_finds(run: Run) -> None:
     sample = run.sample(STANDARD)
     for options in ({}, {"color": "minimum", "positions": "top_pixels"}, {"color": "white"}):
-        found = readings_of_algorithm_1(sample, max_count=3, max_radius=4, **options)
+        found = readings.readings_of_algorithm_1(sample, max_count=3, max_radius=4, **options)
         arguments = (sample.model, sample.images, sample.labels, sample.maps(), 3, 4)
         hit = occlude(*arguments, ids=sample.ids, locate=True, **{"color": "black"} | options)
         assert found["fooled"].equal(hit.fooled) and found["fooled"].any()
@@ -190,7 +141,7 @@ def test_all_masks_find_what_the_search_finds(run: Run) -> None:
 
 def test_the_readings_of_algorithm_1_by_plain_loops(run: Run) -> None:
     sample = run.sample(ROBUST)
-    found = readings_of_algorithm_1(sample, max_count=4, max_radius=4)
+    found = readings.readings_of_algorithm_1(sample, max_count=4, max_radius=4)
     maps = sample.maps()
     centres, areas = patch_centres(maps, 4), mask_areas(maps, 4, 4)
     for i in range(8):
@@ -216,56 +167,52 @@ def test_the_readings_of_algorithm_1_by_plain_loops(run: Run) -> None:
     ("arguments", "expected"), [((10, 4), 624), ((10, 4, 32, 1), 640), ((5, 2), 80), ((10, 20, 224, 16), 16000)]
 )
 def test_the_most_that_a_budget_can_hide(arguments: tuple[int, ...], expected: int) -> None:
-    assert most_hidden(*arguments) == expected
+    assert readings.most_hidden(*arguments) == expected
 
 
 @pytest.mark.parametrize(("count", "radius", "region"), [(2, 2, 4), (3, 3, 2), (2, 3, 1), (3, 4, 4)])
 def test_the_most_that_a_budget_can_hide_by_trying_all(count: int, radius: int, region: int) -> None:
     places = list(itertools.product(range(region // 2, 8, region), repeat=2))
     sets = torch.tensor(list(itertools.combinations(places, count)))
-    tried = patch_mask(sets, radius, 8, 8).flatten(1).sum(1).max()
-    assert most_hidden(count, radius, 8, region) == tried
+    assert readings.most_hidden(count, radius, 8, region) == patch_mask(sets, radius, 8, 8).flatten(1).sum(1).max()
 
 
-# one choice at a time
-
-
-def effects_of(rows: list[Choice], table: pd.DataFrame | None, resamples: int) -> list[Effect]:
+def effects_of(rows: list[choices.Choice], table: pd.DataFrame | None, resamples: int) -> list[choices.Effect]:
     pair = (STANDARD, ROBUST)
-    return choice_effects(rows, pair, contrasted(choice_contrasts(rows, pair), table, resamples=resamples))
+    return choices.choice_effects(
+        rows, pair, contrasted(choices.choice_contrasts(rows, pair), table, resamples=resamples)
+    )
 
 
 def test_every_choice_has_its_records(run: Run) -> None:
     """Conditions and columns exist, and a condition changes what it says: the two sides are never the same numbers."""
-    few, conditions = {"n_images": 3}, text_and_scripts()["conditions"]
+    few, conditions = {"n_images": 3}, readings.text_and_scripts()["conditions"]
     methods = {label: options | {"steps": 4, "samples": 4} for label, options in conditions["methods"].items()}
     small = {"max_count": 5, "max_radius": 2}
+    noises = {name: {"draws": 2} | options for name, options in conditions["noise"].items()}
+    patches = {name: small | options for name, options in conditions["patches"].items()}
     tables = [
         run.measure(inequality, conditions["inequality"] | methods, **few),
-        run.measure(
-            noise, {k: {"draws": 2} | options for k, options in conditions["noise"].items()}, budgets=(102,), **few
-        ),
-        run.measure(readings_of_algorithm_1, {k: small | o for k, o in conditions["patches"].items()}, **few),
+        run.measure(noise, noises, budgets=(102,), **few),
+        run.measure(readings.readings_of_algorithm_1, patches, **few),
     ]
     table = pd.concat(tables, ignore_index=True)
-    for rows in choices(102).values():
+    for rows in choices.choices(102).values():
         found = effects_of(rows, table, 99)
         assert [effect.choice for effect in found] == rows and all(effect.measured for effect in found)
         for effect in found:
             assert effect.choice.text != effect.choice.scripts
             if effect.choice.text[1].startswith(("global", "regional")):
                 assert all(item.difference.difference != 0 for item in effect.changes), effect.choice
-    text = ledger.differences_table(choices(102), name="x").text
+    text = ledger.differences_table(choices.choices(102), name="x").text
     assert "a square of side 2r" in text and "k + 1" in text and text.count("50 steps from the mean colour") == 1
 
 
 def test_a_choice_that_turns_the_gap_is_counted() -> None:
     low, high = np.arange(100) < 10, np.arange(100) < 60
     table = pd.concat([outcomes(low, high, "before", "fooled"), outcomes(high, low, "after", "fooled")])
-    rows = [
-        Choice("turned", "text", "scripts", ("before", "fooled"), ("after", "fooled")),
-        Choice("same", "text", "scripts", ("before", "fooled"), ("before", "fooled")),
-    ]
+    before, after = ("before", "fooled"), ("after", "fooled")
+    rows = [choices.Choice(name, "text", "scripts", before, to) for name, to in (("turned", after), ("same", before))]
     turned, same = found = effects_of(rows, table, 199)
     assert turned.gaps[0] is same.gaps[0] is same.gaps[1]  # one test, not three, for the same two numbers
     every = [item for effect in found for item in (*effect.changes, *effect.gaps)]
@@ -285,29 +232,22 @@ def test_a_choice_that_turns_the_gap_is_counted() -> None:
 
 def test_sets_of_images_are_those_that_all_named_networks_get_right(run: Run) -> None:
     run.options = {"sets": ["pair", "occlusion"]}
-    assert script_sets(run) == {"two networks": (STANDARD, ROBUST)}  # the ladder is not registered here
-    sample = run.sample(ROBUST, 30, own=(STANDARD, ROBUST))
-    other = run.sample(STANDARD, 30, own=(STANDARD, ROBUST))
+    assert readings.script_sets(run) == {"two networks": (STANDARD, ROBUST)}  # the ladder is not registered here
+    sample, other = (run.sample(name, 30, own=(STANDARD, ROBUST)) for name in (ROBUST, STANDARD))
     assert sample.ids == other.ids and len(set(sample.ids)) == 30
-    for name in (STANDARD, ROBUST):
-        found = run.sample(name, 30, own=(STANDARD, ROBUST))
-        assert (found.model(found.images).argmax(1) == found.labels).all()
+    assert all((found.model(found.images).argmax(1) == found.labels).all() for found in (sample, other))
     alone = run.sample(STANDARD, 30, own=True)
     assert [i for i in alone.ids if i in set(sample.ids)] == sample.ids[: len(set(alone.ids) & set(sample.ids))]
     run.options = {"sets": ["all"]}
     with pytest.raises(ValueError, match="unknown set of images all; known: pair, occlusion"):
-        script_sets(run)
-
-
-# the published numbers
+        readings.script_sets(run)
 
 
 def test_statements_about_the_published_numbers_hold() -> None:
-    found = checks()
+    found = choices.checks()
     assert len(found) == 8 and found.holds.all()
     assert "25 of 25 cells" in set(found.numbers)
-    text = ledger.checks_table(found, name="x").text
-    assert text.count("yes") == 8
+    assert ledger.checks_table(found, name="x").text.count("yes") == 8
 
 
 @pytest.mark.parametrize(
@@ -320,15 +260,13 @@ def test_statements_about_the_published_numbers_hold() -> None:
         ("table1.016", "0.82", "to rounding"),
     ],
 )
-def test_a_statement_fails_with_another_published_number(
-    cell: str, value: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_statement_fails_with_another_published_number(cell, value: str, word: str, tmp_path, monkeypatch) -> None:
     table = pd.read_csv(paths.PUBLISHED_VALUES, keep_default_na=False)
     assert (table.id == cell).sum() == 1
     table.loc[table.id == cell, "value"] = value
     table.to_csv(tmp_path / "published.csv", index=False)
     monkeypatch.setattr(paths, "PUBLISHED_VALUES", tmp_path / "published.csv")
-    found = checks()
+    found = choices.checks()
     assert not found[found.statement.str.contains(word)].holds.any()
 
 
@@ -339,25 +277,22 @@ def test_a_reading_with_the_published_values_is_found(monkeypatch: pytest.Monkey
     for cell in cells:
         columns = {f"regional_gini_{reduce}": rng.normal(0.3, 0.01, 40) for reduce in REDUCES}
         columns["regional_gini_positive_of_sum"] = rng.normal(cell.paper, 0.01, 40)
-        tables.append(
-            pd.DataFrame({"checkpoint": cell.checkpoint, "image_id": range(40), "condition": "text"} | columns)
-        )
-    compared = compare(reading_cells(["text", "scripts"]), pd.concat(tables), resamples=199)
+        columns |= {"checkpoint": cell.checkpoint, "image_id": range(40), "condition": "text"}
+        tables.append(pd.DataFrame(columns))
+    compared = compare(choices.reading_cells(["text", "scripts"]), pd.concat(tables), resamples=199)
     found = ledger.by_reading(compared)
     assert len(found) == 10 and ledger.closeness(found["positive_of_sum", "text"])[0] == 5
     assert ledger.closeness(found["sum_of_absolute", "text"])[::2] == (0, 5)
     assert math.isnan(ledger.closeness(found["positive_of_sum", "scripts"])[1])
     text = ledger.readings_table(compared, name="x").text
     assert "5 of 5" in text and "maps of the scripts" not in text
-    findings = show.listed(ledger.column_sentences(compared, table1_relation())).text
-    assert (
-        "The regional column. Of 5 combinations of a reading and maps, positive of sum on the maps of the text comes closest"
-        in findings
-    )
+    findings = show.listed(ledger.column_sentences(compared, choices.table1_relation())).text
+    closest = "positive of sum on the maps of the text comes closest"
+    assert f"The regional column. Of 5 combinations of a reading and maps, {closest}" in findings
 
 
 def test_readings_of_algorithm_1_stand_beside_the_black_cells_of_a10() -> None:
-    cells = algorithm_cells({"any": ("large", "fooled"), "printed": ("large", "fooled_as_printed")})
+    cells = choices.algorithm_cells({"any": ("large", "fooled"), "printed": ("large", "fooled_as_printed")})
     assert [cell.paper for cell in cells] == pytest.approx([0.346, 0.604] * 2)
     assert len({cell.id for cell in cells}) == 4 and cells[3].column == "fooled_as_printed"
     low, high = np.arange(100) < 35, np.arange(100) < 60
@@ -365,24 +300,22 @@ def test_readings_of_algorithm_1_stand_beside_the_black_cells_of_a10() -> None:
     found = compare(cells, table, resamples=199)
     assert [item.verdict for item in found] == ["reproduced", "reproduced", "differs", "undecided"]
     html = show.comparison_table(found, name="x", caption="c").html
-    assert (
-        "any, ℓ∞ 8/255</th><td>60.4 %</td><td><strong>60.0 %</strong>" in html
-        and "<td><strong>+25.0 points</strong> <small>" in html
-    )
+    assert "any, ℓ∞ 8/255</th><td>60.4 %</td><td><strong>60.0 %</strong>" in html
+    assert "<td><strong>+25.0 points</strong> <small>" in html
 
 
 def test_figures_of_real_records(run: Run) -> None:
     indices = run.measure(inequality, {"text": {}, "scripts": {"preset": "released", "steps": 3}})
     on_text = indices[indices.condition == "text"]
-    parts, null = run.measure(positive_part), run.measure(product_null)
-    shown = ledger.relation_figure(table1_relation(), parts, on_text, name="x")
+    parts, null = run.measure(readings.positive_part), run.measure(readings.product_null)
+    shown = ledger.relation_figure(choices.table1_relation(), parts, on_text, name="x")
     assert "mean absolute error of 0.016 over 25 cells" in shown.text
     assert f"global {parts[parts.checkpoint == ROBUST].absolute.mean():.3f}" in shown.alt
     assert "exceed the map's own index on 0 of 40 maps" in ledger.relation_note(parts, on_text).text
     assert "0.571 and 0.785" in ledger.null_figure(null, name="x").text
     gap = null[null.checkpoint == ROBUST].measured.mean() - null[null.checkpoint == STANDARD].measured.mean()
     assert f"is {gap:+.3f}." in ledger.null_note(null).text
-    assert "Published ±" in ledger.spread_table(table1_relation(), indices, name="x").text
-    grid = run.measure(readings_of_algorithm_1, {"small": {"max_count": 2, "max_radius": 2}})
+    assert "Published ±" in ledger.spread_table(choices.table1_relation(), indices, name="x").text
+    grid = run.measure(readings.readings_of_algorithm_1, {"small": {"max_count": 2, "max_radius": 2}})
     assert "changes the outcome of 0 of 20 images" in ledger.loops_note(grid).text
     assert "60.9 %" in ledger.area_table({"N=10 R=4": (624, 1024)}, name="x").text

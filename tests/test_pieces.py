@@ -189,9 +189,7 @@ def test_the_order_of_the_profile_trains_before_it_measures() -> None:
         assert set(profile.chapters[name].models) <= set(profile.order[:last])
 
 
-def test_after_the_time_no_further_piece_is_started_and_all_that_is_left_is_listed(
-    monkeypatch: pytest.MonkeyPatch, capsys
-) -> None:
+def test_after_the_time_no_further_piece_is_started_and_all_that_is_left_is_listed(monkeypatch, capsys) -> None:
     """Pieces of five minutes each, by the test's own clock: the second one starts before the eighth minute."""
     done: list[str] = []
     monkeypatch.setattr(pieces.time, "monotonic", lambda: 300.0 * len(done))

@@ -21,9 +21,8 @@ PAIR = (STANDARD, ROBUST)
 def test_an_occluded_image_is_the_sources_and_the_verdict_the_targets(run: Run) -> None:
     source, target = run.sample(STANDARD), run.sample(ROBUST)
     found = occlusion_transfer(source, targets=PAIR, max_count=6, max_radius=3, color="white", seed=2)
-    hit = occlude(
-        source.model, source.images, source.labels, source.maps(seed=2), 6, 3, "white", locate=True, ids=source.ids
-    )
+    arguments = (source.model, source.images, source.labels, source.maps(seed=2))
+    hit = occlude(*arguments, 6, 3, "white", locate=True, ids=source.ids)
     assert found["image_id"] == source.ids
     assert found[STANDARD].equal(hit.fooled) and found[STANDARD].any()
     assert found[ROBUST].equal(target.model(hit.images).argmax(1) != target.labels)
@@ -38,9 +37,8 @@ def test_noise_goes_where_the_sources_map_says(run: Run, kind: str) -> None:
     found = noise_transfer(source, targets=PAIR, budget=150, kind=kind, draws=3, seed=1)
     shares = torch.zeros(len(source.ids))
     for draw in range(3):
-        noisy = perturb_with_noise(
-            source.model, source.images, source.maps(seed=1), 150, kind, 1, draw=draw, ids=source.ids
-        )
+        arguments = (source.model, source.images, source.maps(seed=1), 150, kind, 1)
+        noisy = perturb_with_noise(*arguments, draw=draw, ids=source.ids)
         shares += target.model(noisy).argmax(1) != target.labels
     assert np.allclose(found[STANDARD], shares / 3)
     assert set(np.unique(np.round(3 * found[ROBUST]))) <= {0, 1, 2, 3}
@@ -51,7 +49,6 @@ def test_noise_goes_where_the_sources_map_says(run: Run, kind: str) -> None:
 
 
 def test_with_noise_everywhere_the_source_does_not_matter(run: Run) -> None:
-    """The chapter's third exercise."""
     first, second = (noise_transfer(run.sample(name), targets=PAIR, budget=3072, draws=2) for name in PAIR)
     assert (first[STANDARD] == second[STANDARD]).all() and (first[ROBUST] == second[ROBUST]).all()
 
@@ -59,14 +56,10 @@ def test_with_noise_everywhere_the_source_does_not_matter(run: Run) -> None:
 def test_images_that_a_target_gets_wrong_are_left_out(run: Run) -> None:
     """On the images that one network alone classifies correctly, the other does not know all."""
     own = run.sample(STANDARD, 60, own=True)
-    other = own.seen_by(ROBUST)
-    right = (other.model(own.images).argmax(1) == own.labels).tolist()
+    right = (own.seen_by(ROBUST).model(own.images).argmax(1) == own.labels).tolist()
     assert 0 < sum(right) < 60
     found = measure(occlusion_transfer, own, targets=PAIR, max_count=1, max_radius=1)
     assert found.image_id.tolist() == [image_id for image_id, known in zip(own.ids, right, strict=True) if known]
-
-
-# what the chapter says
 
 
 def records(rates: dict[tuple[str, str], float], n: int = 200) -> pd.DataFrame:

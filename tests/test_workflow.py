@@ -67,17 +67,13 @@ def executed(project: Path) -> list[str]:
 
 def test_only_what_changed_is_executed_again(project: Path) -> None:
     code, output = run(project)
-    assert code == 0, output
-    assert "01_first: done in" in output
+    assert code == 0 and "01_first: done in" in output, output
     assert executed(project) == ["first laptop"]
-
     os.utime(project / "notebooks" / "01_first.py")  # a fresh checkout has other times
     assert run(project) == (0, "")
     assert executed(project) == ["first laptop"]
-
     assert run(project, "--profile", "smoke")[0] == 0
     assert executed(project) == ["first laptop", "first smoke"]
-
     (project / "notebooks" / "01_first.py").write_text(RECORDING.replace("first", "changed"))
     assert run(project, "--profile", "smoke")[0] == 0
     assert executed(project) == ["first laptop", "first smoke", "changed smoke"]
@@ -94,7 +90,6 @@ def test_a_change_is_seen_though_the_clock_was_moved_back(project: Path) -> None
 
 @pytest.mark.parametrize("was_good_before", [False, True])
 def test_a_failing_chapter_is_named_and_the_others_are_executed(project: Path, was_good_before: bool) -> None:
-    """Nothing older stays in the place of a chapter that failed."""
     notebook = project / "notebooks" / "09_broken.py"
     if was_good_before:
         shutil.copy(project / "notebooks" / "01_first.py", notebook)
@@ -102,8 +97,7 @@ def test_a_failing_chapter_is_named_and_the_others_are_executed(project: Path, w
     notebook.write_text(FAILING)
     (project / "notebooks" / "01_first.py").write_text(RECORDING.replace("first", "another"))
     code, output = run(project)
-    assert code == 1
-    assert executed(project)[-1] == "another laptop"
+    assert code == 1 and executed(project)[-1] == "another laptop"
     assert "RuntimeError: this chapter is broken" in output
     assert output.endswith("inequality: failed: 09_broken (see above)\n")
     assert sorted(path.name for path in (project / "book" / "_executed").iterdir()) == ["01_first.ipynb"]
@@ -111,9 +105,7 @@ def test_a_failing_chapter_is_named_and_the_others_are_executed(project: Path, w
 
 def test_an_unknown_profile_is_answered_with_the_known_ones(project: Path) -> None:
     code, output = run(project, "--profile", "lptop")
-    assert code == 1
-    assert output.startswith("inequality: unknown profile 'lptop'; known: ")
-    assert "laptop" in output
+    assert code == 1 and output.startswith("inequality: unknown profile 'lptop'; known: ") and "laptop" in output
 
 
 def test_a_sites_profile_of_snakemake_is_for_other_work(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,15 +117,11 @@ def test_a_sites_profile_of_snakemake_is_for_other_work(project: Path, monkeypat
 
 def test_a_second_run_is_refused_while_one_is_going(project: Path) -> None:
     first = start_waiting(project)
-    code, output = run(project)
-    assert code == 1
-    assert output == (
-        f"inequality: make book is already running in this folder (process {first.pid}): wait for it to end, or stop it\n"
-    )
+    running = f"make book is already running in this folder (process {first.pid}): wait for it to end, or stop it"
+    assert run(project) == (1, f"inequality: {running}\n")
     (project / "go").touch()
     output, _ = first.communicate()
-    assert first.returncode == 0, output
-    assert "02_waiting: done in" in output
+    assert first.returncode == 0 and "02_waiting: done in" in output, output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -147,12 +135,9 @@ def test_the_next_run_goes_on_after_a_stop(project: Path, number: signal.Signals
     assert not (project / "book" / "_executed" / "02_waiting.ipynb").exists()
     (project / "go").touch()
     code, output = run(project)
-    assert code == 0, output
-    assert "02_waiting: done in" in output
+    assert code == 0 and "02_waiting: done in" in output, output
     assert executed(project) == ["first laptop"]
 
-
-# ---------------------------------------------------------------- what a change costs
 
 IN_PACKAGE = "src/inequality_phenomenon/"
 DECIDES_NOTHING = [
@@ -165,17 +150,12 @@ DECIDES_ALL = [
     "checkpoints/registry.yaml", "checkpoints/common_subset.json", "results/claims.yaml", "results/published_values.csv",
     "requirements.lock",
 ]  # fmt: skip
-OWN = [
-    "notebooks/01_first.py",
-    "results/reference/01_first/noise.parquet",
-    "results/reference-gpu/01_first/noise.parquet",
-]
+OWN = ["notebooks/01_first.py", *(f"results/{run}/01_first/noise.parquet" for run in ("reference", "reference-gpu"))]
 MANIFEST = {"01_first": {"noise": {"sha256": "a"}}, "02_second": {"noise": {"sha256": "a"}}}
 
 
 @pytest.fixture
 def two_chapters(project: Path) -> Path:
-    """Both executed, with a file of each kind beside them."""
     (project / "notebooks" / "02_second.py").write_text(RECORDING.replace("first", "second"))
     for name in (*DECIDES_NOTHING, *DECIDES_ALL, *OWN[1:]):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
@@ -197,19 +177,10 @@ def fingerprints(project: Path) -> tuple[str, str]:
 
 
 def planned(project: Path) -> list[str]:
-    """The chapters that Snakemake's dry run would execute."""
     command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "chapters",
-        "--dry-run",
-        "--cores",
-        "1",
-        "--nolock",
-        "--config",
+        sys.executable, "-m", "snakemake", "chapters", "--dry-run", "--cores", "1", "--nolock", "--config",
         "profile=laptop",
-    ]
+    ]  # fmt: skip
     environment = os.environ | {"INEQUALITY_ROOT": str(project)}
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -222,8 +193,7 @@ def test_a_change_executes_the_chapters_that_it_decides_and_no_others(two_chapte
         (two_chapters / name).write_text("after\n")
     (two_chapters / IN_PACKAGE / "book" / "new.py").touch()
     assert planned(two_chapters) == []
-    for name in DECIDES_ALL[:1]:
-        (two_chapters / name).write_text("after\n")
+    (two_chapters / DECIDES_ALL[0]).write_text("after\n")
     assert planned(two_chapters) == ["01_first", "02_second"]
     (two_chapters / DECIDES_ALL[0]).write_text("before\n")
     (two_chapters / OWN[1]).write_text("after\n")
