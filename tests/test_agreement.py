@@ -37,8 +37,7 @@ def test_an_outcome_that_differs_is_named_and_turns_the_box_red() -> None:
 def test_a_marked_close_call_is_counted_apart(marked_by) -> None:
     calls = {"here": [False] * 3, "there": [False] * 3} | {marked_by: [False, True, False]}
     here = table(fooled=[True, False, True], close_call=calls["here"])
-    there = table(fooled=[True, True, True], close_call=calls["there"])
-    found = agreement({"pair": here}, {"pair": there})
+    found = agreement({"pair": here}, {"pair": table(fooled=[True, True, True], close_call=calls["there"])})
     assert (found.values, found.equal, found.close_calls) == (3, 2, 1) and found.holds
 
 
@@ -50,8 +49,7 @@ def test_a_gini_index_may_differ_by_rounding_only(gap, agrees) -> None:
 
 def test_only_rows_of_the_same_network_condition_and_image_are_compared() -> None:
     here = pd.concat([table(fooled=[True] * 3), table(fooled=[True] * 3).assign(checkpoint=ROBUST)])
-    there = table(fooled=[False] * 3).assign(condition="white")
-    found = agreement({"pair": here}, {"pair": there})
+    found = agreement({"pair": here}, {"pair": table(fooled=[False] * 3).assign(condition="white")})
     assert found.values == 0 and found.skipped == ["pair: no row in common"]
     assert "No value" in agreement_box(found)
 

@@ -21,9 +21,6 @@ RAW = yaml.safe_load(paths.CLAIMS.read_text("utf-8"))
 ALL = load_claims()
 
 
-# the file
-
-
 def test_the_claims_cover_the_papers_sections() -> None:
     sections = " ".join(claim.section for claim in ALL)
     for section in ("4.2", "4.3", "4.4", "4.5", "A.3", "A.4", "A.5", "A.6", "A.7", "A.9", "A.10"):
@@ -51,11 +48,9 @@ def test_a_claim_is_measurable_as_soon_as_its_chapter_has_a_reference(claim: Cla
         return
     for outcome in examine(claim.tests, tables, resamples=99):
         names = getattr(outcome.test, "checkpoints", ())
-        measured = (
-            set(tables[outcome.test.record].checkpoint) if getattr(outcome.test, "record", "") in tables else set()
-        )
-        if outcome.found is None:
-            assert [name for name in names if name not in REGISTRY or name not in measured], outcome.reason
+        record = tables.get(getattr(outcome.test, "record", ""), {"checkpoint": ()})
+        missing = [name for name in names if name not in REGISTRY or name not in set(record["checkpoint"])]
+        assert outcome.found is not None or missing, outcome.reason
 
 
 @pytest.mark.parametrize(
@@ -78,9 +73,6 @@ def test_a_wrong_file_is_refused_by_name(change, message: str) -> None:
     assert message in str(problem.value)
 
 
-# verdicts
-
-
 def records(standard: float, robust: float, n: int = 200, spread: float = 0.02) -> pd.DataFrame:
     noise = np.random.default_rng(0).normal(0, spread, (2, n))
     return outcomes(standard + noise[0], robust + noise[1], column="global_gini")
@@ -89,6 +81,10 @@ def records(standard: float, robust: float, n: int = 200, spread: float = 0.02) 
 def paired(**more: object) -> ContrastTest:
     terms = ((ROBUST, "", "global_gini"), (STANDARD, "", "global_gini"))
     return ContrastTest.model_validate({"label": "x", "record": "r", "terms": terms, "expected": 1} | more)
+
+
+def between(condition: str, column: str, other: str = STANDARD, **more: object) -> ContrastTest:
+    return paired(terms=((ROBUST, condition, column), (other, condition, column)), **more)
 
 
 def claim(*tests: ContrastTest, name: str = "c", chapter: str = "01_inequality_test") -> Claim:
@@ -163,9 +159,8 @@ def test_tests_of_one_chapter_and_family_are_adjusted_together_and_others_are_no
     alone = judge([claim(paired())], both, resamples=499)[0].outcomes[0].adjusted_p
     same = judge([claim(paired(), name="a"), claim(paired(), name="b")], both, resamples=499)
     assert [item.outcomes[0].adjusted_p for item in same] == pytest.approx([2 * alone, 2 * alone])
-    apart = judge(
-        [claim(paired(), name="a"), claim(paired(), name="b", chapter="02_noise_attack")], both, resamples=499
-    )
+    other = claim(paired(), name="b", chapter="02_noise_attack")
+    apart = judge([claim(paired(), name="a"), other], both, resamples=499)
     assert [item.outcomes[0].adjusted_p for item in apart] == pytest.approx([alone, alone])
     families = [claim(paired(), name=name).model_copy(update={"family": name[0]}) for name in ("ax", "ay", "b")]
     found = [item.outcomes[0].adjusted_p for item in judge(families, both, resamples=499)]
@@ -174,8 +169,7 @@ def test_tests_of_one_chapter_and_family_are_adjusted_together_and_others_are_no
 
 def test_rates_are_compared_by_mcnemar_and_within_5_points() -> None:
     table = records(0, 0, n=40).assign(condition="black", fooled=[False] * 40 + [True] * 30 + [False] * 10)
-    test = paired(terms=((ROBUST, "black", "fooled"), (STANDARD, "black", "fooled")), paper=0.70)
-    (found,) = examine([test], {"r": table}, resamples=99)
+    (found,) = examine([between("black", "fooled", paper=0.70)], {"r": table}, resamples=99)
     assert found.found.p == pytest.approx(2 * 0.5**30) and found.verdict == "reproduced"
 
 
@@ -183,15 +177,9 @@ def test_rates_are_compared_by_mcnemar_and_within_5_points() -> None:
     ("test", "reason"),
     [
         (paired(record="other"), "this run has no record “other”"),
-        (
-            paired(terms=((ROBUST, "black", "fooled"), (STANDARD, "black", "fooled"))),
-            "no fooled of ℓ∞ 8/255 under “black”",
-        ),
-        (paired(terms=((ROBUST, "", "x"), (STANDARD, "", "x"))), "the record has no x of ℓ∞ 8/255"),
-        (
-            paired(terms=((ROBUST, "", "global_gini"), ("cifar10-resnet18w16-never-s0", "", "global_gini"))),
-            "not trained yet: ",
-        ),
+        (between("black", "fooled"), "no fooled of ℓ∞ 8/255 under “black”"),
+        (between("", "x"), "the record has no x of ℓ∞ 8/255"),
+        (between("", "global_gini", "cifar10-resnet18w16-never-s0"), "not trained yet: "),
     ],
 )
 def test_what_is_missing_is_named(test: ContrastTest, reason: str) -> None:
@@ -203,15 +191,12 @@ def test_what_is_missing_is_named(test: ContrastTest, reason: str) -> None:
 
 def test_a_slope_is_over_trainings_on_the_images_that_all_share() -> None:
     claims_test = next(claim for claim in ALL if claim.id == "gini-rises").tests[0]
-    (found,) = examine([claims_test], load_reference("01_inequality_test"), resamples=99)
-    table = load_reference("01_inequality_test")["inequality"].pivot(
-        index="image_id", columns="checkpoint", values="global_gini"
-    )
+    reference = load_reference("01_inequality_test")
+    (found,) = examine([claims_test], reference, resamples=99)
+    table = reference["inequality"].pivot(index="image_id", columns="checkpoint", values="global_gini")
     means = table[list(claims_test.budgets)].dropna().mean()
     by_hand = sm.OLS(means.to_numpy(), sm.add_constant(np.array([0, 1, 2, 4, 8]) / 8)).fit()
-    assert found.found.difference == pytest.approx(by_hand.params[1]) and found.found.p == pytest.approx(
-        by_hand.pvalues[1]
-    )
+    assert (found.found.difference, found.found.p) == pytest.approx((by_hand.params[1], by_hand.pvalues[1]))
     assert (found.found.low, found.found.high) == pytest.approx(tuple(by_hand.conf_int()[1])) and found.found.n == 5
     (missing,) = examine([claims_test], {"inequality": records(0.5, 0.6)}, resamples=99)
     assert "the record has no global_gini of" in missing.reason
@@ -229,8 +214,7 @@ def test_the_worked_example_is_computed_not_copied() -> None:
     values = [outcome.found.value for outcome in judged.outcomes]
     assert values == pytest.approx([0.4, 0.4, 0.6, (5 + 1 - 2 * (2 * 1 + 1000) / 1001) / 5])  # Equation 4 by hand
     assert judged.verdict == "reproduced"
-    wrong = example.tests[2].model_copy(update={"paper": 0.7})
-    assert examine([wrong], {})[0].verdict == "differs"
+    assert examine([example.tests[2].model_copy(update={"paper": 0.7})], {})[0].verdict == "differs"
 
 
 def test_the_class_claims_use_the_papers_kinds() -> None:

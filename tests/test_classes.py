@@ -11,15 +11,7 @@ from inequality_phenomenon.datasets import CIFAR10_CLASSES
 from inequality_phenomenon.inequality import global_gini
 from inequality_phenomenon.measure.classes import animals, class_examples, class_inequality, objects
 from inequality_phenomenon.measure.run import Run
-from inequality_phenomenon.show import outcome_table
-from inequality_phenomenon.show.class_means import (
-    class_dots,
-    class_findings,
-    class_table,
-    class_tests,
-    example_grid,
-    ranked,
-)
+from inequality_phenomenon.show import class_means, outcome_table
 from inequality_phenomenon.statistics import bootstrap_classes, class_difference, class_ranks, rank_agreement
 from inequality_phenomenon.verdicts.claims import examine
 from inequality_phenomenon.verdicts.comparison import by_class
@@ -41,9 +33,6 @@ def made_up(shift: float, n: int = 12, noise: float = 0.01) -> pd.DataFrame:
                           REGIONAL: values - 0.3})
         )  # fmt: skip
     return pd.concat(frames, ignore_index=True)
-
-
-# statistics
 
 
 def test_the_classes_are_those_of_cifar10() -> None:
@@ -72,9 +61,8 @@ def test_ranks_are_certain_where_classes_are_far_apart_and_not_where_they_are_al
 
 def test_the_class_test_is_the_exact_permutation_test() -> None:
     table = made_up(0.05)
-    groups = [
-        {n: v for n, v in by_class(table, ROBUST, "global_gini").items() if n in names} for names in (ANIMALS, OBJECTS)
-    ]
+    values = by_class(table, ROBUST, "global_gini")
+    groups = [{name: values[name] for name in values if name in names} for names in (ANIMALS, OBJECTS)]
     found = class_difference(*groups, resamples=999)
     means = {n: v.mean() for group in groups for n, v in group.items()}
     observed = np.mean([means[n] for n in ANIMALS]) - np.mean([means[n] for n in OBJECTS])
@@ -98,17 +86,14 @@ def test_rank_agreement_sees_agreement_opposition_and_chance() -> None:
     assert rank_agreement(first, chance, resamples=999).p > 0.2
 
 
-# the chapter
-
-
 @pytest.mark.parametrize(("shift", "verdict"), [(0.05, "same direction"), (-0.05, "contradicted"), (0.0, "undecided")])
 def test_animals_and_objects_get_every_verdict(shift: float, verdict: str) -> None:
     tables = {"class_inequality": made_up(shift)}
-    primary, secondary = class_tests(STANDARD, ROBUST)
+    primary, secondary = class_means.class_tests(STANDARD, ROBUST)
     animals, agreement = examine(primary, tables, resamples=999)
     assert animals.verdict == verdict and agreement.verdict == "same direction"
     assert len(secondary) == 4 and all(o.found for o in examine(secondary, tables, resamples=199))
-    text = class_findings(tables["class_inequality"], [STANDARD, ROBUST], [animals, agreement]).text
+    text = class_means.class_findings(tables["class_inequality"], [STANDARD, ROBUST], [animals, agreement]).text
     assert verdict in text and text.count("highest for") == 4
     shown = outcome_table([animals, agreement], [agreement, *examine(primary, {})], name="o", caption="c").html
     assert verdict in shown and shown.count("(full size)") == 1  # what was not measured has no row there
@@ -117,21 +102,20 @@ def test_animals_and_objects_get_every_verdict(shift: float, verdict: str) -> No
 def test_a_class_without_images_is_named_and_nothing_is_shown_for_it() -> None:
     table = made_up(0.05)
     table = table[table.label != CIFAR10_CLASSES.index("cat")]
-    animals, _ = examine(class_tests(STANDARD, ROBUST)[0], {"class_inequality": table}, resamples=99)
+    animals, _ = examine(class_means.class_tests(STANDARD, ROBUST)[0], {"class_inequality": table}, resamples=99)
     assert animals.verdict == "not measured here" and animals.reason == "fewer than two images of cat"
-    assert "cat" not in class_table(table, ROBUST, "global_gini", name="t").html
+    assert "cat" not in class_means.class_table(table, ROBUST, "global_gini", name="t").html
 
 
 def test_tables_and_figures_are_in_the_order_of_the_means() -> None:
     table = made_up(0.05)
-    order = list(ranked(table, ROBUST, "global_gini"))
+    order = list(class_means.ranked(table, ROBUST, "global_gini"))
     means = table[table.checkpoint == ROBUST].groupby("label").global_gini.mean().sort_values(ascending=False)
     assert order == [CIFAR10_CLASSES[label] for label in means.index]
-    shown = class_table(table, ROBUST, "global_gini", name="t").html
-    assert [shown.index(f"<th scope='row'>{name}</th>") for name in order] == sorted(
-        shown.index(f"<th scope='row'>{name}</th>") for name in order
-    )
-    figure = class_dots(table, [STANDARD, ROBUST], name="d")
+    shown = class_means.class_table(table, ROBUST, "global_gini", name="t").html
+    places = [shown.index(f"<th scope='row'>{name}</th>") for name in order]
+    assert places == sorted(places)
+    figure = class_means.class_dots(table, [STANDARD, ROBUST], name="d")
     assert f"highest for {order[0]}" in figure.text and f"lowest for {order[-1]}" in figure.text
 
 
@@ -148,5 +132,5 @@ def test_the_record_is_that_of_the_maps_and_the_examples_follow_the_rule(run: Ru
         own = sorted(rows[rows.label == label].global_gini)
         assert example.label == CIFAR10_CLASSES[label] and example.value == own[(len(own) - 1) // 2]
     assert (highest.image == sample.images[sample.ids.index(highest.image_id)]).all()
-    shown = example_grid({"global_gini": [typical, highest, low_typical, lowest]}, ROBUST, name="g")
+    shown = class_means.example_grid({"global_gini": [typical, highest, low_typical, lowest]}, ROBUST, name="g")
     assert f"highest image: {highest.label}, {highest.value:.3f}" in shown.alt

@@ -9,6 +9,7 @@ from conftest import ROBUST, STANDARD, outcomes
 
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.networks import checkpoint_of
+from inequality_phenomenon.verdicts import published
 from inequality_phenomenon.verdicts.comparison import (
     against_standard,
     by_subset,
@@ -18,14 +19,6 @@ from inequality_phenomenon.verdicts.comparison import (
     minus,
     place_contrasts,
 )
-from inequality_phenomenon.verdicts.published import (
-    Cell,
-    a10_cells,
-    noise_cells,
-    published_values,
-    table1_cells,
-    table2_cells,
-)
 
 SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
 
@@ -34,7 +27,7 @@ def records(standard: np.ndarray, robust: np.ndarray) -> pd.DataFrame:
     return outcomes(standard, robust, column="global_gini")
 
 
-CELL = Cell("c", "ResNet-18, 8/255", 0.73, ROBUST, "global_gini", baseline=(STANDARD, 0.58))
+CELL = published.Cell("c", "ResNet-18, 8/255", 0.73, ROBUST, "global_gini", baseline=(STANDARD, 0.58))
 
 
 @pytest.mark.parametrize(
@@ -61,12 +54,9 @@ def test_a_cell_without_records_is_not_measured_here():
 
 
 def test_only_images_that_both_models_have_enter_the_paired_test():
-    table = records(np.linspace(0.5, 0.6, 20), np.linspace(0.6, 0.7, 10))
-    (found,) = compare([CELL], table, resamples=99)
+    (found,) = compare([CELL], records(np.linspace(0.5, 0.6, 20), np.linspace(0.6, 0.7, 10)), resamples=99)
     assert found.ours.n == 10 and found.difference.n == 10
-    assert found.difference.difference == pytest.approx(
-        np.linspace(0.6, 0.7, 10).mean() - np.linspace(0.5, 0.6, 20)[:10].mean()
-    )
+    assert found.difference.difference == pytest.approx(0.65 - np.linspace(0.5, 0.6, 20)[:10].mean())
 
 
 def test_rates_are_compared_by_wilson_and_mcnemar():
@@ -84,20 +74,14 @@ def test_p_values_are_adjusted_over_the_table():
     assert pair[0].adjusted_p == pytest.approx(2 * alone[0].adjusted_p)
 
 
-def test_the_papers_table_1_is_complete_and_names_our_checkpoints():
-    cells = table1_cells("global_gini") + table1_cells("regional_gini_sum_of_absolute")
+def test_the_papers_tables_1_and_a10_are_complete_and_name_our_checkpoints() -> None:
+    cells = published.table1_cells("global_gini") + published.table1_cells("regional_gini_sum_of_absolute")
     assert len(cells) == 20
     assert {c.paper for c in cells if c.checkpoint == ROBUST} == {0.73, 0.88}
     assert [c.paper for c in cells if c.baseline is None] == [0.58, 0.57, 0.79, 0.79]
-    assert len(published_values()) == 155
+    assert len(published.published_values()) == 155
     assert checkpoint_of("resnet18", "linf", 8) == ROBUST
-
-
-# cells of the paper
-
-
-def test_a10_is_complete_and_in_rates() -> None:
-    cells = {(c.condition, c.checkpoint): c for c in a10_cells()}
+    cells = {(c.condition, c.checkpoint): c for c in published.a10_cells()}
     assert len(cells) == 6
     assert cells["N=10 R=4 black", ROBUST].paper == pytest.approx(0.604)
     assert cells["N=10 R=4 gray", ROBUST].baseline == (STANDARD, pytest.approx(0.241))
@@ -105,15 +89,15 @@ def test_a10_is_complete_and_in_rates() -> None:
 
 
 def test_table_2_maps_budgets_and_keeps_its_directions() -> None:
-    cells = table2_cells({"N=5 R=10": (5, 2), "N=10 R=20": (10, 4)})
+    cells = published.table2_cells({"N=5 R=10": (5, 2), "N=10 R=20": (10, 4)})
     assert len(cells) == 30 and {c.dataset for c in cells} == {"imagenet"}
     (cell,) = [c for c in cells if c.condition == "N=5 R=2 white" and c.checkpoint == ROBUST]
     assert (cell.paper, cell.baseline) == (pytest.approx(0.717), (STANDARD, pytest.approx(0.283)))
-    assert len(table2_cells({"N=5 R=10": (5, 2)})) == 15
+    assert len(published.table2_cells({"N=5 R=10": (5, 2)})) == 15
 
 
 def test_noise_cells_have_the_papers_direction_for_both_robust_models() -> None:
-    cells = noise_cells(102, STANDARD, (ROBUST, SECOND))
+    cells = published.noise_cells(102, STANDARD, (ROBUST, SECOND))
     assert [c.condition for c in cells] == ["random"] * 3 + ["type I"] * 3 + ["type II"] * 3
     assert [c.paper for c in cells[:3]] == pytest.approx([0.188, 0.734, 0.734])
     assert [c.paper for c in cells[6:]] == pytest.approx([0.555, 0.955, 0.955])
@@ -125,16 +109,13 @@ def share(k: int, n: int = 100) -> np.ndarray:
 
 
 def test_a_value_of_another_data_set_is_never_reproduced() -> None:
-    cells = [c for c in table2_cells({"N=5 R=10": (5, 2)}) if c.condition == "N=5 R=2 black"]
+    cells = [c for c in published.table2_cells({"N=5 R=10": (5, 2)}) if c.condition == "N=5 R=2 black"]
     table = outcomes(share(32), share(65), "N=5 R=2 black")  # the paper's rates
     found = {c.cell.checkpoint: c.verdict for c in compare(cells, table, resamples=99)}
     assert found[ROBUST] == "same direction" and found[STANDARD] == "differs"
     reversed_ = outcomes(share(65), share(32), "N=5 R=2 black")
     assert {c.cell.checkpoint: c.verdict for c in compare(cells, reversed_, resamples=99)}[ROBUST] == "contradicted"
     assert all(c.verdict == "not measured here" for c in compare(cells, None))
-
-
-# contrasts
 
 
 def test_two_truth_values_are_compared_by_mcnemar_and_adjusted_over_the_list() -> None:
@@ -174,9 +155,8 @@ def test_stacking_keeps_truth_values_and_drops_what_was_measured_twice() -> None
     table = stacked(tables, ["one", "two", "three", "four"])
     assert len(table) == 600
     (found,) = contrasted(against_standard(STANDARD, [ROBUST], {"x": ("b", "fooled")}), table, resamples=99)
-    assert (
-        found.terms[0] == contrasted([found.contrast], tables["two"], resamples=99)[0].terms[0]
-    )  # Wilson, so truth values
+    alone = contrasted([found.contrast], tables["two"], resamples=99)[0]
+    assert found.terms[0] == alone.terms[0]  # Wilson, so truth values
     assert stacked({}, ["one"]) is None
 
 
@@ -197,9 +177,6 @@ def test_means_and_differences_of_both_subsets() -> None:
     assert unpaired.difference == pytest.approx(-0.3) and unpaired.n == 200 and unpaired.high < 0
     (_, missing) = by_subset(STANDARD, [ROBUST], {"black": ("black", "fooled")}, common, own[:100], resamples=99)
     assert missing.means[1] is None and missing.differences[1] is None
-
-
-# regressions
 
 
 def fragile_by_margin(n: int = 600) -> dict[str, pd.DataFrame]:

@@ -21,7 +21,6 @@ from inequality_phenomenon.verdicts.multiverse import multiverse
 
 @pytest.fixture(scope="module")
 def chosen():
-    """All combinations of two claims, from the committed records."""
     records = load_reference("15_every_reading")
     return [multiverse(claim, records, every=True) for claim in ("index", "noise")]
 
@@ -42,9 +41,8 @@ def test_the_page_holds_every_combination(chosen) -> None:
 def test_a_reader_finds_a_reading_by_mouse_and_by_keyboard(chosen, tmp_path) -> None:
     script = (paths.BOOK / "static" / "readings.js").as_uri()
     page = tmp_path / "page.html"
-    page.write_text(
-        f"<!doctype html><html lang=en><title>x</title>{explorer(chosen).html}<script src='{script}'></script>"
-    )
+    head = "<!doctype html><html lang=en><title>x</title>"
+    page.write_text(f"{head}{explorer(chosen).html}<script src='{script}'></script>")
     browser = open_chromium()
     try:
         browser.get(page.as_uri())
@@ -53,9 +51,8 @@ def test_a_reader_finds_a_reading_by_mouse_and_by_keyboard(chosen, tmp_path) -> 
         facts = json.loads(browser.find_element(By.CSS_SELECTOR, ".readings script").get_attribute("textContent"))
         assert [option.text for option in lists[0].options] == [claim["title"] for claim in facts]
         first = said.text
-        assert re.match(
-            r"[+−]0\.\d{3} Gini \[.*\]: (for the claim|against the claim|undecided)\. Number [\d,]+ of", first
-        )
+        verdict = "(for the claim|against the claim|undecided)"
+        assert re.match(rf"[+−]0\.\d{{3}} Gini \[.*\]: {verdict}\. Number [\d,]+ of", first)
         lists[1].options[0].find_element(By.XPATH, "..").send_keys(Keys.ARROW_DOWN)
         assert said.text != first
         right, wrong = browser.find_elements(By.CSS_SELECTOR, ".readings button")

@@ -12,15 +12,7 @@ from miniature import Miniature
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon._support.profiles import load_profile
-from inequality_phenomenon.imagenet.doctor import (
-    PASSES,
-    _disk,
-    _model,
-    checkup,
-    in_words,
-    maps_planned,
-    models_of,
-)
+from inequality_phenomenon.imagenet import doctor as imagenet_doctor
 from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.verdicts.published import published_values
 
@@ -56,14 +48,14 @@ def test_what_a_disk_must_take_is_added_up_and_kept_maps_count(tmp_path: Path, m
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10e9))
     profile = load_profile("imagenet")
-    models = [REGISTRY[name] for name in models_of(profile)]
-    *first, last = _disk(profile, models)  # 2, 3.7 and 9.6 GB: each fits, all do not
+    models = [REGISTRY[name] for name in imagenet_doctor.models_of(profile)]
+    *first, last = imagenet_doctor._disk(profile, models)  # 2, 3.7 and 9.6 GB: each fits, all do not
     assert [line.state for line in first] == ["ok", "ok"] and last.state == "PROBLEM"
     assert re.search(r"this disk must take 15\.\d GB", last.text)
     (tmp_path / "cache" / "maps").mkdir(parents=True)
     with (tmp_path / "cache" / "maps" / "a.bin").open("wb") as kept:
         kept.truncate(6_000_000_000)  # takes no space
-    assert [line.state for line in _disk(profile, models)] == ["ok", "ok", "ok"]
+    assert [line.state for line in imagenet_doctor._disk(profile, models)] == ["ok", "ok", "ok"]
 
 
 def test_what_cannot_be_opened_is_a_finding_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,30 +63,26 @@ def test_what_cannot_be_opened_is_a_finding_like_any_other(tmp_path: Path, monke
     monkeypatch.setenv("INEQUALITY_MODELS", str(tmp_path))
     model = REGISTRY["imagenet-resnet18-linf8-public"]
     model.published_file.mkdir()
-    line = _model(model)
+    line = imagenet_doctor._model(model)
     assert line.state == "PROBLEM" and str(model.published_file) in line.text
     model.file.parent.mkdir(parents=True)
     model.file.touch()
     model.file.with_suffix(".json").write_text("{")
-    line = _model(model)
+    line = imagenet_doctor._model(model)
     assert line.state == "PROBLEM" and "public.json is damaged: delete it" in line.text
 
 
 def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(ValueError, match="device cuda was asked for, but torch sees 0 GPUs"):
-        next(checkup(device="cuda"))
+        next(imagenet_doctor.checkup(device="cuda"))
 
 
-def test_the_generated_parts_of_the_page_are_up_to_date() -> None:
+def test_the_page_is_up_to_date_and_refers_to_what_is_there() -> None:
     text = imagenet_page.PAGE.read_text()
     assert imagenet_page.with_blocks(text) == text
     rows = re.findall(r"^\| .* \| \|$", imagenet_page.published(), re.MULTILINE)
     assert len(rows) == len(published_values(dataset="imagenet")) > 50
-
-
-def test_the_page_refers_to_what_is_there() -> None:
-    text = imagenet_page.PAGE.read_text()
     for name in re.findall(r"\(_executed/(\w+)\)", text):
         assert (paths.NOTEBOOKS / f"{name}.py").exists()
     for name in re.findall(r"\{literalinclude\} (\S+)", text):
@@ -106,14 +94,14 @@ def test_the_page_refers_to_what_is_there() -> None:
 
 def test_the_passes_are_those_of_the_shipped_profile() -> None:
     profile = load_profile("imagenet")
-    assert list(PASSES) == list(profile.chapters) and len(models_of(profile)) == 15
-    assert PASSES["01_inequality_test"][0] == profile.chapters["01_inequality_test"].options["steps"]
+    assert list(imagenet_doctor.PASSES) == list(profile.chapters) and len(imagenet_doctor.models_of(profile)) == 15
+    assert imagenet_doctor.PASSES["01_inequality_test"][0] == profile.chapters["01_inequality_test"].options["steps"]
     noise = profile.chapters["02_noise_attack"]
     kinds, in_pair = 3 * len({*noise.options["budgets"], noise.options["budget"]}), 2 / len(noise.models)
-    assert PASSES["02_noise_attack"][1] == noise.options["draws"] * (kinds + 13 * in_pair)
-    assert round(maps_planned(profile)) == 31_300
+    assert imagenet_doctor.PASSES["02_noise_attack"][1] == noise.options["draws"] * (kinds + 13 * in_pair)
+    assert round(imagenet_doctor.maps_planned(profile)) == 31_300
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(5, "5 seconds"), (300, "5 minutes"), (7200, "2 hours")])
 def test_times_are_said_in_a_fitting_unit(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
+    assert imagenet_doctor.in_words(seconds) == words

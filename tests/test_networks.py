@@ -136,7 +136,6 @@ def test_a_frozen_model_is_folded_once_and_again_when_it_changes(trained: Classi
 
 @pytest.fixture
 def registered(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> RegistryEntry:
-    """A real trained checkpoint in a registry of its own folder."""
     move(CHECKPOINTS=tmp_path)
     file = tmp_path / "registry.yaml"
     monkeypatch.setattr(networks.read_registry, "__defaults__", (file,))
@@ -162,7 +161,7 @@ def test_registered_checkpoint_comes_back_in_half_precision(registered: Registry
     assert not any("normalise" in key for key in stored)
 
 
-def test_altered_checkpoint_is_refused_with_both_hashes(registered: RegistryEntry) -> None:
+def test_altered_missing_and_unknown_checkpoints_are_refused_with_what_helps(registered: RegistryEntry) -> None:
     content = bytearray(registered.file.read_bytes())
     content[-1] ^= 1
     registered.file.write_bytes(content)
@@ -170,12 +169,14 @@ def test_altered_checkpoint_is_refused_with_both_hashes(registered: RegistryEntr
         load_checkpoint("small")
     assert registered.sha256 in str(caught.value) and networks.sha256_of(registered.file) in str(caught.value)
     assert str(registered.file) in str(caught.value)
-
-
-def test_missing_checkpoint_says_how_to_make_it(registered: RegistryEntry) -> None:
     registered.file.unlink()
     with pytest.raises(CheckpointError, match="make train NAME=small"):
         load_checkpoint("small")
+    with pytest.raises(ValueError, match="'large'; known: small") as caught:
+        load_checkpoint("large")
+    assert isinstance(caught.value, UnknownCheckpoint) and not str(caught.value).startswith('"')
+    assert "large" not in REGISTRY and "small" in REGISTRY
+    assert REGISTRY.get("large") is None
 
 
 def test_weights_that_do_not_ship_are_looked_up_but_not_listed(registered, trained, tmp_path, move) -> None:
@@ -189,14 +190,6 @@ def test_weights_that_do_not_ship_are_looked_up_but_not_listed(registered, train
         load_checkpoint("large")
     save_checkpoint(trained, large.file)  # whoever makes them can use them
     assert load_checkpoint("large")(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
-
-
-def test_unknown_checkpoint_is_answered_with_the_known_ones(registered: RegistryEntry) -> None:
-    with pytest.raises(ValueError, match="'large'; known: small") as caught:
-        load_checkpoint("large")
-    assert isinstance(caught.value, UnknownCheckpoint) and not str(caught.value).startswith('"')
-    assert "large" not in REGISTRY and "small" in REGISTRY
-    assert REGISTRY.get("large") is None
 
 
 def test_registry_round_trip_is_exact_and_sorted_and_unknown_fields_are_refused(registered, tmp_path) -> None:

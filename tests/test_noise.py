@@ -18,11 +18,9 @@ from inequality_phenomenon.networks import Classifier
 @pytest.mark.parametrize("positions", ["top", "lowest", "random"])
 def test_exactly_the_budget_changes(subset: Subset, budget: int, kind: Any, positions: Any) -> None:
     model, images, _, maps = subset
-    noisy = perturb_with_noise(model, images, maps, budget, kind, positions=positions)
-    changed = (noisy != images).flatten(1)
+    changed = (perturb_with_noise(model, images, maps, budget, kind, positions=positions) != images).flatten(1)
     assert (changed.sum(1) == budget).all()
-    flat = maps.flatten(1)
-    for row, values in zip(changed, flat, strict=True):
+    for row, values in zip(changed, maps.flatten(1), strict=True):
         if positions == "top" and budget < 3072:
             assert values[row].min() >= values[~row].max()
         if positions == "lowest" and budget < 3072:
@@ -58,8 +56,7 @@ def test_noise_is_equation_5_in_normalised_space(subset: Subset) -> None:
     added = model.normalise(everywhere["type_1"]) - model.normalise(images)
     replaced = model.normalise(everywhere["type_2"])
     assert torch.allclose(added, replaced, atol=1e-5)  # the same noise, on top of the image and instead of it
-    assert abs(added.mean()) < 0.02
-    assert abs(added.std() - 1) < 0.02
+    assert abs(added.mean()) < 0.02 and abs(added.std() - 1) < 0.02
     assert everywhere["type_1"].min() < 0  # not clamped
     pixel = perturb_with_noise(model, images, maps, 3072, "type_2", space="pixel")
     assert torch.allclose(pixel, replaced, atol=1e-5)
@@ -97,19 +94,16 @@ def test_released_noise(subset: Subset) -> None:
     assert ((noisy != images).flatten(1).sum(1) == 301).all()
     low, high = model.normalise(images).flatten(1).aminmax(dim=1)
     after = model.normalise(perturb_with_noise(model, images, maps, 3071, preset="released")).flatten(1)
-    assert (after >= low[:, None] - 1e-5).all()
-    assert (after <= high[:, None] + 1e-5).all()
+    assert (after >= low[:, None] - 1e-5).all() and (after <= high[:, None] + 1e-5).all()
     spread = (model.normalise(noisy) - low.view(-1, 1, 1, 1)) / (high - low).view(-1, 1, 1, 1)
     changed = spread[noisy != images]
-    assert abs(changed.mean() - 0.5) < 0.03  # uniform on the image's range
-    assert abs(changed.std() - 12**-0.5) < 0.02
+    assert abs(changed.mean() - 0.5) < 0.03 and abs(changed.std() - 12**-0.5) < 0.02  # uniform on the image's range
 
 
 def test_noise_outcomes_are_single_predictions(subset: Subset) -> None:
     model, images, labels, maps = subset
     ids, budgets = list(range(50, 66)), (20, 300, 1000)
-    every: list[dict[str, Any]] = [{}, {"positions": "random"}, {"preset": "released"}]
-    for options in every:
+    for options in ({}, {"positions": "random"}, {"preset": "released"}):
         found = noise_outcomes(model, images, labels, maps, budgets, "type_2", 1, draws=2, ids=ids, batch=5, **options)
         assert found.fooled.shape == (16, 3, 2)
         assert 0 < found.fooled.sum() < found.fooled.numel()
@@ -135,13 +129,9 @@ def test_noise_of_type_1_is_the_loop(subset: Subset) -> None:
         noisy, values = model.normalise(images[i : i + 1])[0].flatten(), maps[i].flatten().tolist()
         for place in sorted(range(3072), key=lambda j, values=values: (-values[j], j))[:budget]:
             noisy[place] += numbers[place]
-        logits = model.network(noisy.view(1, 3, 32, 32))
-        assert bool(found.fooled[i, 0, 0]) == (logits.argmax() != labels[i])
+        assert bool(found.fooled[i, 0, 0]) == (model.network(noisy.view(1, 3, 32, 32)).argmax() != labels[i])
         verdicts.append(bool(found.fooled[i, 0, 0]))
     assert 0 < sum(verdicts) < len(verdicts)
-
-
-# bad input
 
 
 @pytest.mark.parametrize(

@@ -56,12 +56,10 @@ def test_masks_equal_a_loop_over_pixels(places: list[tuple[int, int]], radius: i
         for y in range(12)
     ]
     mask = patch_mask(torch.tensor([places]), radius, 12, 9)
-    assert mask.shape == (1, 1, 12, 9)
-    assert mask[0, 0].tolist() == expected
+    assert mask.shape == (1, 1, 12, 9) and mask[0, 0].tolist() == expected
     area = data.draw(st.integers(1, int(mask.sum())))
     cut = area_mask(torch.tensor([places]), radius, area, 12, 9)
-    assert cut.sum() == area
-    assert not (cut & ~mask).any()
+    assert cut.sum() == area and not (cut & ~mask).any()
 
 
 def test_orders_of_centres() -> None:
@@ -77,8 +75,7 @@ def test_orders_of_centres() -> None:
 
 
 def test_separate_patches_do_not_overlap_and_run_out_quietly() -> None:
-    maps = torch.randn(50, 3, 32, 32)
-    centres = patch_centres(maps, positions="separate", max_radius=4)
+    centres = patch_centres(torch.randn(50, 3, 32, 32), positions="separate", max_radius=4)
     masks = [patch_mask(centres[:, k : k + 1], 4, 32, 32) for k in range(centres.shape[1])]
     assert torch.stack(masks).sum(0).max() == 1
     kept = (centres[:, :, 0] >= 0).sum(1)
@@ -89,8 +86,7 @@ def test_separate_patches_do_not_overlap_and_run_out_quietly() -> None:
 def test_random_centres_belong_to_the_image() -> None:
     maps = torch.zeros(6, 3, 32, 32)
     centres = patch_centres(maps, positions="random", ids=[5, 9, 2, 7, 0, 1], seed=3)
-    alone = patch_centres(maps[:1], 10, positions="random", ids=[2], seed=3)
-    assert torch.equal(alone[0], centres[2, :10])
+    assert torch.equal(patch_centres(maps[:1], 10, positions="random", ids=[2], seed=3)[0], centres[2, :10])
     assert all(len({tuple(place) for place in row}) == 64 for row in centres.tolist())
     assert len({str(row) for row in centres.tolist()}) == 6
     assert not torch.equal(patch_centres(maps, positions="random", seed=4), patch_centres(maps, positions="random"))

@@ -6,6 +6,7 @@ from inequality_phenomenon._support.profiles import ProfileError, load_profile, 
 from inequality_phenomenon.book.workflow import chapters
 from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.networks import REGISTRY
+from inequality_phenomenon.training.settings import load_settings
 
 NAMES = profile_names()
 
@@ -18,8 +19,6 @@ def test_a_profile_names_every_chapter(name):
 
 
 def test_the_models_of_the_shipped_profiles_have_settings():
-    from inequality_phenomenon.training.settings import load_settings
-
     for name in (name for name in NAMES if load_profile(name).dataset == "cifar10"):
         for chapter in load_profile(name).chapters.values():
             assert all(load_settings(model) for model in chapter.models)

@@ -25,17 +25,13 @@ ONE_CELL = "# %%\nprint(1)\n"
 URL = "https://github.com/someone/inequality"
 
 
-def test_the_citation_follows_its_schema():
+def test_the_citation_follows_its_schema_and_has_the_packages_version() -> None:
     schema = json.loads((paths.ROOT / "tests" / "cff-1.2.0.schema.json").read_text("utf-8"))
     citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text("utf-8"))
     jsonschema.Draft7Validator(schema).validate(citation)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft7Validator(schema).validate(citation | {"license": "none"})
-
-
-def test_the_citation_has_the_packages_version():
     project = (paths.ROOT / "pyproject.toml").read_text("utf-8")
-    citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text("utf-8"))
     assert f'version = "{citation["version"]}"' in project
 
 
@@ -58,7 +54,6 @@ def test_jupyterlab_opens_a_script_as_a_notebook_and_saves_the_same_script(tmp_p
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A repository whose address is known, with one executed chapter, its book built and its site assembled."""
     folder = tmp_path_factory.mktemp("project")
     config = (paths.ROOT / "_config.yml").read_text("utf-8").replace('url: ""', f"url: {URL}")
     files = {
@@ -97,8 +92,7 @@ def test_the_published_branch_is_complete(project):
     tracked = subprocess.run(["git", "ls-files"], cwd=project, check=True, capture_output=True, text=True).stdout
     files = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
     notebooks = {"book/_executed/01_first.ipynb", "book/_executed/00_playground.ipynb"}
-    outside_docs = {name for name in files if not name.startswith("docs/")}
-    assert outside_docs == set(tracked.split()) | notebooks
+    assert {name for name in files if not name.startswith("docs/")} == set(tracked.split()) | notebooks
     assert {"docs/index.html", "docs/.nojekyll", "docs/book/_executed/01_first.html"} <= files
     assert "docs/old.html" not in files
     for name in notebooks:

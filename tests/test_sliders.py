@@ -8,17 +8,7 @@ import pytest
 import torch
 
 from inequality_phenomenon import global_gini, occlude, perturb_with_noise
-from inequality_phenomenon.measure.galleries import (
-    clipped,
-    clipping,
-    first_successes,
-    hidden,
-    ladder_of,
-    noisy_views,
-    occluded_views,
-    shared_images,
-    views,
-)
+from inequality_phenomenon.measure import galleries
 from inequality_phenomenon.measure.measurements import noise, occlusion
 from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.show import attacks, sliders
@@ -38,15 +28,14 @@ def records_elsewhere(tmp_path, move):
 
 @pytest.fixture(scope="module")
 def few(run):
-    return shared_images(run, run.pair, classes=4)
+    return galleries.shared_images(run, run.pair, classes=4)
 
 
 def shown_parts(html: str) -> list[str]:
-    """The parts that are not hidden."""
     return re.findall(r"<div data-when='([^']*)'>", html)
 
 
-def test_every_place_has_one_part_and_only_the_start_is_shown():
+def test_every_place_has_one_part_only_the_start_is_shown_and_an_unknown_place_is_refused() -> None:
     axes = {"a": Axis("First", ["x", "y"], 1), "b": Axis("Second", ["p", "q", "r"])}
     parts = [Part(f"{a}{b}", {"a": a, "b": b}) for a in range(2) for b in range(3)]
     panels = {"both": parts, "one": [Part("left", {"a": 0}), Part("right", {"a": 1})]}
@@ -54,9 +43,6 @@ def test_every_place_has_one_part_and_only_the_start_is_shown():
     assert shown_parts(html) == ["a=1 b=0", "a=1"]
     assert html.count("data-when") == 8 and html.count("type='range'") == 2
     assert "aria-valuetext='y'" in html and "<label for='n-a'>" in html and "First y, Second p" in html
-
-
-def test_a_part_at_an_unknown_place_is_refused():
     with pytest.raises(ValueError, match="no such place: a 2"):
         slider({"a": Axis("A", ["x", "y"])}, {"p": [Part("", {"a": 2})]}, pd.DataFrame(), name="n", caption="c")
 
@@ -67,7 +53,7 @@ def test_pictures_are_the_first_of_each_class_that_all_networks_get_right(run, f
     assert labels == sorted(set(labels)) and set(labels) <= set(range(4))
     for sample in few.values():
         assert sample.ids == first.ids and torch.equal(sample.images, first.images)
-        assert not any(view.fooled for view in views(sample, sample.images))
+        assert not any(view.fooled for view in galleries.views(sample, sample.images))
     whole = [run.sample(name) for name in run.pair]
     both = [i for i in whole[0].ids if i in whole[1].ids]
     for label, chosen in zip(labels, first.ids, strict=True):
@@ -76,44 +62,37 @@ def test_pictures_are_the_first_of_each_class_that_all_networks_get_right(run, f
 
 def test_a_single_mask_is_the_attacks_own(few):
     for sample in few.values():
-        maps = sample.maps()
-        alone = occlude(
-            sample.model, sample.images, sample.labels, maps, 3, 2, "gray", search="single", locate=True, ids=sample.ids
-        )
-        seen = hidden(sample, 3, 2, "gray")
+        arguments = (sample.model, sample.images, sample.labels, sample.maps())
+        alone = occlude(*arguments, 3, 2, "gray", search="single", locate=True, ids=sample.ids)
+        seen = galleries.hidden(sample, 3, 2, "gray")
         for i, view in enumerate(seen):
             assert torch.equal(view.image, alone.images[i]) and view.pixels == alone.area[i]
             assert view.fooled == alone.fooled[i]
-        grid = occluded_views(sample, 3, 2, "gray")
+        grid = galleries.occluded_views(sample, 3, 2, "gray")
         assert len(grid) == 1 + 3 * 2 and torch.equal(grid[3, 2][0].image, seen[0].image)
         assert torch.equal(grid[0, 0][0].image, sample.images[0])
 
 
 def test_noise_and_first_success_are_the_attacks_own(few):
     sample = list(few.values())[-1]
-    noisy = noisy_views(sample, [10, 200], kind="type_2")
+    noisy = galleries.noisy_views(sample, [10, 200], kind="type_2")
     expected = perturb_with_noise(sample.model, sample.images, sample.maps(), 200, kind="type_2", ids=sample.ids)
     assert torch.equal(torch.stack([view.image for view in noisy[200]]), expected)
     hit = occlude(sample.model, sample.images, sample.labels, sample.maps(), 4, 3, "white", locate=True, ids=sample.ids)
-    for i, view in enumerate(first_successes(sample, 4, 3, "white")):
-        assert (view.fooled, view.count, view.radius, view.pixels) == (
-            hit.fooled[i],
-            hit.count[i],
-            hit.radius[i],
-            hit.area[i],
-        )
+    for i, view in enumerate(galleries.first_successes(sample, 4, 3, "white")):
+        own = (hit.fooled[i], hit.count[i], hit.radius[i], hit.area[i])
+        assert (view.fooled, view.count, view.radius, view.pixels) == own
 
 
 def test_clipping_cuts_at_three_standard_deviations(run):
-    assert set(run.pair) <= set(ladder_of(run)) and all("resnet" in name for name in ladder_of(run))
+    assert set(run.pair) <= set(galleries.ladder_of(run)) and all("resnet" in name for name in galleries.ladder_of(run))
     sample = run.sample(run.pair[0], 4)
-    maps, found = sample.maps(), clipping(sample)
-    cut = clipped(maps)
+    maps, found = sample.maps(), galleries.clipping(sample)
+    cut = galleries.clipped(maps)
     for i in range(4):
         bound = 3 * maps[i].std()
         assert torch.allclose(cut[i], maps[i].clamp(-bound, bound))
-        over = (maps[i].abs() > bound).double().mean()
-        assert found["share_clipped"][i] == pytest.approx(float(over))
+        assert found["share_clipped"][i] == pytest.approx(float((maps[i].abs() > bound).double().mean()))
         assert found["largest_kept"][i] == pytest.approx(float(bound / maps[i].abs().max()), rel=1e-5)
     assert np.allclose(found["global_gini"], global_gini(maps))
     assert (found["global_gini_clipped"] <= found["global_gini"]).all() and (found["share_hidden"] > 0).all()
@@ -121,7 +100,7 @@ def test_clipping_cuts_at_three_standard_deviations(run):
 
 def test_the_page_says_what_clipping_hides(run, records_elsewhere):
     standard, robust = run.pair
-    records = run.measure(clipping, {"clipping": {}}, models=run.pair)
+    records = run.measure(galleries.clipping, {"clipping": {}}, models=run.pair)
     asked = against_standard(standard, [robust], {"hidden": ("clipping", "share_hidden")}, expected=1)
     (item,) = contrasted(asked, records, resamples=99)
     means = records[records.checkpoint == robust].mean(numeric_only=True)
@@ -135,7 +114,7 @@ def test_the_page_says_what_clipping_hides(run, records_elsewhere):
 
 
 def test_the_numbers_change_with_the_sliders(run, few, records_elsewhere):
-    clean = {name: views(sample, sample.images) for name, sample in few.items()}
+    clean = {name: galleries.views(sample, sample.images) for name, sample in few.items()}
     maps = {"integrated_gradients": {name: sample.maps() for name, sample in few.items()}}
     html = sliders.maps_slider(few, clean, maps, name="m", caption="c").html
     for model, found in maps["integrated_gradients"].items():
@@ -143,7 +122,7 @@ def test_the_numbers_change_with_the_sliders(run, few, records_elsewhere):
             assert f"<dd>{value:.3f}</dd>" in html, model
     budgets = [10, 102]
     records = run.measure(noise, {"type I": {}}, models=run.pair, budgets=tuple(budgets), draws=1)
-    noisy = {"type I": {name: noisy_views(sample, budgets) for name, sample in few.items()}}
+    noisy = {"type I": {name: galleries.noisy_views(sample, budgets) for name, sample in few.items()}}
     html = sliders.noise_slider(noisy, records, name="n", caption="c").html
     for model in run.pair:
         rate = 100 * records[records.checkpoint == model].failure_102.mean()
@@ -152,7 +131,7 @@ def test_the_numbers_change_with_the_sliders(run, few, records_elsewhere):
 
 def test_fooled_so_far_counts_every_mask_up_to_this_one(run, few, records_elsewhere):
     located = run.measure(occlusion, {"x": {"max_count": 3, "max_radius": 2}}, models=run.pair, locate=True)
-    masks = {name: occluded_views(sample, 3, 2) for name, sample in few.items()}
+    masks = {name: galleries.occluded_views(sample, 3, 2) for name, sample in few.items()}
     sliders.occlusion_slider(masks, located, name="o", caption="c")
     for model in run.pair:
         rows = located[located.checkpoint == model]

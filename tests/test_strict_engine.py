@@ -57,9 +57,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=str)
-def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(
-    chapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(chapter: Path, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(paths.ROOT)
     options = ["-p", "n_imges", "50", "-p", "n_images", "abc", "-p", "profile", "7"]
     done = CliRunner().invoke(papermill.cli.papermill, [str(chapter), str(tmp_path / "out.ipynb"), *options])
@@ -86,9 +84,7 @@ def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(
         (["-p", "share", "half", "--engine", "strict"], "parameter 'share' must be float, not 'half'"),
     ],
 )
-def test_a_wrong_parameter_stops_before_anything_runs(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], problem: str
-) -> None:
+def test_a_wrong_parameter_stops_before_anything_runs(folder, monkeypatch, options: list[str], problem: str) -> None:
     monkeypatch.chdir(folder)
     done = CliRunner().invoke(papermill.cli.papermill, ["notebooks/small.py", "out.ipynb", *options])
     assert done.exit_code == 1
@@ -118,9 +114,7 @@ def test_valid_parameters_run_in_the_python_of_papermill(folder: Path) -> None:
         ("notebooks", "notebooks is a folder: name a file in it, such as notebooks/out.ipynb"),
     ],
 )
-def test_an_output_that_cannot_be_written_is_refused_before_a_cell_runs(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, output: str, problem: str
-) -> None:
+def test_an_output_that_cannot_be_written_is_refused_before_a_cell_runs(folder, monkeypatch, output, problem) -> None:
     monkeypatch.chdir(folder)
     (folder / "notebooks" / "marking.py").write_text('# %%\nopen("ran", "w")\n')
     for options in ([], ["--cwd", str(folder.parent)]):
@@ -144,9 +138,8 @@ def test_a_notebook_is_found_wherever_one_stands(folder: Path, monkeypatch: pyte
 
 
 def test_the_notebooks_of_other_people_are_executed_as_ever(folder: Path) -> None:
-    cells = [
-        nbformat.v4.new_code_cell(source) for source in ("%matplotlib inline\nx = 1\ny: int = 2", "print(x, y, z)")
-    ]
+    sources = ("%matplotlib inline\nx = 1\ny: int = 2", "print(x, y, z)")
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
     cells[0].metadata["tags"] = ["parameters"]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "theirs.ipynb")
@@ -168,17 +161,13 @@ def test_execution_replaces_its_target_on_success_only(folder: Path, move, capfd
     target = folder / "done" / "small.ipynb"
 
     def execute(n_images: str) -> tuple[int, str]:
-        code = main(["execute", "small", str(target), "-p", "n_images", n_images])
-        return code, capfd.readouterr().err
+        return main(["execute", "small", str(target), "-p", "n_images", n_images]), capfd.readouterr().err
 
     assert "small: done in" in execute("50")[1]
     before = target.read_bytes()
     code, message = execute("13")
-    assert code == 1
-    assert "inequality: small failed after" in message
-    assert "an unlucky number of images" in message
+    assert code == 1 and "inequality: small failed after" in message and "an unlucky number of images" in message
     code, message = execute("abc")
-    assert code == 1
-    assert "must be int | None, not 'abc'" in message
+    assert code == 1 and "must be int | None, not 'abc'" in message
     assert target.read_bytes() == before
     assert list(target.parent.iterdir()) == [target]

@@ -23,8 +23,7 @@ def test_a_page_shows_the_whole_reference_run_or_this_run() -> None:
 
 def test_full_size_networks_are_rows_below_the_others() -> None:
     ours = chapter.open("02_noise_attack", {"profile": "smoke"}).ours
-    asked = against_standard(STANDARD, [ROBUST], {"type I": ("type I", "failure_102")})
-    found = ours.contrast(asked, "noise")
+    found = ours.contrast(against_standard(STANDARD, [ROBUST], {"type I": ("type I", "failure_102")}), "noise")
     assert found[0].full_size is not None and found[0].full_size.difference.difference != found[0].difference.difference
     html = show.contrast_table(found, name="t", caption="c").html
     assert html.count("<th scope='row'>") == 2 and html.index("type I</th>") < html.index("type I <small>(full size)")

@@ -34,7 +34,6 @@ def test_a_figure_does_not_depend_on_the_settings_of_matplotlib(tmp_path: Path) 
 
 
 def test_a_chapter_runs_without_the_users_ipython(tmp_path: Path) -> None:
-    """One value a cell, and nothing from a start-up file."""
     startup = tmp_path / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
     (startup.parent / "ipython_config.py").write_text('c.InteractiveShell.ast_node_interactivity = "all"\n')

@@ -28,7 +28,6 @@ def registered(name: str, model: Classifier, folder: Path, counts: dict[str, int
 
 @pytest.fixture
 def counts(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> dict[str, int]:
-    """What the small model really reaches on the first images."""
     images, labels = (part[:N] for part in test_set)
     found = {threat: robust_correct(trained, images, labels, Threat.parse(threat)) for threat in (OWN, COMMON)}
     return {name: int(left.sum()) for name, left in ({"clean": correct(trained, images, labels)} | found).items()}
@@ -36,7 +35,6 @@ def counts(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> dict[str, in
 
 @pytest.fixture
 def registry(trained, counts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> dict[str, RegistryEntry]:
-    """Two honestly registered small models whose floors they meet."""
     move(CHECKPOINTS=tmp_path)
     monkeypatch.setattr(verification, "FLAG_IMAGES", 40)
     monkeypatch.setattr(floors, "FLOORS", {"linf2": Floor(0.2, 0.1), "standard": Floor(0.2)})
@@ -132,18 +130,14 @@ def test_a_shipped_checkpoint_meets_its_floor(name: str) -> None:
         assert robust.rate >= floor.robust and robust.n == 10_000
 
 
-def test_the_ladder_and_every_seed_of_it_has_a_floor() -> None:
+def test_the_ladder_and_every_seed_of_it_has_a_floor_and_a_known_miss_misses_it() -> None:
     assert all(floor_of(name) for name in LADDER)
     assert floor_of("cifar10-resnet18w16-linf8-s2") == FLOORS["linf8"]
     assert floor_of("cifar10-resnet18w16-linf8_cutout-s0") is None
     assert floor_of("cifar10-densenetbc40-linf8-s0") is None
-    assert {name for name, floor in FLOORS.items() if floor.robust is None} == {
-        "standard", "standard_e30", "imagenette standard",
-    }  # fmt: skip
+    standard = {name for name, floor in FLOORS.items() if floor.robust is None}
+    assert standard == {"standard", "standard_e30", "imagenette standard"}
     assert floor_of("cifar10-resnet18w16-linf8_pgd3_e30-s1") == Floor(0.70, 0.44)
-
-
-def test_only_networks_that_miss_their_floor_are_listed_as_known_misses() -> None:
     assert all(verification.meets_floor(name) is False for name in KNOWN_MISSES)
 
 
@@ -153,9 +147,5 @@ def test_intervals_are_wider_than_those_of_the_book() -> None:
     text = verification._rate("clean", count, n, Accuracy(correct=4400, n=10_000))
     assert text.passed and "[35." in text.text
     assert not verification._rate("clean", count, n, Accuracy(correct=4600, n=10_000)).passed
-
-
-@pytest.mark.parametrize("n", [16, 80, 100, 300, 1000])
-def test_none_and_all_lie_in_their_own_intervals(n: int) -> None:
-    for count in (0, n):
-        assert verification._rate("robust", count, n, Accuracy(correct=count, n=n)).passed
+    for n in (16, 80, 100, 300, 1000):  # none and all lie in their own intervals
+        assert all(verification._rate("robust", k, n, Accuracy(correct=k, n=n)).passed for k in (0, n))
