@@ -179,7 +179,9 @@ def slopes_table(
         fits = [explained(group, at, ours.records, what, covariates, column) for (at, column), what in outcomes]
         effects = [list(fit.values())[-1][asked] if fit else None for fit in fits]
         names = " and ".join(map(named, group))
-        columns[names] = list(map(_effect, effects))
+        shown = [text_of(e if e and np.isfinite(e.value) else None, "log odds") for e in effects]
+        bold = [bool(e and side(e)) for e in effects]  # where the interval does not hold 0
+        columns[names] = [s if b else s.replace("strong>", "span>") for s, b in zip(shown, bold, strict=True)]
         sides = [side(effect) for effect in effects if effect]
         sentences.append(f"{names}: raises {sides.count(1)}, lowers {sides.count(-1)} of {len(rates)}")
     caption = (
@@ -187,9 +189,3 @@ def slopes_table(
         f"{'; '.join(sentences)}. Not adjusted for the number of regressions."
     )
     return table(pd.DataFrame(columns), name=name, caption=caption)
-
-
-def _effect(item: Estimate | None) -> str:
-    """As ``words.text_of``, but bold only where the interval does not hold 0."""
-    shown = text_of(item if item and np.isfinite(item.value) else None, "log odds")
-    return shown if item and side(item) else shown.replace("strong>", "span>")

@@ -151,7 +151,8 @@ def maps_slider(
             found, cut = maps[method][model], clipped(maps[method][model])
             size = found.abs().flatten(1)
             shares = top_share(size, [round(TOP * size.shape[1])])[:, 0].tolist()
-            for i, (label, gini, after) in enumerate(zip(labels, *map(_ginis, (found, cut)), strict=True)):
+            ginis = global_gini(found).tolist(), global_gini(cut).tolist()
+            for i, (label, gini, after) in enumerate(zip(labels, *ginis, strict=True)):
                 place = {"model": m, "image": i} | ({"method": k} if several else {})
                 words = f"of {named(model)} for the {label}: Gini index {gini:.3f}"
                 panels["attribution map"].append(Part(importance(found[i], f"Map {words}"), place))
@@ -163,10 +164,6 @@ def maps_slider(
                 row = {"Network": named(model), "Image": label}
                 rows.append(row | ({"Method": method.replace("_", " ")} if several else {}) | facts)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
-
-
-def _ginis(maps: Float[Tensor, "n 3 h w"]) -> list[float]:
-    return list(global_gini(maps).tolist())
 
 
 def _mean_gini(records: pd.DataFrame | None, model: str, method: str) -> dict[str, str]:

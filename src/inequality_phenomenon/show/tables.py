@@ -59,11 +59,12 @@ def comparison_table(found: Sequence[Compared], *, name: str, caption: str) -> S
 
 def contrast_table(found: Sequence[Contrasted], *, name: str, caption: str) -> Shown:
     """Differences between networks or conditions; verdicts where the paper's claim implies a sign."""
-    return _with_full_size(found, lambda item: {"Ours": contrast_cell(item)} | _expected(item), name, caption)
 
+    def row(item: Contrasted) -> dict[str, str]:
+        verdict = {} if item.contrast.expected is None else {"Verdict": verdict_badge(item.verdict)}
+        return {"Ours": contrast_cell(item)} | verdict
 
-def _expected(item: Contrasted) -> dict[str, str]:
-    return {} if item.contrast.expected is None else {"Verdict": verdict_badge(item.verdict)}
+    return _with_full_size(found, row, name, caption)
 
 
 def _with_full_size(found: Sequence[Any], row: Callable[[Any], dict[str, str]], name: str, caption: str) -> Shown:
@@ -135,15 +136,14 @@ def subsets(
         f"{what} on the common subset and on images that each model alone classifies correctly. Differences: paired on the "
         "common subset, not paired on own images; 95 % intervals without adjustment."
     )
-    return table(list(map(_subset_row, found)), name=name, caption=caption) + listed([_subsets_sentence(found)])
-
-
-def _subset_row(row: BySubset) -> dict[str, str]:
-    cells, unit = {"": row.contrast.label}, unit_for(row.contrast)
-    for header, mean, gap in zip(("Common subset", "Own images"), row.means, row.differences, strict=True):
-        minus = "" if gap is None else f"<br><small>minus standard: {points(gap, unit)}</small>"
-        cells[header] = text_of(mean, "%" if unit == "points" else unit) + minus
-    return cells
+    rows = []
+    for row in found:
+        cells, unit = {"": row.contrast.label}, unit_for(row.contrast)
+        for header, mean, gap in zip(("Common subset", "Own images"), row.means, row.differences, strict=True):
+            minus = "" if gap is None else f"<br><small>minus standard: {points(gap, unit)}</small>"
+            cells[header] = text_of(mean, "%" if unit == "points" else unit) + minus
+        rows.append(cells)
+    return table(rows, name=name, caption=caption) + listed([_subsets_sentence(found)])
 
 
 def _subsets_sentence(rows: Sequence[BySubset]) -> str:

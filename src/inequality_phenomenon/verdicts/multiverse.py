@@ -169,10 +169,13 @@ def multiverse(
     roles = ("robust", "other" if group == "trios" else "standard", "standard")
     tables, differences = [], []
     for name, networks in plan()[group].items():
-        readings = _measured(chosen, records[facts["record"]], [networks[role] for role in roles])
+        table = records[facts["record"]]
+        known = set.intersection(*(set(table[table.checkpoint == networks[role]].condition) for role in roles))
+        readings = chosen[[_condition(row) in known for row in chosen.to_dict("records")]].reset_index(drop=True)
         if readings.empty:
             continue
-        one, two, standard = (_half(outcomes(claim, readings, networks[role], records, count), half) for role in roles)
+        seen = [outcomes(claim, readings, networks[role], records, count) for role in roles]
+        one, two, standard = seen if half is None else [Outcomes(o.values[half::2], o.right[half::2]) for o in seen]
         both, everywhere = one.right & two.right & standard.right, _right_everywhere(records)
         everywhere = (everywhere if half is None else everywhere[half::2])[: len(both)]
         sets = {"both": (both, both), "own": (one.right, two.right), "every": (everywhere, everywhere)}
@@ -185,17 +188,6 @@ def multiverse(
             differences.append(np.nan_to_num((one.values - two.values)[both]))
     table = pd.concat(tables, ignore_index=True) if tables else chosen.iloc[:0].assign(effect=[], low=[], high=[])
     return Multiverse(claim, table, tuple(differences))
-
-
-def _measured(readings: pd.DataFrame, table: pd.DataFrame, networks: list[str]) -> pd.DataFrame:
-    """Those of the readings whose maps were measured for all of the networks."""
-    known = [set(table[table.checkpoint == name].condition) for name in networks]
-    there = [_condition(row) in set.intersection(*known) for row in readings.to_dict("records")]
-    return readings[there].reset_index(drop=True)
-
-
-def _half(own: Outcomes, half: int | None) -> Outcomes:
-    return own if half is None else Outcomes(own.values[half::2], own.right[half::2])
 
 
 def _right_everywhere(records: Records) -> Bool[Array, " n"]:
