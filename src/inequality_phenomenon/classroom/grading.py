@@ -89,10 +89,8 @@ def grade(
         failed = asyncio.run(grade_all(here, waiting, templates, limits_of_one, jobs))
     rows = write_grades(here, templates, collected.students, collected.refused | failed)
     before = len(collected.submissions) - len(waiting)
-    return ClassReport(
-        here.folder / "grades.csv", rows, len(waiting) - len(failed), before, time.perf_counter() - started,
-        _not_graded(rows, collected),
-    )  # fmt: skip
+    seconds, table = time.perf_counter() - started, here.folder / "grades.csv"
+    return ClassReport(table, rows, len(waiting) - len(failed), before, seconds, _not_graded(rows, collected))
 
 
 def _not_graded(rows: list[Row], collected: Collected) -> list[str]:
@@ -165,12 +163,9 @@ async def marked(submission: Submission, template: NotebookNode, limits: Limits)
     if not has_marks(submitted, template):
         raise NotGraded("no cell carries the assignment's marks")
     nonce = secrets.token_hex(8)
-    probes, cells = [], []
-    for cell in notebook.cells:
-        cells.append(cell)
-        if is_grade(cell) and not is_solution(cell):
-            probes.append((cell, new_code_cell(PROBE.format(nonce))))
-            cells.append(probes[-1][1])
+    tests = [cell for cell in notebook.cells if is_grade(cell) and not is_solution(cell)]
+    probes = {id(cell): new_code_cell(PROBE.format(nonce)) for cell in tests}
+    cells = [one for cell in notebook.cells for one in (cell, probes.get(id(cell))) if one is not None]
     try:
         trouble = await run_cells(NotebookNode(notebook, cells=cells), limits)
     except Exception as problem:
@@ -178,8 +173,8 @@ async def marked(submission: Submission, template: NotebookNode, limits: Limits)
     for cell in notebook.cells:
         if is_locked(cell) and not is_grade(cell) and _errors(cell):
             raise NotGraded(f"the assignment's own set-up cell failed: {why(cell)}")
-    for cell, probe in probes:
-        if not _errors(cell) and _errors(probe) != [("AssertionError", nonce)]:
+    for cell in tests:
+        if not _errors(cell) and _errors(probes[id(cell)]) != [("AssertionError", nonce)]:
             cell.outputs = [error("NoPoints", trouble or "after this cell a failing check went unnoticed")]
         if any(name == "TimeLimit" for name, _ in _errors(cell)):
             trouble = trouble or f"{grade_id(cell)}: time limit"

@@ -14,8 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -157,7 +156,10 @@ async def run_cells(notebook: NotebookNode, limits: Limits) -> str | None:
 
     Raises ``CannotRun`` where the process did not start, was killed by somebody else, or had no space left on the disk.
     """
-    with _home() as folder, ExitStack() as stack:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-", ignore_cleanup_errors=True)))
+        for part in PROJECT:  # it looks like this project
+            (folder / part).symlink_to(paths.ROOT / part)
         sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="s-", dir=socket_folder()))
         read, write = os.pipe()  # the process ends when nobody holds the other end
         stack.callback(os.close, write)
@@ -183,15 +185,6 @@ async def run_cells(notebook: NotebookNode, limits: Limits) -> str | None:
         if shutil.disk_usage(folder).free < 2**20:
             raise CannotRun(f"there is no space left in {folder.parent}")
         return trouble
-
-
-@contextmanager
-def _home() -> Iterator[Path]:
-    """A folder that looks like this project and is deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix="sandbox-", ignore_cleanup_errors=True) as name:
-        for part in PROJECT:
-            (Path(name) / part).symlink_to(paths.ROOT / part)
-        yield Path(name)
 
 
 def _environment(folder: Path) -> dict[str, str]:
