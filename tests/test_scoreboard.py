@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from conftest import STANDARD
 from scipy import stats
 
@@ -19,19 +20,6 @@ from inequality_phenomenon.verdicts.claims import load_claims
 from inequality_phenomenon.verdicts.comparison import published_tables
 from inequality_phenomenon.verdicts.multiverse import multiverse
 from inequality_phenomenon.verdicts.published import a10_cells, published_values, table1_cells
-from inequality_phenomenon.verdicts.scoreboard import (
-    CHAPTERS,
-    FILES,
-    MISSING,
-    VERDICTS,
-    claims_frame,
-    counts,
-    ours,
-    read_csv,
-    reference_frames,
-    values_frame,
-    write_csv,
-)
 
 PUBLISHED = published_values().set_index("id")
 
@@ -45,29 +33,22 @@ def reference() -> dict[str, dict[str, pd.DataFrame]]:
 def again(reference, tmp_path_factory) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The reference run's claims and values, computed now from its records and read as the committed ones are."""
     folder = tmp_path_factory.mktemp("frames")
-    write_csv(claims_frame(scoreboard.judge(load_claims(), reference)), folder / "claims.csv")
-    write_csv(values_frame(reference), folder / "values.csv")
-    return read_csv(folder / "claims.csv"), read_csv(folder / "values.csv")
-
-
-# every row
+    scoreboard.write_csv(scoreboard.claims_frame(scoreboard.judge(load_claims(), reference)), folder / "claims.csv")
+    scoreboard.write_csv(scoreboard.values_frame(reference), folder / "values.csv")
+    return scoreboard.read_csv(folder / "claims.csv"), scoreboard.read_csv(folder / "values.csv")
 
 
 def test_every_published_value_has_a_row_a_verdict_and_a_reason_where_it_has_no_value(again) -> None:
     _, values = again
     assert list(values.id) == list(published_values().id) and len(values) == 155
-    assert set(values.verdict) <= set(VERDICTS)
-    missing = values[values.verdict == MISSING]
+    assert set(values.verdict) <= set(scoreboard.VERDICTS)
+    missing = values[values.verdict == scoreboard.MISSING]
     assert (missing.reason != "").all() and missing.value.isna().all()
-    assert values[values.verdict != MISSING][["value", "low", "high", "n"]].notna().all().all()
-    assert set(published_values().table) == set(CHAPTERS)
-
-
-def test_values_of_imagenet_are_not_measured_here(again) -> None:
-    _, values = again
+    assert values[values.verdict != scoreboard.MISSING][["value", "low", "high", "n"]].notna().all().all()
+    assert set(published_values().table) == set(scoreboard.CHAPTERS)
     imagenet = values.set_index("id")[PUBLISHED.dataset == "imagenet"]
-    assert len(imagenet) == 129 and (imagenet.verdict == MISSING).all()
-    assert counts(values.verdict)[MISSING] >= 129
+    assert len(imagenet) == 129 and (imagenet.verdict == scoreboard.MISSING).all()
+    assert scoreboard.counts(values.verdict)[scoreboard.MISSING] >= 129
 
 
 def test_every_value_on_cifar10_is_in_exactly_one_measured_table() -> None:
@@ -81,8 +62,8 @@ def test_every_claim_has_a_row_for_each_test(again) -> None:
     expected = [(claim.id, test.label) for claim in load_claims() for test in claim.tests]
     expected += [(claim.id, "") for claim in load_claims() if claim.untestable]
     assert sorted(zip(claims.claim, claims.test, strict=True)) == sorted(expected)
-    assert set(claims.claim_verdict) | set(claims.verdict) <= set(VERDICTS)
-    assert (claims[claims.verdict == MISSING].reason != "").all()
+    assert set(claims.claim_verdict) | set(claims.verdict) <= set(scoreboard.VERDICTS)
+    assert (claims[claims.verdict == scoreboard.MISSING].reason != "").all()
 
 
 # every summary number of the committed reference, from its records
@@ -90,8 +71,10 @@ def test_every_claim_has_a_row_for_each_test(again) -> None:
 
 def test_the_committed_summary_is_what_the_records_say(again) -> None:
     """`inequality reference` writes these two files; run it again if this fails."""
-    for found, file in zip(again, FILES, strict=True):
-        pd.testing.assert_frame_equal(read_csv(paths.REFERENCE / file), found.drop(columns="reason"), rtol=1e-5)
+    for found, file in zip(again, scoreboard.FILES, strict=True):
+        pd.testing.assert_frame_equal(
+            scoreboard.read_csv(paths.REFERENCE / file), found.drop(columns="reason"), rtol=1e-5
+        )
 
 
 def cells() -> dict[str, tuple[pd.Series, pd.Series | None]]:
@@ -119,7 +102,7 @@ def test_every_value_interval_and_difference_is_recomputed_from_the_records(agai
     """By other means than the library's: Wilson's formula, normal intervals of the mean, the binomial test."""
     values = again[1].set_index("id")
     measured = cells()
-    assert set(measured) == set(values.index[values.verdict != MISSING]) and measured
+    assert set(measured) == set(values.index[values.verdict != scoreboard.MISSING]) and measured
     for name, (own, standard) in measured.items():
         row, rate = values.loc[name], PUBLISHED.unit[name] == "%"
         scale, n = (100 if rate else 1), len(own)
@@ -129,9 +112,8 @@ def test_every_value_interval_and_difference_is_recomputed_from_the_records(agai
             centre, width = (mean + 1.96**2 / 2 / n), 1.96 * math.sqrt(mean * (1 - mean) / n + 1.96**2 / 4 / n**2)
             low, high = ((centre + sign * width) / (1 + 1.96**2 / n) for sign in (-1, 1))
         assert (row["n"], row.value) == pytest.approx((n, scale * mean), rel=1e-5)
-        assert (row.low, row.high) == pytest.approx(
-            (scale * low, scale * high), abs=scale * (1e-3 if rate else 0.15 * half)
-        )
+        near = scale * (1e-3 if rate else 0.15 * half)
+        assert (row.low, row.high) == pytest.approx((scale * low, scale * high), abs=near)
         if standard is None:
             assert math.isnan(row.difference)
             continue
@@ -140,11 +122,8 @@ def test_every_value_interval_and_difference_is_recomputed_from_the_records(agai
         half = 1.96 * gap.std() / math.sqrt(len(gap))
         assert row.difference == pytest.approx(scale * gap.mean(), rel=1e-4)
         assert row.difference_high - row.difference_low == pytest.approx(2 * scale * half, rel=0.15)
-        raw = (
-            stats.binomtest(int((gap > 0).sum()), int((gap != 0).sum())).pvalue
-            if rate
-            else stats.ttest_1samp(gap, 0).pvalue
-        )
+        counted = stats.binomtest(int((gap > 0).sum()), int((gap != 0).sum())) if rate else stats.ttest_1samp(gap, 0)
+        raw = counted.pvalue
         assert row.p >= min(raw, 1e-4) * 0.5  # an adjusted p is never below the test's own, up to resampling
         assert (row.p < 0.05) == (raw < 0.05) or 0.002 < raw < 0.05
 
@@ -152,7 +131,7 @@ def test_every_value_interval_and_difference_is_recomputed_from_the_records(agai
 def test_every_verdict_follows_from_its_numbers(again) -> None:
     """The rules of the welcome page, applied to the numbers as printed."""
     values = again[1].set_index("id")
-    for name, row in values[values.verdict != MISSING].iterrows():
+    for name, row in values[values.verdict != scoreboard.MISSING].iterrows():
         published, unit = float(PUBLISHED.value[name]), PUBLISHED.unit[name]
         tolerance = 5 if unit == "%" else 0.03
         if row.low <= published + tolerance and row.high >= published - tolerance:
@@ -162,15 +141,10 @@ def test_every_verdict_follows_from_its_numbers(again) -> None:
         elif row.p >= 0.05:
             expected = "undecided"
         else:
-            same = PUBLISHED[
-                (PUBLISHED.table == PUBLISHED.table[name])
-                & (PUBLISHED.architecture == PUBLISHED.architecture[name])
-                & (PUBLISHED.metric == PUBLISHED.metric[name])
-                & (PUBLISHED.setting == PUBLISHED.setting[name])
-                & (PUBLISHED.dataset == "cifar10")
-                & (PUBLISHED.training == "standard")
-            ]
-            (standard,) = same.value.astype(float)
+            keys = ["table", "architecture", "metric", "setting"]
+            same = (PUBLISHED[keys] == PUBLISHED.loc[name, keys]).all(axis=1)
+            same &= (PUBLISHED.dataset == "cifar10") & (PUBLISHED.training == "standard")
+            (standard,) = PUBLISHED[same].value.astype(float)
             expected = "same direction" if np.sign(row.difference) == np.sign(published - standard) else "contradicted"
         assert row.verdict == expected, name
 
@@ -180,15 +154,13 @@ def test_the_claims_differences_are_recomputed_from_the_records(reference, again
     for claim in load_claims():
         for test in claim.tests:
             row = rows.loc[(claim.id, test.label)]
-            if test.kind != "paired" or row.verdict == MISSING:
+            if test.kind != "paired" or row.verdict == scoreboard.MISSING:
                 continue
             table = reference[claim.chapter][test.record]
-            columns = [
-                table[(table.checkpoint == name) & (table.get("condition", "") == condition)].set_index("image_id")[
-                    column
-                ]
-                for name, condition, column in test.terms
-            ]
+            columns = []
+            for name, condition, column in test.terms:
+                own = table[(table.checkpoint == name) & (table.get("condition", "") == condition)]
+                columns.append(own.set_index("image_id")[column])
             both = pd.concat(columns, axis=1, join="inner").astype(float).to_numpy()
             half = len(columns) // 2
             kinds = (1 / half,) * half + (-1 / half,) * half  # of networks
@@ -228,9 +200,6 @@ def holm_by_hand(p_values: list[float]) -> list[float]:
     return found
 
 
-# the same measurement in two chapters
-
-
 def common_name(condition: str) -> str:
     """Chapters call one condition by several names: "", "clean" and "Integrated Gradients"; "type I" and "noise type I"."""
     name = re.sub(r"^(Integrated Gradients(, |$)|noise )", "", condition)
@@ -247,34 +216,28 @@ def quantities(name: str, table: pd.DataFrame) -> pd.DataFrame:
             rows = table[table.checkpoint == column]
             quantity = "fooled" if name == "occlusion_transfer" else "failure_102"
         if quantity.startswith(("global_gini", "regional_gini", "failure_", "fooled")) and quantity != "fooled_by":
-            frames.append(
-                rows[keys].assign(quantity=quantity, value=rows[column].astype(float), format=rows[column].dtype)
-            )
+            values = {"value": rows[column].astype(float), "format": rows[column].dtype}
+            frames.append(rows[keys].assign(quantity=quantity, **values))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def test_a_measurement_that_two_chapters_share_has_one_value(reference) -> None:
     """To the last bit of the number format in which it was stored; own images, too, where they are in the common subset."""
     records = {(chapter, name): table for chapter, tables in reference.items() for name, table in tables.items()}
-    every = pd.concat(
-        [quantities(key[1], table).assign(chapter=key[0]) for key, table in records.items()], ignore_index=True
-    )
+    frames = [quantities(key[1], table).assign(chapter=key[0]) for key, table in records.items()]
+    every = pd.concat(frames, ignore_index=True)
     every = every.dropna(subset=["value"])  # a reading that leaves nothing of a map has no index
     single = every.format == np.float32
     keys = ["checkpoint", "condition", "image_id", "quantity"]
     rounded = every.assign(value=every.value.astype(np.float32)).groupby(keys).value
-    exact = every[~single].groupby(keys).value
-    for groups in (exact, rounded):
+    for groups in (every[~single].groupby(keys).value, rounded):
         assert (groups.min() == groups.max()).all()
     chapters = every.groupby(keys).chapter.nunique()
     assert (chapters > 1).sum() > 10_000 and set(every.chapter[single]) <= {"05_transferability"}
 
 
 def test_the_manifest_counts_the_rows_of_every_record(reference) -> None:
-    import yaml
-
-    manifest = yaml.safe_load((paths.REFERENCE / MANIFEST).read_text("utf-8"))
-    for chapter, tables in manifest.items():
+    for chapter, tables in yaml.safe_load((paths.REFERENCE / MANIFEST).read_text("utf-8")).items():
         for name, facts in tables.items():
             table = pd.read_parquet(paths.REFERENCE / chapter / f"{name}.parquet")
             assert len(table) == facts["rows"] and set(table.checkpoint) == set(facts["checkpoints"])
@@ -296,7 +259,7 @@ def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered)
     _, said, table = answered
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     assert len(rows) == len(main_claims()) == 5
-    frame = reference_frames()[0]
+    frame = scoreboard.reference_frames()[0]
     for claim, line in zip(main_claims(), rows, strict=True):
         _, title, paper, number, share, verdict, _ = line.split("|")
         test = frame[(frame.claim == claim.claim) & (frame.test == claim.test)].iloc[0]
@@ -317,11 +280,8 @@ def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered)
             assert verdict.strip("* ") == expected
         else:
             assert not claim.readings or multiverse(claim.readings[0], load_reference(EVERY_READING)).table.empty
-            assert verdict.strip("* ") in VERDICTS
+            assert verdict.strip("* ") in scoreboard.VERDICTS
     assert said.count("\n") == 2 and said.count(" readings**") == 3 and said.count("**") == 8
-
-
-# the page
 
 
 @pytest.fixture
@@ -338,19 +298,19 @@ def other_images(tmp_path, monkeypatch, reference):
 
 
 def test_a_run_without_a_reference_run_is_judged_by_its_own_records(other_images) -> None:
-    _, values = ours("test")
+    _, values = scoreboard.ours("test")
     row = values.set_index("id").loc["table1.001"]
     own = other_images[other_images.checkpoint == STANDARD].global_gini
     assert (row.value, row["n"]) == pytest.approx((own.mean(), 60))
 
 
 def test_every_run_on_cifar10_shows_the_committed_verdicts() -> None:
-    for found, committed in zip(ours("smoke"), reference_frames(), strict=True):
+    for found, committed in zip(scoreboard.ours("smoke"), scoreboard.reference_frames(), strict=True):
         pd.testing.assert_frame_equal(found, committed)
 
 
 def test_the_page_names_every_claim_and_value_and_links_only_to_chapters() -> None:
-    text = page(reference_frames(), "test")
+    text = page(scoreboard.reference_frames(), "test")
     for claim in load_claims():
         assert claim.title in text
     values = text.partition("## Published values")[2]
@@ -359,24 +319,21 @@ def test_the_page_names_every_claim_and_value_and_links_only_to_chapters() -> No
         assert f"no. {number:03d}</th>" in values
     for chapter in set(re.findall(r"href='\.\./_executed/(\w+)\.html'", text)):
         assert (paths.NOTEBOOKS / f"{chapter}.py").exists()
-    for verdict in VERDICTS:
+    for verdict in scoreboard.VERDICTS:
         assert f"value='{verdict.replace(' ', '-')}' checked" in text
     assert "scoreboard_values.csv" in text and "n = 1000" in text
 
 
 def test_a_worked_example_has_a_row_but_no_place_in_the_counts() -> None:
-    claims, values = reference_frames()
-    (example,) = [
-        claim.id for claim in load_claims() if all(test.kind == "example" for test in claim.tests) and claim.tests
-    ]
+    claims, values = scoreboard.reference_frames()
+    (example,) = [claim.id for claim in load_claims() if {test.kind for test in claim.tests} == {"example"}]
     assert "reproduced" in set(claims[claims.claim == example].claim_verdict)
     found = verdict_counts((claims, values))["Claims"]
     others = claims[claims.claim != example].drop_duplicates("claim").claim_verdict
-    assert found == counts(others) and sum(found.values()) == len(load_claims()) - 1
+    assert found == scoreboard.counts(others) and sum(found.values()) == len(load_claims()) - 1
 
 
 def test_every_verdict_and_data_set_can_be_hidden() -> None:
-    """The style sheet has a rule for each box of the page."""
     style = (paths.BOOK / "static" / "book.css").read_text("utf-8")
-    for value in [verdict.replace(" ", "-") for verdict in VERDICTS] + ["cifar10", "imagenet"]:
+    for value in [verdict.replace(" ", "-") for verdict in scoreboard.VERDICTS] + ["cifar10", "imagenet"]:
         assert f'.scoreboard:has(input[value="{value}"]:not(:checked)) tr.{value}' in style

@@ -46,13 +46,10 @@ def test_lock_is_hashed_and_names_no_place() -> None:
 
 
 def test_conda_environment_has_the_same_ranges() -> None:
-    environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text())
-    *conda, pip = environment["dependencies"]
+    *conda, pip = yaml.safe_load((paths.ROOT / "environment.yml").read_text())["dependencies"]
     assert pip == {"pip": ["-e .[book]"]}  # brings every requirement that conda does not
-    listed = {
-        requirement.name: requirement
-        for requirement in map(Requirement, (text.replace("python=3", "python==3") for text in conda))
-    }
+    requirements = [Requirement(text.replace("python=3", "python==3")) for text in conda]
+    listed = {requirement.name: requirement for requirement in requirements}
     python, _ = listed.pop("python"), listed.pop("pip")
     assert SpecifierSet(PROJECT["requires-python"]).contains(str(python.specifier).removeprefix("=="))
     ranges = {CONDA_NAMES.get(name, name): requirement.specifier for name, requirement in listed.items()}
@@ -82,22 +79,17 @@ def test_set_up_does_nothing_when_it_is_done(project: Path) -> None:
     assert list((project / ".venv").iterdir()) == [project / ".venv" / ".installed"]
 
 
-def test_set_up_starts_again_after_an_interruption(project: Path) -> None:
+@pytest.mark.parametrize("done", [False, True])
+def test_set_up_starts_again_after_an_interruption_and_when_the_lock_changes(project: Path, done: bool) -> None:
     (project / ".venv").mkdir()
     (project / ".venv" / "half").touch()
+    if done:
+        installation.STAMP.write_text(installation.wanted())
+        (project / "requirements.lock").write_text("another line that is no requirement\n")
     failed = set_up()
-    assert failed.returncode == 1
-    assert "set-up failed (see above)" in failed.stderr
-    assert not (project / ".venv" / "half").exists()
+    assert failed.returncode == 1 and "set-up failed (see above)" in failed.stderr
     assert not installation.STAMP.exists()
-
-
-def test_set_up_is_repeated_when_the_lock_changes(project: Path) -> None:
-    (project / ".venv").mkdir()
-    installation.STAMP.write_text(installation.wanted())
-    (project / "requirements.lock").write_text("another line that is no requirement\n")
-    assert set_up().returncode == 1
-    assert not installation.STAMP.exists()
+    assert done or not (project / ".venv" / "half").exists()
 
 
 def test_one_set_up_at_a_time(project: Path) -> None:
@@ -120,9 +112,8 @@ def commands(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             Path(".venv").mkdir()
         if "uv" in ran[-1][0] and (project / "broken").exists():
             raise subprocess.CalledProcessError(1, ran[-1])
-        return subprocess.CompletedProcess(
-            command, 0, "global.index-url='https://mirror/simple'\n:env:.cert='/ca.pem'\n"
-        )
+        settings = "global.index-url='https://mirror/simple'\n:env:.cert='/ca.pem'\n"
+        return subprocess.CompletedProcess(command, 0, settings)
 
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(shutil, "which", lambda _: None)
@@ -198,13 +189,8 @@ def test_the_performance_page_shows_what_the_benchmarks_wrote():
 def test_make_bench_finds_every_benchmark():
     recipe = subprocess.run(["make", "-n", "bench"], cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
     assert "-m benchmarks" in recipe
-    asked = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "nonsense"], cwd=paths.ROOT, capture_output=True, text=True
-    )
-    known = {path.stem for path in (paths.ROOT / "benchmarks").glob("*.py")} - {
-        "__init__",
-        "__main__",
-        "measure",
-        "page",
-    }
+    command = [sys.executable, "-m", "benchmarks", "nonsense"]
+    asked = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
+    modules = {path.stem for path in (paths.ROOT / "benchmarks").glob("*.py")}
+    known = modules - {"__init__", "__main__", "measure", "page"}
     assert asked.returncode == 1 and all(name in asked.stderr for name in known)
