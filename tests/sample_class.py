@@ -288,19 +288,13 @@ HELPERS = {
 def solutions(assignment: str) -> dict[str, str]:
     """The reference answer to each question: what the source has between the marks."""
     source = jupytext.read(paths.ASSIGNMENTS / f"{assignment}.py", fmt="py:percent")
-    return {
-        str(grade_id(cell)).removesuffix("-answer"): "\n".join(
-            line
-            for line in cell.source.splitlines()
-            if "### BEGIN SOLUTION" not in line and "### END SOLUTION" not in line
-        )
-        for cell in source.cells
-        if cell.metadata.get("nbgrader", {}).get("solution")
-    }
+    cells = [cell for cell in source.cells if cell.metadata.get("nbgrader", {}).get("solution")]
+    answers = {str(grade_id(cell)).removesuffix("-answer"): cell.source.splitlines() for cell in cells}
+    marks = ("### BEGIN SOLUTION", "### END SOLUTION")
+    return {name: "\n".join(line for line in lines if line.strip() not in marks) for name, lines in answers.items()}
 
 
 def filled(handed_out: NotebookNode, answers: dict[str, str]) -> NotebookNode:
-    """The student version with answers in it."""
     notebook = copy.deepcopy(handed_out)
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("solution"):

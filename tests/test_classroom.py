@@ -5,6 +5,7 @@ One batch grades the made-up class of ``sample_class`` as `make grade` does.
 
 import asyncio
 import csv
+import re
 import subprocess
 
 import jupytext
@@ -35,9 +36,6 @@ def of(table: Rows, student: str, assignment: str) -> Rows:
     return found
 
 
-# --- the real assignments --------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     course = Course(tmp_path_factory.mktemp("course"), paths.ASSIGNMENTS)
@@ -47,7 +45,6 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
 
 @pytest.fixture(scope="module")
 def table(course: Course) -> Rows:
-    """The CSV of the made-up class, graded by one call of the command."""
     handed_in = course.folder / "handed_in"
     hand_in(course, handed_in)
     assert main(["grade", "--course", str(course.folder), str(handed_in)]) == 0
@@ -55,16 +52,9 @@ def table(course: Course) -> Rows:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_student_version_holds_no_answer_and_no_hidden_test(course: Course, name: str) -> None:
-    secret: set[str] = set()
-    hidden = False
-    for line in (paths.ASSIGNMENTS / f"{name}.py").read_text().splitlines():
-        if "### BEGIN" in line:
-            hidden = True
-        elif "### END" in line:
-            hidden = False
-        elif hidden:
-            secret.add(line.removeprefix("# ").strip())
+def test_the_student_version_is_worth_twenty_points_and_holds_no_answer_and_no_hidden_test(course, name: str) -> None:
+    hidden = re.findall(r"### BEGIN.*?\n(.*?)### END", (paths.ASSIGNMENTS / f"{name}.py").read_text(), re.DOTALL)
+    secret = {line.removeprefix("# ").strip() for part in hidden for line in part.splitlines()}
     folder = course.notebook("release", name).parent
     assert [path.name for path in folder.iterdir()] == [f"{name}.ipynb"]
     shown = nbformat.read(folder / f"{name}.ipynb", as_version=4)
@@ -73,21 +63,17 @@ def test_the_student_version_holds_no_answer_and_no_hidden_test(course: Course, 
     assert {line for line in secret & lines if len(line) > 3} <= SAYS_NOTHING
     assert "HIDDEN TESTS" not in str(shown) and "SOLUTION" not in str(shown)
     assert not any(cell.get("outputs") for cell in shown.cells)
+    assert sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in shown.cells) == 20
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_assignments_are_worth_twenty_points(course: Course, name: str) -> None:
-    cells = nbformat.read(course.notebook("release", name), as_version=4).cells
-    assert sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in cells) == 20
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_question_has_a_row_for_every_student(table: Rows, name: str) -> None:
+def test_every_question_has_a_row_for_every_student_and_the_untouched_version_gets_nothing(table, name: str) -> None:
     questions = [row["question"] for row in of(table, "reference", name)]
     students = {row["student"] for row in table}
     assert students == {*WRONG, "reference", "untouched", "second_way"}
     assert all([row["question"] for row in of(table, student, name)] == questions for student in students)
     assert tuple(table[0]) == COLUMNS
+    assert all(float(row["points"]) == 0 for row in of(table, "untouched", name))
 
 
 @pytest.mark.parametrize("student", ["reference", "second_way"])
@@ -98,11 +84,6 @@ def test_right_answers_get_full_marks(table: Rows, student: str, name: str) -> N
             assert (row["points"], row["status"]) == ("", "to be graded by a person")
         else:
             assert row["points"] == row["max_points"], row
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_untouched_student_version_gets_nothing(table: Rows, name: str) -> None:
-    assert all(float(row["points"]) == 0 for row in of(table, "untouched", name))
 
 
 @pytest.mark.parametrize("student", WRONG)
@@ -159,9 +140,6 @@ def test_answers_agree_with_the_library() -> None:
     exec("import numpy as np\n" + source.partition("### END HIDDEN TESTS")[0], names)
     values = torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert names["RIGHT"]["gini"](values) == pytest.approx(float(gini(values)), abs=1e-12)
-
-
-# --- the commands -----------------------------------------------------------------------------------------------
 
 
 def recipe(*arguments: str) -> str:
