@@ -62,13 +62,8 @@ def book(tmp_path_factory):
     """A copy of the files that git tracks or would track, built with the smoke profile."""
     load_cifar10("test")  # fetched before the copy needs it
     folder = tmp_path_factory.mktemp("clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=paths.ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         if (paths.ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -129,30 +124,23 @@ def test_every_link_inside_the_book_leads_somewhere(book, pages):
                 assert unquote(parts.fragment) in pages[target].anchors, f"{path.relative_to(html)}: {link}"
 
 
-def test_no_page_loads_anything_from_another_host(pages):
+def test_pages_are_small_load_nothing_from_another_host_and_link_to_no_repository_that_is_not_known(pages) -> None:
     for path, page in pages.items():
         assert not [s for s in page.sources if urlsplit(s).scheme not in ("", "data") or urlsplit(s).netloc], path
-
-
-def test_no_page_is_too_large(pages):
     sizes = {path.name: path.stat().st_size for path in pages}
     assert not {name: size for name, size in sizes.items() if size > 3e6}
+    assert not [link for page in pages.values() for link in page.links if "mybinder" in link or "colab" in link]
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_says_how_long_it_runs_and_offers_its_sources(book, pages, chapter):
     path, page = next((path, page) for path, page in pages.items() if path.stem == chapter)
-    assert re.search(
-        r"Runs in (less than a minute|about \d+ minutes?) with the smoke profile on (a GPU|\d+ CPU threads?)", page.text
-    )
+    time, device = r"(less than a minute|about \d+ minutes?)", r"(a GPU|\d+ CPU threads?)"
+    assert re.search(f"Runs in {time} with the smoke profile on {device}", page.text)
     offered = [link for link in page.links if Path(link).stem == chapter and Path(link).suffix in (".ipynb", ".py")]
     assert {Path(link).suffix for link in offered} == {".ipynb", ".py"}
     script = next(link for link in offered if link.endswith(".py"))
     assert (path.parent / script).read_text() == (paths.ROOT / "notebooks" / f"{chapter}.py").read_text()
-
-
-def test_without_a_repository_there_are_no_launch_links(pages):
-    assert not [link for page in pages.values() for link in page.links if "mybinder" in link or "colab" in link]
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +152,6 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def visits(chromium, pages):
-    """Every page, opened from its file."""
     script = axe_script()
     return {path.name: visit(chromium, path, script) for path in pages}
 
@@ -189,8 +176,7 @@ def test_the_search_finds_the_gini_index(chromium, book):
 
 
 def test_a_slider_moves_by_keyboard_and_changes_picture_and_numbers(chromium, pages):
-    page = next(path for path in pages if path.stem == "14_gallery")
-    chromium.get(page.as_uri())
+    chromium.get(next(path for path in pages if path.stem == "14_gallery").as_uri())
     figure = chromium.find_element("id", "fig-gallery-maps")
     slider = figure.find_element("css selector", "input[name=model]")
 
