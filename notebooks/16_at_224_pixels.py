@@ -135,7 +135,7 @@ shown + show.comparison_table(ours.compare(cells, "occlusion"), name="16-table2"
 from inequality_phenomenon.measure.galleries import occluded_for_all, shared_images
 
 if run.data.is_here:
-    pair = {name: sample.at(slice(3)) for name, sample in shared_images(run, run.pair).items()}
+    pair = {name: sample.at(slice(2)) for name, sample in shared_images(run, run.pair).items()}
     shown = attacks.occlusion_pictures(occluded_for_all(pair, *small, colors[0], seed=run.seed), name="16-pictures")
 else:
     shown = show.listed(["Photographs are shown where they are: `inequality data imagenette` fetches them."])

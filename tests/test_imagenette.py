@@ -159,8 +159,8 @@ def test_without_a_folder_the_pinned_commit_is_cloned_verified_and_kept(
     small: Path, data_copy: Path, monkeypatch
 ) -> None:
     monkeypatch.delenv("INEQUALITY_IMAGENETTE")
-    assert not data.imagenette_is_here()
-    assert len(load_imagenette("val")[1]) == 40 and data.imagenette_is_here()
+    assert not paths.imagenette_is_here()
+    assert len(load_imagenette("val")[1]) == 40 and paths.imagenette_is_here()
     assert sorted(path.name for path in (data_copy / "imagenette").iterdir()) == ["train", "val"]
     monkeypatch.setattr(data, "REPOSITORY", "file:///nowhere")  # not asked again
     assert len(load_imagenette("train")[1]) == 530
@@ -202,7 +202,7 @@ def test_a_source_that_fails_is_said_and_leaves_nothing(
     problem(monkeypatch)
     with pytest.raises(DataError, match=words):
         load_imagenette("val")
-    assert sorted(data_copy.iterdir()) == before and not data.imagenette_is_here()
+    assert sorted(data_copy.iterdir()) == before and not paths.imagenette_is_here()
 
 
 def test_smaller_sets_show_the_same_photographs_resized_as_torchvision_does(small: Path) -> None:

@@ -1,18 +1,16 @@
-"""The ``inequality`` command: parsing only. ``cli.yaml`` lists the commands; what one does is imported when it is called."""
+"""The ``inequality`` command: parsing only. What a command does stands in the room that it imports, when it is called."""
 
 import os
 import sys
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 IMAGENET = "imagenet"
-COMMANDS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
-TYPES = {"int": int, "float": float, "path": click.Path(path_type=Path)}
+ANYWHERE = ("data", "inspect", "register")  # commands that need no clone of the repository
+VERIFY_IMAGES = 1000  # the first test images: about a minute on two cores
 
 
 class Commands(click.Group):
@@ -23,7 +21,7 @@ class Commands(click.Group):
 
         try:
             found = super().resolve_command(context, arguments)
-            if not COMMANDS[str(found[0])].get("anywhere") and not paths.CLONED:
+            if found[0] not in ANYWHERE and not paths.CLONED:
                 raise click.ClickException(f"{found[0]}: {paths.NOT_CLONED}")
             return found
         except click.UsageError as problem:
@@ -48,41 +46,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _command(name: str, calls: str, help: str, parameters: Sequence[list[Any]] = (), **facts: Any) -> click.Command:
-    """The command of an entry of ``cli.yaml``."""
-
-    def call(**given: Any) -> int:
-        room, _, function = calls.rpartition(":")
-        called = getattr(import_module(f".{room}", __package__), function) if room else globals()[function]
-        return int(bool(called(**given)) is facts.get("fails_if"))
-
-    return click.Command(name, callback=call, help=help, params=[_parameter(*entry) for entry in parameters])
+@click.group(cls=Commands)
+def commands() -> None:
+    """The inequality phenomenon in l_inf adversarial training, measured again."""
 
 
-def _parameter(*entry: Any) -> click.Parameter:
-    names, options = ([*entry[:-1]], dict(entry[-1])) if isinstance(entry[-1], dict) else ([*entry], {})
-    variable, kind, choice = (options.pop(key, None) for key in ("sets", "type", "choice"))
-    options["type"] = click.Choice(choice) if choice else TYPES.get(kind)
-    if variable:  # a folder, given as in the environment variable of the same meaning
-        options |= {"expose_value": False, "callback": lambda context, option, folder: _set(variable, folder)}
-    return (click.Option if names[0].startswith("-") else click.Argument)(names, **options)
+def on_device(default: str, *others: str) -> Callable[..., Any]:
+    return click.option("--device", default=default, show_default=True, type=click.Choice([default, *others]))
 
 
-def _set(variable: str, folder: str | None) -> None:
-    if folder:
-        os.environ[variable] = str(Path(folder).expanduser().resolve())
+def folders(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options ``--data`` and ``--models``, which set what the environment variables of the same meaning do."""
+
+    def use(context: click.Context, option: click.Parameter, folder: str | None) -> None:
+        if folder:
+            variable = {"data": "INEQUALITY_IMAGENET", "models": "INEQUALITY_MODELS"}[option.name or ""]
+            os.environ[variable] = str(Path(folder).expanduser().resolve())
+
+    data = "The ImageNet validation folder (INEQUALITY_IMAGENET)."
+    models = "Folder of the public models' files (INEQUALITY_MODELS)."
+    for name, text in (("--models", models), ("--data", data)):
+        command = click.option(name, callback=use, expose_value=False, help=text)(command)
+    return on_device("auto", "cpu", "cuda")(command)
 
 
-def _data() -> None:
+# --- data and networks -----------------------------------------------------------------------------------------
+
+
+@commands.command("data")
+@click.argument("what", default="cifar10", type=click.Choice(["cifar10", "imagenette"]))
+def _data(what: str) -> None:
+    """Fetch and verify the images: CIFAR-10, or with ``imagenette`` the photographs of chapter 16, 160 MB."""
     from ._support import paths
     from .datasets import load_cifar10
+
+    if what == "imagenette":
+        from .imagenette import fetch_and_say
+
+        fetch_and_say()
+        return
 
     for split in ("train", "test"):
         images, _ = load_cifar10(split)
         print(f"CIFAR-10 {split}: {len(images)} images, digests verified, in {paths.data_folder()}")
 
 
+@commands.command("train")
+@click.argument("name")
+@on_device("cpu", "cuda")
 def _train(name: str, device: str) -> None:
+    """Train a checkpoint by checkpoints/NAME.yaml, measure it and register it; resumes."""
     from .training.registration import train_and_register
 
     entry = train_and_register(name, device=device)
@@ -90,10 +103,18 @@ def _train(name: str, device: str) -> None:
     print(f"registered {entry.name}: clean {entry.test_clean.rate:.2%}, {robust}")
 
 
-def _subset() -> None:
+@commands.command("subset")
+@click.argument("what", default="cifar10", type=click.Choice(["cifar10", "imagenette"]))
+def _subset(what: str) -> None:
+    """Draw the common evaluation subset from the registered ResNet-18 ladder, or from the networks at 224 pixels."""
     from .datasets import choose_common_subset
     from .networks import LADDER, REGISTRY, load_checkpoint
 
+    if what == "imagenette":
+        from .imagenette import choose_photographs
+
+        print(f"{len(choose_photographs())} photographs")
+        return
     ladder = [name for name in REGISTRY if name in LADDER]
     ids = choose_common_subset(
         {name: load_checkpoint(name) for name in ladder}, {name: REGISTRY[name].sha256 for name in ladder}
@@ -101,16 +122,50 @@ def _subset() -> None:
     print(f"{len(ids)} images, correct under {', '.join(ladder)}")
 
 
-def _verify(name: str | None, everything: bool, images: int, full: bool) -> bool:
+@commands.command("verify")
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every registered checkpoint.")
+@click.option("--images", default=VERIFY_IMAGES, show_default=True, help="The first so many test images.")
+@click.option("--full", is_flag=True, help="All 10,000 test images.")
+def _verify(name: str | None, everything: bool, images: int, full: bool) -> int:
+    """Measure a registered checkpoint again: registered rates, quality floors, flags of the evaluation.
+
+    Exit code 0: all passed; 1: a check failed or a file is missing or altered; 2: wrong command line.
+    """
     from .measure.verification import TEST_IMAGES, verify_and_say
     from .networks import REGISTRY
 
     if everything == (name is not None):
         raise ValueError(f"name a checkpoint or use --all; known: {', '.join(REGISTRY)}")
-    return verify_and_say([name] if name else list(REGISTRY), TEST_IMAGES if full else images)
+    return int(not verify_and_say([name] if name else list(REGISTRY), TEST_IMAGES if full else images))
 
 
+def own_network(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument and the options that say what a user's own network is."""
+    options = [
+        click.argument("factory", metavar="MODULE.py:FUNCTION"),
+        click.option("--weights", help="safetensors, or a state dict of torch.save, of which no code runs."),
+        click.option("--mean", nargs=3, type=float, help="What the network expects; without, pixels in [0, 1]."),
+        click.option("--std", nargs=3, type=float),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@commands.command("inspect")
+@own_network
+@click.option("--data", default="cifar10", show_default=True, help="Or a safetensors file of images and labels.")
+@click.option("--n", "n_images", default=300, show_default=True, help="Images that are measured.")
+@click.option("--name", default="your network", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default="card.html", show_default=True, help="Page, or folder.")
+@on_device("auto", "cpu", "cuda")
 def _inspect(factory: str, weights: str | None, data: str, out: Path, device: str, **options: Any) -> None:
+    """Measure your own network as this book does its own; write a card, and say its verdict.
+
+    FUNCTION, without arguments, returns the network. MODULE.py is imported, which runs its code: name only a file that you
+    would run. A killed command goes on from where it was.
+    """
     from .show.card import inspect_file
 
     report = inspect_file(factory, weights, data, device, **options)
@@ -118,7 +173,16 @@ def _inspect(factory: str, weights: str | None, data: str, out: Path, device: st
     print(f"The card is {report.save_page(out) if out.suffix == '.html' else report.save(out)}")
 
 
+@commands.command("register")
+@click.argument("name")
+@own_network
+@click.option("--title", default="", help="As tables show it (default: NAME).")
+@click.option("--n", "n_images", default=1000, show_default=True, help="Test images for its accuracies.")
 def _register(name: str, **options: Any) -> None:
+    """Put your own network for CIFAR-10 into the private registry INEQUALITY_REGISTRY: chapters take it by NAME.
+
+    Its accuracies are measured first. MODULE.py is imported, now and whenever the network is used, which runs its code.
+    """
     from .foreign import register_own
 
     entry = register_own(name, **options)
@@ -126,41 +190,137 @@ def _register(name: str, **options: Any) -> None:
     print(f"registered {name}: clean {entry.test_clean.rate:.1%}, {robust}, n = {entry.test_clean.n}")
 
 
-def _doctor(what: str | None, device: str) -> bool:
+@commands.command("doctor")
+@click.argument("what", required=False, type=click.Choice([IMAGENET]))
+@folders
+def _doctor(what: str | None, device: str) -> int:
+    """Say what is here and what is missing. ``imagenet``: check an ImageNet set-up instead, and estimate it."""
     if what == IMAGENET:
         from .imagenet.doctor import is_ready
 
-        return is_ready(device)
+        return int(not is_ready(device))
     from .book.doctor import is_complete
 
-    return is_complete()
+    return int(not is_complete())
 
 
+# --- chapters, book and grid -----------------------------------------------------------------------------------
+
+
+@commands.command("build")
+@click.argument("target", type=click.Choice(["book", "chapters", "grid"]))
+@click.option("--profile", default="laptop", show_default=True, help="A file in profiles/, without its ending.")
+@click.option("--cluster", default="", help="For the grid: a folder in profiles/, such as slurm; else this machine.")
+def _build(target: str, profile: str, cluster: str) -> None:
+    """Make what is not up to date of the chapters, of the whole book, or of the grid's cells."""
+    from .book import workflow
+
+    workflow.make(target, profile, cluster)
+
+
+@commands.command("execute")
+@click.argument("chapter")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME YAML")
 def _execute(chapter: str, target: Path, parameters: Sequence[tuple[str, str]]) -> None:
+    """Execute one chapter into the file TARGET and say how long it took."""
+    import yaml
+
     from .book.execution import execute_and_say
 
     execute_and_say(chapter, target, **{name: yaml.safe_load(value) for name, value in parameters})
 
 
-def _run(profile: str, chapters: Sequence[str], device: str) -> bool:
+@commands.command("run")
+@click.argument("profile")
+@click.argument("chapters", nargs=-1)
+@folders
+def _run(profile: str, chapters: Sequence[str], device: str) -> int:
+    """Execute the chapters of a profile one by one, ImageNet's after a check; a killed run goes on.
+
+    CHAPTERS: such as 01 03 (default: all of the profile).
+    """
     from .book.execution import chosen_chapters, execute_chapter
 
     values, chosen = chosen_chapters(profile, chapters)
-    if values.dataset == IMAGENET and not _doctor(IMAGENET, device):
-        return False
+    if values.dataset == IMAGENET:
+        from .imagenet.doctor import is_ready
+
+        if not is_ready(device):
+            return 1
     for chapter in chosen:
         print(f"{chapter}: executing")
         print(f"{chapter}: {execute_chapter(chapter, profile, device)}")
-    return True
+    return 0
 
 
+@commands.command("pieces")
+@click.argument("profile", default="gpu")
+@click.option("--minutes", type=float, help="Start no further piece after this time; 0 only lists them.")
+@click.option("--only", metavar="PIECE", help="One network or chapter, again even if it is finished.")
+@on_device("cuda", "cpu")
+def _pieces(profile: str, minutes: float | None, only: str | None, device: str) -> int:
+    """Train the networks and execute the chapters of a profile one by one; finished ones are skipped."""
+    from .book.pieces import work
+
+    return int(bool(work(profile, device=device, minutes=minutes, only=only)))
+
+
+@commands.command("grid")
+@click.argument("job", nargs=-1)
 def _grid(job: Sequence[str]) -> None:
+    """Gather the records of the grid into one table, which says what is missing.
+
+    JOB: what the workflow runs: train CHECKPOINT, measure CHECKPOINT ATTRIBUTION.
+    """
     from .measure.grid import do
 
     do(*job)
 
 
+@commands.command("reference")
+@click.option("--profile", default="full", show_default=True)
+def _reference(profile: str) -> None:
+    """Make the records of the last run the committed reference."""
+    from .book.headline import make_reference
+
+    make_reference(profile)
+
+
+@commands.command("scoreboard")
+@click.option("--profile", default="laptop", show_default=True)
+def _scoreboard(profile: str) -> None:
+    """Write the scoreboard page and its CSV files from the executed chapters."""
+    from .book.headline import write_scoreboard
+
+    write_scoreboard(profile)
+
+
+@commands.command("pdf")
+def _pdf() -> None:
+    """Print the built book into one PDF; needs a Chromium, and says what to do without."""
+    from .book.printing import print_book
+
+    print_book()
+
+
+@commands.command("site")
+def _site() -> None:
+    """Put all that is published of the built book into _build/site."""
+    from .book.publishing import assemble
+
+    assemble()
+
+
+# --- a class ---------------------------------------------------------------------------------------------------
+
+course_folder = click.option("--course", default="", help="The course folder (default: classroom).")
+
+
+@commands.command("release")
+@course_folder
 def _release(course: str) -> None:
+    """Make the student notebooks of a class, and copies to work on."""
     from .classroom.course import release
 
     to_hand_out, to_work_on = release(course)
@@ -168,20 +328,26 @@ def _release(course: str) -> None:
     print("To work on, never overwritten:", *to_work_on, sep="\n  ")
 
 
-def _grade(**options: Any) -> bool:
+@commands.command("grade")
+@course_folder
+@click.argument("submissions")
+@click.option("--jobs", type=int, help="Notebooks at a time (default: one for each core).")
+@click.option("--cell-seconds", type=float, default=60, show_default=True, help="For one cell.")
+@click.option("--notebook-seconds", type=float, default=900, show_default=True, help="For one notebook.")
+@click.option("--memory", type=float, default=4, show_default=True, help="GiB a process.")
+def _grade(**options: Any) -> int:
+    """Grade SUBMISSIONS, a folder that has a folder for each student, into grades.csv of the course.
+
+    Exit code 0: all graded; 1: something could not be graded, and is named.
+    """
     from .classroom.grading import grade
 
     report = grade(**options)
     print(report)
     if report.not_graded:
         print("Not graded:", *report.not_graded, sep="\n  ", file=sys.stderr)
-    return bool(report.not_graded)
+    return int(bool(report.not_graded))
 
-
-commands = Commands(
-    help="The inequality phenomenon in l_inf adversarial training, measured again.",
-    commands={name: _command(name, **entry) for name, entry in COMMANDS.items()},
-)
 
 if __name__ == "__main__":
     sys.exit(main())

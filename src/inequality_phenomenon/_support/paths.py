@@ -65,9 +65,14 @@ def imagenet_folder() -> Path | None:
     return chosen("INEQUALITY_IMAGENET")
 
 
-def imagenette_folder() -> Path | None:
+def imagenette_folder() -> Path:
     """Folder with Imagenette's ``train`` and ``val``: ``$INEQUALITY_IMAGENETTE``; else it lies in the data folder."""
-    return chosen("INEQUALITY_IMAGENETTE")
+    return chosen("INEQUALITY_IMAGENETTE") or data_folder() / "imagenette"
+
+
+def imagenette_is_here() -> bool:
+    """Whether there is such a folder: then its photographs are read without a network."""
+    return imagenette_folder().is_dir()
 
 
 def converted_folder() -> Path:

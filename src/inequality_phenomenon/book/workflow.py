@@ -103,7 +103,7 @@ def content(*patterns: str) -> str:
 
 
 # Rooms that decide nothing that a chapter shows.
-BESIDE = ("book", "classroom", "imagenet", "imagenette", "training", "cli.py", "cli.yaml", "coursework.py")
+BESIDE = ("book", "classroom", "imagenet", "imagenette", "training", "cli.py", "coursework.py")
 NETWORKS = [
     f"checkpoints/{name}" for name in ("registry.yaml", "common_subset.json", "cifar10-*.yaml", "cifar10-*.csv")
 ]
@@ -120,6 +120,9 @@ def fingerprint(chapter: str, profile: str) -> str:
     own = [f"results/{run}/{chapter}/*" for run in ("reference", "reference-gpu")]
     values = _profiles()[profile]
     plan = values | {"chapters": values["chapters"].get(chapter), "asked": _asked()}
+    if (plan["chapters"] or {}).get("dataset"):  # of Imagenette, which may be fetched meanwhile
+        code += [f"src/{PACKAGE}/imagenette/*", "checkpoints/imagenette*"]
+        plan["here"] = paths.imagenette_is_here()
     records = [_manifest(run).get(chapter) for run in ("reference", "reference-gpu")]
     files = content(f"notebooks/{chapter}.py", *code, *NETWORKS, "results/*.*", *own, "requirements.lock")
     return sha256(json.dumps([files, plan, records], sort_keys=True).encode()).hexdigest()

@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 from .._support import paths
 from .._support.files import atomic_path
 from ..measure.image_sets import EvaluationSet
-from ..networks import RegistryEntry, logits, read_registry, registry_file
-from .data import CLASSES, COUNTS, SIDE, TREES, decoded, held_out, imagenette_files, imagenette_is_here
+from ..networks import REGISTRY, RegistryEntry, load_checkpoint, logits, read_registry, registry_file
+from .data import CLASSES, COUNTS, SIDE, TREES, decoded, held_out, imagenette_files
 
 SMALLER = 4 / 7  # of the final side, in the first epochs: 128 for 224
 GROWN_FROM = 0.75  # fraction of the training after which the photographs have their final side
@@ -42,7 +42,7 @@ class ImagenetteSet(EvaluationSet):
 
     @property
     def is_here(self) -> bool:
-        return imagenette_is_here()
+        return paths.imagenette_is_here()
 
     @property
     def classes(self) -> Sequence[str]:
@@ -171,15 +171,15 @@ class ImageSetOfSide:
 AT_224, AT_128, AT_64 = (ImageSetOfSide(side) for side in (224, 128, 64))
 
 
-def choose_photographs(models: dict[str, torch.nn.Module], hashes: dict[str, str]) -> list[int]:
-    """Draw the common subset from the photographs that all ``models`` classify correctly, and write its committed file."""
-    found = ImagenetteSet(SIDE)
+def choose_photographs() -> list[int]:
+    """Draw the common subset from the photographs that the standard network and that of 8/255, both at 224 pixels, classify
+    correctly, and write its committed file."""
+    found, names = ImagenetteSet(SIDE), [f"imagenette-resnet18w32-{training}-s0" for training in ("standard", "linf8")]
     images, labels = found.load(found.everything(), torch.device("cpu"))
-    right = [logits(model, images, 50).argmax(1) == labels for model in models.values()]
+    right = [logits(load_checkpoint(name), images, 50).argmax(1) == labels for name in names]
     candidates = torch.stack(right).all(0).nonzero().flatten().numpy()
     ids = np.random.default_rng(0).permutation(candidates)[:1000].tolist()
+    facts = {"seed": 0, "candidates": len(candidates), "correct_under": {name: REGISTRY[name].sha256 for name in names}}
     with atomic_path(paths.IMAGENETTE_SUBSET) as temporary:
-        temporary.write_text(
-            json.dumps({"seed": 0, "candidates": len(candidates), "correct_under": hashes, "ids": ids})
-        )
+        temporary.write_text(json.dumps(facts | {"ids": ids}))
     return ids
