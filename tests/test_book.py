@@ -24,6 +24,7 @@ from inequality_phenomenon.book.workflow import chapters
 from inequality_phenomenon.datasets import load_cifar10
 
 CHAPTERS = chapters()
+NEEDS_PHOTOGRAPHS = ("16_at_224_pixels",)  # which the book never fetches
 
 
 class Page(HTMLParser):
@@ -86,7 +87,8 @@ def test_a_chapter_shows_what_this_run_measured(book, pages, chapter):
     assert "Provenance of every number on this page" in page.text
     assert f"smoke, {smoke.chapters[chapter].n_images or smoke.n_images} images asked for" in page.text
     assert "This run" in page.text and re.search(r"n = \d+", page.text)
-    assert list((book / "book" / "_executed" / "records" / "smoke" / chapter).glob("*.parquet"))
+    measured = list((book / "book" / "_executed" / "records" / "smoke" / chapter).glob("*.parquet"))
+    assert measured or (chapter in NEEDS_PHOTOGRAPHS and not paths.imagenette_is_here())
     assert "Traceback" not in page.text
 
 
