@@ -18,7 +18,7 @@ from inequality_phenomenon.attacks import occlude
 from inequality_phenomenon.attribution import attribute
 from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.networks import Classifier, build, fold_batch_norm
-from inequality_phenomenon.training.data import TrainingImages, held_out_images
+from inequality_phenomenon.training.data import TrainingImages
 from inequality_phenomenon.training.loop import train_epoch, training_step
 from inequality_phenomenon.training.settings import TrainingSettings
 from inequality_phenomenon.training.state import fresh_state
@@ -75,9 +75,8 @@ def epoch(device: torch.device, sizes: Sizes) -> tuple[float, float]:
     operations = counter.get_total_flops() * len(data) * (10 * 2 + 3)
     if settings.compile:
         state.model.compile(options={"deterministic": True})
-    held_out = tuple(part.to(device) for part in held_out_images())
     step = training_step(state, settings, data)
-    taken = seconds(lambda: train_epoch(state, settings, data, held_out, step, progress=False), device, sizes.repeats)
+    taken = seconds(lambda: train_epoch(state, settings, data, step, progress=False), device, sizes.repeats)
     return taken, operations
 
 

@@ -17,7 +17,7 @@ from torchvision import transforms
 
 from inequality_phenomenon.datasets import load_cifar10_bytes
 from inequality_phenomenon.networks import build
-from inequality_phenomenon.training.data import TrainingImages, held_out_images
+from inequality_phenomenon.training.data import TrainingImages
 from inequality_phenomenon.training.loop import train_epoch, training_step
 from inequality_phenomenon.training.settings import TrainingSettings
 from inequality_phenomenon.training.state import fresh_state
@@ -85,7 +85,7 @@ def our_epoch(attack: str, precision: str) -> Callable[[], None]:
     state = fresh_state(settings, CPU)
     data = TrainingImages(settings, CPU)
     step = training_step(state, settings, data)
-    return lambda: train_epoch(state, settings, data, held_out_images(), step, progress=False) and None
+    return lambda: train_epoch(state, settings, data, step, progress=False) and None
 
 
 def measure(attack: str) -> list[Row]:

@@ -58,7 +58,7 @@ if run.data.is_here:
         name="controls",
         **few,
     )
-run.in_short()
+run.in_short("gini-224", "noise-random-224", "noise-type-1-224", "occlusion-small-224")
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.show import attacks

@@ -193,7 +193,6 @@ def train_epoch(
     """One pass over the data, or less where ``stop_at`` is reached; returns the mean training loss."""
     device = data.labels.device
     generator = _generator(device, settings, state.epoch)
-    images_held_out, labels_held_out = data.held_out(state.epoch / settings.epochs)
     restore_zeros = keep_zeros(state.model) if settings.pruning == "weights" else None
     total = torch.zeros((), device=device)
     state.model.train()
@@ -213,9 +212,8 @@ def train_epoch(
         if fraction >= settings.average_from:
             state.average.update_parameters(state.model)
         if settings.stop_at is not None and done % CHECK_EVERY == 0:
-            state.stopped = (
-                correct(state.model.eval(), images_held_out, labels_held_out).double().mean().item() >= settings.stop_at
-            )
+            held_out = data.held_out(state.epoch / settings.epochs)
+            state.stopped = correct(state.model.eval(), *held_out).double().mean().item() >= settings.stop_at
             state.model.train()
             if state.stopped:
                 break
