@@ -182,7 +182,7 @@ def test_the_floor_that_a_full_size_network_misses_is_named() -> None:
 
 def test_the_order_of_the_profile_trains_before_it_measures() -> None:
     profile = load_profile("gpu")
-    left_out = {"07_sparse_models", "15_every_reading", "16_at_224_pixels"}  # pruned networks; shipped ones; photographs
+    left_out = {"07_sparse_models", "15_every_reading", "16_at_224_pixels"}  # need other networks
     assert set(profile.order) & set(profile.chapters) == set(profile.chapters) - left_out
     for name in profile.chapters.keys() - left_out:
         last = max((i for i, piece in enumerate(profile.order) if piece == name), default=len(profile.order))
