@@ -30,17 +30,16 @@ from inequality_phenomenon.measure.panel import NOISE
 
 run = chapter.open("16_at_224_pixels", globals())
 ours, options, (standard, robust) = run.ours, run.options, run.pair
-budgets, (small, *larger), colors = tuple(options["budgets"]), [tuple(p) for p in options["patches"]], options["colors"]
-attack = measurements.occlusion_conditions([small, *larger], colors)
-primary, kinds = next(iter(attack)), [*NOISE]
+attack = measurements.occlusion_conditions(options["patches"], options["colors"])
+primary = next(iter(attack))
 controls = {
     "random places": {"positions": "random"},
     "other model's map": {"maps_from": {standard: robust, robust: standard}},
     "one mask only": {"search": "single"},
     "one mask only, random places": {"search": "single", "positions": "random"},
 }
-if run.data.is_here:
-    noise = {"budgets": budgets, "draws": options["draws"], "seed": run.seed}
+if run.data.is_here or ours is run:  # else the reference run alone is shown
+    noise = {"budgets": tuple(options["budgets"]), "draws": options["draws"], "seed": run.seed}
     few = {"n_images": min(run.n_images, options["occlusion_images"]), "seed": run.seed}
     run.measure(measurements.inequality, {"": {}}, region=run.data.region, seed=run.seed)
     run.measure(measurements.margins, {"": {}})
@@ -58,12 +57,15 @@ if run.data.is_here:
         name="controls",
         **few,
     )
-run.in_short("gini-224", "noise-random-224", "noise-type-1-224", "occlusion-small-224")
+run.in_short("gini-224", "noise-type-1-224", "noise-type-2-224", "occlusion-small-224")
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.show import attacks
 
-attacks.noise_curves(ours.table("noise"), kinds, list(budgets), name="16-noise", total=run.data.subpixels)
+budgets, (small, *larger), colors = ours.options["budgets"], map(tuple, ours.options["patches"]), ours.options["colors"]
+attack = measurements.occlusion_conditions([small, *larger], colors)
+primary = next(iter(attack))
+attacks.noise_curves(ours.table("noise"), [*NOISE], budgets, name="16-noise", total=run.data.subpixels)
 
 # %% tags=["hide-input"]
 attacks.rates_figure(ours.table("occlusion", "controls"), [*attack, *controls], name="16-occlusion")
