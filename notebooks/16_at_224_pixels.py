@@ -8,8 +8,7 @@
 # %% [markdown]
 # # 16. Photographs at 224 pixels
 #
-# **The question.** The paper's strong numbers are about ImageNet at 224 pixels; the other chapters measure at 32. Do the claims hold on photographs
-# of the paper's size, under the paper's own budgets?
+# **The question.** Do the claims hold on photographs of the paper's size, 224 pixels, under its own budgets?
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # how much to compute: a file in profiles/
