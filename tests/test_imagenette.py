@@ -18,9 +18,10 @@ from torch import Generator, Tensor
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.datasets import DataError, load_cifar10_bytes
 from inequality_phenomenon.imagenette import data, images
-from inequality_phenomenon.imagenette.data import CLASSES, decoded, held_out, imagenette_files, load_imagenette
+from inequality_phenomenon.imagenette.data import CLASSES, decoded, imagenette_files, load_imagenette
 from inequality_phenomenon.imagenette.images import CROPS, ImagenetteSet, TrainingPhotographs
 from inequality_phenomenon.networks import IMAGENET_STD, REGISTRY, build, checkpoint_of, load_checkpoint, network_of
+from inequality_phenomenon.training.data import first_of_each_class
 from inequality_phenomenon.training.loop import train
 from inequality_phenomenon.training.registration import train_and_register
 from inequality_phenomenon.training.settings import TrainingSettings
@@ -220,10 +221,10 @@ def test_smaller_sets_show_the_same_photographs_resized_as_torchvision_does(smal
 
 def test_held_out_photographs_are_fifty_a_class_and_never_trained_on(small: Path) -> None:
     labels = imagenette_files("train")[1]
-    places = held_out(labels)
+    places = first_of_each_class(torch.tensor(labels), 50).tolist()
     assert np.bincount(np.array(labels)[places]).tolist() == [50] * 10
     found = TrainingPhotographs(64, 10, CPU)
-    assert set(found.kept) == set(range(530)) - set(places) and len(found) == 3
+    assert set(found.kept.tolist()) == set(range(530)) - set(places) and len(found) == 3
     few, own = found.held_out(1.0)
     assert few.shape == (100, 3, 64, 64) and np.bincount(own).tolist() == [10] * 10
 
@@ -233,7 +234,7 @@ def test_batches_are_crops_and_flips_of_the_side_of_the_moment_and_belong_to_the
     for progress, side in ((0.0, 128), (0.74, 128), (0.75, 224)):
         one, again = ([*found.batches(Generator().manual_seed(1), progress)] for _ in range(2))
         assert all(torch.equal(a, b) for (a, _), (b, _) in zip(one, again, strict=True))
-        order = torch.tensor(found.kept)[torch.randperm(30, generator=Generator().manual_seed(1))]
+        order = found.kept[torch.randperm(30, generator=Generator().manual_seed(1))]
         whole = decoded([found.files[place] for place in order], side).float() / 255
         for index, (batch, labels) in enumerate(one):
             own, crop = whole[10 * index : 10 * index + 10], batch.shape[-1]

@@ -107,8 +107,9 @@ def _train(name: str, device: str) -> None:
 @click.argument("what", default="cifar10", type=click.Choice(["cifar10", "imagenette"]))
 def _subset(what: str) -> None:
     """Draw the common evaluation subset from the registered ResNet-18 ladder, or from the networks at 224 pixels."""
-    from .datasets import choose_common_subset
-    from .networks import LADDER, REGISTRY, load_checkpoint
+    from ._support import paths
+    from .datasets import choose_common_subset, load_cifar10
+    from .networks import LADDER, REGISTRY
 
     if what == "imagenette":
         from .imagenette import choose_photographs
@@ -116,9 +117,7 @@ def _subset(what: str) -> None:
         print(f"{len(choose_photographs())} photographs")
         return
     ladder = [name for name in REGISTRY if name in LADDER]
-    ids = choose_common_subset(
-        {name: load_checkpoint(name) for name in ladder}, {name: REGISTRY[name].sha256 for name in ladder}
-    )
+    ids = choose_common_subset(ladder, *load_cifar10("test"), paths.COMMON_SUBSET)
     print(f"{len(ids)} images, correct under {', '.join(ladder)}")
 
 

@@ -14,7 +14,7 @@ import socket
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -30,7 +30,7 @@ from torch import Tensor
 from ._support import npm, paths
 from ._support.checks import whole
 from ._support.files import atomic_path
-from .networks import logits
+from .networks import REGISTRY, load_checkpoint, logits
 
 Split = Literal["train", "test"]
 Arrays = dict[str, UInt8[np.ndarray, "..."]]
@@ -235,33 +235,34 @@ def _split(images: np.ndarray, labels: np.ndarray) -> Arrays:
     }  # fmt: skip
 
 
-def common_subset() -> dict[str, Any]:
-    """The committed evaluation subset: ``ids``, how many ``candidates`` they were drawn from, ``correct_under`` which models."""
-    found: dict[str, Any] = json.loads(paths.COMMON_SUBSET.read_text("utf-8"))
+def common_subset(file: Path | None = None) -> dict[str, Any]:
+    """The committed evaluation subset: ``ids``, how many ``candidates`` they were drawn from, ``correct_under`` which models.
+
+    ``file``: of other images than CIFAR-10's, here and below.
+    """
+    found: dict[str, Any] = json.loads((file or paths.COMMON_SUBSET).read_text("utf-8"))
     return found
 
 
-def correct_subset(n_images: int) -> list[int]:
+def correct_subset(n_images: int, *, file: Path | None = None) -> list[int]:
     """The first ``n_images`` of the common evaluation subset: places in the CIFAR-10 test set.
 
     1000 test images drawn once (seed 0) from those that the models named in ``common_subset()`` (the registered ResNet-18
     ladder) all classify correctly; the ids are committed. Raises ``ValueError`` beyond 1000.
     """
-    ids: list[int] = common_subset()["ids"]
+    ids: list[int] = common_subset(file)["ids"]
     whole("n_images", n_images)
     if not 0 < n_images <= len(ids):
         raise ValueError(f"n_images must lie between 1 and {len(ids)}, the size of the common subset; got {n_images}")
     return ids[:n_images]
 
 
-def choose_common_subset(models: dict[str, torch.nn.Module], hashes: dict[str, str]) -> list[int]:
-    """Draw the common subset from the images that all ``models`` classify correctly, and write its committed file."""
-    images, labels = load_cifar10("test")
-    right = [logits(model, images).argmax(1) == labels for model in models.values()]
+def choose_common_subset(names: Sequence[str], images: Tensor, labels: Tensor, file: Path) -> list[int]:
+    """Draw the common subset from the images that all checkpoints ``names`` classify correctly, and write its ``file``."""
+    right = [logits(load_checkpoint(name), images, 100).argmax(1) == labels for name in names]
     candidates = torch.stack(right).all(0).nonzero().flatten().numpy()
     ids = np.random.default_rng(0).permutation(candidates)[:1000].tolist()
-    with atomic_path(paths.COMMON_SUBSET) as temporary:
-        temporary.write_text(
-            json.dumps({"seed": 0, "candidates": len(candidates), "correct_under": hashes, "ids": ids})
-        )
+    facts = {"seed": 0, "candidates": len(candidates), "correct_under": {name: REGISTRY[name].sha256 for name in names}}
+    with atomic_path(file) as temporary:
+        temporary.write_text(json.dumps(facts | {"ids": ids}))
     return ids

@@ -78,9 +78,12 @@ BLOCK = 1000  # resamples drawn or summed at once
 def _resampled(n: int, resamples: int, seed: int) -> Integer[np.ndarray, "resamples n"]:
     """How often each of ``n`` values is in each resample, from the draws of ``scipy.stats.bootstrap`` with this seed."""
     rng = np.random.default_rng(seed)
-    blocks = [rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None] for size in _blocks(resamples)]
-    counted = [np.bincount(block.ravel(), minlength=block.size).reshape(block.shape) for block in blocks]
-    return np.concatenate(counted).astype(np.uint16)
+
+    def counted(size: int) -> Integer[np.ndarray, "size n"]:
+        places = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        return np.bincount(places.ravel(), minlength=size * n).reshape(size, n).astype(np.uint16)
+
+    return np.concatenate(list(map(counted, _blocks(resamples))))
 
 
 @lru_cache(maxsize=16)

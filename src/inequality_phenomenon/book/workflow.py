@@ -120,8 +120,8 @@ def fingerprint(chapter: str, profile: str) -> str:
     own = [f"results/{run}/{chapter}/*" for run in ("reference", "reference-gpu")]
     values = _profiles()[profile]
     plan = values | {"chapters": values["chapters"].get(chapter), "asked": _asked()}
-    if (plan["chapters"] or {}).get("dataset"):  # of Imagenette, which may be fetched meanwhile
-        code += [f"src/{PACKAGE}/imagenette/*", "checkpoints/imagenette*"]
+    if dataset := (plan["chapters"] or {}).get("dataset"):  # another than the profile's, which may be fetched meanwhile
+        code += [f"src/{PACKAGE}/{dataset}/*", f"checkpoints/{dataset}*"]
         plan["here"] = paths.imagenette_is_here()
     records = [_manifest(run).get(chapter) for run in ("reference", "reference-gpu")]
     files = content(f"notebooks/{chapter}.py", *code, *NETWORKS, "results/*.*", *own, "requirements.lock")

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -125,7 +125,8 @@ def _fetch(target: Path) -> None:
     if shutil.disk_usage(target.parent).free < 3 * BYTES:
         raise DataError(f"Imagenette needs {3 * BYTES / 1e6:.0f} MB in {target.parent}, and there is less")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".imagenette.") as name:
-        folder = Path(name)
+        folder = Path(name) / "clone"
+        folder.mkdir()
         for arguments in (("init", "--quiet"), ("fetch", "--depth=1", "--progress", REPOSITORY, COMMIT)):
             _git(folder, *arguments)
         _git(folder, "checkout", "--quiet", "FETCH_HEAD")
@@ -133,7 +134,6 @@ def _fetch(target: Path) -> None:
             _files(folder, split)
         shutil.rmtree(folder / ".git")
         os.replace(folder, target)
-        folder.mkdir()  # so that the context can remove it
 
 
 def _git(folder: Path, *arguments: str) -> None:
@@ -177,14 +177,3 @@ def shrink(images: UInt8[Tensor, "n 3 h w"], side: int) -> UInt8[Tensor, "n 3 si
     if images.shape[-1] == side:
         return images
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
-
-
-def held_out(labels: Iterable[int], count: int = 50) -> list[int]:
-    """Places of the first ``count`` photographs of each class: no network is trained on them."""
-    seen = dict.fromkeys(range(len(CLASSES)), 0)
-    found = []
-    for place, label in enumerate(labels):
-        if seen[label] < count:
-            found.append(place)
-        seen[label] += 1
-    return found

@@ -1,25 +1,25 @@
 """Imagenette as sets of test images, one for each side, and as training images."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from .._support import paths
-from .._support.files import atomic_path
-from ..measure.image_sets import EvaluationSet
-from ..networks import REGISTRY, RegistryEntry, load_checkpoint, logits, read_registry, registry_file
-from .data import CLASSES, COUNTS, SIDE, TREES, decoded, held_out, imagenette_files
+from ..datasets import choose_common_subset
+from ..measure.image_sets import CommittedSet
+from ..networks import RegistryEntry, read_registry, registry_file
+from ..training.data import first_of_each_class
+from .data import CLASSES, COUNTS, SIDE, TREES, decoded, imagenette_files
 
 SMALLER = 4 / 7  # of the final side, in the first epochs: 128 for 224
 GROWN_FROM = 0.75  # fraction of the training after which the photographs have their final side
 CROPS = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the side: few, as a CPU prepares its convolutions anew for each size
-CHECKED = 10  # of a class, of the photographs held out: those that are looked at after each epoch
+HELD_OUT = 50  # photographs of a class that no network is trained on: the first
+CHECKED = 10  # of these, looked at after each epoch
 
 
 def name_of(side: int) -> str:
@@ -27,10 +27,11 @@ def name_of(side: int) -> str:
     return "imagenette" if side == SIDE else f"imagenette{side}"
 
 
-class ImagenetteSet(EvaluationSet):
+class ImagenetteSet(CommittedSet):
     """The validation photographs at one side; the committed subset is right under the networks at 224 pixels."""
 
     at_once = 50
+    called = "Imagenette validation photographs"
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -38,6 +39,7 @@ class ImagenetteSet(EvaluationSet):
         self.name = name_of(side)
         self.title = f"Imagenette validation photographs at {side} pixels"
         self.region = side // 14  # 16 of 224, as the paper has it
+        self.count, self.subset = COUNTS["val"], paths.IMAGENETTE_SUBSET
         self._decoded: dict[int, Tensor] = {}
 
     @property
@@ -52,26 +54,6 @@ class ImagenetteSet(EvaluationSet):
     def _files(self) -> tuple[Sequence[Any], Tensor]:
         files, labels = imagenette_files("val")
         return files, torch.tensor(labels)
-
-    def common(self, count: int, device: torch.device) -> Sequence[int]:
-        ids: list[int] = photographs()["ids"]
-        if not 0 < count <= len(ids):
-            raise ValueError(f"n_images must lie between 1 and {len(ids)}, the size of the common subset; got {count}")
-        return ids[:count]
-
-    def everything(self) -> Sequence[int]:
-        return range(COUNTS["val"])
-
-    def shuffled(self) -> Sequence[int]:
-        order: list[int] = np.random.default_rng(0).permutation(COUNTS["val"]).tolist()
-        return order
-
-    def common_note(self, count: int, device: torch.device, called: Callable[[str], str]) -> str:
-        found = photographs()
-        return (
-            f"Images: the first {count} of the common subset of Imagenette, drawn once from the {found['candidates']} "
-            f"validation photographs that these networks all classify correctly: {', '.join(map(called, found['correct_under']))}."
-        )
 
     def load(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
         files, labels = self._files
@@ -90,12 +72,6 @@ class ImagenetteSet(EvaluationSet):
         return self.at_once if device.type == "cpu" else 200
 
 
-def photographs() -> dict[str, Any]:
-    """The committed evaluation subset, as ``datasets.common_subset`` is for CIFAR-10; ids are places among the files."""
-    found: dict[str, Any] = json.loads(paths.IMAGENETTE_SUBSET.read_text("utf-8"))
-    return found
-
-
 class TrainingPhotographs:
     """Training photographs as bytes; a batch has one random square crop of 60 to 100 % of the side, an image a
     random flip.
@@ -107,8 +83,10 @@ class TrainingPhotographs:
         self.sides = round(side * SMALLER), side
         self.batch_size, self.device = batch_size, device
         self.files, labels = imagenette_files("train")
-        self.kept = sorted(set(range(len(labels))) - set(held_out(labels)))
         self.labels = torch.tensor(labels, device=device)
+        kept = torch.ones(len(labels), dtype=torch.bool, device=device)
+        kept[first_of_each_class(self.labels, HELD_OUT)] = False
+        self.kept = kept.nonzero().flatten()
         self._pixels: tuple[int, Tensor] = 0, torch.empty(0)
 
     def __len__(self) -> int:
@@ -125,9 +103,7 @@ class TrainingPhotographs:
         """Shuffled batches of (images in [0, 1], (B, 3, h, h); labels); the last short one is dropped."""
         pixels, device = self._at(progress), self.device
         side = pixels.shape[-1]
-        order = torch.tensor(self.kept, device=device)[
-            torch.randperm(len(self.kept), generator=generator, device=device)
-        ]
+        order = self.kept[torch.randperm(len(self.kept), generator=generator, device=device)]
         for ids in order.split(self.batch_size)[: len(self)]:
             share, top, left = torch.rand(3, generator=generator, device=device).tolist()
             crop = round(side * CROPS[int(share * len(CROPS))])
@@ -139,8 +115,8 @@ class TrainingPhotographs:
 
     def held_out(self, progress: float) -> tuple[Tensor, Tensor]:
         """Some of the photographs that are held out, at the side of this moment of the training, and their labels."""
-        places = held_out(self.labels.tolist(), CHECKED)
-        return self._at(progress)[places].to(self.device).float() / 255, self.labels[places]
+        places = first_of_each_class(self.labels, CHECKED)
+        return self._at(progress)[places.cpu()].to(self.device).float() / 255, self.labels[places]
 
 
 class ImageSetOfSide:
@@ -172,14 +148,6 @@ AT_224, AT_128, AT_64 = (ImageSetOfSide(side) for side in (224, 128, 64))
 
 
 def choose_photographs() -> list[int]:
-    """Draw the common subset from the photographs that the standard network and that of 8/255, both at 224 pixels, classify
-    correctly, and write its committed file."""
+    """Draw the common subset of the two networks at 224 pixels; see ``datasets.choose_common_subset``."""
     found, names = ImagenetteSet(SIDE), [f"imagenette-resnet18w32-{training}-s0" for training in ("standard", "linf8")]
-    images, labels = found.load(found.everything(), torch.device("cpu"))
-    right = [logits(load_checkpoint(name), images, 50).argmax(1) == labels for name in names]
-    candidates = torch.stack(right).all(0).nonzero().flatten().numpy()
-    ids = np.random.default_rng(0).permutation(candidates)[:1000].tolist()
-    facts = {"seed": 0, "candidates": len(candidates), "correct_under": {name: REGISTRY[name].sha256 for name in names}}
-    with atomic_path(paths.IMAGENETTE_SUBSET) as temporary:
-        temporary.write_text(json.dumps(facts | {"ids": ids}))
-    return ids
+    return choose_common_subset(names, *found.load(found.everything(), torch.device("cpu")), paths.IMAGENETTE_SUBSET)

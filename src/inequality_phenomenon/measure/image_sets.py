@@ -7,6 +7,7 @@ of their own and are imported only when their name is asked for.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -120,29 +121,37 @@ def _source(checkpoint: str) -> tuple[Any, int | None]:
     return entry, entry.file.stat().st_mtime_ns if entry.file.exists() else None
 
 
-class Cifar10(EvaluationSet):
-    name, title, side, region, at_once = "cifar10", "CIFAR-10 test images", 32, 4, 500
+class CommittedSet(EvaluationSet):
+    """Images whose common subset is committed, in ``subset``; ids are places in the test set."""
+
+    count: int  # of the test images
+    called = "test images"
+    subset: Path | None = None  # the committed file; none: CIFAR-10's
+
+    def common(self, count: int, device: torch.device) -> Sequence[int]:
+        return correct_subset(count, file=self.subset)
+
+    def everything(self) -> Sequence[int]:
+        return range(self.count)
+
+    def shuffled(self) -> Sequence[int]:
+        order: list[int] = np.random.default_rng(0).permutation(self.count).tolist()
+        return order
+
+    def common_note(self, count: int, device: torch.device, called: Callable[[str], str]) -> str:
+        found = common_subset(self.subset)
+        return (
+            f"Images: the first {count} of the common subset, drawn once from the {found['candidates']} {self.called} "
+            f"that these networks all classify correctly: {', '.join(map(called, found['correct_under']))}."
+        )
+
+
+class Cifar10(CommittedSet):
+    name, title, side, region, at_once, count = "cifar10", "CIFAR-10 test images", 32, 4, 500, 10_000
 
     @property
     def classes(self) -> Sequence[str]:
         return CIFAR10_CLASSES
-
-    def common(self, count: int, device: torch.device) -> Sequence[int]:
-        return correct_subset(count)
-
-    def everything(self) -> Sequence[int]:
-        return range(10_000)
-
-    def shuffled(self) -> Sequence[int]:
-        order: list[int] = np.random.default_rng(0).permutation(10_000).tolist()
-        return order
-
-    def common_note(self, count: int, device: torch.device, called: Callable[[str], str]) -> str:
-        found = common_subset()
-        return (
-            f"Images: the first {count} of the common subset, drawn once from the {found['candidates']} test images "
-            f"that these networks all classify correctly: {', '.join(map(called, found['correct_under']))}."
-        )
 
     def load(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
         images, labels = _cifar10_on(str(device))

@@ -16,12 +16,12 @@ from ..networks import (
     dataset_of,
     fold_batch_norm,
     load_checkpoint,
-    robust_evaluation,
 )
-from ..robustness import Threat, correct, robust_correct
+from ..robustness import Threat, correct
 from ..statistics import wilson
 from ..training.data import test_images
 from ..training.floors import KNOWN_MISSES, floor_of
+from ..training.registration import robust_as_registered
 from .robustness_flags import check, evaluate
 
 CONFIDENCE = 0.999  # of the intervals: with two dozen of them, 95 % would fail by chance in most runs
@@ -84,10 +84,8 @@ def verify_checkpoint(
     entry, model = REGISTRY[checkpoint], load_checkpoint(checkpoint)
     clean = correct(fold_batch_norm(model), images, labels)
     checks = [_rate("clean", int(clean.sum()), len(clean), entry.test_clean)]
-    restarts, attacked = robust_evaluation(checkpoint)
-    some = images[:attacked], labels[:attacked]
     for threat, registered in entry.test_robust.items():
-        left = robust_correct(model, *some, Threat.parse(threat), restarts=restarts, progress=progress)
+        left = robust_as_registered(checkpoint, model, images, labels, Threat.parse(threat), progress)
         checks.append(_rate(threat, int(left.sum()), len(left), registered))
     return checks + _floors(entry) + [_flags(checkpoint, images[:FLAG_IMAGES], labels[:FLAG_IMAGES])]
 

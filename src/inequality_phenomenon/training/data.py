@@ -1,6 +1,7 @@
 """The images that a network is trained on, and the few that are held out."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -15,8 +16,12 @@ from .settings import TrainingSettings
 
 def held_out_ids() -> Tensor:
     """The 500 training images, 50 a class by position in the file, that no model is trained on."""
-    labels = load_cifar10_bytes("train")[1]
-    return torch.cat([(labels == label).nonzero().flatten()[:50] for label in range(10)]).sort().values
+    return first_of_each_class(load_cifar10_bytes("train")[1], 50)
+
+
+def first_of_each_class(labels: Tensor, count: int) -> Tensor:
+    """Places of the first ``count`` images of each class, in order."""
+    return torch.cat([(labels == label).nonzero().flatten()[:count] for label in labels.unique()]).sort().values
 
 
 def held_out_images() -> tuple[Tensor, Tensor]:
@@ -79,6 +84,10 @@ class TrainingImages:
 
     def held_out(self, progress: float = 0.0) -> tuple[Tensor, Tensor]:
         """All 500, whatever the progress."""
+        return self._held_out
+
+    @cached_property
+    def _held_out(self) -> tuple[Tensor, Tensor]:
         images, labels = held_out_images()
         return images.to(self.labels.device), labels.to(self.labels.device)
 

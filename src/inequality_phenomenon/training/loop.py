@@ -43,10 +43,12 @@ def craft(model: nn.Module, images: Tensor, labels: Tensor, settings: TrainingSe
         adversarial = noisy + threat.epsilon * input_gradient(model, noisy, labels)[0].sign()
     else:
         delta = random_start(images, threat, generator)
-        step = settings.attack_step or 2.5 / settings.attack_steps
+        step = 2.5 * threat.epsilon / settings.attack_steps
+        if settings.attack_step is not None:
+            step = settings.attack_step * threat.epsilon
         for _ in range(settings.attack_steps):
             gradient, _ = input_gradient(model, (images + delta).clamp_(0, 1), labels)
-            delta = ascend(delta, gradient, threat, threat.epsilon * step)
+            delta = ascend(delta, gradient, threat, step)
         adversarial = images + delta
     model.train().requires_grad_(True)
     return adversarial.clamp_(0, 1)
@@ -194,10 +196,12 @@ def train_epoch(
     device = data.labels.device
     generator = _generator(device, settings, state.epoch)
     restore_zeros = keep_zeros(state.model) if settings.pruning == "weights" else None
+    begun = state.epoch / settings.epochs
+    watched = () if settings.stop_at is None else data.held_out(begun)
     total = torch.zeros((), device=device)
     state.model.train()
     bar = tqdm(
-        data.batches(generator, state.epoch / settings.epochs),
+        data.batches(generator, begun),
         total=len(data),
         desc=f"epoch {state.epoch + 1}/{settings.epochs}",
         leave=False,
@@ -212,8 +216,7 @@ def train_epoch(
         if fraction >= settings.average_from:
             state.average.update_parameters(state.model)
         if settings.stop_at is not None and done % CHECK_EVERY == 0:
-            held_out = data.held_out(state.epoch / settings.epochs)
-            state.stopped = correct(state.model.eval(), *held_out).double().mean().item() >= settings.stop_at
+            state.stopped = correct(state.model.eval(), *watched).double().mean().item() >= settings.stop_at
             state.model.train()
             if state.stopped:
                 break

@@ -5,6 +5,7 @@ import platform
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from .._support import paths
 from .._support.files import atomic_path, sha256_of
@@ -34,6 +35,14 @@ def write_log(state: State, file: Path) -> None:
         writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in state.log)
 
 
+def robust_as_registered(
+    name: str, model: nn.Module, images: Tensor, labels: Tensor, threat: Threat, progress: bool
+) -> Tensor:
+    """Which of the test images that ``robust_evaluation`` takes survive its PGD-20, for the checkpoint ``name``."""
+    restarts, count = robust_evaluation(name)
+    return robust_correct(model, images[:count], labels[:count], threat, restarts=restarts, progress=progress)
+
+
 def train_and_register(name: str, *, device: str | torch.device = "cpu", progress: bool = True) -> RegistryEntry:
     """Train checkpoint ``name`` by its settings file, measure it on the full test set, and register it."""
     settings = load_settings(name)
@@ -43,12 +52,10 @@ def train_and_register(name: str, *, device: str | torch.device = "cpu", progres
         {k: v.float() if v.is_floating_point() else v for k, v in half_precision(model.state_dict()).items()}
     )
     images, labels = (part.to(device) for part in test_images(settings.dataset))
-    restarts, attacked = robust_evaluation(name)
-    some = images[:attacked], labels[:attacked]
     threats = {str(threat): threat for threat in (settings.threat, Threat("linf", 8 / 255)) if threat}
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 on every device
         robust = {
-            text: robust_correct(model, *some, threat, restarts=restarts, progress=progress)
+            text: robust_as_registered(name, model, images, labels, threat, progress)
             for text, threat in threats.items()
         }
         clean = correct(fold_batch_norm(model), images, labels)
