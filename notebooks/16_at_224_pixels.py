@@ -126,11 +126,12 @@ shown[0] + shown[1]
 # **Noise** (Figure 3) and **patches** (Table 2), beside the paper's ResNet-50 on ImageNet.
 
 # %% tags=["hide-input"]
-at_most = ours.compare(noise_cells(budgets[-1], standard, (robust,)), "noise")
+budget = budgets[len(budgets) // 2]
+at_one = ours.compare(noise_cells(budget, standard, (robust,)), "noise")
 sizes = dict(zip(("N=5 R=10", "N=10 R=20"), (small, *larger), strict=False))
 cells = [cell for cell in table2_cells(sizes, ours.models) if cell.checkpoint in ours.models]
-caption = f"Photographs that fail under noise on {budgets[-1]:,} of {run.data.subpixels:,} subpixels."
-shown = show.comparison_table(at_most, name="16-noise-table", caption=caption)
+caption = f"Photographs that fail under noise on {budget:,} of {run.data.subpixels:,} subpixels."
+shown = show.comparison_table(at_one, name="16-noise-table", caption=caption)
 shown + show.comparison_table(ours.compare(cells, "occlusion"), name="16-table2", caption="Table 2 on Imagenette.")
 
 # %% tags=["hide-input"]
@@ -146,7 +147,7 @@ shown
 # %% [markdown]
 # ## What decides it
 #
-# **Each claim with every test**, then the controls: does the place matter, or the search, or the patch alone?
+# **Each claim with every test**, then the controls: does the place matter, or the search, or the patch alone? For noise, on the most subpixels.
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.verdicts.comparison import against_standard, place_contrasts
@@ -158,21 +159,30 @@ caption = f"Images fooled, the ℓ∞ network minus the standard one, {primary} 
 places = {primary: "random places", "one mask only": "one mask only, random places"}
 where = ours.contrast(place_contrasts(run.pair, places, "fooled"), "occlusion", "controls")
 caption_where = "Images fooled at the chosen places minus at random places. A verdict only where the paper implies one."
+noisy = place_contrasts(run.pair, {"type I": "random", "type II": "random, type II"}, f"failure_{budgets[-1]}")
+caption_noise = f"Failure under noise on {budgets[-1]:,} subpixels, at the chosen places minus at random places."
 shown = run.claims() + show.contrast_table(under_control, name="16-controls", caption=caption)
-shown + show.contrast_table(where, name="16-where", caption=caption_where)
+shown += show.contrast_table(where, name="16-where", caption=caption_where)
+shown + show.contrast_table(
+    ours.contrast(noisy, "noise", "controls_noise"), name="16-where-noise", caption=caption_noise
+)
 
 # %% [markdown]
-# **Margins.** A thousand classes and 55 % accuracy leave an ImageNet network little margin; ten classes leave more. At equal relative margin, does
-# the network still matter, and does a higher Gini index?
+# **Margins.** A thousand classes leave an image little margin to the next one; ten leave more. At equal relative margin, does the network still
+# matter, and does a higher Gini index? Under patches, and under noise in place of the most subpixels.
 
 # %% tags=["hide-input"]
 covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
 gap = ours.contrast(against_standard(standard, [robust], {"relative margin": ("", "relative_margin")}), "margins")
 shown = show.contrast_table(gap, name="16-margin", caption="Relative margin, the ℓ∞ network minus the standard one.")
-fits = ours.explain(run.pair, primary, "occlusion", covariates)
-shown + show.regression_table(
-    fits, name="16-fits", caption=f"Log odds of being fooled, {primary}; errors clustered by image."
-)
+for label, (condition, record, column) in {
+    "fits": (primary, "occlusion", "fooled"),
+    "fits-noise": ("type II", "noise", f"failure_{budgets[-1]}"),
+}.items():
+    fits = ours.explain(run.pair, condition, record, covariates, column=column)
+    caption = f"Log odds of being fooled, {condition}; errors clustered by image."
+    shown += show.regression_table(fits, name=f"16-{label}", caption=caption)
+shown
 
 # %% [markdown]
 # ## What could be wrong
