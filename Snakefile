@@ -5,6 +5,8 @@ from inequality_phenomenon.book.workflow import chapters, content, fingerprint
 
 CHAPTERS = chapters()
 PROFILE = config.get("profile", "laptop")
+# Chapters at once: half of a small run is work that one core does. Large runs need the memory, or the GPU, for one.
+AT_ONCE = 2 if PROFILE in ("laptop", "smoke") else 1
 
 
 wildcard_constraints:
@@ -48,7 +50,7 @@ rule execute:
     params:
         profile=PROFILE,
         decided_by=lambda wildcards: fingerprint(wildcards.nb, PROFILE),
-    threads: lambda wildcards: workflow.cores  # a chapter uses all cores by itself
+    threads: max(1, workflow.cores // AT_ONCE)
     shell:
         "inequality execute {wildcards.nb} {output} -p profile {params.profile}"
 

@@ -10,11 +10,12 @@ from torch import Generator, Tensor
 
 from .._support import paths
 from ..datasets import choose_common_subset
-from ..measure.image_sets import CommittedSet
+from ..measure.image_sets import CommittedSet, EvaluationSet, evaluation_set
 from ..networks import RegistryEntry, read_registry, registry_file
 from ..training.data import first_of_each_class
 from .data import CLASSES, COUNTS, SIDE, TREES, decoded, imagenette_files
 
+SIDES = (64, 128, SIDE)
 SMALLER = 4 / 7  # of the final side, in the first epochs: 128 for 224
 GROWN_FROM = 0.75  # fraction of the training after which the photographs have their final side
 CROPS = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the side: few, as a CPU prepares its convolutions anew for each size
@@ -38,13 +39,17 @@ class ImagenetteSet(CommittedSet):
         self.side = side
         self.name = name_of(side)
         self.title = f"Imagenette validation photographs at {side} pixels"
-        self.region = side // 14  # 16 of 224, as the paper has it
+        self.region = 16 if side == SIDE else side // 16  # 16 of 224, as the paper has it
         self.count, self.subset = COUNTS["val"], paths.IMAGENETTE_SUBSET
         self._decoded: dict[int, Tensor] = {}
 
     @property
     def is_here(self) -> bool:
         return paths.imagenette_is_here()
+
+    def of(self, checkpoint: str) -> EvaluationSet:
+        side = next((side for side in SIDES if checkpoint.startswith(f"{name_of(side)}-")), self.side)
+        return self if side == self.side else evaluation_set(name_of(side))
 
     @property
     def classes(self) -> Sequence[str]:
@@ -144,7 +149,7 @@ class ImageSetOfSide:
         return TrainingPhotographs(self.side, batch_size, device)
 
 
-AT_224, AT_128, AT_64 = (ImageSetOfSide(side) for side in (224, 128, 64))
+AT_64, AT_128, AT_224 = map(ImageSetOfSide, SIDES)
 
 
 def choose_photographs() -> list[int]:

@@ -85,6 +85,10 @@ class EvaluationSet(ABC):
     def provenance(self) -> str:
         """Which images these are, for the footer of a page."""
 
+    def of(self, checkpoint: str) -> "EvaluationSet":
+        """The same images as the checkpoint takes them: these, unless there are several sizes."""
+        return self
+
     def model(self, checkpoint: str, device: torch.device) -> Classifier:
         """The checkpoint as it is measured: read and hashed once, and again only if its entry or its file changes."""
         key = checkpoint, str(device)

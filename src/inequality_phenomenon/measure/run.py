@@ -64,19 +64,19 @@ class Run:
         ``own``: instead on the first ``n_images`` that this model alone, or all those named, classify correctly, in an
         order of all test images that is drawn once (seed 0).
         """
-        data, count = self.data, self.n_images if n_images is None else n_images
+        data, count = self.data.of(checkpoint), self.n_images if n_images is None else n_images
         order = data.shuffled() if own else data.common(count, self.device)
-        model = data.model(checkpoint, self.device)
-        judges = {checkpoint: model} if isinstance(own, bool) else {name: data.model(name, self.device) for name in own}
+        judges = [checkpoint] if isinstance(own, bool) else own
         kept: list[int] = []
         for start in range(0, len(order), data.at_once):
             part = list(order[start : start + data.at_once])
-            for name, judge in judges.items():
-                part = data.correct(name, judge, part, self.device)
+            for name in judges:
+                seen = self.data.of(name)
+                part = seen.correct(name, seen.model(name, self.device), part, self.device)
             kept = (kept + part)[:count]
             if len(kept) == count:
                 break
-        return Sample(checkpoint, model, *data.load(kept, self.device), kept, data)
+        return Sample(checkpoint, data.model(checkpoint, self.device), *data.load(kept, self.device), kept, data)
 
     def test_images(self, checkpoint: str, n_images: int | None = None) -> Sample:
         """The model on the first ``n_images`` of the test set, whether or not it classifies them correctly."""

@@ -1,0 +1,68 @@
+"""One recipe at three sizes of the photographs: the paper's attacks with equal numbers and with equal shares of subpixels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..attacks import noise_outcomes, occlude
+from ..inequality import global_gini, regional_gini
+from ..measure.measurements import attacked
+from ..measure.run import Run
+from ..measure.sample import Columns, Sample
+from ..networks import REGISTRY
+from .data import SIDE
+from .images import SIDES, name_of
+
+FORMS = ("number", "share")  # what is the same at every side
+KINDS: dict[str, dict[str, Any]] = {
+    "random": {"positions": "random"}, "type_1": {"kind": "type_1"}, "type_2": {"kind": "type_2"},
+}  # fmt: skip
+
+
+def at_every_side(checkpoints: Sequence[str]) -> dict[int, list[str]]:
+    """The networks that are trained as ``checkpoints``, those at 224 pixels, by side."""
+    return {side: [name.replace(name_of(SIDE), name_of(side), 1) for name in checkpoints] for side in SIDES}
+
+
+def measure_resolution(run: Run) -> None:
+    """The record ``at_resolution`` of the run's pair at every side, on photographs that all these networks classify correctly.
+
+    The run's options: ``resolution_images``, ``resolution_budgets``, ``draws`` and ``patches``, of which the first is taken.
+    Nothing is measured for 0 images, or where weights are missing: those at 64 and 128 pixels do not ship.
+    """
+    options, names = run.options, [name for pair in at_every_side(run.pair).values() for name in pair]
+    if options["resolution_images"] and all(name in REGISTRY and REGISTRY[name].file.exists() for name in names):
+        budgets, patch = tuple(options["resolution_budgets"]), tuple(options["patches"][0])
+        asked = {"budgets": budgets, "patch": patch, "draws": options["draws"], "seed": run.seed}
+        where = {"models": tuple(names), "own": names, "n_images": options["resolution_images"]}
+        run.measure(at_resolution, {"": {}}, **where, **asked)
+
+
+def at_resolution(
+    sample: Sample, *, budgets: Sequence[int], patch: tuple[int, int], draws: int, seed: int = 0
+) -> Columns:
+    """Both Gini indices, and what fools the network: ``failure_KIND_BUDGET_FORM`` (share of draws), ``fooled_FORM``.
+
+    ``budgets`` k (subpixels) and ``patch`` (N, R; black) are those of 224 pixels. At side h the form "number" has k and
+    (N, R) again, "share" k (h / 224)^2 and (N, R h / 224), rounded. Kinds are those of ``KINDS``. A region has 1/16 of the
+    side, at 224 pixels 1/14.
+    """
+    maps, (count, radius) = sample.maps(seed=seed), patch
+    common: dict[str, Any] = {"ids": sample.ids, "seed": seed, "progress": True}
+    scale = sample.data.side / SIDE
+    asked = {
+        "number": (tuple(budgets), radius),
+        "share": (tuple(round(budget * scale**2) for budget in budgets), round(radius * scale)),
+    }
+    columns: Columns = {"global_gini": global_gini(maps), "regional_gini": regional_gini(maps, sample.data.region)}
+    known: dict[Any, Columns] = {}  # at 224 pixels both forms are one
+    for form, (own, small) in asked.items():
+        if (own, small) not in known:
+            found: Columns = {}
+            for kind, options in KINDS.items():
+                outcomes = noise_outcomes(*attacked(sample), maps, own, draws=draws, **common, **options)
+                shares = outcomes.fooled.double().mean(2)
+                found |= {f"failure_{kind}_{budget}": shares[:, i] for i, budget in enumerate(budgets)}
+            hit = occlude(*attacked(sample), maps, count, small, "black", region=sample.data.region, **common)
+            known[own, small] = found | {"fooled": hit.fooled}
+        columns |= {f"{name}_{form}": values for name, values in known[own, small].items()}
+    return columns

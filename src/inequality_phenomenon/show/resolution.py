@@ -1,0 +1,86 @@
+"""How each effect moves with the size of the photographs: a figure and a table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from ..imagenette.resolution import FORMS, KINDS
+from ..verdicts.comparison import Contrast, Contrasted
+from .style import Shown, drawn, listed, table
+from .words import decided_sign, difference_cell, points, unit_for
+
+_SCALES = {"Gini": 1, "points": 100}
+NOISES = dict(zip(KINDS, ("noise at random places", "noise of type I", "noise of type II"), strict=True))
+
+
+def resolution_contrasts(pairs: Mapping[int, Sequence[str]], budgets: Sequence[int]) -> list[Contrast]:
+    """The second network of a pair minus the first, for each quantity of ``at_resolution``: at each side, from the smallest
+    to the largest, and at the largest minus at the smallest."""
+
+    def moving(label: str, column: str) -> Iterator[Contrast]:
+        terms = [tuple((name, "", column) for name in reversed(pair)) for pair in pairs.values()]
+        yield from (Contrast(label=label, terms=own) for own in terms)
+        yield Contrast(label=label, terms=terms[-1] + terms[0])
+
+    labels = {"global Gini index": "global_gini", "regional Gini index": "regional_gini"}
+    for form in FORMS:
+        for budget in budgets:
+            labels |= {
+                f"{noise}, {budget}, same {form}": f"failure_{kind}_{budget}_{form}" for kind, noise in NOISES.items()
+            }
+        labels[f"black patches, same {form}"] = f"fooled_{form}"
+    return [contrast for label, column in labels.items() for contrast in moving(label, column)]
+
+
+def _by_label(found: Sequence[Contrasted]) -> dict[str, list[Contrasted]]:
+    rows: dict[str, list[Contrasted]] = {}
+    for item in found:
+        rows.setdefault(item.contrast.label, []).append(item)
+    return rows
+
+
+def resolution_table(found: Sequence[Contrasted], sides: Sequence[int], *, name: str, caption: str) -> Shown:
+    """A row a quantity, a column a side, and the change from the first side to the last. ``found``: of the contrasts above."""
+    titles = [*(f"{side} pixels" for side in sides), f"{sides[-1]} minus {sides[0]}"]
+    rows = [
+        {"": label} | dict(zip(titles, map(difference_cell, items), strict=True))
+        for label, items in _by_label(found).items()
+    ]
+    return table(rows, name=name, caption=caption)
+
+
+def resolution_figure(found: Sequence[Contrasted], sides: Sequence[int], *, name: str) -> Shown:
+    """Each effect against the side, with its interval: Gini indices, then rates with the same number and the same share."""
+    rows = _by_label(found)
+    if not all(item.difference for item in found):
+        return listed(["Resolution: not measured here."])
+    figure, panels = plt.subplots(1, 3, figsize=(11, 4.6))
+    for axes, part in zip(panels, ("Gini", *(f"same {form}" for form in FORMS)), strict=True):
+        for label, items in rows.items():
+            if part not in label:
+                continue
+            scale, shown = _SCALES[unit_for(items[0].contrast)], [i.difference for i in items[:-1] if i.difference]
+            value, low, high = (scale * np.array([getattr(d, e) for d in shown]) for e in ("difference", "low", "high"))
+            title = label.replace(f", {part}", "").replace(" Gini index", "")
+            axes.errorbar(sides, value, [value - low, high - value], label=title, marker="o", ms=5, capsize=3)
+        axes.axhline(0, color="black", lw=0.8)
+        axes.set_xscale("log")
+        axes.set_xticks(sides, list(map(str, sides)))
+        axes.minorticks_off()
+        axes.set(title=part.replace("same", "the same") + ("" if "same" in part else " index"), xlabel="side, pixels")
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    panels[0].set_ylabel("ℓ∞ network minus standard one")
+    panels[1].set_ylabel("points")
+    words = [
+        f"{label}: {', '.join(f'{points(i.difference, unit_for(i.contrast))} at {side} pixels' for i, side in zip(items, sides, strict=False) if i.difference)}"
+        for label, items in rows.items()
+    ]
+    moved = [label for label, items in rows.items() if decided_sign(items[-1])]
+    caption = (
+        f"From {sides[0]} to {sides[-1]} pixels {len(moved)} of {len(rows)} effects change (adjusted p below 0.05). "
+        "Bars: 95 % intervals over images; one training of each kind at each size."
+    )
+    return drawn(
+        figure, name=name, caption=caption, alt=f"Three line charts of effects against the side. {'; '.join(words)}."
+    )
