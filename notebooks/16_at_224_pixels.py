@@ -21,11 +21,13 @@ draws: int | None = None  # times that the noise is drawn for each photograph
 patches: list[list[int]] | None = None  # budgets (N, R) of the occlusion, the primary one first
 colors: list[str] | None = None  # of the patches; the controls use the first
 occlusion_images: int | None = None  # photographs that are occluded
+slice_images: int | None = None  # photographs for a slice of all readings; 0: none
 resolution_images: int | None = None  # photographs at 64, 128 and 224 pixels; 0: none
 resolution_budgets: list[int] | None = None  # numbers of noisy subpixels there
 
 # %% tags=["hide-input"]
 from inequality_phenomenon import chapter, show
+from inequality_phenomenon.imagenette.readings import measure_slice
 from inequality_phenomenon.imagenette.resolution import at_every_side, measure_resolution
 from inequality_phenomenon.measure import measurements
 from inequality_phenomenon.measure.panel import NOISE
@@ -60,6 +62,7 @@ if run.data.is_here or ours is run:  # else the reference run alone is shown
         **few,
     )
     measure_resolution(run)
+    measure_slice(run)
 run.in_short("gini-224", "noise-type-1-224", "noise-type-2-224", "occlusion-small-224")
 
 # %% tags=["hide-input"]
@@ -109,6 +112,8 @@ show.models_note(run, ours)
 #   noise at random places, type I and type II (2 draws) on 500 and 5,000 subpixels, and on the share that these are of 224 pixels; black patches of
 #   N = 5, R = 10, and of the same share. All effects and their changes from 64 to 224 pixels are one family for Holm. Regions have 1/16 of the side
 #   at 64 and 128 pixels, 1/14 at 224.
+# - **A slice of all readings** (chapter 15), on the first 100 photographs: three attribution maps, two orders, three colours and so on, 156 readings.
+#   `results/multiverse.yaml` lists them under `at_224_pixels`. Nothing is left out after looking.
 # - The step from 32 to 224 pixels also changes data, stem and recipe, and is not taken apart here. One training of each kind.
 # </details>
 #
@@ -143,12 +148,29 @@ caption = f"Photographs that fail under noise on {budget:,} of {run.data.subpixe
 shown = show.comparison_table(at_one, name="16-noise-table", caption=caption)
 shown + show.comparison_table(ours.compare(cells, "occlusion"), name="16-table2", caption="Table 2 on Imagenette.")
 
+# %% [markdown]
+# **See it.** Move the sliders. Of each of the first classes the first photograph of the subset, chosen by this rule: both maps, the noise, and the
+# first mask of Algorithm 1 that fools the network (else the last one).
+
 # %% tags=["hide-input"]
-from inequality_phenomenon.measure.galleries import occluded_for_all, shared_images
+from inequality_phenomenon.measure.galleries import first_successes, noisy_views, shared_images, views
+from inequality_phenomenon.show import sliders
 
 if run.data.is_here:
-    pair = {name: sample.at(slice(2)) for name, sample in shared_images(run, run.pair).items()}
-    shown = attacks.occlusion_pictures(occluded_for_all(pair, *small, colors[0], seed=run.seed), name="16-pictures")
+    few = shared_images(run, run.pair, classes=3)
+    clean = {name: views(sample, sample.images) for name, sample in few.items()}
+    maps = {"integrated_gradients": {name: sample.maps(seed=run.seed) for name, sample in few.items()}}
+    caption = "Maps of Integrated Gradients, as they are and clipped, beside the photograph and what the network says."
+    shown = sliders.maps_slider(few, clean, maps, name="16-maps", caption=caption, records=ours.table("inequality"))
+    two, kinds = {name: sample.at(slice(2)) for name, sample in few.items()}, {"type I": NOISE["type I"]}
+    noisy = {
+        kind: {n: noisy_views(s, budgets, seed=run.seed, **o) for n, s in two.items()} for kind, o in kinds.items()
+    }
+    caption = "What both networks are fed and what they say, as the budget grows. One draw, clipped to what a screen can show."
+    shown += sliders.noise_slider(noisy, ours.table("noise"), name="16-noise-slider", caption=caption)
+    found = {c: {name: first_successes(s, *small, c, seed=run.seed) for name, s in few.items()} for c in colors[:1]}
+    caption = f"Occlusion with at most {small[0]} patches of radius at most {small[1]}."
+    shown += sliders.first_success_slider(clean, found, name="16-occluded", caption=caption)
 else:
     shown = show.listed(["Photographs are shown where they are: `inequality data imagenette` fetches them."])
 shown
@@ -177,11 +199,19 @@ shown + show.contrast_table(
 )
 
 # %% [markdown]
+# **Other readings.** As in chapter 15 the paper leaves choices open. In how many of the 156 readings of a slice does each claim hold?
+
+# %% tags=["hide-input"]
+from inequality_phenomenon.show.photographs import slice_table
+
+slice_table(ours.table("readings"), run.pair, name="16-slice")
+
+# %% [markdown]
 # **Resolution.** The same recipe at three sizes, on the same photographs: does an effect change with the size alone? A budget of 5,000 subpixels is 3 % of
 # a photograph of 224 pixels and 41 % of one of 64, so each attack is made with the same *number* and with the same *share* of subpixels.
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.resolution import resolution_contrasts, resolution_figure, resolution_table
+from inequality_phenomenon.show.photographs import resolution_contrasts, resolution_figure, resolution_table
 
 pairs = at_every_side(run.pair)
 moves = ours.contrast(resolution_contrasts(pairs, ours.options["resolution_budgets"]), "at_resolution")

@@ -46,7 +46,7 @@ def at_resolution(
     (N, R) again, "share" k (h / 224)^2 and (N, R h / 224), rounded. Kinds are those of ``KINDS``. A region has 1/16 of the
     side, at 224 pixels 1/14.
     """
-    maps, (count, radius) = sample.maps(seed=seed), patch
+    maps, (model, images, labels), (count, radius) = sample.maps(seed=seed), attacked(sample), patch
     common: dict[str, Any] = {"ids": sample.ids, "seed": seed, "progress": True}
     scale = sample.data.side / SIDE
     asked = {
@@ -59,10 +59,10 @@ def at_resolution(
         if (own, small) not in known:
             found: Columns = {}
             for kind, options in KINDS.items():
-                outcomes = noise_outcomes(*attacked(sample), maps, own, draws=draws, **common, **options)
+                outcomes = noise_outcomes(model, images, labels, maps, own, draws=draws, **common, **options)
                 shares = outcomes.fooled.double().mean(2)
                 found |= {f"failure_{kind}_{budget}": shares[:, i] for i, budget in enumerate(budgets)}
-            hit = occlude(*attacked(sample), maps, count, small, "black", region=sample.data.region, **common)
+            hit = occlude(model, images, labels, maps, count, small, "black", region=sample.data.region, **common)
             known[own, small] = found | {"fooled": hit.fooled}
         columns |= {f"{name}_{form}": values for name, values in known[own, small].items()}
     return columns

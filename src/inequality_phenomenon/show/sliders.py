@@ -106,8 +106,9 @@ def _encoded(pixels: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
     small = max(height, width) <= LOSSLESS
     Image.fromarray(pixels).save(buffer, "WEBP", lossless=small, quality=100 if small else 80, method=4)
     source = f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
-    side = f"width='{128 * width // height}' height='128'"
-    return f"<img class='pixels' src='{source}' alt='{html.escape(alt, quote=True)}' {side}>"
+    shown, kind = (128, "pixels") if small else (height, "pixels large")
+    side = f"width='{shown * width // height}' height='{shown}'"
+    return f"<img class='{kind}' src='{source}' alt='{html.escape(alt, quote=True)}' {side}>"
 
 
 def _seen(view: View, what: str, **at: int) -> Part:

@@ -147,8 +147,13 @@ class Multiverse:
     @property
     def verdicts(self) -> pd.Series:
         """ "for", "against" or "undecided", for each universe."""
-        against = np.where(self.table.high < 0, "against", "undecided")
-        return pd.Series(np.where(self.table.low > 0, "for", against), index=self.table.index)
+        return sides(self.table)
+
+
+def sides(table: pd.DataFrame) -> pd.Series:
+    """ "for", "against" or "undecided", by the intervals from ``low`` to ``high``."""
+    against = np.where(table.high < 0, "against", "undecided")
+    return pd.Series(np.where(table.low > 0, "for", against), index=table.index)
 
 
 def multiverse(
@@ -220,6 +225,26 @@ def effects(one: Array, two: Array, used_one: Array, used_two: Array) -> dict[st
         "effect": effect, "low": effect - 1.96 * error, "high": effect + 1.96 * error, "robust": means[0], "other": means[1],
         "n": (used_one[:, None] & defined).sum(0), "undefined": 1 - defined[asked].mean(0),
     }  # fmt: skip
+
+
+def slice_effects(records: pd.DataFrame, pair: Sequence[str]) -> pd.DataFrame:
+    """The record ``imagenette.readings`` as universes: ``claim``, ``effect`` with its interval, the two means; a row each.
+
+    ``pair``: the standard network and the ℓ∞ one, on the same images.
+    """
+    tables = []
+    for _, own in records.groupby("condition", sort=False):
+        two, one = (own[own.checkpoint == name].sort_values("image_id").filter(like="|").astype(float) for name in pair)
+        every = np.ones(len(one), bool)
+        claims = [_claim_of(*str(column).split("|")) for column in one]
+        tables.append(pd.DataFrame({"claim": claims, **effects(one.to_numpy(), two.to_numpy(), every, every)}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _claim_of(record: str, first: str, *rest: str) -> str:
+    if record == "index":
+        return "index" if first in plan()["choices"]["values"] else "regional"
+    return record if record == "noise" else rest[0]
 
 
 def shares(found: Multiverse, by: str | None = None) -> pd.DataFrame:

@@ -1,14 +1,17 @@
-"""How each effect moves with the size of the photographs: a figure and a table."""
+"""Figures and tables of the chapter on photographs: how effects move with the size, and a slice of all readings."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from ..imagenette.resolution import FORMS, KINDS
+from ..measure.multiverse import plan
 from ..verdicts.comparison import Contrast, Contrasted
+from ..verdicts.multiverse import sides, slice_effects
 from .style import Shown, drawn, listed, table
-from .words import decided_sign, difference_cell, points, unit_for
+from .words import decided_sign, difference_cell, number, points, unit_for
 
 _SCALES = {"Gini": 1, "points": 100}
 NOISES = dict(zip(KINDS, ("noise at random places", "noise of type I", "noise of type II"), strict=True))
@@ -40,9 +43,9 @@ def _by_label(found: Sequence[Contrasted]) -> dict[str, list[Contrasted]]:
     return rows
 
 
-def resolution_table(found: Sequence[Contrasted], sides: Sequence[int], *, name: str, caption: str) -> Shown:
+def resolution_table(found: Sequence[Contrasted], pixels: Sequence[int], *, name: str, caption: str) -> Shown:
     """A row a quantity, a column a side, and the change from the first side to the last. ``found``: of the contrasts above."""
-    titles = [*(f"{side} pixels" for side in sides), f"{sides[-1]} minus {sides[0]}"]
+    titles = [*(f"{side} pixels" for side in pixels), f"{pixels[-1]} minus {pixels[0]}"]
     rows = [
         {"": label} | dict(zip(titles, map(difference_cell, items), strict=True))
         for label, items in _by_label(found).items()
@@ -50,7 +53,7 @@ def resolution_table(found: Sequence[Contrasted], sides: Sequence[int], *, name:
     return table(rows, name=name, caption=caption)
 
 
-def resolution_figure(found: Sequence[Contrasted], sides: Sequence[int], *, name: str) -> Shown:
+def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, name: str) -> Shown:
     """Each effect against the side, with its interval: Gini indices, then rates with the same number and the same share."""
     rows = _by_label(found)
     if not all(item.difference for item in found):
@@ -63,24 +66,41 @@ def resolution_figure(found: Sequence[Contrasted], sides: Sequence[int], *, name
             scale, shown = _SCALES[unit_for(items[0].contrast)], [i.difference for i in items[:-1] if i.difference]
             value, low, high = (scale * np.array([getattr(d, e) for d in shown]) for e in ("difference", "low", "high"))
             title = label.replace(f", {part}", "").replace(" Gini index", "")
-            axes.errorbar(sides, value, [value - low, high - value], label=title, marker="o", ms=5, capsize=3)
+            axes.errorbar(pixels, value, [value - low, high - value], label=title, marker="o", ms=5, capsize=3)
         axes.axhline(0, color="black", lw=0.8)
         axes.set_xscale("log")
-        axes.set_xticks(sides, list(map(str, sides)))
+        axes.set_xticks(pixels, list(map(str, pixels)))
         axes.minorticks_off()
         axes.set(title=part.replace("same", "the same") + ("" if "same" in part else " index"), xlabel="side, pixels")
         axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     panels[0].set_ylabel("ℓ∞ network minus standard one")
     panels[1].set_ylabel("points")
     words = [
-        f"{label}: {', '.join(f'{points(i.difference, unit_for(i.contrast))} at {side} pixels' for i, side in zip(items, sides, strict=False) if i.difference)}"
+        f"{label}: {', '.join(f'{points(i.difference, unit_for(i.contrast))} at {side} pixels' for i, side in zip(items, pixels, strict=False) if i.difference)}"
         for label, items in rows.items()
     ]
     moved = [label for label, items in rows.items() if decided_sign(items[-1])]
     caption = (
-        f"From {sides[0]} to {sides[-1]} pixels {len(moved)} of {len(rows)} effects change (adjusted p below 0.05). "
+        f"From {pixels[0]} to {pixels[-1]} pixels {len(moved)} of {len(rows)} effects change (adjusted p below 0.05). "
         "Bars: 95 % intervals over images; one training of each kind at each size."
     )
     return drawn(
         figure, name=name, caption=caption, alt=f"Three line charts of effects against the side. {'; '.join(words)}."
     )
+
+
+def slice_table(records: pd.DataFrame | None, pair: Sequence[str], *, name: str) -> Shown:
+    """A row a claim: in how many readings of the plan's slice it holds. ``records``: of ``imagenette.readings``."""
+    found = pd.DataFrame() if records is None else slice_effects(records, pair)
+    rows = []
+    for claim, own in found.groupby("claim", sort=False) if len(found) else ():
+        unit, counts = "Gini" if claim in ("index", "regional") else "points", sides(own).value_counts()
+        low, middle, high = (number(float(own.effect.quantile(q)), unit, signed=True) for q in (0, 0.5, 1))
+        row = {"Claim": plan()["claims"][claim]["title"], "Readings": len(own)}
+        row |= {side.capitalize(): int(counts.get(side, 0)) for side in ("for", "against", "undecided")}
+        rows.append(row | {"Median effect": f"{middle} {unit} <small>from {low} to {high}</small>"})
+    caption = (
+        f"In how many readings each claim holds on {int(found.n.max()) if len(found) else 0} photographs. For and against: the 95 % interval of the "
+        "reading, over images, leaves out 0."
+    )
+    return table(rows, name=name, caption=caption, missing="A slice of all readings: not measured here.")
