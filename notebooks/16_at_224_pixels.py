@@ -106,7 +106,8 @@ show.models_note(run, ours)
 #   at all five budgets (five tests a kind); images fooled at (5, 10) and at (10, 20) in three colours.
 # - **Controls**, at (5, 10) in black: random places; the other network's map; the largest mask alone, at chosen and at random places. For type II
 #   noise, random places.
-# - **Margins**: the regressions of chapter 3, of *fooled* and of failing under noise on the network, the relative margin and the Gini index.
+# - **Margins**: the regressions of chapter 3, of *fooled* and of failing under noise on the network, the relative margin and the Gini index. The
+#   quarter of lowest margins was fixed after the other results were known and before this one was computed.
 # - **Resolution**: the same two trainings at 64 and 128 pixels (the first three quarters of the epochs at 4/7 of that), each with one network of each
 #   kind; the first 300 validation photographs, in an order drawn once, that all six networks classify correctly. At each size: both Gini indices;
 #   noise at random places, type I and type II (2 draws) on 500 and 5,000 subpixels, and on the share that these are of 224 pixels; black patches of
@@ -235,6 +236,17 @@ for label, (condition, record, column) in {
     caption = f"Log odds of being fooled, {condition}; errors clustered by image."
     shown += show.regression_table(fits, name=f"16-{label}", caption=caption)
 shown
+
+# %% [markdown]
+# **Low margins.** Only the quarter of the photographs whose relative margin, the mean over both networks, is lowest.
+
+# %% tags=["hide-input"]
+margin = ours.records["margins"].groupby("image_id").relative_margin.mean() if "margins" in ours.records else None
+low = [] if margin is None else margin.index[margin <= margin.quantile(0.25)].tolist()
+cells = {primary: (primary, "fooled")} | {f"noise, {kind}": (kind, f"failure_{budgets[-1]}") for kind in NOISE}
+found = ours.contrast(against_standard(standard, [robust], cells), "noise", "occlusion", images=low)
+caption = "The ℓ∞ network minus the standard one, on the quarter of lowest margins; noise on the most subpixels."
+show.contrast_table(found, name="16-low-margins", caption=caption)
 
 # %% [markdown]
 # ## What could be wrong

@@ -353,7 +353,7 @@ def test_the_slice_has_every_reading_of_the_plan_and_each_is_what_it_says(small:
     asked = chosen | {"budget": [500, 1000, 2000, 3000, 5000], "count": [1, 2], "radius": 3, "seed": 0}
     tables = []
     for label, own in maps_of_the_slice().items():
-        for name, who in (("standard", sample), ("robust", sample.at(slice(None, None, -1)))):
+        for name, who in (("standard", sample), ("robust", sample.at([5, 4, 3, 2, 1, 0]))):
             columns = {key: np.asarray(values) for key, values in readings(who, **own, **asked).items()}
             tables.append(pd.DataFrame(columns | {"checkpoint": name, "condition": label, "image_id": range(6)}))
     own = readings(sample, attribution={"baseline": "zero", "space": "pixel"} | METHOD, **asked)

@@ -72,10 +72,15 @@ class Chapter(Run):
         large, draws = stacked(self.full_size, names), self.profile.bootstrap
         return compare(cells, self.table(*names), full_size=large, resamples=draws)
 
-    def contrast(self, contrasts: Sequence[Contrast], *names: str) -> list[Contrasted]:
-        """Differences found in the named records: see ``verdicts.comparison.contrasted``."""
-        large, draws = stacked(self.full_size, names), self.profile.bootstrap
-        return contrasted(contrasts, self.table(*names), full_size=large, resamples=draws)
+    def contrast(
+        self, contrasts: Sequence[Contrast], *names: str, images: Sequence[int] | None = None
+    ) -> list[Contrasted]:
+        """Differences found in the named records, or in their rows of some ``images`` (ids) alone: see
+        ``verdicts.comparison.contrasted``."""
+        table, large = self.table(*names), stacked(self.full_size, names)
+        if table is not None and images is not None:
+            table = table[table.image_id.isin(images)]
+        return contrasted(contrasts, table, full_size=large, resamples=self.profile.bootstrap)
 
     def panel(self, against: str, models: Sequence[str] | None = None) -> list[list[Contrasted]]:
         """The panel of ``models`` (default: those that the chapter is about) minus that of ``against``: indices, rates."""
