@@ -27,49 +27,20 @@ resolution_budgets: list[int] | None = None  # numbers of noisy subpixels there
 
 # %% tags=["hide-input"]
 from inequality_phenomenon import chapter, show
-from inequality_phenomenon.imagenette.readings import measure_slice
-from inequality_phenomenon.imagenette.resolution import at_every_side, measure_resolution
-from inequality_phenomenon.measure import measurements
+from inequality_phenomenon.imagenette.panel import measure_photographs, patch_conditions
 from inequality_phenomenon.measure.panel import NOISE
 
 run = chapter.open("16_at_224_pixels", globals())
-ours, options, (standard, robust) = run.ours, run.options, run.pair
-attack = measurements.occlusion_conditions(options["patches"], options["colors"])
-primary = next(iter(attack))
-controls = {
-    "random places": {"positions": "random"},
-    "other model's map": {"maps_from": {standard: robust, robust: standard}},
-    "one mask only": {"search": "single"},
-    "one mask only, random places": {"search": "single", "positions": "random"},
-}
+ours, (standard, robust) = run.ours, run.pair
 if run.data.is_here or ours is run:  # else the reference run alone is shown
-    noise = {"budgets": tuple(options["budgets"]), "draws": options["draws"], "seed": run.seed}
-    few = {"n_images": min(run.n_images, options["occlusion_images"]), "seed": run.seed}
-    run.measure(measurements.inequality, {"": {}}, region=run.data.region, seed=run.seed)
-    run.measure(measurements.margins, {"": {}})
-    run.measure(measurements.noise, NOISE, **noise)
-    run.measure(
-        measurements.noise,
-        {"random, type II": {"kind": "type_2", "positions": "random"}},
-        name="controls_noise",
-        **noise,
-    )
-    run.measure(measurements.occlusion, attack, **few)
-    run.measure(
-        measurements.occlusion,
-        {label: attack[primary] | own for label, own in controls.items()},
-        name="controls",
-        **few,
-    )
-    measure_resolution(run)
-    measure_slice(run)
+    measure_photographs(run)
 run.in_short("gini-224", "noise-type-1-224", "noise-type-2-224", "occlusion-small-224")
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.show import attacks
 
-budgets, (small, *larger), colors = ours.options["budgets"], map(tuple, ours.options["patches"]), ours.options["colors"]
-attack = measurements.occlusion_conditions([small, *larger], colors)
+budgets, (small, *larger) = ours.options["budgets"], map(tuple, ours.options["patches"])
+attack, controls = patch_conditions(ours)
 primary = next(iter(attack))
 attacks.noise_curves(ours.table("noise"), [*NOISE], budgets, name="16-noise", total=run.data.subpixels)
 
@@ -154,27 +125,9 @@ shown + show.comparison_table(ours.compare(cells, "occlusion"), name="16-table2"
 # first mask of Algorithm 1 that fools the network (else the last one).
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.measure.galleries import first_successes, noisy_views, shared_images, views
-from inequality_phenomenon.show import sliders
+from inequality_phenomenon.show.photographs import seen
 
-if run.data.is_here:
-    few = shared_images(run, run.pair, classes=3)
-    clean = {name: views(sample, sample.images) for name, sample in few.items()}
-    maps = {"integrated_gradients": {name: sample.maps(seed=run.seed) for name, sample in few.items()}}
-    caption = "Maps of Integrated Gradients, as they are and clipped, beside the photograph and what the network says."
-    shown = sliders.maps_slider(few, clean, maps, name="16-maps", caption=caption, records=ours.table("inequality"))
-    two, kinds = {name: sample.at(slice(2)) for name, sample in few.items()}, {"type I": NOISE["type I"]}
-    noisy = {
-        kind: {n: noisy_views(s, budgets, seed=run.seed, **o) for n, s in two.items()} for kind, o in kinds.items()
-    }
-    caption = "What both networks are fed and what they say, as the budget grows. One draw, clipped to what a screen can show."
-    shown += sliders.noise_slider(noisy, ours.table("noise"), name="16-noise-slider", caption=caption)
-    found = {c: {name: first_successes(s, *small, c, seed=run.seed) for name, s in few.items()} for c in colors[:1]}
-    caption = f"Occlusion with at most {small[0]} patches of radius at most {small[1]}."
-    shown += sliders.first_success_slider(clean, found, name="16-occluded", caption=caption)
-else:
-    shown = show.listed(["Photographs are shown where they are: `inequality data imagenette` fetches them."])
-shown
+seen(run, ours)
 
 # %% [markdown]
 # ## What decides it
@@ -212,6 +165,7 @@ slice_table(ours.table("readings"), run.pair, name="16-slice")
 # a photograph of 224 pixels and 41 % of one of 64, so each attack is made with the same *number* and with the same *share* of subpixels.
 
 # %% tags=["hide-input"]
+from inequality_phenomenon.imagenette.resolution import at_every_side
 from inequality_phenomenon.show.photographs import resolution_contrasts, resolution_figure, resolution_table
 
 pairs = at_every_side(run.pair)

@@ -54,7 +54,7 @@ def write_headline() -> None:
         temporary.write_bytes(figure.png)
     pages = {paths.ROOT / "README.md": "book/static/headline.png", paths.BOOK / "index.md": "static/headline.png"}
     for file, picture in pages.items():
-        block = "\n\n".join([*answer(), f"![{figure.alt}]({picture})", WORDS["caption"]])
+        block = "\n\n".join([*answer(), at_224_pixels(), f"![{figure.alt}]({picture})", WORDS["caption"]])
         before, _, rest = file.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         with atomic_path(file) as temporary:
@@ -95,6 +95,15 @@ def answer() -> list[str]:
         rows.append([claim.title, claim.paper, _number(frame, claim), share, f"**{verdict}**"])
     said = sentences(*readings[:3], accuracy=multiverse("patches_accuracy", records)) if records else []
     return [*said, markdown_table(WORDS["columns"], rows)]
+
+
+def at_224_pixels() -> str:
+    """What the chapter on photographs found, in a sentence: number and verdict of a test for each main claim."""
+    frame, said = reference_frames()[0], []
+    for own in WORDS["large"]["tests"]:
+        verdict = frame[frame.claim == own["claim"]].claim_verdict.iloc[0]
+        said.append(f"(minus standard {_number(frame, MainClaim('', '', **own))}: **{verdict}**)")
+    return str(WORDS["large"]["words"].format(*said))
 
 
 def sentences(*readings: Sequence[Multiverse], accuracy: Multiverse) -> list[str]:

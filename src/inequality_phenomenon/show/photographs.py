@@ -7,9 +7,13 @@ import numpy as np
 import pandas as pd
 
 from ..imagenette.resolution import FORMS, KINDS
+from ..measure.galleries import first_successes, noisy_views, shared_images, views
 from ..measure.multiverse import plan
+from ..measure.panel import NOISE
+from ..measure.run import Run
 from ..verdicts.comparison import Contrast, Contrasted
 from ..verdicts.multiverse import sides, slice_effects
+from .sliders import first_success_slider, maps_slider, noise_slider
 from .style import Shown, drawn, listed, table
 from .words import decided_sign, difference_cell, number, points, unit_for
 
@@ -87,6 +91,30 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
     return drawn(
         figure, name=name, caption=caption, alt=f"Three line charts of effects against the side. {'; '.join(words)}."
     )
+
+
+def seen(run: Run, ours: Run) -> Shown:
+    """Sliders: maps, noise and occlusion on the first photograph of the first classes, with the rates of ``ours``."""
+    if not run.data.is_here:
+        return listed(["Photographs are shown where they are: `inequality data imagenette` fetches them."])
+    few = shared_images(run, run.pair, classes=3)
+    clean = {name: views(sample, sample.images) for name, sample in few.items()}
+    maps = {"integrated_gradients": {name: sample.maps(seed=run.seed) for name, sample in few.items()}}
+    caption = "Maps of Integrated Gradients, as they are and clipped, beside the photograph and what the network says."
+    shown = maps_slider(few, clean, maps, name="16-maps", caption=caption, records=ours.records.get("inequality"))
+    noise = {
+        kind: {
+            n: noisy_views(sample.at(slice(2)), ours.options["budgets"], seed=run.seed, **NOISE[kind])
+            for n, sample in few.items()
+        }
+        for kind in ("type I",)
+    }
+    caption = "What both networks are fed and what they say, as the budget grows. One draw, clipped to what a screen can show."
+    shown += noise_slider(noise, ours.records["noise"], name="16-noise-slider", caption=caption)
+    (count, radius), color = ours.options["patches"][0], ours.options["colors"][0]
+    found = {name: first_successes(sample, count, radius, color, seed=run.seed) for name, sample in few.items()}
+    caption = f"Occlusion with at most {count} patches of radius at most {radius}."
+    return shown + first_success_slider(clean, {color: found}, name="16-occluded", caption=caption)
 
 
 def slice_table(records: pd.DataFrame | None, pair: Sequence[str], *, name: str) -> Shown:
