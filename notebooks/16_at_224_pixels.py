@@ -21,6 +21,7 @@ draws: int | None = None  # times that the noise is drawn for each photograph
 patches: list[list[int]] | None = None  # budgets (N, R) of the occlusion, the primary one first
 colors: list[str] | None = None  # of the patches; the controls use the first
 occlusion_images: int | None = None  # photographs that are occluded
+method_images: int | None = None  # photographs for the other attribution methods; 0: none
 slice_images: int | None = None  # photographs for a slice of all readings; 0: none
 resolution_images: int | None = None  # photographs at 64, 128 and 224 pixels; 0: none
 resolution_budgets: list[int] | None = None  # numbers of noisy subpixels there
@@ -84,6 +85,7 @@ show.models_note(run, ours)
 #   noise at random places, type I and type II (2 draws) on 500 and 5,000 subpixels, and on the share that these are of 224 pixels; black patches of
 #   N = 5, R = 10, and of the same share. All effects and their changes from 64 to 224 pixels are one family for Holm. Regions have 1/16 of the side
 #   at 64 and 128 pixels, 1/14 at 224.
+# - **Methods** (Table 3): Input X Gradient, GradientShap and SmoothGrad with the paper's settings, on the first 100 photographs.
 # - **A slice of all readings** (chapter 15), on the first 100 photographs: three attribution maps, two orders, three colours and so on, 156 readings.
 #   `results/multiverse.yaml` lists them under `at_224_pixels`. Nothing is left out after looking.
 # - The step from 32 to 224 pixels also changes data, stem and recipe, and is not taken apart here. One training of each kind.
@@ -94,7 +96,7 @@ show.models_note(run, ours)
 # **The Gini index** (Table 1), beside the paper's ResNet-18 on ImageNet.
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.verdicts.published import noise_cells, table1_cells, table2_cells
+from inequality_phenomenon.verdicts.published import noise_cells, table1_cells, table2_cells, table3_cells
 
 columns = {"global_gini": "Global", "regional_gini_sum_of_absolute": "Regional"}
 found = [
@@ -109,7 +111,7 @@ shown = [
 shown[0] + shown[1]
 
 # %% [markdown]
-# **Noise** (Figure 3) and **patches** (Table 2), beside the paper's ResNet-50 on ImageNet.
+# **Noise** (Figure 3), **patches** (Table 2) and **methods** (Table 3), beside the paper's ResNet-50 on ImageNet.
 
 # %% tags=["hide-input"]
 budget = budgets[len(budgets) // 2]
@@ -118,7 +120,12 @@ sizes = dict(zip(("N=5 R=10", "N=10 R=20"), (small, *larger), strict=False))
 cells = [cell for cell in table2_cells(sizes, ours.models) if cell.checkpoint in ours.models]
 caption = f"Photographs that fail under noise on {budget:,} of {run.data.subpixels:,} subpixels."
 shown = show.comparison_table(at_one, name="16-noise-table", caption=caption)
-shown + show.comparison_table(ours.compare(cells, "occlusion"), name="16-table2", caption="Table 2 on Imagenette.")
+shown += show.comparison_table(ours.compare(cells, "occlusion"), name="16-table2", caption="Table 2 on Imagenette.")
+methods = [cell for cell in table3_cells(budget, small, ours.models) if not cell.condition.startswith("Integrated")]
+compared = ours.compare(methods, "methods_inequality", "methods_noise", "methods_occlusion")
+shown + show.comparison_table(
+    compared, name="16-table3", caption="Table 3: the attribution methods but Integrated Gradients."
+)
 
 # %% [markdown]
 # **See it.** Move the sliders. Of each of the first classes the first photograph of the subset, chosen by this rule: both maps, the noise, and the
