@@ -3,9 +3,11 @@
 The folder here has the layout of the real one and is made of CIFAR-10's photographs at 224 pixels, 53 a class to train on.
 """
 
+import hashlib
 import io
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Generator, Tensor
+from torchvision.datasets import Imagenette
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.datasets import DataError, load_cifar10_bytes
@@ -214,6 +217,32 @@ def test_a_source_that_fails_is_said_and_leaves_nothing(
     with pytest.raises(DataError, match=words):
         load_imagenette("val")
     assert sorted(data_copy.iterdir()) == before and not paths.imagenette_is_here()
+
+
+def test_the_official_archive_is_verified_unpacked_once_and_its_middle_is_taken(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Imagenette._ARCHIVES["full"][1] == data.ARCHIVE_MD5
+    for file in (small / "val").rglob("*.JPEG"):  # wider than high, as photographs are
+        with Image.open(file) as picture:
+            picture.convert("RGB").resize((500, 375)).save(file, "JPEG", quality=95)
+    archive = tmp_path / "downloads" / "imagenette2.tgz"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(small, "imagenette2")
+    monkeypatch.setenv("INEQUALITY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("INEQUALITY_IMAGENETTE", str(archive.parent))
+    with pytest.raises(DataError, match="is not the official archive: its MD5 is not fe2fc210"):
+        load_imagenette("val")
+    assert not (tmp_path / "data").exists()
+    monkeypatch.setattr(data, "ARCHIVE_MD5", hashlib.md5(archive.read_bytes()).hexdigest())
+    pixels, labels = load_imagenette("val")
+    assert pixels.shape == (40, 3, 224, 224) and labels.bincount().tolist() == [4] * 10
+    with Image.open(first(small)) as picture:
+        usual = np.array(picture.resize((299, 224), Image.Resampling.BILINEAR), float)[:, 37:261]
+    assert np.abs(pixels[0].permute(1, 2, 0).numpy() - usual).mean() < 3
+    archive.write_bytes(b"gone")  # it is not read again
+    assert "official archive" in ImagenetteSet(224).provenance() and torch.equal(load_imagenette("val")[0], pixels)
 
 
 def test_smaller_sets_show_the_same_photographs_resized_as_torchvision_does(small: Path) -> None:

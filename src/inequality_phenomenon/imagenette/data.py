@@ -2,12 +2,14 @@
 
 They are looked for in the folder that ``INEQUALITY_IMAGENETTE`` names, in the data folder, and in the pinned commit of a
 public git repository. The hash of each split's git tree must equal ``TREES``, so every byte of every file is verified.
+A folder with the official archive is taken as well, verified by its MD5 and resized here: other pixels.
 """
 
 import hashlib
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +42,11 @@ COMMIT = "b850f030ff0701c36a4adc8b928ea9483a46915b"
 TREES = {"train": "b5b3dd77dff0927aa628bfad778c731a103f142d", "val": "b8b2b2c6ab7c20f1362021497531e668431744b9"}
 COUNTS = {"train": 9469, "val": 3925}
 BYTES = 160_000_000  # of both splits on the disk
+OFFICIAL, ARCHIVE = (
+    "imagenette2",
+    "imagenette2.tgz",
+)  # the official archive's top folder and file: photographs of all sizes
+ARCHIVE_MD5 = "fe2fc210e6bb7c5664d602c3cd71e612"  # as torchvision.datasets.Imagenette has it
 
 
 def load_imagenette(split: Split) -> tuple[UInt8[Tensor, "n 3 224 224"], Int64[Tensor, " n"]]:
@@ -62,12 +69,22 @@ def fetch_and_say() -> None:
     """Fetch what is not here, verify it, and print where it is."""
     for split in get_args(Split):
         files, _ = imagenette_files(split)
-        print(f"Imagenette {split}: {len(files)} photographs, git tree verified, in {files[0].parents[2]}")
+        print(f"Imagenette {split}: {len(files)} photographs, {source(split)}, in {files[0].parents[2]}")
+
+
+def source(split: Split) -> str:
+    """How the photographs of a split were verified."""
+    if _folder() == _official():
+        return f"official archive (MD5 {ARCHIVE_MD5[:16]}…), resized here: other pixels than in the reference run"
+    return f"git tree {TREES[split][:16]}… verified"
 
 
 def _folder() -> Path:
     """The folder of ``train`` and ``val``: the user's own, or the data folder's, where it is fetched to at the first use."""
     folder = paths.imagenette_folder()
+    if (archive := folder / ARCHIVE).is_file():
+        _unpack(archive)
+        return _official()
     if not folder.is_dir() and folder.parent == paths.data_folder():
         _fetch(folder)
     return folder
@@ -85,7 +102,7 @@ def _files(folder: Path, split: Split) -> tuple[tuple[Path, ...], tuple[int, ...
     found = [(name, sorted(_own_entries(top / name))) for name in CLASSES]
     if (count := sum(len(files) for _, files in found)) != COUNTS[split]:
         raise DataError(f"{top} has {count} photographs, Imagenette has {COUNTS[split]}. {_how()}")
-    if (tree := _tree(top)) != TREES[split]:
+    if folder != _official() and (tree := _tree(top)) != TREES[split]:
         raise DataError(
             f"the files in {top} are not those of the pinned commit: tree {tree}, not {TREES[split]}. {_how()}"
         )
@@ -117,6 +134,25 @@ def _tree(folder: Path) -> str:
         return hashed("tree", b"".join(entries))
 
     return one(folder).hex()
+
+
+def _official() -> Path:
+    return paths.data_folder() / OFFICIAL
+
+
+def _unpack(archive: Path) -> None:
+    """Unpack the official archive into the data folder, once and after its MD5 was verified."""
+    from torchvision.datasets.utils import check_md5
+
+    if _official().is_dir():
+        return
+    if not check_md5(str(archive), ARCHIVE_MD5):
+        raise DataError(f"{archive} is not the official archive: its MD5 is not {ARCHIVE_MD5}. {_how()}")
+    _official().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_official().parent, prefix=".imagenette.") as name:
+        with tarfile.open(archive) as packed:
+            packed.extractall(name, filter="data")
+        os.replace(Path(name) / OFFICIAL, _official())
 
 
 def _fetch(target: Path) -> None:
@@ -151,15 +187,18 @@ def _git(folder: Path, *arguments: str) -> None:
 
 
 def decoded(files: Sequence[Path], side: int = SIDE) -> UInt8[Tensor, "n 3 side side"]:
-    """Photographs as RGB, made smaller where ``side`` is below 224. Raises ``DataError`` naming one that cannot be read."""
-    from PIL import Image
+    """Photographs as RGB, made smaller where ``side`` is below 224; of those of the official archive the middle. Raises ``DataError`` naming one that cannot be read."""
+    from PIL import Image, ImageOps
 
+    official = bool(files) and files[0].parents[2] == _official()
     pixels = np.empty((len(files), 3, side, side), np.uint8)
 
     def one(place: int) -> None:
         try:
             with Image.open(files[place]) as picture:
-                found = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
+                colours = picture.convert("RGB")
+                square = ImageOps.fit(colours, (SIDE, SIDE), Image.Resampling.BILINEAR) if official else colours
+                found = torch.from_numpy(np.array(square)).permute(2, 0, 1)
         except Exception as problem:  # Pillow has many for damaged files
             raise DataError(f"{files[place]} cannot be read: {problem}") from None
         if found.shape != (3, SIDE, SIDE):

@@ -13,7 +13,7 @@ from ..datasets import choose_common_subset
 from ..measure.image_sets import CommittedSet, EvaluationSet, evaluation_set
 from ..networks import RegistryEntry, read_registry, registry_file
 from ..training.data import first_of_each_class
-from .data import CLASSES, COUNTS, SIDE, TREES, decoded, imagenette_files
+from .data import CLASSES, COUNTS, SIDE, decoded, imagenette_files, source
 
 SIDES = (64, 128, SIDE)
 SMALLER = 4 / 7  # of the final side, in the first epochs: 128 for 224
@@ -71,7 +71,7 @@ class ImagenetteSet(CommittedSet):
         return sha256((images * 255).round().byte().cpu().contiguous().numpy().tobytes()).hexdigest()
 
     def provenance(self) -> str:
-        return f"{self.title}, git tree {TREES['val'][:16]}…"
+        return f"{self.title}, {source('val')}"
 
     def part_size(self, device: torch.device) -> int | None:
         return self.at_once if device.type == "cpu" else 200
