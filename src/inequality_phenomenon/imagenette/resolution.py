@@ -19,18 +19,19 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def at_every_side(checkpoints: Sequence[str]) -> dict[int, list[str]]:
-    """The networks that are trained as ``checkpoints``, those at 224 pixels, by side."""
-    return {side: [name.replace(name_of(SIDE), name_of(side), 1) for name in checkpoints] for side in SIDES}
+    """The networks that are trained as ``checkpoints``, those at 224 pixels, by side; sides that lack one are left out."""
+    found = {side: [name.replace(name_of(SIDE), name_of(side), 1) for name in checkpoints] for side in SIDES}
+    return {side: names for side, names in found.items() if all(name in REGISTRY for name in names)}
 
 
 def measure_resolution(run: Run) -> None:
     """The record ``at_resolution`` of the run's pair at every side, on photographs that all these networks classify correctly.
 
     The run's options: ``resolution_images``, ``resolution_budgets``, ``draws`` and ``patches``, of which the first is taken.
-    Nothing is measured for 0 images, or where weights are missing: those at 64 and 128 pixels do not ship.
+    Nothing is measured for 0 images, or where weights are missing: those below 224 pixels do not ship.
     """
     options, names = run.options, [name for pair in at_every_side(run.pair).values() for name in pair]
-    if options["resolution_images"] and all(name in REGISTRY and REGISTRY[name].file.exists() for name in names):
+    if options["resolution_images"] and all(REGISTRY[name].file.exists() for name in names):
         budgets, patch = tuple(options["resolution_budgets"]), tuple(options["patches"][0])
         asked = {"budgets": budgets, "patch": patch, "draws": options["draws"], "seed": run.seed}
         where = {"models": tuple(names), "own": names, "n_images": options["resolution_images"]}
