@@ -265,12 +265,12 @@ def answered() -> list[str]:
 
 
 def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered) -> None:
-    _, said, table = answered
+    _, said, table, large = answered
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     assert len(rows) == len(main_claims()) == 5
     frame = scoreboard.reference_frames()[0]
     for claim, line in zip(main_claims(), rows, strict=True):
-        _, title, paper, number, share, verdict, _ = line.split("|")
+        _, title, verdict, paper, number, share, _ = line.split("|")
         test = frame[(frame.claim == claim.claim) & (frame.test == claim.test)].iloc[0]
         assert title.strip() == claim.title and paper.strip() == claim.paper
         value = float(re.search(r"[+-][\d.]+", number)[0])
@@ -291,6 +291,12 @@ def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered)
             assert not claim.readings or multiverse(claim.readings[0], load_reference(EVERY_READING)).table.empty
             assert verdict.strip("* ") in scoreboard.VERDICTS
     assert said.count("\n") == 2 and said.count(" readings**") == 3 and said.count("**") == 8
+    three = ["gini-224", "noise-type-2-224", "occlusion-small-224"]
+    verdicts = [frame[frame.claim == claim].claim_verdict.iloc[0] for claim in three]
+    assert re.findall(r"\*\*(.*?)\*\*", large) == verdicts
+    values = [float(value) for value in re.findall(r"standard ([+-][\d.]+)", large)]
+    tests = [frame[(frame.claim == c) & frame.test.str.contains("global|5000|black")].value.iloc[0] for c in three]
+    assert values == pytest.approx(tests, abs=0.06)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def write_headline() -> None:
         temporary.write_bytes(figure.png)
     pages = {paths.ROOT / "README.md": "book/static/headline.png", paths.BOOK / "index.md": "static/headline.png"}
     for file, picture in pages.items():
-        block = "\n\n".join([*answer(), at_224_pixels(), f"![{figure.alt}]({picture})", WORDS["caption"]])
+        block = "\n\n".join([*answer(), f"![{figure.alt}]({picture})", WORDS["caption"]])
         before, _, rest = file.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         with atomic_path(file) as temporary:
@@ -81,7 +81,7 @@ def main_claims() -> list[MainClaim]:
 
 
 def answer() -> list[str]:
-    """The sentences and the five rows of the first page, for README and welcome page."""
+    """The sentences and the five rows of the first page, and a sentence on 224 pixels, for README and welcome page."""
     frame, records = reference_frames()[0], load_reference(EVERY_READING)
     rows, readings = [], []
     for claim in main_claims():
@@ -92,9 +92,9 @@ def answer() -> list[str]:
             readings.append(found)
             (good, count), (bad, _), verdict = together(found), together(found, "against"), verdict_of(*found)
             share = f"{share_text(good)} of {count:,} ({share_text(bad)} against)"
-        rows.append([claim.title, claim.paper, _number(frame, claim), share, f"**{verdict}**"])
+        rows.append([claim.title, f"**{verdict}**", claim.paper, _number(frame, claim), share])
     said = sentences(*readings[:3], accuracy=multiverse("patches_accuracy", records)) if records else []
-    return [*said, markdown_table(WORDS["columns"], rows)]
+    return [*said, markdown_table(WORDS["columns"], rows), at_224_pixels()]
 
 
 def at_224_pixels() -> str:
