@@ -118,6 +118,19 @@ networks.training_curves(networks.ladder(), name="training-ladder")
 networks.training_curves(networks.others(), name="training-others")
 
 # %% [markdown]
+# **What goes with the Gini index?** The budget $\varepsilon$ of ℓ∞ training, or the accuracy that it costs, or the robustness that it buys? Every
+# network whose index is in this book's records, ℓ2, pruned, Cutout and distilled ones among them. *Added after looking.*
+
+# %% tags=["hide-input"]
+from inequality_phenomenon.verdicts.every_network import every_network, predicted
+
+all_of_them = every_network()
+found = predicted(all_of_them)
+networks.predictors_figure(all_of_them, found, name="10-predictors") + networks.predictors_table(
+    found, name="10-goes-with"
+)
+
+# %% [markdown]
 # **Model cards**, generated from the registry. Open one to read it. Below them: what is planned and not there.
 
 # %% tags=["hide-input"]

@@ -330,6 +330,23 @@ def logistic_regression(outcome: np.ndarray, predictors: dict[str, Values], grou
     }
 
 
+def correlation(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """Pearson's r with its 95 % interval (Fisher's z)."""
+    found = stats.pearsonr(_checked(first), _checked(second))
+    low, high = found.confidence_interval()
+    return Estimate(float(found.statistic), float(low), float(high), len(first))
+
+
+def linear_regression(outcome: np.ndarray, predictors: dict[str, Values]) -> dict[str, Estimate]:
+    """Least squares: ``outcome`` for one standard deviation of each predictor, the others fixed, with 95 % (t) intervals."""
+    from statsmodels.regression.linear_model import OLS  # slow import
+
+    design = np.column_stack([np.ones(len(outcome)), *(_standardised(n, v) for n, v in predictors.items())])
+    found = OLS(_checked(outcome), design).fit()
+    places = zip(predictors, found.params[1:], *found.conf_int()[1:].T, strict=True)
+    return {name: Estimate(float(value), float(low), float(high), len(outcome)) for name, value, low, high in places}
+
+
 def _standardised(name: str, values: Values) -> Values:
     """Mean 0 and standard deviation 1; zeros and ones stay as they are."""
     values = _checked(values)
