@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from ..attacks import noise_outcomes, occlude
 from ..inequality import global_gini, regional_gini
 from ..measure.measurements import attacked
@@ -45,7 +47,7 @@ def at_resolution(
 
     ``budgets`` k (subpixels) and ``patch`` (N, R; black) are those of 224 pixels. At side h the form "number" has k and
     (N, R) again, "share" k (h / 224)^2 and (N, R h / 224), rounded. Kinds are those of ``KINDS``. A region has 1/16 of the
-    side, at 224 pixels 1/14.
+    side, at 224 pixels 1/14. ``close_call``: a margin too small to be trusted in some prediction.
     """
     maps, (model, images, labels), (count, radius) = sample.maps(seed=seed), attacked(sample), patch
     common: dict[str, Any] = {"ids": sample.ids, "seed": seed, "progress": True}
@@ -56,6 +58,7 @@ def at_resolution(
     }
     columns: Columns = {"global_gini": global_gini(maps), "regional_gini": regional_gini(maps, sample.data.region)}
     known: dict[Any, Columns] = {}  # at 224 pixels both forms are one
+    close = torch.zeros(len(sample.ids), dtype=torch.bool)
     for form, (own, small) in asked.items():
         if (own, small) not in known:
             found: Columns = {}
@@ -63,7 +66,9 @@ def at_resolution(
                 outcomes = noise_outcomes(model, images, labels, maps, own, draws=draws, **common, **options)
                 shares = outcomes.fooled.double().mean(2)
                 found |= {f"failure_{kind}_{budget}": shares[:, i] for i, budget in enumerate(budgets)}
+                close[list(outcomes.close_calls)] = True
             hit = occlude(model, images, labels, maps, count, small, "black", region=sample.data.region, **common)
+            close[list(hit.close_calls)] = True
             known[own, small] = found | {"fooled": hit.fooled}
         columns |= {f"{name}_{form}": values for name, values in known[own, small].items()}
-    return columns
+    return columns | {"close_call": close}
