@@ -196,7 +196,7 @@ show.subsets(
 # - **One training run a model.** Every network here is of seed 0, and the interval is over images. It says nothing about another seed, so every
 #   statement above is about *these models*, not about the training method. [The chapter of our own controls](13_is_it_inequality) repeats trainings with other seeds.
 # - **Small networks.** The shipped ResNet-18 has a quarter of the usual width, so that it runs on a laptop. One training each at the usual width stands in
-#   the column *Paper scale* where it was measured; it is [trained more briefly than the paper's](../scale.md).
+#   the rows marked *full size* where it was measured; it is [trained more briefly than the paper's](../scale.md).
 # - **The DenseNets** are DenseNet-BC-40-12 with 0.18 million parameters; the paper does not name its variant. They differ in more than the attack, also in epochs and device:
 #   [their model cards](10_cifar10_models) have both. The images were chosen by the ResNets; those that a DenseNet gets wrong are left out for it.
 # - **The baseline is random.** One normal draw an image is what the paper states. Other baselines change the level of the index.

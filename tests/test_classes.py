@@ -96,7 +96,7 @@ def test_animals_and_objects_get_every_verdict(shift: float, verdict: str) -> No
     text = class_means.class_findings(tables["class_inequality"], [STANDARD, ROBUST], [animals, agreement]).text
     assert verdict in text and text.count("highest for") == 4
     shown = outcome_table([animals, agreement], [agreement, *examine(primary, {})], name="o", caption="c").html
-    assert verdict in shown and shown.count("(full size)") == 1  # what was not measured has no row there
+    assert verdict in shown and shown.count("(full size:") == 1  # what was not measured has no row there
 
 
 def test_a_class_without_images_is_named_and_nothing_is_shown_for_it() -> None:

@@ -35,6 +35,10 @@ def test_correlations_and_slopes_are_those_of_the_fitted_networks() -> None:
     for name in PREDICTORS:
         assert found["alone"][name].value == pytest.approx(np.corrcoef(fitted[name], gini)[0, 1])
         assert found["alone"][name].n == len(fitted) < len(networks)
+    without = fitted[~fitted.checkpoint.isin([f"cifar10-resnet18w16-l2_{e}-s0" for e in ("0.5", "1.0")])]
+    assert len(fitted) - len(without) == 2 == len(fitted) - found["each other"][PREDICTORS[0]].n
+    own = np.corrcoef(without[PREDICTORS[2]], [mean.value for mean in without.gini])[0, 1]
+    assert found["linf"][PREDICTORS[2]].value == pytest.approx(own)
     design = np.column_stack([np.ones(len(fitted)), *(fitted[name] for name in PREDICTORS)])
     slopes = np.linalg.lstsq(design, gini, rcond=None)[0][1:]
     for name, slope in zip(PREDICTORS, slopes, strict=True):

@@ -81,7 +81,7 @@ def test_networks_of_the_usual_width_have_columns_of_their_own(run: Chapter) -> 
     large = {name: run.records[name].replace({ROBUST: ROBUST.replace("w16", "w64")}) for name in RECORDS}
     large = {name: table[table.checkpoint.str.contains("w64")] for name, table in large.items()}
     html = report.panel_table(run.ours, large, name="t", caption="c").html
-    assert html.count("(full size)") == 1 and html.count("n = 8<") == 4 * len(panel_columns(run))
+    assert html.count("(full size:") == 1 and html.count("n = 8<") == 4 * len(panel_columns(run))
 
 
 def test_without_a_trained_subject_nothing_is_claimed() -> None:

@@ -126,7 +126,7 @@ def test_full_size_networks_are_rows_below_the_reference_run(measured) -> None:
         rows = large[large.checkpoint == item.cell.checkpoint.replace("w16", "w64")]
         assert item.ours.value == pytest.approx(rows.global_gini.mean()) and item.ours.n == len(rows)
     html = comparison_table(found, name="t", caption="Caption.").html
-    assert html.count("(full size)") == 2 and html.count("<tr>") == len(found) + 2 + 1
+    assert html.count("(full size:") == 2 and html.count("<tr>") == len(found) + 2 + 1
     names = [name.replace("w64", "w16") for name in (ROBUST, STANDARD)]
     asked = [comparison.minus("gap", *((name, "", "global_gini") for name in names), 1)]
     (gap,) = ours.contrast(asked, "inequality")
@@ -134,15 +134,15 @@ def test_full_size_networks_are_rows_below_the_reference_run(measured) -> None:
     means = large.groupby("checkpoint").global_gini.mean()
     shared = gap.full_size.difference.difference  # of shared images
     assert shared == pytest.approx(means[ROBUST] - means[STANDARD], abs=0.02)
-    assert contrast_table([gap], name="t", caption="Caption.").html.count("(full size)") == 1
+    assert contrast_table([gap], name="t", caption="Caption.").html.count("(full size:") == 1
 
 
 def test_the_scoreboard_has_rows_of_full_size_only_where_the_records_exist(measured) -> None:
     frames, reference = scoreboard.full_size_frames(), scoreboard.reference_frames()
     assert frames is not None
     for make, part in ((claims_table, 0), (values_table, 1)):
-        assert "(full size)" in make(reference[part], frames[part]).html
-        assert "(full size)" not in make(reference[part]).html
+        assert "(full size:" in make(reference[part], frames[part]).html
+        assert "(full size:" not in make(reference[part]).html
     assert (frames[1].verdict != "not measured here").sum() == 4  # two networks, the global and the regional index
 
 
@@ -160,7 +160,7 @@ def test_without_records_tables_have_no_such_rows_and_the_book_says_that_nothing
     ours = chapter.open(CHAPTER, {"profile": "smoke"}).ours
     assert ours.full_size == {}
     found = ours.compare(table1_cells("global_gini"), "inequality")
-    assert "(full size)" not in comparison_table(found, name="t", caption="Caption.").html
+    assert "(full size:" not in comparison_table(found, name="t", caption="Caption.").html
     words = pieces.markdown("gpu")
     assert "Nothing of it has been measured yet" in words and f"- execute `{CHAPTER}`" in words
 

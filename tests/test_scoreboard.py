@@ -12,7 +12,7 @@ from scipy import stats
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile
-from inequality_phenomenon.book.headline import BEGIN, END, EVERY_READING, answer, main_claims
+from inequality_phenomenon.book.headline import BEGIN, END, EVERY_READING, WORDS, answer, main_claims
 from inequality_phenomenon.measure.reference import MANIFEST, load_reference, load_whole_reference
 from inequality_phenomenon.show.scoreboard import page, verdict_counts
 from inequality_phenomenon.verdicts import scoreboard
@@ -265,7 +265,7 @@ def answered() -> list[str]:
 
 
 def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered) -> None:
-    _, said, table, large = answered
+    _, said, table, *below = answered
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     assert len(rows) == len(main_claims()) == 5
     frame = scoreboard.reference_frames()[0]
@@ -290,13 +290,12 @@ def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered)
         else:
             assert not claim.readings or multiverse(claim.readings[0], load_reference(EVERY_READING)).table.empty
             assert verdict.strip("* ") in scoreboard.VERDICTS
-    assert said.count("\n") == 2 and said.count(" readings**") == 3 and said.count("**") == 8
-    three = ["gini-224", "noise-type-2-224", "occlusion-small-224"]
-    verdicts = [frame[frame.claim == claim].claim_verdict.iloc[0] for claim in three]
-    assert re.findall(r"\*\*(.*?)\*\*", large) == verdicts
-    values = [float(value) for value in re.findall(r"standard ([+-][\d.]+)", large)]
-    tests = [frame[(frame.claim == c) & frame.test.str.contains("global|5000|black")].value.iloc[0] for c in three]
-    assert values == pytest.approx(tests, abs=0.06)
+    assert said.count("\n") == 2 and said.count(" readings**") == 3 and said.count("**") == 10
+    asked = [own for sentence in WORDS["below"] for own in sentence["tests"]]
+    rows = [frame[(frame.claim == own["claim"]) & (frame.test == own["test"])].iloc[0] for own in asked]
+    assert re.findall(r"\*\*(.*?)\*\*", " ".join(below)) == [row.verdict for row in rows]
+    values = [float(value) for value in re.findall(r"([+-][\d.]+)(?: points)? \[", " ".join(below))]
+    assert values == pytest.approx([row.value for row in rows], abs=0.06)
 
 
 @pytest.fixture

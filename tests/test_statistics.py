@@ -120,6 +120,14 @@ def test_mcnemar_refuses_outcomes_that_are_not_pairs(a: list[int], b: list[int])
         statistics.mcnemar(np.array(a), np.array(b))
 
 
+def test_a_rate_of_none_or_all_is_not_certain() -> None:
+    for value in (0.0, 1.0):
+        found, known = statistics.mean_or_rate(np.full(300, value)), statistics.wilson(int(300 * value), 300)
+        assert found == known and found.high - found.low > 0.01
+    some = np.array([0.0, 0.5, 1.0])
+    assert statistics.mean_or_rate(some) == statistics.bootstrap_mean(some)
+
+
 def test_holm_by_hand() -> None:
     # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1 = 0.04, 0.06, 0.06, 0.04 -> never falling
     assert statistics.holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])

@@ -26,7 +26,7 @@ def test_full_size_networks_are_rows_below_the_others() -> None:
     found = ours.contrast(against_standard(STANDARD, [ROBUST], {"type I": ("type I", "failure_102")}), "noise")
     assert found[0].full_size is not None and found[0].full_size.difference.difference != found[0].difference.difference
     html = show.contrast_table(found, name="t", caption="c").html
-    assert html.count("<th scope='row'>") == 2 and html.index("type I</th>") < html.index("type I <small>(full size)")
+    assert html.count("<th scope='row'>") == 2 and html.index("type I</th>") < html.index("type I <small>(full size: ")
 
 
 def test_the_claims_of_a_chapter_come_from_one_run() -> None:

@@ -133,6 +133,14 @@ def bootstrap_mean(values: Values, *, resamples: int = 9999, seed: int = 0) -> E
     return Estimate(float(values.mean()), float(low), float(high), len(values))
 
 
+def mean_or_rate(values: Values, *, resamples: int = 9999) -> Estimate:
+    """``bootstrap_mean``; of values that are all 0, or all 1, Wilson's interval, as resampling would claim certainty."""
+    values = _checked(values)
+    if (values == 0).all() or (values == 1).all():
+        return wilson(int(values.sum()), len(values))
+    return bootstrap_mean(values, resamples=resamples)
+
+
 @_remembered
 def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int = 0) -> Difference:
     """Mean of a - b over the same images: bootstrap interval, and the p-value of a sign-flip permutation test.

@@ -23,6 +23,7 @@ from ..verdicts.scoreboard import full_size_frames, ours, reference_frames, writ
 from .pieces import markdown, markdown_table
 
 EVERY_READING = "15_every_reading"
+ACCURACY = ("noise_accuracy", "patches_accuracy")  # readings that count the other errors as well
 WORDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("first_page.yaml").read_text("utf-8"))
 BEGIN, END = "<!-- headline: written by `inequality reference` -->", "<!-- end of headline -->"
 
@@ -81,7 +82,7 @@ def main_claims() -> list[MainClaim]:
 
 
 def answer() -> list[str]:
-    """The sentences and the five rows of the first page, and a sentence on 224 pixels, for README and welcome page."""
+    """The sentences and the five rows of the first page, and what stands below them, for README and welcome page."""
     frame, records = reference_frames()[0], load_reference(EVERY_READING)
     rows, readings = [], []
     for claim in main_claims():
@@ -93,29 +94,37 @@ def answer() -> list[str]:
             (good, count), (bad, _), verdict = together(found), together(found, "against"), verdict_of(*found)
             share = f"{share_text(good)} of {count:,} ({share_text(bad)} against)"
         rows.append([claim.title, f"**{verdict}**", claim.paper, _number(frame, claim), share])
-    said = sentences(*readings[:3], accuracy=multiverse("patches_accuracy", records)) if records else []
-    return [*said, markdown_table(WORDS["columns"], rows), at_224_pixels()]
+    said = sentences(*readings[:3], accuracy=[multiverse(name, records) for name in ACCURACY]) if records else []
+    return [*said, markdown_table(WORDS["columns"], rows), *below()]
 
 
-def at_224_pixels() -> str:
-    """What the chapter on photographs found, in a sentence: number and verdict of a test for each main claim."""
-    frame, said = reference_frames()[0], []
-    for own in WORDS["large"]["tests"]:
-        verdict = frame[frame.claim == own["claim"]].claim_verdict.iloc[0]
-        said.append(f"(minus standard {_number(frame, MainClaim('', '', **own))}: **{verdict}**)")
-    return str(WORDS["large"]["words"].format(*said))
+def below() -> list[str]:
+    """The sentences below the table, with the number and verdict of each of their tests."""
+    frame, found = reference_frames()[0], []
+    for sentence in WORDS["below"]:
+        said = []
+        for own in sentence["tests"]:
+            verdict = frame[(frame.claim == own["claim"]) & (frame.test == own["test"])].verdict.iloc[0]
+            said.append(f"{_number(frame, MainClaim('', '', **own))} (**{verdict}**)")
+        found.append(sentence["words"].format(*said))
+    return found
 
 
-def sentences(*readings: Sequence[Multiverse], accuracy: Multiverse) -> list[str]:
+def sentences(*readings: Sequence[Multiverse], accuracy: Sequence[Multiverse]) -> list[str]:
     """What the readings of the first three claims say: a lead, and a list of them; nothing without records of them.
 
-    ``accuracy``: the readings of accuracy under patches.
+    ``accuracy``: the readings of ``ACCURACY``.
     """
     if len(readings) < 3:
         return []
     more, less = ([how_often(together(found, side)[0]) for found in readings] for side in ("for", "against"))
     decides = [called(next(iter(explained_variance(found[0])))) for found in readings]
-    facts = {"more": more, "less": less, "decides": decides, "accuracy": how_often(together([accuracy])[0])}
+    facts = {
+        "more": more,
+        "less": less,
+        "decides": decides,
+        "accuracy": [how_often(together([own])[0]) for own in accuracy],
+    }
     lead, *said = (sentence.format(**facts) for sentence in WORDS["sentences"])
     return [lead, "\n".join(said)]
 

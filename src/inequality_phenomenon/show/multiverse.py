@@ -90,7 +90,11 @@ def _missing(multiverses: Sequence[Multiverse]) -> str:
     )
     asked = {c for own in multiverses for c in plan()["claims"][own.claim]["choices"]} & {"networks", "trios"}
     lacking = [o["title"] for group in sorted(asked) for name, o in plan()[group].items() if name not in set(there)]
-    return f"Planned and not measured for any of them yet: {'; '.join(lacking)}." if lacking else ""
+    return (
+        f"Planned and not measured for any of them yet: {'; '.join(f'“{title}”' for title in lacking)}."
+        if lacking
+        else ""
+    )
 
 
 def specification_curve(found: Multiverse, *, name: str) -> Shown:

@@ -31,12 +31,16 @@ from .words import (
 NOT_TRAINED = "Not measured here: no network for it is trained yet."
 SOME = 2  # tests of a claim; more are opened by the reader
 # Added to the label of a row of networks of the usual width.
-FULL_SIZE = " <small>(full size); ℓ∞ below its floor</small>"
+FULL_SIZE = " <small>(full size: one training, too short)</small>"
 
 
 def models_note(run: Run, ours: Run) -> Shown:
     """Which run the page's numbers are of, which networks this run measured, and which nobody has trained yet."""
-    sentences = [source_sentence(run, ours), f"Measured in this run: {', '.join(map(named, run.models))}."]
+    measured = f"Measured in this run: {', '.join(map(named, run.models))}."
+    sentences = [
+        source_sentence(run, ours),
+        measured if run.records else "Nothing was measured in this run: the images are not here.",
+    ]
     if run.untrained:
         missing = ", ".join(named(name) for name in run.untrained)
         sentences.append(f"Planned, but not trained yet: {missing}. What needs it is marked as not measured.")
@@ -98,14 +102,33 @@ def contrast_cell(item: Contrasted) -> str:
 
 
 def regression_table(fits: dict[str, dict[str, Estimate]], *, name: str, caption: str) -> Shown:
-    """Log odds ratios of the nested regressions of ``comparison.explained``; the intercepts are left out."""
+    """Log odds ratios of the nested regressions of ``comparison.explained``, without the intercepts; then what the last says
+    of the Gini index."""
     rows = [
         {"Regression on": specification, "Predictor": predictor, "Ours": text_of(effect, "log odds")}
         for specification, effects in fits.items()
         for predictor, effect in effects.items()
         if predictor != "(intercept)"
     ]
-    return table(rows, name=name, caption=caption, missing="The regression: not measured here.")
+    shown = table(
+        rows,
+        name=name,
+        caption=f"{caption} A row of the data is a network on an image.",
+        missing="The regression: not measured here.",
+    )
+    last = list(fits.values())[-1] if fits else {}
+    words = {
+        1: "goes with being fooled more often",
+        -1: "goes with being fooled less often",
+        0: "is not seen to matter",
+    }
+    if len(last) > 2 and (index := last.get("Gini index")):
+        shown += listed(
+            [
+                f"At equal {' and '.join(name for name in last if name not in ('(intercept)', 'Gini index'))} a higher Gini index {words[side(index)]}."
+            ]
+        )
+    return shown
 
 
 def ratios_note(ratios: dict[str, Estimate]) -> Shown:

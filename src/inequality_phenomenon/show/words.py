@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ..statistics import Difference, Estimate, bootstrap_mean
+from ..statistics import Difference, Estimate, mean_or_rate
 from ..verdicts.comparison import Compared, Contrast, Contrasted
 
 MISSING = "<span class='missing'>not measured here</span>"
@@ -192,7 +192,7 @@ def by_condition(records: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 
 def mean(rows: pd.DataFrame, column: str, resamples: int = 9999) -> Estimate:
     """A column's mean over images with its interval; images without a value are left out."""
-    return bootstrap_mean(rows[column].dropna().to_numpy(float), resamples=resamples)
+    return mean_or_rate(rows[column].dropna().to_numpy(float), resamples=resamples)
 
 
 def means(records: pd.DataFrame, column: str) -> list[tuple[str, Estimate]]:

@@ -17,11 +17,11 @@ from ..networks import dataset_of, named
 from ..statistics import (
     Difference,
     Estimate,
-    bootstrap_mean,
     holm,
     logistic_regression,
     mcnemar,
     mean_difference,
+    mean_or_rate,
     paired_difference,
     rate_difference,
     ratio_of_ratios,
@@ -135,7 +135,7 @@ def estimate(values: pd.Series, resamples: int = 9999) -> Estimate | None:
         return None
     if values.dtype == bool:
         return wilson(int(values.sum()), len(values))
-    return bootstrap_mean(values.to_numpy(), resamples=resamples)
+    return mean_or_rate(values.to_numpy(), resamples=resamples)
 
 
 def meets(ours: Estimate, cell: Cell) -> bool:

@@ -40,12 +40,24 @@ def _row(name: str, values: pd.Series) -> dict[str, Any]:
 
 
 def predicted(networks: pd.DataFrame) -> dict[str, dict[str, Estimate]]:
-    """How the index goes with each predictor over the ``fitted`` networks: alone (Pearson's r), and together.
+    """How the index goes with each predictor over the ``fitted`` networks: "alone" (Pearson's r), and "together".
 
-    "together": Gini index for one standard deviation of a predictor, the others fixed. Intervals are over networks.
+    "together": Gini index for one standard deviation of a predictor, the others fixed. "linf": Pearson's r without the ℓ2
+    networks, which are robust and have no ℓ∞ budget; "each other": that of budget and robust accuracy there. Intervals are
+    over networks.
     """
     fitted = networks[networks.fitted]
+    linf = fitted[~fitted.checkpoint.str.contains("-l2_")]
     values = {name: fitted[name].to_numpy(float) for name in PREDICTORS}
     gini = np.array([mean.value for mean in fitted.gini])
-    alone = {name: correlation(own, gini) for name, own in values.items()}
-    return {"alone": alone, "together": linear_regression(gini, values)}
+    return {
+        "alone": _correlations(fitted),
+        "linf": _correlations(linf),
+        "each other": {PREDICTORS[0]: correlation(*(linf[name].to_numpy(float) for name in PREDICTORS[::2]))},
+        "together": linear_regression(gini, values),
+    }
+
+
+def _correlations(networks: pd.DataFrame) -> dict[str, Estimate]:
+    gini = np.array([mean.value for mean in networks.gini])
+    return {name: correlation(networks[name].to_numpy(float), gini) for name in PREDICTORS}
