@@ -95,10 +95,10 @@ def answer() -> list[str]:
             share = f"{share_text(good)} of {count:,} ({share_text(bad)} against)"
         rows.append([claim.title, f"**{verdict}**", claim.paper, _number(frame, claim), share])
     said = sentences(*readings[:3], accuracy=[multiverse(name, records) for name in ACCURACY]) if records else []
-    return [*said, markdown_table(WORDS["columns"], rows), *below()]
+    return [*said, markdown_table(WORDS["columns"], rows), below()]
 
 
-def below() -> list[str]:
+def below() -> str:
     """The sentences below the table, with the number and verdict of each of their tests."""
     frame, found = reference_frames()[0], []
     for sentence in WORDS["below"]:
@@ -106,8 +106,8 @@ def below() -> list[str]:
         for own in sentence["tests"]:
             verdict = frame[(frame.claim == own["claim"]) & (frame.test == own["test"])].verdict.iloc[0]
             said.append(f"{_number(frame, MainClaim('', '', **own))} (**{verdict}**)")
-        found.append(sentence["words"].format(*said))
-    return found
+        found.append(f"- {sentence['words'].format(*said)}")
+    return "\n".join(found)
 
 
 def sentences(*readings: Sequence[Multiverse], accuracy: Sequence[Multiverse]) -> list[str]:
