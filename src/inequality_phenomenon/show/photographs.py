@@ -62,8 +62,9 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
     rows = _by_label(found)
     if not all(item.difference for item in found):
         return listed(["Resolution: not measured here."])
+    parts = {"Gini": "Gini indices"} | {f"same {form}": f"the same {form} of subpixels" for form in FORMS}
     figure, panels = plt.subplots(1, 3, figsize=(11, 4.6))
-    for axes, part in zip(panels, ("Gini", *(f"same {form}" for form in FORMS)), strict=True):
+    for axes, (part, heading) in zip(panels, parts.items(), strict=True):
         for label, items in rows.items():
             if part not in label:
                 continue
@@ -75,7 +76,7 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
         axes.set_xscale("log")
         axes.set_xticks(pixels, list(map(str, pixels)))
         axes.minorticks_off()
-        axes.set(title=part.replace("same", "the same") + ("" if "same" in part else " index"), xlabel="side, pixels")
+        axes.set(title=heading, xlabel="side, pixels")
         axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     panels[0].set_ylabel("ℓ∞ network minus standard one")
     panels[1].set_ylabel("points")
@@ -83,9 +84,10 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
         f"{label}: {', '.join(f'{points(i.difference, unit_for(i.contrast))} at {side} pixels' for i, side in zip(items, pixels, strict=False) if i.difference)}"
         for label, items in rows.items()
     ]
-    moved = [label for label, items in rows.items() if decided_sign(items[-1])]
+    moved = {part: [bool(decided_sign(items[-1])) for label, items in rows.items() if part in label] for part in parts}
+    counts = "; ".join(f"{title}: {sum(moved[part])} of {len(moved[part])}" for part, title in parts.items())
     caption = (
-        f"From {pixels[0]} to {pixels[-1]} pixels {len(moved)} of {len(rows)} effects change (adjusted p below 0.05). "
+        f"How many effects change from {pixels[0]} to {pixels[-1]} pixels (adjusted p below 0.05): {counts}. "
         "Bars: 95 % intervals over images; one training of each kind at each size."
     )
     return drawn(
