@@ -55,6 +55,16 @@ rule execute:
         "inequality execute {wildcards.nb} {output} -p profile {params.profile}"
 
 
+# The longest begin, so that none is left alone at the end.
+use rule execute as execute_first with:
+    output:
+        "book/_executed/{nb,15_every_reading|04_attribution_ablation|02_noise_attack|03_occlusion_attack}.ipynb",
+    priority: 1
+
+
+ruleorder: execute_first > execute
+
+
 # Reads the records that the chapters wrote, so it comes after all of them.
 rule scoreboard:
     input:
