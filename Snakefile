@@ -50,7 +50,7 @@ rule execute:
     params:
         profile=PROFILE,
         decided_by=lambda wildcards: fingerprint(wildcards.nb, PROFILE),
-    threads: max(1, workflow.cores // AT_ONCE)
+    threads: lambda wildcards: max(1, (workflow.cores or 1) // AT_ONCE)
     shell:
         "inequality execute {wildcards.nb} {output} -p profile {params.profile}"
 
