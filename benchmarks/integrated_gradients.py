@@ -2,24 +2,21 @@
 same model, with its best batch size; the maps differ by less than 1e-3 of their norm and their Gini index by less than 1e-4.
 
 What makes the difference: batch norm folded into the convolutions and channels last. The ratio depends on the CPU: where
-the convolutions run near its peak (AVX-512), less is left to save. *Bare* is the least that any way takes there: as many
-gradients of the folded network, in the batches that are fastest for it, with nothing around them. Captum is given the same images, baselines and steps.
+the convolutions run near its peak (AVX-512), less is left to save. Captum is given the same images, baselines and steps.
 Single maps may differ more than most: where a pre-activation is almost 0, rounding decides the slope of a ReLU. So the
 distance of Captum's own float32 map from its float64 map is shown beside the distance from ours.
 """
 
 import copy
 
-import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
-from inequality_phenomenon._support.batching import rows_for
 from inequality_phenomenon._support.randomness import normal_images
 from inequality_phenomenon.attribution import attribute
 from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.inequality import global_gini
-from inequality_phenomenon.networks import REGISTRY, Classifier, fold_batch_norm, load_checkpoint
+from inequality_phenomenon.networks import REGISTRY, Classifier, load_checkpoint
 
 from .measure import Row, interleaved, table, write_csv
 
@@ -44,16 +41,8 @@ def measure(name: str, model: Classifier, images: Tensor, labels: Tensor) -> Row
     def ours() -> Tensor:
         return attribute(model, images, labels, "integrated_gradients", steps=STEPS)
 
-    folded = fold_batch_norm(model)
-    points = images.repeat(STEPS, 1, 1, 1).contiguous(memory_format=torch.channels_last)
-    rows = rows_for(images.device, images[0, 0].numel(), model.kind, "gradient")
-
-    def bare() -> None:
-        for part in points.split(rows):
-            torch.autograd.grad(folded(part.requires_grad_()).sum(), part)
-
     variants = {f"captum {batch}": lambda batch=batch: captum(batch) for batch in CAPTUM_BATCHES}
-    seconds = interleaved({"ours": ours, "bare": bare, **variants}, REPETITIONS)
+    seconds = interleaved({"ours": ours, **variants}, REPETITIONS)
     best = min(CAPTUM_BATCHES, key=lambda batch: seconds[f"captum {batch}"])
     found, expected = ours(), captum(best)
     double = copy.deepcopy(model).double()
@@ -68,8 +57,6 @@ def measure(name: str, model: Classifier, images: Tensor, labels: Tensor) -> Row
         "captum_s": seconds[f"captum {best}"],
         "captum_batch": best,
         "ratio": seconds[f"captum {best}"] / seconds["ours"],
-        "bare_s": seconds["bare"],
-        "of_bare": seconds["bare"] / seconds["ours"],
         "captum_default_s": seconds[f"captum {CAPTUM_BATCHES[-1]}"],
         "map_difference": ((found - expected).norm() / expected.norm()).item(),
         "ours_to_float64": ((found - exact).norm() / exact.norm()).item(),

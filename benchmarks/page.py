@@ -45,8 +45,6 @@ TABLES = (
             "ours_s": "Ours, s",
             "captum_s": "Captum, best batch, s",
             "ratio": "Ratio",
-            "bare_s": "Bare gradients, s",
-            "of_bare": "Share of the bare rate",
             "captum_default_s": "Captum, default, s",
             "map_difference": "Relative map difference",
             "gini_difference": "Gini difference",
