@@ -217,6 +217,8 @@ def test_each_kind_of_file_decides_what_it_should(two_chapters: Path) -> None:
     assert [changed(name) for name in OWN] == [[0]] * len(OWN)
     one_other = MANIFEST | {"01_first": {"noise": {"sha256": "b"}}}
     assert changed("results/reference/manifest.yaml", yaml.safe_dump(one_other)) == [0]
+    assert changed("notebooks/02_second.py", "from somewhere import every_network\n") == [1]
+    assert changed("results/reference/manifest.yaml", yaml.safe_dump(MANIFEST)) == [0, 1]
     laptop = (two_chapters / "profiles" / "laptop.yaml").read_text()
     assert changed("profiles/laptop.yaml", f"# a comment\n{laptop}") == []
     assert changed("profiles/laptop.yaml", laptop.replace("n_images: 120", "n_images: 119", 1)) == [0, 1]

@@ -113,7 +113,7 @@ def fingerprint(chapter: str, profile: str) -> str:
     """Hash of all that decides what a chapter shows: while it stays, the chapter is not executed again.
 
     Its script, its part of the profile, the code but for ``BESIDE``, the networks, the claims and the published values,
-    its own records of the reference run, and the locked packages.
+    its own records of the reference run, or all where it shows every network, and the locked packages.
     """
     package = sorted(path.name for path in (paths.ROOT / "src" / PACKAGE).glob("[!.]*") if path.name not in BESIDE)
     code = [f"src/{PACKAGE}/{name}{'' if '.' in name else '/**/*'}" for name in package]
@@ -123,7 +123,9 @@ def fingerprint(chapter: str, profile: str) -> str:
     if dataset := (plan["chapters"] or {}).get("dataset"):  # another than the profile's, which may be fetched meanwhile
         code += [f"src/{PACKAGE}/{dataset}/*", f"checkpoints/{dataset}*"]
         plan["here"] = paths.imagenette_is_here()
-    records = [_manifest(run).get(chapter) for run in ("reference", "reference-gpu")]
+    script = paths.NOTEBOOKS / f"{chapter}.py"
+    whole = "every_network" in script.read_text("utf-8")  # it reads the records of all chapters
+    records = [_manifest(run) if whole else _manifest(run).get(chapter) for run in ("reference", "reference-gpu")]
     files = content(f"notebooks/{chapter}.py", *code, *NETWORKS, "results/*.*", *own, "requirements.lock")
     return sha256(json.dumps([files, plan, records], sort_keys=True).encode()).hexdigest()
 
