@@ -88,7 +88,7 @@ show.models_note(run, ours)
 #   random places, type I and type II (2 draws) on 500 and 5,000 subpixels, and on the share that these are of 224 pixels; black patches of N = 5,
 #   R = 10, and of the same share. All effects and their changes are one family for Holm. Regions have 1/16 of the side below 224 pixels, 1/14 there.
 #   *Changed before any result was seen*: the pair at 128 pixels is not trained yet; `inequality train imagenette128-resnet18w32-linf8-s0` and
-#   `…-standard-s0` make it, about two hours on one core.
+#   `…-standard-s0` make it.
 # - **Methods** (Table 3): Input X Gradient, GradientShap and SmoothGrad with the paper's settings, on the first 100 photographs.
 # - **A slice of all readings** (chapter 15), on the first 100 photographs: three attribution maps, two orders, three colours and so on, 156 readings.
 #   `results/multiverse.yaml` lists them under `at_224_pixels`. Nothing is left out after looking.
