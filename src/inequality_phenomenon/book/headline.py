@@ -93,7 +93,8 @@ def answer() -> list[str]:
             readings.append(found)
             (good, count), (bad, _), verdict = together(found), together(found, "against"), verdict_of(*found)
             share = f"{share_text(good)} of {count:,} ({share_text(bad)} against)"
-        rows.append([claim.title, f"**{verdict}**", claim.paper, _number(frame, claim), share])
+        number = _number(_tested(frame, claim.claim, claim.test), claim.margin)
+        rows.append([claim.title, f"**{verdict}**", claim.paper, number, share])
     said = sentences(*readings[:3], accuracy=[multiverse(name, records) for name in ACCURACY]) if records else []
     return [*said, markdown_table(WORDS["columns"], rows), below()]
 
@@ -102,10 +103,8 @@ def below() -> str:
     """The sentences below the table, with the number and verdict of each of their tests."""
     frame, found = reference_frames()[0], []
     for sentence in WORDS["below"]:
-        said = []
-        for own in sentence["tests"]:
-            verdict = frame[(frame.claim == own["claim"]) & (frame.test == own["test"])].verdict.iloc[0]
-            said.append(f"{_number(frame, MainClaim('', '', **own))} (**{verdict}**)")
+        tests = [_tested(frame, **own) for own in sentence["tests"]]
+        said = [f"{_number(row)} (**{row.verdict}**)" for row in tests]
         found.append(f"- {sentence['words'].format(*said)}")
     return "\n".join(found)
 
@@ -134,13 +133,16 @@ def how_often(share: float) -> str:
     return next(words for least, words in WORDS["how_often"].items() if share >= least)
 
 
-def _number(frame: pd.DataFrame, claim: MainClaim) -> str:
-    """One test's difference, its interval and n, without a margin that the test subtracts."""
-    row = frame[(frame.claim == claim.claim) & (frame.test == claim.test)].iloc[0]
+def _tested(frame: pd.DataFrame, claim: str, test: str) -> pd.Series:
+    return frame[(frame.claim == claim) & (frame.test == test)].iloc[0]
+
+
+def _number(row: pd.Series, margin: float = 0.0) -> str:
+    """One test's difference, its interval and n, without a ``margin`` that the test subtracts."""
     if pd.isna(row.value):
         return "not measured here"
     digits, unit = (1, " points") if row.unit == "points" else (3, "")
-    value, low, high = (f"{number + claim.margin:+.{digits}f}" for number in (row.value, row.low, row.high))
+    value, low, high = (f"{number + margin:+.{digits}f}" for number in (row.value, row.low, row.high))
     what = f"{row.n / 2:.0f} + {row.n / 2:.0f} networks" if row.n < 10 else f"{row.n:.0f} images"
     return f"{value}{unit} [{low}, {high}], n = {what}"
 

@@ -42,10 +42,8 @@ COMMIT = "b850f030ff0701c36a4adc8b928ea9483a46915b"
 TREES = {"train": "b5b3dd77dff0927aa628bfad778c731a103f142d", "val": "b8b2b2c6ab7c20f1362021497531e668431744b9"}
 COUNTS = {"train": 9469, "val": 3925}
 BYTES = 160_000_000  # of both splits on the disk
-OFFICIAL, ARCHIVE = (
-    "imagenette2",
-    "imagenette2.tgz",
-)  # the official archive's top folder and file: photographs of all sizes
+OFFICIAL = "imagenette2"  # the official archive's top folder: photographs of all sizes
+ARCHIVE = f"{OFFICIAL}.tgz"
 ARCHIVE_MD5 = "fe2fc210e6bb7c5664d602c3cd71e612"  # as torchvision.datasets.Imagenette has it
 
 
@@ -187,7 +185,10 @@ def _git(folder: Path, *arguments: str) -> None:
 
 
 def decoded(files: Sequence[Path], side: int = SIDE) -> UInt8[Tensor, "n 3 side side"]:
-    """Photographs as RGB, made smaller where ``side`` is below 224; of those of the official archive the middle. Raises ``DataError`` naming one that cannot be read."""
+    """Photographs as RGB, made smaller where ``side`` is below 224; of those of the official archive the middle.
+
+    Raises ``DataError`` naming one that cannot be read.
+    """
     from PIL import Image, ImageOps
 
     official = bool(files) and files[0].parents[2] == _official()

@@ -8,6 +8,7 @@ import torch
 from ..attacks import noise_outcomes, occlude
 from ..inequality import global_gini, regional_gini
 from ..measure.measurements import attacked
+from ..measure.panel import NOISE
 from ..measure.run import Run
 from ..measure.sample import Columns, Sample
 from ..networks import REGISTRY
@@ -15,9 +16,7 @@ from .data import SIDE
 from .images import SIDES, name_of
 
 FORMS = ("number", "share")  # what is the same at every side
-KINDS: dict[str, dict[str, Any]] = {
-    "random": {"positions": "random"}, "type_1": {"kind": "type_1"}, "type_2": {"kind": "type_2"},
-}  # fmt: skip
+KINDS = {options.get("kind", "random"): options for options in NOISE.values()}  # as columns have them
 
 
 def at_every_side(checkpoints: Sequence[str]) -> dict[int, list[str]]:

@@ -17,7 +17,6 @@ from .sliders import first_success_slider, maps_slider, noise_slider
 from .style import Shown, drawn, listed, table
 from .words import decided_sign, difference_cell, number, points, unit_for
 
-_SCALES = {"Gini": 1, "points": 100}
 NOISES = dict(zip(KINDS, ("noise at random places", "noise of type I", "noise of type II"), strict=True))
 
 
@@ -68,7 +67,8 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
         for label, items in rows.items():
             if part not in label:
                 continue
-            scale, shown = _SCALES[unit_for(items[0].contrast)], [i.difference for i in items[:-1] if i.difference]
+            scale = 1 if unit_for(items[0].contrast) == "Gini" else 100
+            shown = [item.difference for item in items[:-1] if item.difference]
             value, low, high = (scale * np.array([getattr(d, e) for d in shown]) for e in ("difference", "low", "high"))
             title = label.replace(f", {part}", "").replace(" Gini index", "")
             axes.errorbar(pixels, value, [value - low, high - value], label=title, marker="o", ms=5, capsize=3)
@@ -104,13 +104,8 @@ def seen(run: Run, ours: Run) -> Shown:
     maps = {"integrated_gradients": {name: sample.maps(seed=run.seed) for name, sample in few.items()}}
     caption = "Maps of Integrated Gradients, as they are and clipped, beside the photograph and what the network says."
     shown = maps_slider(few, clean, maps, name="16-maps", caption=caption, records=ours.records.get("inequality"))
-    noise = {
-        kind: {
-            n: noisy_views(sample.at(slice(2)), ours.options["budgets"], seed=run.seed, **NOISE[kind])
-            for n, sample in few.items()
-        }
-        for kind in ("type I",)
-    }
+    kind, two, budgets = "type I", {name: sample.at(slice(2)) for name, sample in few.items()}, ours.options["budgets"]
+    noise = {kind: {n: noisy_views(sample, budgets, seed=run.seed, **NOISE[kind]) for n, sample in two.items()}}
     caption = "What both networks are fed and what they say, as the budget grows. One draw, clipped to what a screen can show."
     shown += noise_slider(noise, ours.records["noise"], name="16-noise-slider", caption=caption)
     (count, radius), color = ours.options["patches"][0], ours.options["colors"][0]

@@ -44,9 +44,7 @@ def _claim_row(frame: pd.DataFrame, claim: Claim, title: str) -> dict[str, str]:
 def _words_of(claim: Claim) -> str:
     """Where the paper makes the claim, in which words, and what is tested here: opened by the reader."""
     data = NAMES["claimed_on"].get(claim.data, claim.data)
-    place = (
-        "Appendix " if claim.section.startswith("A.") else "" if claim.section.startswith("Abstract") else "Section "
-    )
+    place = "Appendix " if claim.section.startswith("A.") else "Section " if claim.section[0].isdigit() else ""
     return (
         f"<details><summary>{place}{claim.section}; {data}</summary>The paper: “{html.escape(claim.quote)}”<br>"
         f"We test: {html.escape(claim.form)}</details>"

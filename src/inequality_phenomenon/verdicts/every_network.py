@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._support import paths
-from ..measure.reference import load_reference, stacked
+from ..measure.reference import load_whole_reference, stacked
 from ..networks import LADDER, REGISTRY, dataset_of, network_of
 from ..statistics import Estimate, bootstrap_mean, correlation, linear_regression
 
@@ -22,9 +21,8 @@ def every_network() -> pd.DataFrame:
     Accuracies are the registered ones, of all test images. Networks of seeds 1 and 2 have other images than the others.
     """
     found: dict[str, pd.Series] = {}
-    chapters = sorted(folder.name for folder in paths.REFERENCE.iterdir() if folder.is_dir())
-    for record, chapter in product(RECORDS, chapters):
-        table = stacked(load_reference(chapter), [record])
+    for record, tables in product(RECORDS, load_whole_reference().values()):
+        table = stacked(tables, [record])
         if table is not None:
             for name, own in table[table.condition == ""].groupby("checkpoint"):
                 found.setdefault(str(name), own.global_gini)
@@ -47,17 +45,18 @@ def predicted(networks: pd.DataFrame) -> dict[str, dict[str, Estimate]]:
     over networks.
     """
     fitted = networks[networks.fitted]
-    linf = fitted[~fitted.checkpoint.str.contains("-l2_")]
-    values = {name: fitted[name].to_numpy(float) for name in PREDICTORS}
-    gini = np.array([mean.value for mean in fitted.gini])
+    gini, values = _numbers(fitted)
+    gini_linf, linf = _numbers(fitted[~fitted.checkpoint.str.contains("-l2_")])
+    budget, _, robust = linf.values()
     return {
-        "alone": _correlations(fitted),
-        "linf": _correlations(linf),
-        "each other": {PREDICTORS[0]: correlation(*(linf[name].to_numpy(float) for name in PREDICTORS[::2]))},
+        "alone": {name: correlation(own, gini) for name, own in values.items()},
+        "linf": {name: correlation(own, gini_linf) for name, own in linf.items()},
+        "each other": {PREDICTORS[0]: correlation(budget, robust)},
         "together": linear_regression(gini, values),
     }
 
 
-def _correlations(networks: pd.DataFrame) -> dict[str, Estimate]:
+def _numbers(networks: pd.DataFrame) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The indices, and each predictor."""
     gini = np.array([mean.value for mean in networks.gini])
-    return {name: correlation(networks[name].to_numpy(float), gini) for name in PREDICTORS}
+    return gini, {name: networks[name].to_numpy(float) for name in PREDICTORS}
