@@ -296,6 +296,9 @@ def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered)
     assert re.findall(r"\*\*(.*?)\*\*", below) == [row.verdict for row in rows]
     values = [float(value) for value in re.findall(r"([+-][\d.]+)(?: points)? \[", below)]
     assert values == pytest.approx([row.value for row in rows], abs=0.06)
+    named = below.splitlines()[-1]  # width, epochs, attack, accuracies and floors
+    assert "width 16 " in named and "16 epochs by N-FGSM" in named and " 20 epochs" in named
+    assert re.findall(r"[\d.]+ %", named) == ["67.9 %", "41.8 %", "65 %", "39 %", "89.0 %", "88 %"]
 
 
 @pytest.fixture

@@ -12,10 +12,12 @@ import yaml
 from .._support import paths
 from .._support.files import atomic_path
 from ..measure.reference import PAPER_SCALE_PROFILE, load_reference, reference_folder, save_reference
+from ..networks import LADDER, REGISTRY
 from ..show.inequality import gini_by_epsilon
 from ..show.multiverse import called, share_text
 from ..show.scoreboard import page
 from ..show.style import Shown
+from ..training.floors import floor_of
 from ..verdicts.comparison import compare
 from ..verdicts.multiverse import Multiverse, explained_variance, multiverse, together, verdict_of
 from ..verdicts.published import published_values, table1_cells
@@ -106,7 +108,17 @@ def below() -> str:
         tests = [_tested(frame, **own) for own in sentence["tests"]]
         said = [f"{_number(row)} (**{row.verdict}**)" for row in tests]
         found.append(f"- {sentence['words'].format(*said)}")
-    return "\n".join(found)
+    return "\n".join([*found, networks()])
+
+
+def networks() -> str:
+    """Which networks the table is about: width, attack, epochs, accuracies and floors."""
+    standard, own = (REGISTRY[name] for name in (LADDER[0], LADDER[-1]))
+    robust, floors = own.test_robust["linf 8/255"].rate, (floor_of(standard.name), floor_of(own.name))
+    words = WORDS["networks"].format(
+        own=own, standard=standard, robust=robust, standard_floor=floors[0], floor=floors[1]
+    )
+    return str(words).replace("%", " %")
 
 
 def sentences(*readings: Sequence[Multiverse], accuracy: Sequence[Multiverse]) -> list[str]:

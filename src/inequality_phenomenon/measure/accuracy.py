@@ -52,8 +52,8 @@ def training_log(checkpoint: str) -> pd.DataFrame:
 
 
 def planned_models() -> dict[str, list[str]]:
-    """CIFAR-10 models that a settings file or a profile asks for and the registry lacks: name -> chapters that want it."""
-    asked: dict[str, set[str]] = {path.stem: set() for path in paths.CHECKPOINTS.glob("cifar10-*.yaml")}
+    """Models that a settings file, or a profile on CIFAR-10, asks for and the registry lacks: name -> chapters that want it."""
+    asked: dict[str, set[str]] = {path.stem: set() for path in paths.CHECKPOINTS.glob("*-s[0-9].yaml")}
     for profile in profile_names():
         for chapter, values in load_profile(profile).chapters.items():
             for name in values.models:

@@ -262,15 +262,18 @@ def _evaluation(checkpoint: str, tables: dict[str, pd.DataFrame]) -> dict[str, s
 
 
 def planned_table(*, name: str) -> Shown:
-    """Models that a settings file or a profile asks for and nobody has trained yet."""
+    """Models that a settings file or a profile asks for and nobody has trained yet, with the command that does it."""
     rows = [
-        (f"<code>{c}</code>", "written" if written else "not written", ", ".join(chapters) or "none yet")
-        for c, chapters in planned_models().items()
-        for written in [(paths.CHECKPOINTS / f"{c}.yaml").exists()]
+        {
+            "": f"<code>{checkpoint}</code>",
+            "Made by": f"<code>inequality train {checkpoint}</code>" if written else "settings not written",
+            "Wanted by chapters": ", ".join(chapters) or "none yet",
+        }
+        for checkpoint, chapters in planned_models().items()
+        for written in [(paths.CHECKPOINTS / f"{checkpoint}.yaml").exists()]
     ]
-    content = [dict(zip(("", "Settings", "Wanted by chapters"), row, strict=True)) for row in rows]
     caption = f"Planned models without a checkpoint: {len(rows)}. Nothing about them is measured."
-    return table(content, name=name, caption=caption, missing="Every planned model is trained and registered.")
+    return table(rows, name=name, caption=caption, missing="Every planned model is trained and registered.")
 
 
 def models_in_short(found: Sequence[Contrasted], tables: dict[str, pd.DataFrame]) -> Shown:

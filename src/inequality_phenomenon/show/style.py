@@ -188,7 +188,7 @@ def _saved(figure: MatplotlibFigure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-LONG, MANY = 8, 30  # rows, and numbers with decimals; a table of more is folded
+LONG, MANY = 8, 28  # rows, and numbers with decimals; a table of more is folded
 
 
 def table(
