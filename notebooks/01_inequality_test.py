@@ -42,11 +42,9 @@ from inequality_phenomenon.show import inequality as figures
 from inequality_phenomenon.verdicts.published import table1_cells
 
 table1 = ours.compare(table1_cells("global_gini", ours.models), "inequality")
-figures.gini_by_epsilon(table1[:5], name="global-gini", title="Global Gini index")
-
-# %% tags=["hide-input"]
-against = [item for item in table1[:5] if item.cell.baseline]
-show.conclusions({"The index rises against the standard network": against}) + figures.order_note(table1[:5])
+against = {"The index rises against the standard network": [item for item in table1[:5] if item.cell.baseline]}
+shown = figures.gini_by_epsilon(table1[:5], name="global-gini", title="Global Gini index")
+shown + show.conclusions(against) + figures.order_note(table1[:5])
 
 # %% [markdown]
 # ## The claim and the method
@@ -87,27 +85,18 @@ run.claims("l0")
 # how it is decided is [fixed in advance](../numbers.md).
 
 # %% tags=["hide-input"]
-show.comparison_table(
-    table1,
-    name="1-global",
-    caption=f"Table 1, {run.data.title}: global Gini index of |attribution|. The paper's ± is printed as published.",
-)
-
-# %% tags=["hide-input"]
-run.claims()
+caption = f"Table 1, {run.data.title}: global Gini index of |attribution|. The paper's ± is printed as published."
+show.comparison_table(table1, name="1-global", caption=caption) + run.claims()
 
 # %% [markdown]
 # The same for the regional index. The paper sums importance over 4×4 blocks but leaves open what happens to signs. We take
 # sums of absolute values; all five readings follow below.
 
 # %% tags=["hide-input"]
-side = run.options["region"]
-show.comparison_table(
-    ours.compare(table1_cells("regional_gini_sum_of_absolute", ours.models), "inequality"),
-    name="1-regional",
-    caption=f"Table 1, {run.data.title}: regional Gini index, {side}×{side} blocks of |attribution|, "
-    f"summed over the channels. The paper's blocks are {run.data.region}×{run.data.region}.",
-)
+side, blocks = run.options["region"], run.data.region
+regional = ours.compare(table1_cells("regional_gini_sum_of_absolute", ours.models), "inequality")
+caption = f"Table 1: regional Gini index, {side}×{side} blocks of |attribution|, summed over the channels; the paper's: {blocks}×{blocks}."
+show.comparison_table(regional, name="1-regional", caption=caption)
 
 # %% [markdown]
 # A Gini index is not a head count. The paper reads 0.95 as "less than 5 % of pixels dominate
@@ -125,11 +114,8 @@ maps = {name: sample.maps(**options) for name, sample in samples.items()}
 total = run.data.subpixels
 counts = np.unique([*np.geomspace(1, total, 60).astype(int), round(0.05 * total)])
 shares = {name: top_share(m.abs().flatten(1), counts.tolist()).mean(0).cpu().numpy() for name, m in maps.items()}
-figures.top_share_curves(shares, counts, total, name="top-share")
-
-# %% tags=["hide-input"]
 curves = {name: lorenz_curve(found.abs().flatten(1)).mean(0).cpu().numpy() for name, found in maps.items()}
-figures.lorenz_curves(curves, name="lorenz")
+figures.top_share_curves(shares, counts, total, name="top-share") + figures.lorenz_curves(curves, name="lorenz")
 
 # %% [markdown]
 # Move the sliders: any network, one image of each of five classes, with the numbers of that map. Chosen by a rule: of each
@@ -140,14 +126,10 @@ from inequality_phenomenon.measure.galleries import shared_images, views
 from inequality_phenomenon.show import sliders
 
 few = shared_images(run, classes=5)
-sliders.maps_slider(
-    few,
-    {name: views(sample, sample.images) for name, sample in few.items()},
-    {"integrated_gradients": {name: sample.maps(**options) for name, sample in few.items()}},
-    name="maps-slider",
-    caption="Maps of Integrated Gradients, as they are and clipped, beside the image and what the network says.",
-    records=run.records["inequality"],
-)
+clean = {name: views(sample, sample.images) for name, sample in few.items()}
+found = {"integrated_gradients": {name: sample.maps(**options) for name, sample in few.items()}}
+caption = "Maps of Integrated Gradients, as they are and clipped, beside the image and what the network says."
+sliders.maps_slider(few, clean, found, name="maps-slider", caption=caption, records=run.records["inequality"])
 
 # %% [markdown]
 # ## What decides it
@@ -161,34 +143,21 @@ from inequality_phenomenon.verdicts.comparison import against_standard
 
 records = ours.table("inequality")
 readings = ["global_gini", *(column for column in records.columns if column.startswith("regional"))]
-figures.readings_figure(records[records.checkpoint.isin(run.models)], readings, name="five-readings")
-
-# %% tags=["hide-input"]
+shown = figures.readings_figure(records[records.checkpoint.isin(run.models)], readings, name="five-readings")
 asked = {column.removeprefix("regional_gini_").replace("_", " "): ("", column) for column in readings[1:]}
 differences = ours.contrast(against_standard(standard, [n for n in ladder if n != standard], asked), "inequality")
 own = [item for item in differences if item.contrast.terms[0][0] == robust]
-show.tally({f"The index of {show.named(robust)} against the standard one, reading by reading": own})
-
-# %% tags=["hide-input"]
-show.contrast_table(
-    differences,
-    name="1-readings",
-    caption="Secondary: five readings of the regional index, each network minus the standard one.",
-)
+shown += show.tally({f"The index of {show.named(robust)} against the standard one, reading by reading": own})
+caption = "Secondary: five readings of the regional index, each network minus the standard one."
+shown + show.contrast_table(differences, name="1-readings", caption=caption)
 
 # %% [markdown]
 # **The images.** The common subset holds easy images, those that every network of the ladder gets right. Added after looking: does it
 # decide the answer?
 
 # %% tags=["hide-input"]
-show.subsets(
-    ours,
-    ladder,
-    {"global Gini index": ("", "global_gini")},
-    records,
-    name="1-subsets",
-    what="Global Gini index",
-)
+column = {"global Gini index": ("", "global_gini")}
+show.subsets(ours, ladder, column, records, name="1-subsets", what="Global Gini index")
 
 # %% [markdown]
 # ## What could be wrong

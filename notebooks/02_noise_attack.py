@@ -55,7 +55,7 @@ run.in_short()
 from inequality_phenomenon.show import attacks
 
 records, measured = ours.table("noise"), sorted({*ours.options["budgets"], budget})
-attacks.noise_curves(records, list(kinds), measured, name="noise-budgets", total=run.data.subpixels)
+attacks.noise_curves(records, [*kinds], measured, name="noise-budgets", total=run.data.subpixels)
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.verdicts.comparison import against_standard, place_contrasts, ratios
@@ -68,11 +68,10 @@ where = ours.contrast(asked, *tables)
 variants = against_standard(standard, [robust], {label: (label, column) for label in [*kinds, *controls]})
 under_control = ours.contrast(variants, *tables)
 placebos = [label for label in controls if "random" in label or "lowest" in label]
+mine = {name: [item for item in primary if item.cell.checkpoint == name] for name in (robust, second)}
 groups = {
-    f"{show.named(robust)} fails more than the standard network": [
-        i for i in primary[1:] if i.cell.checkpoint == robust
-    ],
-    f"{show.named(second)}, trained without N-FGSM, fails more": [i for i in primary if i.cell.checkpoint == second],
+    f"{show.named(robust)} fails more than the standard network": mine[robust],
+    f"{show.named(second)}, trained without N-FGSM, fails more": mine[second],
     "The chosen places do more harm than random ones": where,
 }
 show.conclusions(groups) + show.controls(under_control, placebos)
@@ -172,9 +171,8 @@ show.contrast_table(where, name="2-where", caption=caption) + show.ratios_note(
 # %% tags=["hide-input"]
 caption = f"The ℓ∞ model minus the standard one under every variant of the attack, {budget} subpixels."
 what, places = f"Failure under noise on {budget} subpixels", {kind: (kind, column) for kind in kinds}
-show.contrast_table(under_control, name="2-controls", caption=caption) + show.subsets(
-    ours, [standard, *others], places, records, name="2-subsets", what=what
-)
+subsets = show.subsets(ours, [standard, *others], places, records, name="2-subsets", what=what)
+show.contrast_table(under_control, name="2-controls", caption=caption) + subsets
 
 # %% [markdown]
 # ## What could be wrong

@@ -171,12 +171,10 @@ shown[0] + run.claims() + shown[1] + shown[2]
 # never chosen by eye; under each network's own map, at the first success.
 
 # %% tags=["hide-input"]
-attacks.first_success_figure(successes, name="first-success", total=run.data.pixels)
-
-# %% tags=["hide-input"]
 from inequality_phenomenon.measure.galleries import occluded_for_all
 
-attacks.occlusion_pictures(occluded_for_all(few, *large, colors[0], seed=run.seed), name="occluded")
+shown = attacks.first_success_figure(successes, name="first-success", total=run.data.pixels)
+shown + attacks.occlusion_pictures(occluded_for_all(few, *large, colors[0], seed=run.seed), name="occluded")
 
 # %% [markdown]
 # ## What decides it: where, how large, or only the margins?

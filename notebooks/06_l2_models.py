@@ -78,11 +78,7 @@ show.models_note(run, ours)
 # The paper's values are not in the text that we have, so there is no column for them.
 
 # %% tags=["hide-input"]
-report.panel_table(ours, name="6-panel", caption="Accuracy, inequality and both attacks.")
-
-# %% tags=["hide-input"]
-against_standard = report.differences(ours.panel(standard), standard, name="6-standard")
-against_standard + report.differences(ours.panel(robust), robust, name="6-linf")
+report.panel_report(ours, run.pair, name="6")
 
 # %% [markdown]
 # ## What decides it

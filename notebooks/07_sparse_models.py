@@ -30,7 +30,7 @@ from inequality_phenomenon.show import report
 
 run = chapter.open("07_sparse_models", globals())
 measure_panel(run)
-ours, (standard, robust) = run.ours, run.pair
+ours = run.ours
 run.in_short()
 
 # %% tags=["hide-input"]
@@ -78,11 +78,7 @@ show.models_note(run, ours)
 # The paper's values are not in the text that we have, so there is no column for them.
 
 # %% tags=["hide-input"]
-report.panel_table(ours, name="7-panel", caption="Accuracy, inequality and both attacks.")
-
-# %% tags=["hide-input"]
-against_standard = report.differences(ours.panel(standard), standard, name="7-standard")
-against_standard + report.differences(ours.panel(robust), robust, name="7-linf")
+report.panel_report(ours, run.pair, name="7")
 
 # %% [markdown]
 # ## What could be wrong

@@ -74,21 +74,13 @@ show.models_note(run, ours)
 # Table 8: with and without Cutout. The paper's values are not in the text that we have, so there is no column for them.
 
 # %% tags=["hide-input"]
-report.panel_table(ours, name="9-panel", caption="Accuracy, inequality and both attacks.")
-
-# %% tags=["hide-input"]
-against_robust = report.differences(ours.panel(robust), robust, name="9-linf")
-against_robust + report.differences(ours.panel(standard), standard, name="9-standard")
+report.panel_report(ours, (robust, standard), name="9")
 
 # %% [markdown]
 # The price in accuracy, on the first images of the test set, right or wrong.
 
 # %% tags=["hide-input"]
-show.contrast_table(
-    ours.contrast(report.price_contrasts(ours, robust), "pgd_evaluation"),
-    name="9-price",
-    caption=f"Accuracy on the first images of the test set, minus that of {show.named(robust)}.",
-)
+report.price_table(ours, robust, name="9-price")
 
 # %% [markdown]
 # ## What could be wrong

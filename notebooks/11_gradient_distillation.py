@@ -33,8 +33,7 @@ run = chapter.open("11_gradient_distillation", globals())
 ours, (_, robust) = run.ours, run.pair
 measure_panel(run)
 measure_attack(run, pgd_evaluation, PGD, [robust, *subjects(run)], run.options["attack_images"])
-from_robust = ours.panel(robust)
-report.remedies_in_short(ours, from_robust)
+report.remedies_in_short(ours, ours.panel(robust))
 
 # %% tags=["hide-input"]
 report.panel_figure(ours, name="11-values")
@@ -69,20 +68,13 @@ show.models_note(run, ours)
 # ## Results
 
 # %% tags=["hide-input"]
-report.panel_table(ours, name="11-panel", caption="Accuracy, inequality and both attacks.")
-
-# %% tags=["hide-input"]
-report.differences(from_robust, robust, name="11-linf")
+report.panel_report(ours, [robust], name="11")
 
 # %% [markdown]
 # The price in accuracy, on the first images of the test set, right or wrong.
 
 # %% tags=["hide-input"]
-show.contrast_table(
-    ours.contrast(report.price_contrasts(ours, robust), "pgd_evaluation"),
-    name="11-price",
-    caption=f"Accuracy on the first images of the test set, minus that of {show.named(robust)}.",
-)
+report.price_table(ours, robust, name="11-price")
 
 # %% [markdown]
 # ## What could be wrong

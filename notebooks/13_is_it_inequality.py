@@ -105,7 +105,7 @@ show.models_note(run, ours)
 # ## Results
 
 # %% tags=["hide-input"]
-report.panel_table(ours, ours.full_size, name="13-panel", caption="Accuracy, inequality and both attacks.")
+report.panel_table(ours, ours.full_size, name="13-panel")
 
 # %% [markdown]
 # **At equal accuracy.** The $\ell_\infty$ network minus the early-stopped standard one.

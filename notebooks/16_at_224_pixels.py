@@ -43,10 +43,8 @@ from inequality_phenomenon.show import attacks
 budgets, (small, *larger) = ours.options["budgets"], map(tuple, ours.options["patches"])
 attack, controls = patch_conditions(ours)
 primary = next(iter(attack))
-attacks.noise_curves(ours.table("noise"), [*NOISE], budgets, name="16-noise", total=run.data.subpixels)
-
-# %% tags=["hide-input"]
-attacks.rates_figure(ours.table("occlusion", "controls"), [*attack, *controls], name="16-occlusion")
+shown = attacks.noise_curves(ours.table("noise"), [*NOISE], budgets, name="16-noise", total=run.data.subpixels)
+shown + attacks.rates_figure(ours.table("occlusion", "controls"), [*attack, *controls], name="16-occlusion")
 
 # %% [markdown]
 # ## The claim and the method
@@ -97,82 +95,63 @@ show.models_note(run, ours)
 #
 # ## Results
 #
-# **The Gini index** (Table 1), beside the paper's ResNet-18 on ImageNet.
+# **Each claim with every test**, then the Gini index (Table 1), beside the paper's ResNet-18 on ImageNet; noise (Figure 3), patches (Table 2) and
+# methods (Table 3) beside its ResNet-50.
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.verdicts.published import noise_cells, table1_cells, table2_cells, table3_cells
 
-columns = {"global_gini": "Global", "regional_gini_sum_of_absolute": "Regional"}
-found = [
-    ours.compare([c for c in table1_cells(own, ours.models) if c.checkpoint in ours.models], "inequality")
-    for own in columns
-]
-tables = zip(found, columns.items(), strict=True)
-shown = [
-    show.comparison_table(items, name=f"16-{column}", caption=f"{title} Gini index on photographs of 224 pixels.")
-    for items, (column, title) in tables
-]
-shown[0] + shown[1]
-
-# %% [markdown]
-# **Noise** (Figure 3), **patches** (Table 2) and **methods** (Table 3), beside the paper's ResNet-50 on ImageNet.
-
-# %% tags=["hide-input"]
-budget = budgets[len(budgets) // 2]
-at_one = ours.compare(noise_cells(budget, standard, (robust,)), "noise")
-sizes = dict(zip(("N=5 R=10", "N=10 R=20"), (small, *larger), strict=False))
-cells = [cell for cell in table2_cells(sizes, ours.models) if cell.checkpoint in ours.models]
-caption = (
-    f"Photographs that fail under noise on {budget:,} of {run.data.subpixels:,} subpixels. The paper's random noise is at its largest "
-    "budget; Figure 3 above has ours."
-)
-shown = show.comparison_table(at_one, name="16-noise-table", caption=caption)
-shown += show.comparison_table(ours.compare(cells, "occlusion"), name="16-table2", caption="Table 2 on Imagenette.")
+budget, sizes = budgets[len(budgets) // 2], dict(zip(("N=5 R=10", "N=10 R=20"), (small, *larger), strict=False))
+noise_caption = f"Failure under noise on {budget:,} of {run.data.subpixels:,} subpixels; the paper's random noise is at its largest budget."
 methods = [cell for cell in table3_cells(budget, small, ours.models) if not cell.condition.startswith("Integrated")]
-compared = ours.compare(methods, "methods_inequality", "methods_noise", "methods_occlusion")
-shown + show.comparison_table(
-    compared, name="16-table3", caption="Table 3: the attribution methods but Integrated Gradients."
-)
+tables = {  # captions, cells, records
+    "Global Gini index at 224 pixels.": (table1_cells("global_gini", ours.models), "inequality"),
+    "Regional Gini index.": (table1_cells("regional_gini_sum_of_absolute", ours.models), "inequality"),
+    noise_caption: (noise_cells(budget, standard, (robust,)), "noise"),
+    "Table 2 on Imagenette.": (table2_cells(sizes, ours.models), "occlusion"),
+    "Table 3 without Integrated Gradients.": (methods, "methods_inequality", "methods_noise", "methods_occlusion"),
+}
+shown = run.claims()
+for number, (caption, (cells, *records)) in enumerate(tables.items(), 1):
+    found = ours.compare([cell for cell in cells if cell.checkpoint in ours.models], *records)
+    shown += show.comparison_table(found, name=f"16-paper-{number}", caption=caption)
+shown
 
 # %% [markdown]
 # **See it.** Move the sliders. Of each of the first classes the first photograph of the subset, chosen by this rule: both maps, the noise, and the
 # first mask of Algorithm 1 that fools the network (else the last one).
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.photographs import seen
+from inequality_phenomenon.show import photographs
 
-seen(run, ours)
+photographs.seen(run, ours)
 
 # %% [markdown]
 # ## What decides it
 #
-# **Each claim with every test**, then the controls: does the place matter, or the search, or the patch alone? For noise, on the most subpixels.
+# **The controls**: does the place matter, or the search, or the patch alone? For noise, on the most subpixels.
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.verdicts.comparison import against_standard, place_contrasts
 
-labels = [*controls, primary]
-asked = against_standard(standard, [robust], {label: (label, "fooled") for label in labels})
-under_control = ours.contrast(asked, "occlusion", "controls")
+variants = {label: (label, "fooled") for label in (*controls, primary)}
+under_control = ours.contrast(against_standard(standard, [robust], variants), "occlusion", "controls")
 caption = f"Images fooled, the ℓ∞ network minus the standard one, {primary} unless the row says otherwise."
 places = {primary: "random places", "one mask only": "one mask only, random places"}
 where = ours.contrast(place_contrasts(run.pair, places, "fooled"), "occlusion", "controls")
 caption_where = "Images fooled at the chosen places minus at random places. A verdict only where the paper implies one."
-noisy = place_contrasts(run.pair, {"type I": "random", "type II": "random, type II"}, f"failure_{budgets[-1]}")
+most, places = f"failure_{budgets[-1]}", {"type I": "random", "type II": "random, type II"}
+noisy = ours.contrast(place_contrasts(run.pair, places, most), "noise", "controls_noise")
 caption_noise = f"Failure under noise on {budgets[-1]:,} subpixels, at the chosen places minus at random places."
-shown = run.claims() + show.contrast_table(under_control, name="16-controls", caption=caption)
+shown = show.contrast_table(under_control, name="16-controls", caption=caption)
 shown += show.contrast_table(where, name="16-where", caption=caption_where)
-shown + show.contrast_table(
-    ours.contrast(noisy, "noise", "controls_noise"), name="16-where-noise", caption=caption_noise
-)
+shown + show.contrast_table(noisy, name="16-where-noise", caption=caption_noise)
 
 # %% [markdown]
 # **Other readings.** As in chapter 15 the paper leaves choices open. In how many of the 156 readings of a slice does each claim hold?
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show.photographs import slice_table
-
-slice_table(ours.table("readings"), run.pair, name="16-slice")
+photographs.slice_table(ours.table("readings"), run.pair, name="16-slice")
 
 # %% [markdown]
 # **Resolution.** The same recipe at several sizes, on the same photographs: does an effect change with the size alone? A budget of 5,000 subpixels is 3 % of
@@ -180,17 +159,15 @@ slice_table(ours.table("readings"), run.pair, name="16-slice")
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.imagenette.resolution import at_every_side
-from inequality_phenomenon.show.photographs import resolution_contrasts, resolution_figure, resolution_table
 
 pairs = at_every_side(run.pair)
-moves = ours.contrast(resolution_contrasts(pairs, ours.options["resolution_budgets"]), "at_resolution")
-caption = "Each effect, the ℓ∞ network minus the standard one, by the size of the photographs."
-shown = resolution_figure(moves, [*pairs], name="16-resolution")
-shown + resolution_table(moves, [*pairs], name="16-resolution-table", caption=caption)
+moves = ours.contrast(photographs.resolution_contrasts(pairs, ours.options["resolution_budgets"]), "at_resolution")
+photographs.resolution_figure(moves, [*pairs], name="16-resolution")
 
 # %% [markdown]
 # **Margins.** A thousand classes leave an image little margin to the next one; ten leave more. At equal relative margin, does the network still
-# matter, and does a higher Gini index? Under patches, and under noise in place of the most subpixels.
+# matter, and does a higher Gini index? Under patches, and under noise in place of the most subpixels. Last, the quarter of the photographs whose
+# relative margin, the mean over both networks, is lowest.
 
 # %% tags=["hide-input"]
 covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
@@ -198,23 +175,17 @@ gap = ours.contrast(against_standard(standard, [robust], {"relative margin": (""
 shown = show.contrast_table(gap, name="16-margin", caption="Relative margin, the ℓ∞ network minus the standard one.")
 for label, (condition, record, column) in {
     "fits": (primary, "occlusion", "fooled"),
-    "fits-noise": ("type II", "noise", f"failure_{budgets[-1]}"),
+    "fits-noise": ("type II", "noise", most),
 }.items():
     fits = ours.explain(run.pair, condition, record, covariates, column=column)
     caption = f"Log odds of being fooled, {condition}; errors clustered by image."
     shown += show.regression_table(fits, name=f"16-{label}", caption=caption)
-shown
 
-# %% [markdown]
-# **Low margins.** Only the quarter of the photographs whose relative margin, the mean over both networks, is lowest.
-
-# %% tags=["hide-input"]
-margin = ours.records["margins"].groupby("image_id").relative_margin.mean() if "margins" in ours.records else None
-low = [] if margin is None else margin.index[margin <= margin.quantile(0.25)].tolist()
-cells = {primary: (primary, "fooled")} | {f"noise, {kind}": (kind, f"failure_{budgets[-1]}") for kind in NOISE}
+low = photographs.lowest_margins(ours.records)
+cells = {primary: (primary, "fooled")} | {f"noise, {kind}": (kind, most) for kind in NOISE}
 found = ours.contrast(against_standard(standard, [robust], cells), "noise", "occlusion", images=low)
 caption = "The ℓ∞ network minus the standard one, on the quarter of lowest margins; noise on the most subpixels."
-show.contrast_table(found, name="16-low-margins", caption=caption)
+shown + show.contrast_table(found, name="16-low-margins", caption=caption)
 
 # %% [markdown]
 # ## What could be wrong

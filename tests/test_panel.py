@@ -66,7 +66,7 @@ def test_the_price_is_the_paired_difference_of_accuracies(run: Run) -> None:
 
 
 def test_the_page_shows_every_model_and_both_kinds_of_difference(run: Chapter) -> None:
-    table = report.panel_table(run.ours, name="t", caption="c").html
+    table = report.panel_table(run.ours, name="t").html
     assert all(title in table for title in ("standard", "ℓ∞ 8/255", "ℓ∞ 4/255", "noise type II"))
     assert table.count("n = 8<") == 3 * len(panel_columns(run))
     assert report.panel_figure(run.ours, name="f").alt.count("ℓ∞ 4/255") == len(panel_columns(run))
@@ -80,7 +80,7 @@ def test_the_page_shows_every_model_and_both_kinds_of_difference(run: Chapter) -
 def test_networks_of_the_usual_width_have_columns_of_their_own(run: Chapter) -> None:
     large = {name: run.records[name].replace({ROBUST: ROBUST.replace("w16", "w64")}) for name in RECORDS}
     large = {name: table[table.checkpoint.str.contains("w64")] for name, table in large.items()}
-    html = report.panel_table(run.ours, large, name="t", caption="c").html
+    html = report.panel_table(run.ours, large, name="t").html
     assert html.count("(full size:") == 1 and html.count("n = 8<") == 4 * len(panel_columns(run))
 
 

@@ -318,11 +318,9 @@ def predictors_figure(networks: pd.DataFrame, found: dict[str, dict[str, Estimat
     """The Gini index of every network against each of ``PREDICTORS``; of ``every_network`` and ``predicted``."""
     figure, panels = plt.subplots(1, len(PREDICTORS), figsize=(10, 4.6), sharey=True)
     for axes, predictor in zip(panels, PREDICTORS, strict=True):
-        for checkpoint, place, gini, fitted in networks[["checkpoint", predictor, "gini", "fitted"]].itertuples(
-            index=False
-        ):
-            fill = {} if fitted else {"mfc": "white"}
-            dot(axes, gini, place, checkpoint, upright=True, label=named(checkpoint), **fill)
+        for _, row in networks.iterrows():
+            fill = {} if row.fitted else {"mfc": "white"}
+            dot(axes, row.gini, row[predictor], row.checkpoint, upright=True, label=named(row.checkpoint), **fill)
         axes.set(xlabel=predictor, title=f"r = {plain(found['alone'][predictor], 'r')}")
     panels[0].set_ylabel("global Gini index")
     shared_legend(figure, panels[0], ncols=4, fontsize=7)
@@ -333,8 +331,8 @@ def predictors_figure(networks: pd.DataFrame, found: dict[str, dict[str, Estimat
     )
     caption = (
         f"How each goes with the index (Pearson's r over {found['alone'][PREDICTORS[0]].n} networks, {each.n} without the ℓ2 ones): {said}. "
-        f"Without them budget and robust accuracy go together (r = {plain(each, 'r')}) and cannot be told apart. Hollow: DenseNets, in no "
-        "correlation. Bars: 95 % intervals over up to 1000 images, not the same ones for all networks."
+        f"Without them budget and robust accuracy go together (r = {plain(each, 'r')}); the nearer that is to 1, the less can they be told apart. "
+        "Hollow: DenseNets, in no correlation. Bars: 95 % intervals over up to 1000 images, not the same ones for all networks."
     )
     words = [
         f"{named(row.checkpoint)}: {', '.join(f'{p} {row[p]:.0f}' for p in PREDICTORS)}, index {plain(row.gini)}"

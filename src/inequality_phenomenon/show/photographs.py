@@ -46,18 +46,9 @@ def _by_label(found: Sequence[Contrasted]) -> dict[str, list[Contrasted]]:
     return rows
 
 
-def resolution_table(found: Sequence[Contrasted], pixels: Sequence[int], *, name: str, caption: str) -> Shown:
-    """A row a quantity, a column a side, and the change from the first side to the last. ``found``: of the contrasts above."""
-    titles = [*(f"{side} pixels" for side in pixels), f"{pixels[-1]} minus {pixels[0]}"]
-    rows = [
-        {"": label} | dict(zip(titles, map(difference_cell, items), strict=True))
-        for label, items in _by_label(found).items()
-    ]
-    return table(rows, name=name, caption=caption)
-
-
 def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, name: str) -> Shown:
-    """Each effect against the side, with its interval: Gini indices, then rates with the same number and the same share."""
+    """Each effect against the side, with its interval: Gini indices, then rates with the same number and the same share; and
+    a table of them, a row a quantity, a column a side, and the change from the first to the last. ``found``: as above."""
     rows = _by_label(found)
     if not all(item.difference for item in found):
         return listed(["Resolution: not measured here."])
@@ -90,9 +81,20 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
         f"How many effects change from {pixels[0]} to {pixels[-1]} pixels (adjusted p below 0.05): {counts}. "
         "Bars: 95 % intervals over images; one training of each kind at each size."
     )
-    return drawn(
-        figure, name=name, caption=caption, alt=f"Three line charts of effects against the side. {'; '.join(words)}."
-    )
+    alt = f"Three line charts of effects against the side. {'; '.join(words)}."
+    titles = [*(f"{side} pixels" for side in pixels), f"{pixels[-1]} minus {pixels[0]}"]
+    cells = [{"": label} | dict(zip(titles, map(difference_cell, items), strict=True)) for label, items in rows.items()]
+    title = "Each effect, the ℓ∞ network minus the standard one, by the size of the photographs."
+    shown = drawn(figure, name=name, caption=caption, alt=alt)
+    return shown + table(cells, name=f"{name}-table", caption=title)
+
+
+def lowest_margins(records: Mapping[str, pd.DataFrame]) -> list[int]:
+    """The quarter of the images whose relative margin, the mean over the networks, is lowest; none without margins."""
+    if "margins" not in records:
+        return []
+    margin = records["margins"].groupby("image_id").relative_margin.mean()
+    return list(margin.index[margin <= margin.quantile(0.25)])
 
 
 def seen(run: Run, ours: Run) -> Shown:

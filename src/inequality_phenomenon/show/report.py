@@ -10,7 +10,7 @@ from ..measure.accuracy import PGD
 from ..measure.panel import RECORDS, panel_columns, repeated, subjects
 from ..measure.reference import stacked
 from ..measure.run import Run
-from ..networks import REGISTRY, RegistryEntry, named
+from ..networks import REGISTRY, RegistryEntry, named, training_of
 from ..statistics import Estimate
 from ..verdicts.comparison import Contrast, Contrasted, against_standard, estimate, explained
 from .style import Shown, boxed, dot_panels, drawn, listed, table
@@ -50,6 +50,12 @@ def price_contrasts(run: Run, against: str) -> list[Contrast]:
     return against_standard(against, subjects(run), columns)
 
 
+def price_table(ours: Run, against: str, *, name: str) -> Shown:
+    """Those differences."""
+    caption = f"Accuracy on the first images of the test set, minus that of {named(against)}."
+    return contrast_table(ours.contrast(price_contrasts(ours, against), "pgd_evaluation"), name=name, caption=caption)
+
+
 def _grouped(run: Run) -> list[dict[str, tuple[str, str]]]:
     """The panel's quantities in two groups, each adjusted by itself: Gini indices, and rates of being fooled."""
     columns = panel_columns(run)
@@ -71,7 +77,15 @@ def panel_figure(ours: Run, *, name: str) -> Shown:
     return drawn(figure, name=name, caption=caption, alt=f"Dot plot by network. {'; '.join(words)}.")
 
 
-def panel_table(ours: Run, full_size: dict[str, pd.DataFrame] | None = None, *, name: str, caption: str) -> Shown:
+def panel_report(ours: Run, against: Sequence[str], *, name: str) -> Shown:
+    """The panel, and the chapter's subjects minus each network of ``against``."""
+    shown = panel_table(ours, name=f"{name}-panel")
+    for model in against:
+        shown += differences(ours.panel(model), model, name=f"{name}-{training_of(model)}")
+    return shown
+
+
+def panel_table(ours: Run, full_size: dict[str, pd.DataFrame] | None = None, *, name: str) -> Shown:
     """One row a quantity, one column a network. ``full_size``: records with networks that get columns of their own."""
     places = panel_columns(ours)
     columns = {"": ["accuracy, clean<br><small>and under PGD-20, full test set</small>", *places]}
@@ -81,7 +95,7 @@ def panel_table(ours: Run, full_size: dict[str, pd.DataFrame] | None = None, *, 
             units = ("Gini" if "gini" in column else "%" for _, column in places.values())
             values = (_value(records, model, place, ours) for place in places.values())
             columns[named(model) + note] = [_accuracies(REGISTRY[model]), *map(text_of, values, units)]
-    return table(pd.DataFrame(columns), name=name, caption=caption)
+    return table(pd.DataFrame(columns), name=name, caption="Accuracy, inequality and both attacks.")
 
 
 def _accuracies(entry: RegistryEntry) -> str:
