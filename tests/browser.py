@@ -18,11 +18,9 @@ from inequality_phenomenon._support.npm import PackageError
 from inequality_phenomenon.book.vendor import Library, fetch
 
 AXE = Library(
-    "axe-core@4.14.1",
-    "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
-    708_405,
-    r"LICENSE|axe\.min\.js",
-)
+    "axe-core@4.14.1", "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+    708_405, r"LICENSE|axe\.min\.js",
+)  # fmt: skip
 SECONDS = 300  # for one step on a busy machine; the page of the library is long
 DESKTOP, PHONE = (1280, 900), (375, 700)
 HOW_TO_GET_ONE = (
@@ -30,17 +28,14 @@ HOW_TO_GET_ONE = (
     "apt-get install chromium chromium-driver; elsewhere install Chrome, for which selenium fetches the driver."
 )
 
-_READY = """
-const done = arguments[arguments.length - 1];
+_READY = """const done = arguments[arguments.length - 1];
 Promise.resolve(window.MathJax?.startup?.promise).then(() => document.fonts.ready).then(() => requestAnimationFrame(done));
 """
 _AT_ONCE = "document.head.append(Object.assign(document.createElement('style'), {textContent: '* { transition: none !important }'}))"
-_AXE = """
-const [options, done] = arguments;
+_AXE = """const [options, done] = arguments;
 axe.run(document, options).then((found) => done(found.violations.map((v) => `${v.id}: ${v.nodes[0].html.slice(0, 200)}`)));
 """
-_WIDER = """
-const width = document.documentElement.clientWidth;
+_WIDER = """const width = document.documentElement.clientWidth;
 if (document.documentElement.scrollWidth <= width) return [];
 const scrolls = (e) => e && (getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement.closest("main *")));
 const wide = [...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > width + 1 && !scrolls(e));
@@ -95,9 +90,8 @@ def visit(chromium: webdriver.Chrome, page: Path, axe: str) -> Visit:
 
 def inspect(chromium: webdriver.Chrome, axe: str) -> Visit:
     chromium.execute_script(axe)
-    violations = [
-        f"light: {v}" for v in chromium.execute_async_script(_AXE, {"preload": False, "resultTypes": ["violations"]})
-    ]
+    every = {"preload": False, "resultTypes": ["violations"]}
+    violations = [f"light: {v}" for v in chromium.execute_async_script(_AXE, every)]
     contrast = {"preload": False, "runOnly": {"type": "rule", "values": ["color-contrast"]}}
     chromium.execute_script(_AT_ONCE)
     chromium.execute_script("document.documentElement.dataset.theme = 'dark'")
@@ -121,7 +115,6 @@ def _resize(chromium: webdriver.Chrome, size: tuple[int, int]) -> None:
 
 
 def _requests(chromium: webdriver.Chrome) -> Iterator[str]:
-    """Addresses that the pages asked for since the last call."""
     for entry in chromium.get_log("performance"):
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":

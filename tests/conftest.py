@@ -7,11 +7,13 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import miniature
@@ -23,16 +25,14 @@ from jaxtyping import Float32, Int64
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from inequality_phenomenon import attribute, load_cifar10, train
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import socket_folder
 from inequality_phenomenon._support.profiles import Profile
-from inequality_phenomenon.attribution import attribute
-from inequality_phenomenon.datasets import load_cifar10
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import REGISTRY, Accuracy, Classifier, RegistryEntry, build, save_checkpoint
 from inequality_phenomenon.robustness import correct
-from inequality_phenomenon.training.loop import train
 from inequality_phenomenon.training.settings import TrainingSettings
 
 STANDARD, ROBUST = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-linf8-s0"
@@ -50,7 +50,6 @@ LONGEST = (
 )  # fmt: skip
 
 
-@pytest.hookimpl(tryfirst=True)
 def forkserver(*modules: str) -> multiprocessing.context.ForkServerContext:
     """Processes that have these modules already. The server's socket has a short path, however long TMPDIR is."""
     config: dict[str, Any] = multiprocessing.current_process()._config
@@ -132,7 +131,6 @@ def trained(_trained: dict[str, Tensor], small_settings: TrainingSettings) -> Cl
 
 @pytest.fixture
 def subset(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> Subset:
-    """Model, and 16 images that it classifies correctly with their labels and maps."""
     images, labels = (part[:200] for part in test_set)
     right = correct(trained, images, labels).nonzero().flatten()[:16]
     images, labels = images[right].clone(), labels[right].clone()
@@ -141,11 +139,19 @@ def subset(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> Subset:
 
 @pytest.fixture
 def data_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty data folder that INEQUALITY_DATA names."""
     folder = tmp_path / "data"
     folder.mkdir()
     monkeypatch.setenv("INEQUALITY_DATA", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from browser import open_chromium
+
+    chromium = open_chromium()
+    yield chromium
+    chromium.quit()
 
 
 @pytest.fixture
@@ -154,9 +160,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     try:
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder], capture_output=True, text=True
-        )
+        command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder]
+        mounted = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:
         pytest.skip("there is no mount command here")
     if mounted.returncode:
@@ -189,6 +194,25 @@ def no_file_above(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
+def python(*arguments: object, cwd: Path | None = None, status: int = 0, **environment: str) -> CompletedProcess[str]:
+    """Run Python to its end, which must have this exit status; arguments in capitals are variables of the environment."""
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
+    assert done.returncode == status, done.stdout[-3000:] + done.stderr[-5000:]
+    return done
+
+
+def recipe(*arguments: str) -> str:
+    """What make would run."""
+    return subprocess.run(["make", "-n", *arguments], cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def fails(error: type[BaseException], words: str, call: Callable[..., Any], /, *arguments: Any, **options: Any) -> None:
+    """The call raises this error, and its message matches these words."""
+    with pytest.raises(error, match=words):
+        call(*arguments, **options)
+
+
 def entry(name: str, model: Classifier, folder: Path, **facts: Any) -> RegistryEntry:
     """Save a network of width 4 and give its entry; what ``facts`` does not say was never measured."""
     some = Accuracy(correct=1, n=2)
@@ -202,8 +226,6 @@ def entry(name: str, model: Classifier, folder: Path, **facts: Any) -> RegistryE
 
 @dataclass
 class Given(Sample):
-    """A sample whose maps are given."""
-
     given: Tensor | None = None
 
     def maps(self, method: str = "integrated_gradients", **options: Any) -> Tensor:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 
-def single_bit_flips(file: Path, count: int, within: int | None = None) -> Iterator[int]:
-    """Flip one random bit of ``file`` at a time and give its place; it is back before the next one, and at the end.
+def flip_bit(file: Path, place: int = -1) -> None:
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
 
-    ``within``: only in so many bytes at its beginning.
-    """
+
+def single_bit_flips(file: Path, count: int, within: int | None = None) -> Iterator[int]:
+    """Flip one random bit of the file, or of its first bytes, at a time and give its place; then it is put back."""
     chance = random.Random(0)
     with file.open("r+b", buffering=0) as stream:
         for bit in (chance.randrange(8 * (within or file.stat().st_size)) for _ in range(count)):
@@ -25,9 +28,9 @@ def single_bit_flips(file: Path, count: int, within: int | None = None) -> Itera
 
 
 def killed_at_random(start: Callable[[Path], Any], folder: Path, kills: int, check: Callable[[Path], None]) -> None:
-    """Start work in ``folder``/whole undisturbed, then in others, killed at random moments until ``kills`` is reached.
+    """Start work in ``folder``/whole undisturbed, and in others, killed at random moments until all have ended.
 
-    Each goes on until it has ended; ``check`` compares what it left with ``folder``/whole.
+    ``check`` compares what they left with ``folder``/whole.
     """
     started = time.monotonic()
     (whole := start(folder / "whole")).join()

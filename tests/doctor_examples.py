@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import miniature
+from damage import flip_bit
 from public_format import write_public
 
 from inequality_phenomenon._support import paths
@@ -45,26 +46,19 @@ def damage(made: miniature.Miniature, work: Path) -> None:
     (plain,) = (work / "models").glob("*.pth")
     other = build("densenet_bc", depth=10, classes=1000).network
     write_public(other, work / "models" / "resnet18_linf_eps8.0.ckpt")
-    content = bytearray(plain.read_bytes())
-    content[-1] ^= 1
-    plain.write_bytes(content)
+    flip_bit(plain)
 
 
 def shortened(text: str, made: miniature.Miniature, work: Path) -> str:
-    """Without the temporary folders' names."""
     for place in (made.root.parent, work):
         text = text.replace(f"{place}/", "/data/")
     return text
 
 
-def main() -> None:
+if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         made, work = miniature.write(Path(first) / "miniature"), Path(second)
         for case in CASES:
             text = shortened(doctor(made, case, work).stdout, made, work)
             with atomic_path(FOLDER / f"{case}.txt") as temporary:
                 temporary.write_text("$ inequality doctor imagenet\n" + text, "utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -17,15 +17,10 @@ BEGIN, END = "<!-- {0}: written by python tests/imagenet_page.py -->", "<!-- end
 
 
 def costs() -> str:
-    """Passes and estimated time of each chapter, at 10 TFLOP/s sustained, and the disk that the maps take.
-
-    Operations are twice torchvision's multiply-adds for a forward pass, and as much again for a backward pass to the input.
-    """
+    """Passes and time of each chapter at 10 TFLOP/s, of twice torchvision's multiply-adds a pass, and the disk for maps."""
     profile, whole = load_profile("imagenet"), 0.0
-    lines = [
-        "| Chapter | Forward and backward passes | Forward passes, at most | Estimate at 10 TFLOP/s |",
-        "|---|---|---|---|",
-    ]
+    heads = "| Chapter | Forward and backward passes | Forward passes, at most | Estimate at 10 TFLOP/s |"
+    lines = [heads, "|---|---|---|---|"]
     for chapter, _, (gradients, forwards, _) in passes_of(profile):
         models = profile.chapters[chapter].models
         adds = sum(1e9 * get_model_weights(network_of(name))["IMAGENET1K_V1"].meta["_ops"] for name in models)
@@ -39,33 +34,21 @@ def costs() -> str:
 
 
 def published() -> str:
-    """Every ImageNet value of the paper, table by table, beside an empty column."""
     values = pd.read_csv(paths.PUBLISHED_VALUES, keep_default_na=False, dtype=str)
     parts = []
     for table, rows in values[values.dataset == "imagenet"].groupby("table", sort=False):
         heading = str(table).replace("table", "Table ").replace("section", "Section ")
         lines = [f"### {heading}", "", "| Network | What | Paper | Yours |", "|---|---|---|---|"]
-        lines += [f"| {_network(row)} | {_what(row)} | {_value(row)} | |" for row in rows.to_dict("records")]
+        for row in rows.to_dict("records"):
+            network = named(checkpoint_of(row["architecture"], row["training"], row["epsilon_255"], dataset="imagenet"))
+            what = ", ".join(row[key].replace("_", " ") for key in ("metric", "setting", "attribution") if row[key])
+            value = row["value"] + (f" ± {row['sd']}" if row["sd"] else "") + (" %" if row["unit"] == "%" else "")
+            lines.append(f"| {network} | {what} | {value if row['value'] else '(not in our copy of the text)'} | |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def _network(row: dict) -> str:
-    return named(checkpoint_of(row["architecture"], row["training"], row["epsilon_255"], dataset="imagenet"))
-
-
-def _what(row: dict) -> str:
-    return ", ".join(row[key].replace("_", " ") for key in ("metric", "setting", "attribution") if row[key])
-
-
-def _value(row: dict) -> str:
-    if not row["value"]:
-        return "(not in our copy of the text)"
-    return row["value"] + (f" ± {row['sd']}" if row["sd"] else "") + (" %" if row["unit"] == "%" else "")
-
-
 def with_blocks(page: str) -> str:
-    """The page with its generated parts between their markers."""
     for name, text in (("costs", costs()), ("published", published())):
         before, _, rest = page.partition(BEGIN.format(name))
         _, _, after = rest.partition(END.format(name))
@@ -73,11 +56,7 @@ def with_blocks(page: str) -> str:
     return page
 
 
-def main() -> None:
-    text = with_blocks(PAGE.read_text("utf-8"))
-    with atomic_path(PAGE) as temporary:
-        temporary.write_text(text, "utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    written = with_blocks(PAGE.read_text("utf-8"))
+    with atomic_path(PAGE) as temporary:
+        temporary.write_text(written, "utf-8")

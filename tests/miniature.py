@@ -1,7 +1,6 @@
 """A whole ImageNet set-up in small, written from nothing: 1000 class folders, and two networks in the published formats.
 
-The networks are ResNet-18 of width 4, so that all chapters run in minutes. Their bodies are random; their last layers are
-solved so that both classify the eight pictures as labelled.
+The networks are random ResNet-18 of width 4 whose last layers are solved: both classify the eight pictures as labelled.
 """
 
 import io
@@ -34,11 +33,8 @@ class Miniature:
     ids: tuple[int, ...]
 
     def environment(self, data: Path) -> dict[str, str]:
-        """For a process that works on this set-up and keeps what it makes in ``data``."""
-        places = {
-            "ROOT": self.root, "IMAGENET": self.images, "MODELS": self.published, "DATA": data,
-            "CACHE": data / "cache",
-        }  # fmt: skip
+        places = {"ROOT": self.root, "IMAGENET": self.images, "MODELS": self.published}
+        places |= {"DATA": data, "CACHE": data / "cache"}
         return os.environ | {f"INEQUALITY_{name}": str(place) for name, place in places.items()}
 
 

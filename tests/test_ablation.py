@@ -1,11 +1,10 @@
-"""The promise: chapter 04 attributes with the settings that it names, tests the paper's own comparisons, and calls a map
-faithful only if its order does more to the network than a random one."""
+"""The promise: chapter 04 attributes with the settings that it names, makes the paper's comparisons, and tests what is faithful."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROBUST, STANDARD, Given, outcomes
+from conftest import ROBUST, STANDARD, Given, fails, outcomes
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
@@ -13,23 +12,9 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon.attacks import noise_outcomes, occlude
 from inequality_phenomenon.attribution import attribute, resolve_options
 from inequality_phenomenon.inequality import global_gini
-from inequality_phenomenon.measure.ablation import (
-    PAPER_SETTINGS,
-    SHARES,
-    VARIANTS,
-    attributed,
-    chosen_variants,
-    completeness,
-    deletion_insertion,
-)
-from inequality_phenomenon.measure.measurements import (
-    NOISE_KINDS,
-    crossed,
-    inequality,
-    noise,
-    occlusion,
-    occlusion_conditions,
-)
+from inequality_phenomenon.measure import ablation, measurements
+from inequality_phenomenon.measure.ablation import PAPER_SETTINGS, SHARES, completeness, deletion_insertion
+from inequality_phenomenon.measure.measurements import crossed, inequality, occlusion, occlusion_conditions
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import Classifier
@@ -67,18 +52,6 @@ def test_completeness_compares_with_the_change_of_the_logit(run: Run, options: d
     assert np.allclose(found["completeness_error"], (total - change).abs(), atol=1e-3)
 
 
-def test_no_order_deletes_faster_than_the_exact_contributions_and_the_wrong_one_is_worse_than_random(linear) -> None:
-    """For a linear logit the largest contributions are the best subpixels to delete, or insert, at every share."""
-    best, random = (deletion_insertion(linear, order=order) for order in ("top", "random"))
-    for share in SHARES:
-        assert (best[f"deletion_{share}"] < random[f"deletion_{share}"]).all()
-        assert (best[f"insertion_{share}"] > random[f"insertion_{share}"]).all()
-    assert (best["deletion_area"] < random["deletion_area"] / 2).all()
-    assert (best["insertion_area"] > random["insertion_area"] + 0.1).all()
-    linear.given = -linear.given
-    assert (deletion_insertion(linear)["deletion_area"] > random["deletion_area"]).all()
-
-
 @pytest.mark.parametrize("fill", ["mean", "black", "blur"])
 def test_curves_begin_and_end_at_the_image_and_the_fill(run: Run, fill: str) -> None:
     sample = run.sample(STANDARD)
@@ -92,25 +65,28 @@ def test_curves_begin_and_end_at_the_image_and_the_fill(run: Run, fill: str) -> 
         assert np.allclose(found["deletion_100"], expected, atol=1e-4)
 
 
-def test_a_share_deletes_exactly_the_largest_signed_values(linear: Given) -> None:
+def test_a_share_deletes_the_largest_signed_values_and_no_order_deletes_faster_than_the_exact_one(linear) -> None:
     found = deletion_insertion(linear, shares=(10,))
     exact = linear.given.flatten(1)
     rest = exact.sum(1) - exact.topk(307).values.sum(1)
     assert np.allclose(found["deletion_10"], rest.exp() / (rest.exp() + 9), atol=1e-4)
+    best, random = (deletion_insertion(linear, order=order) for order in ("top", "random"))
+    for share in SHARES:
+        assert (best[f"deletion_{share}"] < random[f"deletion_{share}"]).all()
+        assert (best[f"insertion_{share}"] > random[f"insertion_{share}"]).all()
+    assert (best["deletion_area"] < random["deletion_area"] / 2).all()
+    assert (best["insertion_area"] > random["insertion_area"] + 0.1).all()
+    linear.given = -linear.given
+    assert (deletion_insertion(linear)["deletion_area"] > random["deletion_area"]).all()
 
 
-def test_an_unknown_order_or_fill_is_refused(linear: Given) -> None:
-    with pytest.raises(ValueError, match="unknown order 'lowest'; known: top, random"):
-        deletion_insertion(linear, order="lowest")
-    with pytest.raises(ValueError, match="unknown baseline 'white'"):
-        deletion_insertion(linear, fill="white")
-
-
-def test_every_variant_is_a_valid_setting() -> None:
-    for options in (PAPER_SETTINGS | VARIANTS).values():
+def test_every_variant_is_a_valid_setting_and_unknown_names_are_refused(linear: Given) -> None:
+    for options in (PAPER_SETTINGS | ablation.VARIANTS).values():
         resolve_options(**{"method": "integrated_gradients"} | options)
     with pytest.raises(ValueError, match="unknown variant 'Saliency'; known: Gradient; SmoothGrad squared"):
-        chosen_variants(["Gradient", "Saliency"])
+        ablation.chosen_variants(["Gradient", "Saliency"])
+    fails(ValueError, "unknown order 'lowest'; known: top, random", deletion_insertion, linear, order="lowest")
+    fails(ValueError, "unknown baseline 'white'", deletion_insertion, linear, fill="white")
 
 
 def test_attribution_reaches_the_attacks(run: Run) -> None:
@@ -118,7 +94,7 @@ def test_attribution_reaches_the_attacks(run: Run) -> None:
     maps = attribute(sample.model, sample.images, sample.labels, "gradient", ids=sample.ids)
     arguments = (sample.model, sample.images, sample.labels, maps)
     fooled = noise_outcomes(*arguments, (200,), "type_2", 0, draws=2, ids=sample.ids).fooled
-    found = noise(sample, kind="type_2", budgets=(200,), draws=2, attribution={"method": "gradient"})
+    found = measurements.noise(sample, kind="type_2", budgets=(200,), draws=2, attribution={"method": "gradient"})
     assert np.allclose(found["failure_200"], fooled[:, 0].double().mean(1))
     hit = occlude(*arguments, 5, 2, "black", ids=sample.ids)
     own = occlusion(sample, attribution={"method": "gradient"}, max_count=5, max_radius=2)
@@ -127,30 +103,33 @@ def test_attribution_reaches_the_attacks(run: Run) -> None:
 
 
 def test_squares_are_more_unequal(run: Run) -> None:
-    """The exercise: the index of squares is never below that of the values."""
     maps = run.sample(STANDARD).maps()
     assert (global_gini(maps.square()) > global_gini(maps)).all()
 
 
-def test_table_3_is_carried_over_cell_by_cell() -> None:
+def test_table_3_is_carried_over_cell_by_cell_and_names_its_leaders() -> None:
     cells = table3_cells(102, (5, 2))
     published = pd.read_csv(paths.PUBLISHED_VALUES)
     assert {cell.id for cell in cells} == set(published[published.table == "table3"].id) and len(cells) == 48
     patches = occlusion_conditions([(5, 2)], ["black", "gray", "white"])
-    measured = {*PAPER_SETTINGS, *crossed(PAPER_SETTINGS, NOISE_KINDS), *crossed(PAPER_SETTINGS, patches)}
+    measured = {*PAPER_SETTINGS, *crossed(PAPER_SETTINGS, measurements.NOISE_KINDS), *crossed(PAPER_SETTINGS, patches)}
     assert {cell.condition for cell in cells} == measured
     found = {(cell.condition, cell.checkpoint): cell for cell in cells}
     assert found["SmoothGrad", ROBUST].paper == 0.98 and found["SmoothGrad", ROBUST].baseline == (STANDARD, 0.75)
     assert found["GradientShap, type II", STANDARD].paper == pytest.approx(0.547)
     assert found["Input X Gradient, N=5 R=2 white", ROBUST].paper == pytest.approx(0.632)
     assert all(cell.baseline is None or cell.paper > cell.baseline[1] for cell in cells)
+    found = published_leaders().set_index("")
+    assert len(found) == 12 and found.Largest["Gini index, standard"] == "SmoothGrad"
+    assert found.Largest["type II, standard"] == "Integrated Gradients"  # 55.5 against 45.0
+    assert found.Largest["N=5 R=10 black, standard"] == "SmoothGrad"  # 32.3 against 31.6
+    assert "in 7 of 12 columns" in methods.leaders_table(name="x").text
 
 
 def test_stacked_records_of_table_3_keep_their_tests(run: Run) -> None:
-    """Gini indices are tested by sign flips, images fooled by McNemar's test, though they stand in one table."""
     settings = {"Input X Gradient": PAPER_SETTINGS["Input X Gradient"]}
     run.measure(inequality, settings)
-    run.measure(occlusion, crossed(attributed(settings), occlusion_conditions([(5, 2)], ["black"])))
+    run.measure(occlusion, crossed(ablation.attributed(settings), occlusion_conditions([(5, 2)], ["black"])))
     table = pd.concat([run.records["inequality"], run.records["occlusion"]], ignore_index=True)
     found = {c.cell.id: c for c in compare(table3_cells(102, (5, 2)), table, resamples=199) if c.ours and c.difference}
     assert set(found) == {"table3.087", "table3.090"}
@@ -158,15 +137,6 @@ def test_stacked_records_of_table_3_keep_their_tests(run: Run) -> None:
     only = [(fooled[a] & ~fooled[b]).sum() for a, b in ((ROBUST, STANDARD), (STANDARD, ROBUST))]
     expected = binomtest(int(only[0]), int(sum(only))).pvalue if sum(only) else 1.0
     assert found["table3.090"].difference.p == pytest.approx(expected)
-
-
-def test_the_papers_own_table_names_its_leaders() -> None:
-    found = published_leaders().set_index("")
-    assert len(found) == 12
-    assert found.Largest["Gini index, standard"] == "SmoothGrad"
-    assert found.Largest["type II, standard"] == "Integrated Gradients"  # 55.5 against 45.0
-    assert found.Largest["N=5 R=10 black, standard"] == "SmoothGrad"  # 32.3 against 31.6
-    assert "in 7 of 12 columns" in methods.leaders_table(name="x").text
 
 
 def test_contrasts_have_the_sign_of_the_statement() -> None:
@@ -183,14 +153,13 @@ def test_contrasts_have_the_sign_of_the_statement() -> None:
     assert [item.verdict for item in contrasted(stronger, table, resamples=199)] == ["same direction", "contradicted"]
 
 
-def test_figures_and_tables_of_real_records(run: Run) -> None:
+def test_figures_tables_and_maps_of_real_records(run: Run) -> None:
     settings = {name: PAPER_SETTINGS[name] for name in ("Input X Gradient", "Integrated Gradients")}
     records = run.measure(inequality, settings)
     panels = {"global Gini index": ("", "global_gini", "Gini")}
     shown = methods.methods_figure(records, list(settings), panels, name="x")
     means = records.groupby(["condition", "checkpoint"]).global_gini.mean()
-    for name in settings:
-        assert f"{name}, ℓ∞ 8/255: {means[name, ROBUST]:.3f} [" in shown.alt
+    assert all(f"{name}, ℓ∞ 8/255: {means[name, ROBUST]:.3f} [" in shown.alt for name in settings)
     higher = sum(means[name, ROBUST] > means[name, STANDARD] for name in settings)
     assert f"the higher one in {higher} of 2 pairs" in shown.text
     orders = {name: {"attribution": options} for name, options in settings.items()}
@@ -203,9 +172,6 @@ def test_figures_and_tables_of_real_records(run: Run) -> None:
     assert "black, 2 steps" in text and "n = 20" in text and "not measured here" not in text
     few = errors[(errors.checkpoint == STANDARD) | (errors.condition == "black, 2 steps")]
     assert "not measured here" in methods.completeness_table(few, indices, name="x").text
-
-
-def test_maps_are_drawn_for_every_method(run: Run) -> None:
     sample = run.sample(STANDARD)
     few = Sample(STANDARD, sample.model, sample.images[:2], sample.labels[:2], sample.ids[:2])
     settings = {"Gradient": {"method": "gradient"}, "Input X Gradient": {"method": "input_x_gradient"}}

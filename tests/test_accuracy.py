@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROBUST, entry, run_of
+from conftest import ROBUST, entry, fails, run_of
 from pyautoattack import AutoAttack
 from test_robustness import exact_linf_survivors, linear_classifier
 from torch import Tensor, nn
@@ -34,13 +34,14 @@ def survivors(outcome: AutoAttackOutcome) -> Tensor:
     return torch.tensor([name == "nothing" for name in outcome.fooled_by])
 
 
-def test_it_finds_the_exact_robust_accuracy_of_a_linear_classifier(batch, outcome: AutoAttackOutcome) -> None:
+def test_it_finds_the_exact_robust_accuracy_as_the_packages_own_does_and_names_the_first_attack(batch, outcome) -> None:
     exact = exact_linf_survivors(linear_classifier(10), *batch, EPSILON)
-    assert 0 < exact.sum() < len(exact)
-    assert torch.equal(survivors(outcome), exact)
-
-
-def test_it_is_the_packages_own_standard_evaluation(batch, outcome: AutoAttackOutcome) -> None:
+    assert 0 < exact.sum() < len(exact) and torch.equal(survivors(outcome), exact)
+    assert [name != "clean" for name in outcome.fooled_by] == correct(linear_classifier(10), *batch).tolist()
+    assert set(outcome.fooled_by) <= {"clean", "nothing", *ENSEMBLE}
+    attacked = torch.tensor([name in ENSEMBLE for name in outcome.fooled_by])
+    assert attacked.any() and (outcome.distance[~attacked] == 0).all() and (outcome.distance[attacked] > 0).all()
+    assert (outcome.distance <= EPSILON * (1 + 1e-4)).all()
     model, (images, labels) = linear_classifier(10), batch
     right = correct(model, images, labels)
     images, labels = images[right].contiguous(), labels[right]
@@ -50,21 +51,14 @@ def test_it_is_the_packages_own_standard_evaluation(batch, outcome: AutoAttackOu
     assert torch.equal(predicted == labels, survivors(outcome)[right])
 
 
-def test_it_says_which_attack_was_first_and_how_far_it_went(batch, outcome: AutoAttackOutcome) -> None:
-    assert [name != "clean" for name in outcome.fooled_by] == correct(linear_classifier(10), *batch).tolist()
-    assert set(outcome.fooled_by) <= {"clean", "nothing", *ENSEMBLE}
-    attacked = torch.tensor([name in ENSEMBLE for name in outcome.fooled_by])
-    assert attacked.any() and (outcome.distance[~attacked] == 0).all()
-    assert (outcome.distance[attacked] > 0).all()
-    assert (outcome.distance <= EPSILON * (1 + 1e-4)).all()
-
-
-def test_l2(batch) -> None:
+def test_l2_budgets_are_kept_and_a_model_in_training_mode_is_refused(batch) -> None:
     images, labels = batch[0][:10], batch[1][:10]
     threat = Threat("l2", 0.3)
     found = auto_attack(linear_classifier(10), images, labels, threat)
     assert 0 < found.distance.max() <= 0.3 * (1 + 1e-4)
     assert not (survivors(found) & ~robust_correct(linear_classifier(10), images, labels, threat)).any()
+    with pytest.raises(ValueError, match=r"training mode: call model\.eval\(\)"):
+        auto_attack(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), *batch, Threat("linf", EPSILON))
 
 
 def test_images_in_channels_last_memory_are_taken(trained: Classifier, images: Tensor, labels: Tensor) -> None:
@@ -82,11 +76,6 @@ def test_the_outcome_is_a_function_of_the_seed_and_touches_no_global_state(batch
     assert runs[0].fooled_by == runs[1].fooled_by and torch.equal(runs[0].distance, runs[1].distance)
 
 
-def test_a_model_in_training_mode_is_refused(batch) -> None:
-    with pytest.raises(ValueError, match=r"training mode: call model\.eval\(\)"):
-        auto_attack(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), *batch, Threat("linf", EPSILON))
-
-
 @pytest.fixture
 def run(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> Run:
     move(CHECKPOINTS=tmp_path, CACHE=tmp_path / "cache", EXECUTED=tmp_path / "executed")
@@ -96,7 +85,10 @@ def run(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mo
     return run_of((ROBUST,), 12)
 
 
-def test_every_model_is_measured_at_its_registered_threats(run: Run) -> None:
+def test_every_model_is_measured_at_its_registered_threats_and_no_model_has_no_record(run: Run) -> None:
+    measure_attack(run, auto_attack_evaluation, "AutoAttack", [])
+    assert run.records == {}
+    fails(ValueError, "at most 10000", run.test_images, ROBUST, 10_001)
     measure_attack(run, pgd_evaluation, "PGD-20", [ROBUST])
     record = run.records["pgd_evaluation"]
     assert list(record.condition) == [f"PGD-20, linf {epsilon}/255" for epsilon in (32, 8) for _ in range(12)]
@@ -105,13 +97,6 @@ def test_every_model_is_measured_at_its_registered_threats(run: Run) -> None:
     left = robust_correct(run.test_images(ROBUST).model, images, labels, Threat("linf", 8 / 255)).numpy()
     assert (record[record.condition.str.endswith(" 8/255")].robust.to_numpy() == left).all()
     assert not record.clean.all() and record.clean.any()  # accuracies are of all images, right or wrong
-
-
-def test_no_model_has_no_record_and_more_images_than_the_test_set_has_are_refused(run: Run) -> None:
-    measure_attack(run, auto_attack_evaluation, "AutoAttack", [])
-    assert run.records == {}
-    with pytest.raises(ValueError, match="at most 10000"):
-        run.test_images(ROBUST, 10_001)
 
 
 def test_a_killed_auto_attack_goes_on_with_the_part_that_it_was_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,9 @@
 """The promise: after running out of memory a measurement goes on with smaller batches, and its result is the same."""
 
-import os
-import subprocess
-import sys
 from typing import get_args
 
-import pytest
 import torch
+from conftest import fails, python
 
 from inequality_phenomenon._support import batching
 from inequality_phenomenon.networks import REGISTRY, build
@@ -14,8 +11,7 @@ from inequality_phenomenon.networks import REGISTRY, build
 CPU = torch.device("cpu")
 
 # A network whose every layer needs 10 MB an image, in a process that may take 200 MB more than it has.
-LIMITED = """
-import re, resource
+LIMITED = """import re, resource
 import torch
 from torch import nn
 from inequality_phenomenon.attacks import occlude
@@ -42,11 +38,10 @@ expected = {name: call(1) for name, call in calls.items()}
 used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000,) * 2)
 for name, call in calls.items():
-    print(name, torch.allclose(call(60), expected[name]))
-"""
+    print(name, torch.allclose(call(60), expected[name]))"""
 
 
-def test_parts_cover_everything_in_order_and_halve_after_running_out() -> None:
+def test_parts_cover_everything_in_order_halve_after_running_out_and_keep_rows_of_one_item_together() -> None:
     seen, asked = [], []
 
     def work(part: slice, rows: int) -> None:
@@ -57,9 +52,6 @@ def test_parts_cover_everything_in_order_and_halve_after_running_out() -> None:
 
     assert batching.for_batches(10, 16, work) == 2
     assert seen == list(range(10)) and asked[:3] == [16, 8, 4] and set(asked[3:]) == {2}
-
-
-def test_rows_of_one_item_are_kept_together_until_they_do_not_fit() -> None:
     parts = []
     batching.for_batches(7, 40, lambda part, rows: parts.append((part.start, part.stop, rows)), rows_per_item=20)
     assert parts == [(0, 2, 40), (2, 4, 40), (4, 6, 40), (6, 7, 40)]
@@ -68,19 +60,16 @@ def test_rows_of_one_item_are_kept_together_until_they_do_not_fit() -> None:
     assert parts == [(0, 1, 8), (1, 2, 8)]
 
 
-def test_one_row_that_does_not_fit_and_other_errors_end_it() -> None:
-    with pytest.raises(MemoryError, match="does not suffice for a single image"):
-        batching.for_batches(3, 4, lambda part, rows: torch.empty(2**62, dtype=torch.uint8) and None)
-
+def test_one_row_that_does_not_fit_ends_it_and_rows_are_those_measured_for_the_architecture() -> None:
     def broken(part: slice, rows: int) -> None:
         raise RuntimeError("shapes do not fit")
 
-    with pytest.raises(RuntimeError, match="shapes do not fit"):
-        batching.for_batches(3, 4, broken)
+    def too_large(part: slice, rows: int) -> None:
+        torch.empty(2**62, dtype=torch.uint8)
+
+    fails(MemoryError, "does not suffice for a single image", batching.for_batches, 3, 4, too_large)
+    fails(RuntimeError, "shapes do not fit", batching.for_batches, 3, 4, broken)
     assert batching.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-
-
-def test_rows_are_those_measured_for_the_architecture() -> None:
     for architecture, arguments in (("resnet18", {"width": 16}), ("densenet_bc", {"growth": 12, "depth": 40})):
         kind = build(architecture, **arguments).kind
         for work in get_args(batching.Work):
@@ -94,9 +83,7 @@ def test_rows_are_those_measured_for_the_architecture() -> None:
 
 def test_the_result_does_not_depend_on_the_memory() -> None:
     # Freed memory goes back at once, so that what the process may still take does not depend on what it did before.
-    returned = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
-    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, env=os.environ | returned)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = python("-c", LIMITED, MALLOC_ARENA_MAX="1", MALLOC_MMAP_THRESHOLD_="65536")
     assert done.stdout.split("\n")[:4] == ["steps True", "gradient True", "noisy steps True", "occlusion True"]
     for what in ("integrated_gradients", "gradient", "smoothgrad", "prediction"):
         assert f"{what}: out of memory, going on with" in done.stderr

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from conftest import fails
 from damage import single_bit_flips
 
 from inequality_phenomenon._support.files import DamagedFile
@@ -31,16 +32,12 @@ def two_level(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-@pytest.mark.parametrize(
-    ("module", "covered"),
-    [
-        ("inner.measure", {"shared"}),
-        ("inner.deep.far", {"shared"}),
-        ("absolute", {"inner", "inner.helper", "inner.deep", "inner.deep.far", "shared"}),
-        ("module_of_a_package", {"inner", "inner.helper", "inner.deep", "inner.deep.far", "shared"}),
-        ("late", {"inner", "inner.helper", "inner.measure", "shared"}),
-    ],
-)
+@pytest.mark.parametrize(("module", "covered"), [
+    ("inner.measure", {"shared"}), ("inner.deep.far", {"shared"}),
+    ("absolute", {"inner", "inner.helper", "inner.deep", "inner.deep.far", "shared"}),
+    ("module_of_a_package", {"inner", "inner.helper", "inner.deep", "inner.deep.far", "shared"}),
+    ("late", {"inner", "inner.helper", "inner.measure", "shared"}),
+])  # fmt: skip
 def test_imports_of_every_kind_and_level_are_followed(two_level, module, covered):
     assert set(code_closure(f"two_level.{module}")) == {f"two_level.{name}" for name in {module} | covered}
     before = code_hash(f"two_level.{module}")
@@ -50,8 +47,7 @@ def test_imports_of_every_kind_and_level_are_followed(two_level, module, covered
 
 
 def test_an_import_that_leads_nowhere_is_an_error(two_level):
-    with pytest.raises(UnresolvedImport, match=r"two_level\.nowhere"):
-        code_hash("two_level.broken")
+    fails(UnresolvedImport, r"two_level\.nowhere", code_hash, "two_level.broken")
 
 
 MEASURING_ROOMS = {
@@ -71,13 +67,8 @@ def test_only_measuring_code_is_in_the_key(name):
     assert "attribution" in found or name in ("accuracy", "classes")
 
 
-@pytest.fixture
-def cache_folder(tmp_path, move):
+def test_the_cache_computes_once_and_again_for_another_key(tmp_path, move):
     move(CACHE=tmp_path)
-    return tmp_path
-
-
-def test_the_cache_computes_once_and_again_for_another_key(cache_folder):
     calls = []
 
     def compute() -> bytes:
@@ -89,14 +80,13 @@ def test_the_cache_computes_once_and_again_for_another_key(cache_folder):
     assert cached("x", {"a": 2}, compute)[0] != first[0] and len(calls) == 2
 
 
-def test_every_single_bit_flip_in_a_cache_entry_is_found(cache_folder):
+def test_every_single_bit_flip_in_a_cache_entry_is_found(tmp_path, move):
+    move(CACHE=tmp_path)
     content = bytes(range(200))
     cached("x", {"a": 1}, lambda: content)
-    (file,) = cache_folder.glob("x/*.bin")
+    (file,) = tmp_path.glob("x/*.bin")
     whole = file.read_bytes()
     for _ in single_bit_flips(file, 200):
-        with pytest.raises(DamagedFile, match=str(file)):
-            cached("x", {"a": 1}, lambda: content)
+        fails(DamagedFile, str(file), cached, "x", {"a": 1}, lambda: content)
     file.write_bytes(whole[:-1])
-    with pytest.raises(DamagedFile):
-        cached("x", {"a": 1}, lambda: content)
+    fails(DamagedFile, str(file), cached, "x", {"a": 1}, lambda: content)

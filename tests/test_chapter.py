@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from conftest import ROBUST, STANDARD
+from conftest import ROBUST, STANDARD, fails
 
 from inequality_phenomenon import chapter
 from inequality_phenomenon._support.profiles import ProfileError
@@ -23,38 +23,29 @@ def test_a_run_as_its_profile_plans_it_shows_the_reference_run() -> None:
     table = load_reference(NAME)["inequality"]
     pd.testing.assert_frame_equal(ours.records["inequality"], table)
     assert set(ours.models) >= set(table.checkpoint) and ours.n_images == 1000
+    assert chapter.open("02_noise_attack", {"profile": "smoke"}).ours.options["draws"] == 5  # not the smoke profile's
     found = {item.cell.id: item for item in ours.compare(table1_cells("global_gini"), "inequality")}
     own = table[table.checkpoint == STANDARD].global_gini
     standard = found["table1.001"].ours
     assert (standard.value, standard.n) == (pytest.approx(own.mean()), len(own))
 
 
-@pytest.mark.parametrize(
-    "parameters", [{"n_images": 5}, {"seed": 1}, {"models": [STANDARD, ROBUST]}, {"region": 8}], ids=str
-)
-def test_a_run_with_own_parameters_shows_itself(parameters) -> None:
-    run = opened(**parameters)
+@pytest.mark.parametrize("own", [{"n_images": 5}, {"seed": 1}, {"models": [STANDARD, ROBUST]}, {"region": 8}], ids=str)
+def test_a_run_with_own_parameters_shows_itself(own) -> None:
+    run = opened(**own)
     assert run.ours is run
-    assert [run.options.get(key, getattr(run, key, None)) for key in parameters] == [
-        tuple(value) if isinstance(value, list) else value for value in parameters.values()
-    ]
+    taken = {key: run.options.get(key, getattr(run, key, None)) for key in own}
+    assert taken == {key: tuple(value) if isinstance(value, list) else value for key, value in own.items()}
 
 
-def test_the_claims_of_a_page_have_the_scoreboards_verdicts() -> None:
+def test_claims_have_the_scoreboards_verdicts_what_is_not_measured_is_said_and_a_lacking_chapter_named() -> None:
     verdicts = claim_verdicts(reference_frames()[0])
     for claim in (claim for claim in load_claims() if claim.chapter == NAME):
         for shown in (opened().claims(claim.id).html, opened().in_short(claim.id).html):
             assert claim.title in shown and f">{verdicts[claim.id]}</span>" in shown
     assert "class='in-short'" in opened().in_short().html
-
-
-def test_what_is_not_measured_is_said() -> None:
     run = opened(n_images=5)
     assert run.table("inequality") is None
     found = run.compare(table1_cells("global_gini"), "inequality")
     assert {item.verdict for item in found} == {"not measured here"}
-
-
-def test_a_chapter_that_the_profile_lacks_is_named() -> None:
-    with pytest.raises(ProfileError, match="no chapter 99_nothing"):
-        chapter.open("99_nothing", {"profile": "smoke"})
+    fails(ProfileError, "no chapter 99_nothing", chapter.open, "99_nothing", {"profile": "smoke"})

@@ -1,16 +1,13 @@
-"""The promise: right answers get all points, wrong ones lose exactly their own, and no submission harms the batch.
-
-One batch grades the made-up class of ``sample_class`` as `make grade` does.
-"""
+"""The promise: right answers get all points, wrong ones lose exactly their own, in the made-up class of ``sample_class``."""
 
 import asyncio
 import csv
 import re
-import subprocess
 
 import jupytext
 import nbformat
 import pytest
+from conftest import recipe
 from sample_class import ATTACKS, DOUBT, MEASURING, WRONG, filled, hand_in, solutions
 
 from inequality_phenomenon._support import paths
@@ -59,8 +56,7 @@ def test_the_student_version_is_worth_twenty_points_and_holds_no_answer_and_no_h
     assert [path.name for path in folder.iterdir()] == [f"{name}.ipynb"]
     shown = nbformat.read(folder / f"{name}.ipynb", as_version=4)
     lines = {line.strip() for cell in shown.cells for line in cell.source.splitlines()}
-    assert len(secret) > 30
-    assert {line for line in secret & lines if len(line) > 3} <= SAYS_NOTHING
+    assert len(secret) > 30 and {line for line in secret & lines if len(line) > 3} <= SAYS_NOTHING
     assert "HIDDEN TESTS" not in str(shown) and "SOLUTION" not in str(shown)
     assert not any(cell.get("outputs") for cell in shown.cells)
     assert sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in shown.cells) == 20
@@ -72,8 +68,7 @@ def test_every_question_has_a_row_for_every_student_and_the_untouched_version_ge
     students = {row["student"] for row in table}
     assert students == {*WRONG, "reference", "untouched", "second_way"}
     assert all([row["question"] for row in of(table, student, name)] == questions for student in students)
-    assert tuple(table[0]) == COLUMNS
-    assert all(float(row["points"]) == 0 for row in of(table, "untouched", name))
+    assert tuple(table[0]) == COLUMNS and all(float(row["points"]) == 0 for row in of(table, "untouched", name))
 
 
 @pytest.mark.parametrize("student", ["reference", "second_way"])
@@ -108,7 +103,6 @@ def test_the_table_says_why_points_are_missing(table: Rows) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_cells_that_only_show_something_run_too(course: Course, name: str) -> None:
-    """The grader skips them, and students do not."""
     answers = solutions(name) | ({"rerun": WRONG["copied_records"].answers["rerun"]} if name == DOUBT else {})
     notebook = filled(nbformat.read(course.notebook("release", name), as_version=4), answers)
     notebook.cells = [cell for cell in notebook.cells if not cell.metadata.get("nbgrader", {}).get("points")]
@@ -124,8 +118,7 @@ def test_a_notebook_that_someone_works_on_is_never_overwritten(course: Course) -
     file = course.folder / "work" / f"{MEASURING}.ipynb"
     assert file.read_bytes() == course.notebook("release", MEASURING).read_bytes()
     file.write_text("hours of work")
-    assert main(["release", "--course", str(course.folder)]) == 0
-    assert file.read_text() == "hours of work"
+    assert main(["release", "--course", str(course.folder)]) == 0 and file.read_text() == "hours of work"
 
 
 def test_answers_agree_with_the_library() -> None:
@@ -140,10 +133,6 @@ def test_answers_agree_with_the_library() -> None:
     exec("import numpy as np\n" + source.partition("### END HIDDEN TESTS")[0], names)
     values = torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert names["RIGHT"]["gini"](values) == pytest.approx(float(gini(values)), abs=1e-12)
-
-
-def recipe(*arguments: str) -> str:
-    return subprocess.run(["make", "-n", *arguments], cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def test_make_grades_a_folder_or_the_made_up_class() -> None:

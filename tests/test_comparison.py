@@ -9,16 +9,8 @@ from conftest import ROBUST, STANDARD, outcomes
 
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.networks import checkpoint_of
-from inequality_phenomenon.verdicts import published
-from inequality_phenomenon.verdicts.comparison import (
-    against_standard,
-    by_subset,
-    compare,
-    contrasted,
-    explained,
-    minus,
-    place_contrasts,
-)
+from inequality_phenomenon.verdicts import comparison, published
+from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, explained, place_contrasts
 
 SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
 
@@ -30,73 +22,52 @@ def records(standard: np.ndarray, robust: np.ndarray) -> pd.DataFrame:
 CELL = published.Cell("c", "ResNet-18, 8/255", 0.73, ROBUST, "global_gini", baseline=(STANDARD, 0.58))
 
 
-@pytest.mark.parametrize(
-    ("standard", "robust", "verdict"),
-    [
-        (0.58, 0.73, "reproduced"),
-        (0.58, 0.704, "reproduced"),  # within 0.03
-        (0.50, 0.60, "same direction"),
-        (0.60, 0.50, "contradicted"),
-        (0.60, 0.60, "undecided"),
-    ],
-)
+@pytest.mark.parametrize(("standard", "robust", "verdict"), [
+    (0.58, 0.73, "reproduced"),
+    (0.58, 0.704, "reproduced"),  # within 0.03
+    (0.50, 0.60, "same direction"), (0.60, 0.50, "contradicted"), (0.60, 0.60, "undecided"),
+])  # fmt: skip
 def test_verdicts_follow_the_rules_fixed_in_advance(standard, robust, verdict):
     noise = np.random.default_rng(0).normal(0, 0.02, (2, 100))
     (found,) = compare([CELL], records(standard + noise[0], robust + noise[1]), resamples=499)
-    assert found.verdict == verdict
-    assert found.difference.difference == pytest.approx(robust - standard, abs=0.01)
+    assert found.verdict == verdict and found.difference.difference == pytest.approx(robust - standard, abs=0.01)
 
 
-def test_a_cell_without_records_is_not_measured_here():
+def test_only_images_that_both_models_have_enter_the_paired_test_and_no_records_are_no_measurement():
+    (found,) = compare([CELL], records(np.linspace(0.5, 0.6, 20), np.linspace(0.6, 0.7, 10)), resamples=99)
+    assert found.ours.n == 10 and found.difference.n == 10
+    assert found.difference.difference == pytest.approx(0.65 - np.linspace(0.5, 0.6, 20)[:10].mean())
     assert [item.verdict for item in compare([CELL], None)] == ["not measured here"]
     only_standard = records(np.full(5, 0.5), np.array([]))
     assert compare([CELL], only_standard, resamples=99)[0].verdict == "not measured here"
 
 
-def test_only_images_that_both_models_have_enter_the_paired_test():
-    (found,) = compare([CELL], records(np.linspace(0.5, 0.6, 20), np.linspace(0.6, 0.7, 10)), resamples=99)
-    assert found.ours.n == 10 and found.difference.n == 10
-    assert found.difference.difference == pytest.approx(0.65 - np.linspace(0.5, 0.6, 20)[:10].mean())
-
-
-def test_rates_are_compared_by_wilson_and_mcnemar():
+def test_rates_are_compared_by_wilson_and_mcnemar_and_p_values_adjusted_over_the_table():
     table = records(np.zeros(40), np.zeros(40)).assign(fooled=[False] * 40 + [True] * 30 + [False] * 10)
     cell = replace(CELL, column="fooled", paper=0.604, baseline=(STANDARD, 0.346))
     (found,) = compare([cell], table, resamples=99)
     assert found.difference.p == pytest.approx(2 * 0.5**30)
     assert found.ours.value == 0.75 and found.verdict == "reproduced"  # Wilson reaches down to 0.60
-
-
-def test_p_values_are_adjusted_over_the_table():
     noise = np.random.default_rng(0).normal(0, 0.02, (2, 100))
     table = records(0.5 + noise[0], 0.6 + noise[1])
     alone, pair = compare([CELL], table, resamples=499), compare([CELL, CELL], table, resamples=499)
     assert pair[0].adjusted_p == pytest.approx(2 * alone[0].adjusted_p)
 
 
-def test_the_papers_tables_1_and_a10_are_complete_and_name_our_checkpoints() -> None:
+def test_the_papers_tables_are_complete_keep_their_directions_and_name_our_checkpoints() -> None:
     cells = published.table1_cells("global_gini") + published.table1_cells("regional_gini_sum_of_absolute")
-    assert len(cells) == 20
-    assert {c.paper for c in cells if c.checkpoint == ROBUST} == {0.73, 0.88}
+    assert len(cells) == 20 and {c.paper for c in cells if c.checkpoint == ROBUST} == {0.73, 0.88}
     assert [c.paper for c in cells if c.baseline is None] == [0.58, 0.57, 0.79, 0.79]
-    assert len(published.published_values()) == 155
-    assert checkpoint_of("resnet18", "linf", 8) == ROBUST
+    assert len(published.published_values()) == 155 and checkpoint_of("resnet18", "linf", 8) == ROBUST
     cells = {(c.condition, c.checkpoint): c for c in published.a10_cells()}
-    assert len(cells) == 6
-    assert cells["N=10 R=4 black", ROBUST].paper == pytest.approx(0.604)
+    assert len(cells) == 6 and cells["N=10 R=4 black", ROBUST].paper == pytest.approx(0.604)
     assert cells["N=10 R=4 gray", ROBUST].baseline == (STANDARD, pytest.approx(0.241))
     assert all(cell.dataset == "cifar10" and cell.column == "fooled" for cell in cells.values())
-
-
-def test_table_2_maps_budgets_and_keeps_its_directions() -> None:
     cells = published.table2_cells({"N=5 R=10": (5, 2), "N=10 R=20": (10, 4)})
     assert len(cells) == 30 and {c.dataset for c in cells} == {"imagenet"}
     (cell,) = [c for c in cells if c.condition == "N=5 R=2 white" and c.checkpoint == ROBUST]
     assert (cell.paper, cell.baseline) == (pytest.approx(0.717), (STANDARD, pytest.approx(0.283)))
     assert len(published.table2_cells({"N=5 R=10": (5, 2)})) == 15
-
-
-def test_noise_cells_have_the_papers_direction_for_both_robust_models() -> None:
     cells = published.noise_cells(102, STANDARD, (ROBUST, SECOND))
     assert [c.condition for c in cells] == ["random"] * 3 + ["type I"] * 3 + ["type II"] * 3
     assert [c.paper for c in cells[:3]] == pytest.approx([0.188, 0.734, 0.734])
@@ -108,7 +79,7 @@ def share(k: int, n: int = 100) -> np.ndarray:
     return np.arange(n) < k
 
 
-def test_a_value_of_another_data_set_is_never_reproduced() -> None:
+def test_a_value_of_another_data_set_is_never_reproduced_and_what_was_not_measured_has_no_test() -> None:
     cells = [c for c in published.table2_cells({"N=5 R=10": (5, 2)}) if c.condition == "N=5 R=2 black"]
     table = outcomes(share(32), share(65), "N=5 R=2 black")  # the paper's rates
     found = {c.cell.checkpoint: c.verdict for c in compare(cells, table, resamples=99)}
@@ -116,34 +87,26 @@ def test_a_value_of_another_data_set_is_never_reproduced() -> None:
     reversed_ = outcomes(share(65), share(32), "N=5 R=2 black")
     assert {c.cell.checkpoint: c.verdict for c in compare(cells, reversed_, resamples=99)}[ROBUST] == "contradicted"
     assert all(c.verdict == "not measured here" for c in compare(cells, None))
+    rows = [comparison.minus("x", (ROBUST, "a", "fooled"), (STANDARD, "a", "fooled"), 1)]
+    for records in (None, outcomes(share(1), share(2), "b"), outcomes(share(1), share(2), "a").iloc[:100]):
+        (found,) = contrasted(rows, records)
+        assert found.terms == () and found.difference is None and found.verdict == "not measured here"
 
 
-def test_two_truth_values_are_compared_by_mcnemar_and_adjusted_over_the_list() -> None:
+def test_two_truth_values_are_compared_by_mcnemar_and_four_terms_are_a_difference_of_differences() -> None:
     table = pd.concat([outcomes(share(20), share(50), "a"), outcomes(share(50), share(20), "b")])
     rows = against_standard(STANDARD, [ROBUST], {"first": ("a", "fooled"), "second": ("b", "fooled")}, expected=1)
     first, second = contrasted(rows, table, resamples=99)
     assert first.difference.difference == pytest.approx(0.3) and first.difference.p == pytest.approx(2 * 0.5**30)
-    assert first.adjusted_p == pytest.approx(2 * first.difference.p)
-    assert [e.value for e in first.terms] == [0.5, 0.2]
+    assert first.adjusted_p == pytest.approx(2 * first.difference.p) and [e.value for e in first.terms] == [0.5, 0.2]
     assert (first.verdict, second.verdict) == ("same direction", "contradicted")
-
-
-def test_four_terms_are_a_difference_of_differences_on_shared_images() -> None:
     table = pd.concat([outcomes(share(30), share(60), "top"), outcomes(share(20), share(10), "random")])
     table = table[~((table.checkpoint == ROBUST) & (table.condition == "random") & (table.image_id >= 80))]
-    within, robust, between = contrasted(
-        place_contrasts((STANDARD, ROBUST), {"top": "random"}, "fooled"), table, resamples=99
-    )
+    asked = place_contrasts((STANDARD, ROBUST), {"top": "random"}, "fooled")
+    within, robust, between = contrasted(asked, table, resamples=99)
     assert within.difference.difference == pytest.approx(0.1) and within.verdict == "undecided"
     assert robust.difference.n == between.difference.n == 80
     assert between.difference.difference == pytest.approx((60 - 10 - (30 - 20)) / 80)
-
-
-def test_what_was_not_measured_has_no_test() -> None:
-    rows = [minus("x", (ROBUST, "a", "fooled"), (STANDARD, "a", "fooled"), 1)]
-    for records in (None, outcomes(share(1), share(2), "b"), outcomes(share(1), share(2), "a").iloc[:100]):
-        (found,) = contrasted(rows, records)
-        assert found.terms == () and found.difference is None and found.verdict == "not measured here"
 
 
 def test_stacking_keeps_truth_values_and_drops_what_was_measured_twice() -> None:
@@ -169,13 +132,14 @@ def both_subsets(common: tuple[int, int], own: tuple[int, int]) -> tuple[pd.Data
 
 def test_means_and_differences_of_both_subsets() -> None:
     common, own = both_subsets((20, 40), (60, 30))
-    first, second = by_subset(STANDARD, [ROBUST], {"black": ("black", "fooled")}, common, own, resamples=99)
+    asked = (STANDARD, [ROBUST], {"black": ("black", "fooled")}, common)
+    first, second = comparison.by_subset(*asked, own, resamples=99)
     assert [mean.value for mean in (*first.means, *second.means)] == [0.2, 0.6, 0.4, 0.3]
     assert first.differences == (None, None)
     paired, unpaired = second.differences
     assert paired.difference == pytest.approx(0.2) and paired.n == 100
     assert unpaired.difference == pytest.approx(-0.3) and unpaired.n == 200 and unpaired.high < 0
-    (_, missing) = by_subset(STANDARD, [ROBUST], {"black": ("black", "fooled")}, common, own[:100], resamples=99)
+    (_, missing) = comparison.by_subset(*asked, own[:100], resamples=99)
     assert missing.means[1] is None and missing.differences[1] is None
 
 
@@ -185,11 +149,8 @@ def fragile_by_margin(n: int = 600) -> dict[str, pd.DataFrame]:
     both = [rng.normal(2.5, 1, n), rng.normal(1.0, 1, n)]
     fooled = [rng.random(n) < 1 / (1 + np.exp(2 * (margin - 1.7))) for margin in both]
     gini = outcomes(rng.normal(0.6, 0.1, n), rng.normal(0.7, 0.1, n), "clean", "global_gini")
-    return {
-        "pair": outcomes(*fooled, "N=5 R=2 black"),
-        "margins": outcomes(*both, "clean", "relative_margin"),
-        "inequality": gini,
-    }
+    margins = outcomes(*both, "clean", "relative_margin")
+    return {"pair": outcomes(*fooled, "N=5 R=2 black"), "margins": margins, "inequality": gini}
 
 
 COVARIATES = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}

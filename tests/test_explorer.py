@@ -8,7 +8,6 @@ from math import prod
 
 import numpy as np
 import pytest
-from browser import open_chromium
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -38,29 +37,24 @@ def test_the_page_holds_every_combination(chosen) -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_finds_a_reading_by_mouse_and_by_keyboard(chosen, tmp_path) -> None:
+def test_a_reader_finds_a_reading_by_mouse_and_by_keyboard(chosen, chromium, tmp_path) -> None:
     script = (paths.BOOK / "static" / "readings.js").as_uri()
     page = tmp_path / "page.html"
     head = "<!doctype html><html lang=en><title>x</title>"
     page.write_text(f"{head}{explorer(chosen).html}<script src='{script}'></script>")
-    browser = open_chromium()
-    try:
-        browser.get(page.as_uri())
-        said = WebDriverWait(browser, 60).until(lambda b: b.find_element(By.CLASS_NAME, "readings-said"))
-        lists = [Select(e) for e in browser.find_elements(By.TAG_NAME, "select")]
-        facts = json.loads(browser.find_element(By.CSS_SELECTOR, ".readings script").get_attribute("textContent"))
-        assert [option.text for option in lists[0].options] == [claim["title"] for claim in facts]
-        first = said.text
-        verdict = "(for the claim|against the claim|undecided)"
-        assert re.match(rf"[+−]0\.\d{{3}} Gini \[.*\]: {verdict}\. Number [\d,]+ of", first)
-        lists[1].options[0].find_element(By.XPATH, "..").send_keys(Keys.ARROW_DOWN)
-        assert said.text != first
-        right, wrong = browser.find_elements(By.CSS_SELECTOR, ".readings button")
-        for button, words in ((right, "for the claim"), (wrong, "against the claim")):
-            button.click()
-            assert words in said.text
-        lists[0].select_by_index(1)
-        assert "points" in said.text
-        assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    finally:
-        browser.quit()
+    chromium.get(page.as_uri())
+    said = WebDriverWait(chromium, 60).until(lambda b: b.find_element(By.CLASS_NAME, "readings-said"))
+    lists = [Select(e) for e in chromium.find_elements(By.TAG_NAME, "select")]
+    facts = json.loads(chromium.find_element(By.CSS_SELECTOR, ".readings script").get_attribute("textContent"))
+    assert [option.text for option in lists[0].options] == [claim["title"] for claim in facts]
+    first = said.text
+    verdict = "(for the claim|against the claim|undecided)"
+    assert re.match(rf"[+−]0\.\d{{3}} Gini \[.*\]: {verdict}\. Number [\d,]+ of", first)
+    lists[1].options[0].find_element(By.XPATH, "..").send_keys(Keys.ARROW_DOWN)
+    assert said.text != first
+    right, wrong = chromium.find_elements(By.CSS_SELECTOR, ".readings button")
+    for button, words in ((right, "for the claim"), (wrong, "against the claim")):
+        button.click()
+        assert words in said.text
+    lists[0].select_by_index(1)
+    assert "points" in said.text and not [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"]

@@ -1,8 +1,4 @@
-"""Promise: whatever happens, nothing is lost but the work in hand, nothing false is kept, and the message says what to do.
-
-Each test causes the fault that it is about. The trainings' faults are in ``test_training``, those of the workflow in
-``test_workflow``, of the data's sources in ``test_datasets``, of the memory in ``test_batching``.
-"""
+"""Promise: whatever happens, nothing is lost but the work in hand, nothing false is kept, and the message says what to do."""
 
 import json
 import os
@@ -20,37 +16,26 @@ from typing import Any
 import nbformat
 import pytest
 import torch
-from conftest import ROBUST, STANDARD, forkserver
+from conftest import ROBUST, STANDARD, fails, forkserver
 from damage import killed_at_random, single_bit_flips
 from torch import Tensor
 
-from inequality_phenomenon import datasets
+from inequality_phenomenon import REGISTRY, attribute, datasets, global_gini, load_checkpoint, occlude
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import DamagedFile, atomic_path, write_sealed
-from inequality_phenomenon.attacks import occlude
-from inequality_phenomenon.attribution import attribute
 from inequality_phenomenon.book.workflow import chapters
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.datasets import DataError, load_cifar10, load_cifar10_bytes
-from inequality_phenomenon.inequality import global_gini
 from inequality_phenomenon.measure import grid as grids
 from inequality_phenomenon.measure.cache import cached
 from inequality_phenomenon.measure.grid import Grid, gather, measure_cell
 from inequality_phenomenon.measure.reference import MANIFEST, load_reference
 from inequality_phenomenon.measure.run import Run
-from inequality_phenomenon.networks import (
-    REGISTRY,
-    CheckpointError,
-    Classifier,
-    load_checkpoint,
-    read_registry,
-    register,
-)
+from inequality_phenomenon.networks import CheckpointError, Classifier, read_registry, register
 from inequality_phenomenon.show.foot import foot
 
-GRID = Grid(
-    networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient", "input_x_gradient"), n_images=12
-)
+METHODS = ("gradient", "input_x_gradient")
+GRID = Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=METHODS, n_images=12)
 FLIPS = [20, pytest.param(200, marks=pytest.mark.faults)]
 Context = forkserver("inequality_phenomenon.training.loop", "inequality_phenomenon.measure.measurements")
 
@@ -66,8 +51,7 @@ def test_any_flipped_bit_of_a_record_of_the_grid_is_found(folder: Path, flips: i
     cell = GRID.cells()[0]
     measure_cell(cell, GRID)
     for _ in single_bit_flips(cell.record, flips):
-        with pytest.raises(DamagedFile, match=str(cell.record)):
-            gather(GRID)
+        fails(DamagedFile, str(cell.record), gather, GRID)
     assert gather(GRID).state[0] == "measured"
 
 
@@ -79,16 +63,14 @@ def test_any_flipped_bit_of_a_reference_record_is_found(tmp_path: Path, move, fl
     move(REFERENCE=tmp_path)
     (file,) = (tmp_path / chapter).glob("class_inequality.parquet")
     for _ in single_bit_flips(file, flips):
-        with pytest.raises(RuntimeError, match=r"class_inequality\.parquet was altered"):
-            load_reference(chapter)
+        fails(RuntimeError, r"class_inequality\.parquet was altered", load_reference, chapter)
     assert load_reference(chapter)
 
 
 @pytest.mark.parametrize("flips", FLIPS)
 def test_any_flipped_bit_of_a_checkpoint_is_found(folder: Path, flips: int) -> None:
     for _ in single_bit_flips(REGISTRY[STANDARD].file, flips):
-        with pytest.raises(CheckpointError, match=f"{STANDARD}.safetensors was altered"):
-            load_checkpoint(STANDARD)
+        fails(CheckpointError, f"{STANDARD}.safetensors was altered", load_checkpoint, STANDARD)
     load_checkpoint(STANDARD)
 
 
@@ -98,7 +80,6 @@ def test_any_flipped_bit_of_the_data_file_is_found(tmp_path: Path, monkeypatch: 
     data_copy = Path(shutil.copy(datasets.cifar10_file(), tmp_path)).parent
     monkeypatch.setenv("INEQUALITY_DATA", str(data_copy))
     store = data_copy / "cifar10.safetensors"
-
     for count, within in ((flips // 4, 512), (flips - flips // 4, None)):
         for _ in single_bit_flips(store, count, within):
             with pytest.raises(DataError, match=f"delete {store}"):
@@ -142,9 +123,8 @@ CHAPTER = '# %% tags=["parameters"]\nprofile: str = "laptop"\n\n# %%\nprint(sum(
 
 def kill_at_random(command: list[str], folder: Path, kills: int, result: Callable[[], Any]) -> None:
     """Kill ``command`` with its process group; whatever it left behind, the next run gives what an undisturbed one does."""
-    environment = os.environ | {
-        "INEQUALITY_ROOT": str(folder), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }  # fmt: skip
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"INEQUALITY_ROOT": str(folder), "PATH": path}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     options: dict[str, Any] = {"cwd": folder, "env": environment, **quiet}
     started = time.monotonic()
@@ -180,7 +160,6 @@ def test_executing_killed_at_random_moments_gives_the_same_chapter(tmp_path: Pat
 
 @pytest.mark.parametrize("kills", [pytest.param(10, marks=pytest.mark.faults)])
 def test_building_killed_at_random_moments_gives_the_same_page(tmp_path: Path, kills: int) -> None:
-    """The workflow's own rule, on a book of one page."""
     shutil.copy(Path(paths.ROOT) / "Snakefile", tmp_path)
     for name in ("notebooks", "book/_generated", "profiles", "checkpoints", "results", "src"):
         (tmp_path / name).mkdir(parents=True)
@@ -206,10 +185,8 @@ def test_a_full_disk_is_named_and_the_measurement_goes_on_when_there_is_space(sm
     move(CACHE=small_disk)
     content = bytes(400_000)
     first, _ = cached("maps", {"a": 1}, lambda: content)
-    with pytest.raises(
-        OSError, match=r"cannot write .*/maps/.*No space left on device|No space left.*cannot write .*/maps/"
-    ):
-        cached("maps", {"a": 2}, lambda: content)
+    full = r"cannot write .*/maps/.*No space left on device|No space left.*cannot write .*/maps/"
+    fails(OSError, full, cached, "maps", {"a": 2}, lambda: content)
     assert len(list(small_disk.rglob("*"))) == 2, "a half-written file was left"
     assert cached("maps", {"a": 1}, lambda: b"")[0] == first
     subprocess.run(["mount", "-o", "remount,size=10m", small_disk], check=True)
@@ -221,8 +198,7 @@ def test_a_folder_that_may_only_be_read_is_read_and_named(small_disk: Path, move
     cached("maps", {"a": 1}, lambda: b"content")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     assert cached("maps", {"a": 1}, lambda: b"")[0] == b"content"
-    with pytest.raises(OSError, match=r"Read-only file system: .*/maps/"):
-        cached("maps", {"a": 2}, lambda: b"content")
+    fails(OSError, r"Read-only file system: .*/maps/", cached, "maps", {"a": 2}, lambda: b"content")
 
 
 def test_the_command_line_says_in_one_message_what_it_cannot_write(monkeypatch, capsys) -> None:
@@ -270,16 +246,14 @@ def test_a_clock_that_was_moved_back_changes_no_measurement(folder: Path, monkey
 
 
 def test_without_a_network_everything_that_is_here_works(folder: Path) -> None:
-    """In a network namespace of its own, where there is not even a way to this machine."""
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode:
         pytest.skip("a network namespace is not permitted here")
-    code = (
-        "import socket\n"
-        "from inequality_phenomenon import attribute, load_checkpoint, load_cifar10, global_gini\n"
-        "try:\n    socket.create_connection(('192.0.2.1', 80), timeout=1)\nexcept OSError as problem:\n    print(problem.errno)\n"
-        "images, labels = load_cifar10('test')\n"
-        f"print(float(global_gini(attribute(load_checkpoint({STANDARD!r}), images[:2], labels[:2], 'gradient')).mean()))\n"
-    )
+    code = f"""import socket
+from inequality_phenomenon import attribute, load_checkpoint, load_cifar10, global_gini
+try: socket.create_connection(('192.0.2.1', 80), timeout=1)
+except OSError as problem: print(problem.errno)
+images, labels = load_cifar10('test')
+print(float(global_gini(attribute(load_checkpoint({STANDARD!r}), images[:2], labels[:2], 'gradient')).mean()))"""
     done = subprocess.run(["unshare", "-rn", sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     unreachable, index = done.stdout.split()
@@ -288,7 +262,6 @@ def test_without_a_network_everything_that_is_here_works(folder: Path) -> None:
 
 @pytest.mark.faults
 def test_two_runs_give_byte_identical_records(tmp_path: Path) -> None:
-    """All chapters of the laptop profile, with nothing in the cache; side by side, on one thread each."""
     roots = [tmp_path / "first", tmp_path / "second"]
     runs = []
     for root in roots:
@@ -301,8 +274,7 @@ def test_two_runs_give_byte_identical_records(tmp_path: Path) -> None:
             runs.append(subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT))
     assert [run.wait() for run in runs] == [0, 0], [(root / "log").read_text()[-3000:] for root in roots]
     first, second = (records(root / "book/_executed/records/laptop", "*.parquet") for root in roots)
-    assert {Path(name).parts[0] for name in first} == set(chapters())
-    assert first == second
+    assert {Path(name).parts[0] for name in first} == set(chapters()) and first == second
 
 
 def maps_and_verdicts(name: str, images: Tensor, labels: Tensor, threads: int, batch: int) -> tuple[Tensor, Any]:
@@ -347,6 +319,5 @@ def test_a_sealed_file_is_json_and_parquet_and_no_pickle(folder: Path) -> None:
     _, facts, content = cell.record.read_bytes().split(b"\n", 2)
     assert set(json.loads(facts)) >= {"checkpoint", "code", "n_images"} and content.startswith(b"PAR1")
     write_sealed(cell.record, facts + b"\n" + b"\x80\x04cos\nsystem\n")
-    with pytest.raises(ValueError, match=r"[Pp]arquet"):
-        gather(GRID)
+    fails(ValueError, r"[Pp]arquet", gather, GRID)
     assert isinstance(load_checkpoint(STANDARD), Classifier)

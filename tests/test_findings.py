@@ -1,4 +1,4 @@
-"""The promise: the sentences of chapters 02 and 03 word every outcome, both signs alike."""
+"""The promise: sentences word every outcome, both signs alike; tables mark what is significant, and speak of one run."""
 
 import math
 
@@ -8,26 +8,23 @@ import pytest
 from conftest import ROBUST, STANDARD, outcomes
 from test_comparison import COVARIATES, both_subsets, fragile_by_margin, share
 
-from inequality_phenomenon import show
-from inequality_phenomenon.measure.reference import stacked
+from inequality_phenomenon import chapter, show
+from inequality_phenomenon.measure.reference import load_whole_reference, stacked
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, named
 from inequality_phenomenon.show.foot import foot
 from inequality_phenomenon.statistics import Estimate
-from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, explained, place_contrasts
+from inequality_phenomenon.verdicts import comparison
+from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, place_contrasts
 from inequality_phenomenon.verdicts.published import noise_cells, table2_cells
 
 SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
 
 
-@pytest.mark.parametrize(
-    ("own", "words"),
-    [
-        ((60, 30), "subsets disagree in 1 (above 0, below 0, or not told from 0). black, ℓ∞ 8/255: +20.0 points"),
-        ((30, 31), "disagree in 1"),
-        ((30, 60), "disagree in 0"),
-    ],
-)
+@pytest.mark.parametrize(("own", "words"), [
+    ((60, 30), "subsets disagree in 1 (above 0, below 0, or not told from 0). black, ℓ∞ 8/255: +20.0 points"),
+    ((30, 31), "disagree in 1"), ((30, 60), "disagree in 0"),
+])  # fmt: skip
 def test_the_subsets_disagree_where_their_signs_do(run: Run, own: tuple[int, int], words: str) -> None:
     common, run.records["own_images"] = both_subsets((20, 40), own)
     places = {"black": ("black", "fooled")}
@@ -53,33 +50,27 @@ def titles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(REGISTRY, "_entries", {})
 
 
-def failing(standard: float, robust: float, kinds: tuple[str, ...] = ("random", "type I", "type II")) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize(("standard", "robust", "words"), [
+    (0.2, 0.7, ["3 confirmed (adj", "2 more", "same direction"]),
+    (0.7, 0.2, ["3 contradicted", "2 less", "contradicted"]), (0.5, 0.5, ["3 undecided", "2 undecided", ""]),
+])  # fmt: skip
+def test_every_sign_is_worded(titles: None, standard: float, robust: float, words: list[str]) -> None:
+    rng, kinds = np.random.default_rng(0), ("random", "type I", "type II")
     rates = [[rng.binomial(5, rate, 200) / 5 for rate in (standard, robust)] for _ in kinds]
     tables = [outcomes(*pair, kind, "failure_102") for kind, pair in zip(kinds, rates, strict=True)]
-    return pd.concat(tables, ignore_index=True)
-
-
-@pytest.mark.parametrize(
-    ("standard", "robust", "words"),
-    [
-        (0.2, 0.7, ["3 confirmed (adj", "2 more", "same direction"]),
-        (0.7, 0.2, ["3 contradicted", "2 less", "contradicted"]),
-        (0.5, 0.5, ["3 undecided", "2 undecided", ""]),
-    ],
-)
-def test_every_sign_is_worded(titles: None, standard: float, robust: float, words: list[str]) -> None:
-    text = findings(failing(standard, robust))
+    text = findings(pd.concat(tables, ignore_index=True))
     assert f"Fails more: of 3 comparisons {words[0]}" in text, text
     assert f"Variants: of 2 comparisons {words[1]}" in text and words[2] in text, text
     assert "Where: of 3 comparisons" in text and "None" not in text
     assert "random, ℓ∞ 8/255: " in text and " % = " in text and "The paper on ImageNet: +54.6." in text
 
 
-def test_nothing_measured_is_said_to_be_so(titles: None) -> None:
+def test_nothing_measured_is_said_to_be_so_and_names_need_no_registry(titles: None) -> None:
     text = findings(None)
     assert "Fails more: of 3 comparisons 3 not measured" in text and "nan" not in text
     assert "random, ℓ∞ 8/255: not measured here." in text
+    assert [named(name) for name in (STANDARD, ROBUST, SECOND)] == ["standard", "ℓ∞ 8/255", "ℓ∞ 8/255, PGD-3"]
+    assert named("cifar10-resnet18w16-linf3_new-s0") == "ℓ∞ 3/255, new"  # neither registered nor planned
 
 
 def mechanism(records: dict[str, pd.DataFrame], top: tuple[int, int], at_random: tuple[int, int]) -> str:
@@ -98,42 +89,19 @@ def mechanism(records: dict[str, pd.DataFrame], top: tuple[int, int], at_random:
         "margin": ("clean", "relative_margin"),
     }  # fmt: skip
     others = contrasted(against_standard(STANDARD, [ROBUST], asked), table, resamples=199)
-    fits = explained((STANDARD, ROBUST), primary, records, "pair", COVARIATES)
+    fits = comparison.explained((STANDARD, ROBUST), primary, records, "pair", COVARIATES)
     elsewhere = against_standard(STANDARD, [ROBUST], {"random": ("random places", "fooled")})
     (elsewhere,) = contrasted(elsewhere, table, resamples=199)
     found = dict(zip(asked, others, strict=True)) | {"random": elsewhere}
     return show.mechanism_findings(gap[0], where[2], found, fits, robust=ROBUST).text
 
 
-def test_only_margins(titles: None) -> None:
+def test_only_margins_explain_and_one_mask_needs_no_large_budget(titles: None) -> None:
     records = fragile_by_margin()
     fooled = [int(k) for k in records["pair"].groupby("checkpoint", sort=False).fooled.sum()]
     text = mechanism(records, (0, 0), (fooled[0] - 100, fooled[1] - 100))
     assert "is more fragile than the standard model at the primary budget, and only its smaller margins account" in text
     assert "the same for all images" in text and "Not measured here" in text
-
-
-ELSEWHERE = "is there at random places, too, and the map is not shown to add to it."
-NEITHER = "Neither where the patches are nor how large they are nor the margins"
-
-
-@pytest.mark.parametrize(
-    ("top", "at_random", "words", "not_words"),
-    [
-        ((200, 400), (150, 150), ["is more fragile", "It goes with where the patches are"], "at random places, too"),
-        ((200, 400), (100, 300), ["is more fragile", ELSEWHERE], "where the patches are."),
-        ((400, 200), (150, 150), ["is less fragile", "where the patches are"], "Neither where"),
-        ((400, 200), (400, 200), ["is less fragile", NEITHER], "It goes with"),
-        ((300, 300), (100, 100), ["no established difference to explain"], "fragile than"),
-    ],
-)
-def test_what_goes_with_the_difference(titles: None, top, at_random, words: list[str], not_words: str) -> None:
-    text = mechanism(fragile_by_margin(), top, at_random)
-    assert all(word in text for word in words)
-    assert not_words not in text.partition("Verdict.")[2].partition("Neither where the patches are nor")[0]
-
-
-def test_one_mask_is_explained_without_the_large_budget(titles: None) -> None:
     area = outcomes(np.full(600, 80), np.full(600, 80), "N=5 R=2", "area")
     rates = {"one": (200, 400), "random": (100, 300)}
     table = pd.concat([area, *(outcomes(*(share(k, 600) for k in pair), name) for name, pair in rates.items())])
@@ -146,6 +114,23 @@ def test_one_mask_is_explained_without_the_large_budget(titles: None) -> None:
     assert "Under one mask only ℓ∞ 8/255 is fooled more often" in text
     assert "more fragile than the standard model under one mask only" in text and "at random places, too" in text
     assert "the same for all images" in text and "large budget" not in text
+
+
+ELSEWHERE = "is there at random places, too, and the map is not shown to add to it."
+NEITHER = "Neither where the patches are nor how large they are nor the margins"
+
+
+@pytest.mark.parametrize(("top", "at_random", "words", "not_words"), [
+    ((200, 400), (150, 150), ["is more fragile", "It goes with where the patches are"], "at random places, too"),
+    ((200, 400), (100, 300), ["is more fragile", ELSEWHERE], "where the patches are."),
+    ((400, 200), (150, 150), ["is less fragile", "where the patches are"], "Neither where"),
+    ((400, 200), (400, 200), ["is less fragile", NEITHER], "It goes with"),
+    ((300, 300), (100, 100), ["no established difference to explain"], "fragile than"),
+])  # fmt: skip
+def test_what_goes_with_the_difference(titles: None, top, at_random, words: list[str], not_words: str) -> None:
+    text = mechanism(fragile_by_margin(), top, at_random)
+    assert all(word in text for word in words)
+    assert not_words not in text.partition("Verdict.")[2].partition("Neither where the patches are nor")[0]
 
 
 def test_the_regression_table_says_what_is_not_determined() -> None:
@@ -161,6 +146,48 @@ def test_close_calls_are_counted_and_named(run: Run) -> None:
     assert "1 of 400 outcomes: a, standard, test image 0." in foot(run, None).html
 
 
-def test_names_without_a_registry(titles: None) -> None:
-    assert [named(name) for name in (STANDARD, ROBUST, SECOND)] == ["standard", "ℓ∞ 8/255", "ℓ∞ 8/255, PGD-3"]
-    assert named("cifar10-resnet18w16-linf3_new-s0") == "ℓ∞ 3/255, new"  # neither registered nor planned
+WEAK = "cifar10-resnet18w16-linf1-s0"
+
+
+def test_the_claims_of_a_chapter_come_from_one_run() -> None:
+    reference = load_whole_reference()["09_cutout"]
+    few = {name: table[table.image_id.isin(table.image_id.unique()[:60])] for name, table in reference.items()}
+    planned, nothing = (chapter.open("09_cutout", {"profile": "smoke"}) for _ in range(2))
+    own = chapter.open("09_cutout", {"profile": "smoke", "n_images": 60})
+    planned.records = own.records = few
+    assert planned.claims().html == nothing.claims().html != own.claims().html
+
+
+def test_the_readings_are_counted_by_the_sign_of_what_is_decided() -> None:
+    rng = np.random.default_rng(0)
+    shifts = {"up": 0.1, "down": -0.1, "even": 0.0}
+    rows = [
+        {"checkpoint": name, "condition": "", "image_id": i}
+        | {k: rng.normal((name == ROBUST) * v, 0.05) for k, v in shifts.items()}
+        for name in (STANDARD, WEAK, ROBUST)
+        for i in range(60)
+    ]
+    asked = against_standard(STANDARD, [WEAK, ROBUST], {label: ("", label) for label in shifts})
+    found = contrasted(asked, pd.DataFrame(rows), resamples=999)
+    own = [item for item in found if item.contrast.terms[0][0] == ROBUST]
+    assert "Readings: of 3 comparisons 1 more, 1 less, 1 undecided (" in show.tally({"Readings": own}).text
+    assert "6 not measured" in show.tally({"Readings": contrasted(asked, None)}).text
+
+
+def test_significant_differences_are_marked_and_the_mark_is_explained():
+    generator = np.random.default_rng(0)
+    values = {"high": 0.6, "low": 0.2, "alike": 0.2}
+    rows = [
+        {"checkpoint": name, "condition": "c", "image_id": i, "share": mean + generator.normal(0, 0.1)}
+        for name, mean in values.items()
+        for i in range(60)
+    ]
+    pairs = {"differs": ("high", "low"), "does not": ("alike", "low")}
+    asked = [comparison.minus(label, *((name, "c", "share") for name in pair)) for label, pair in pairs.items()]
+    found = contrasted(asked, pd.DataFrame(rows), resamples=999)
+    html = show.contrast_table(found, name="t", caption="Caption.").html
+    assert [item.adjusted_p < 0.05 for item in found] == [True, False]
+    assert html.count("class='significant'") == 1 and html.index("differs") < html.index("significant")
+    assert "An asterisk marks p below 0.05" in html
+    plain = show.contrast_table(found[1:], name="t", caption="Caption.").html
+    assert "significant" not in plain and "asterisk" not in plain and "<th scope='col'></th>" not in html

@@ -1,7 +1,6 @@
 """Promise: a wrong call is answered with a message of ours, never with a traceback from inside torch and never with a number.
 
-A valid call is written down for each public function, and for each of its arguments what is wrong for it. A generated
-call has one of these; ``make test`` tries a few dozen, ``make test-faults`` at least 1,000.
+For each public function stands a valid call, and for each of its arguments what is wrong for it; a generated one has one.
 """
 
 import contextlib
@@ -13,7 +12,6 @@ import string
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jupytext
@@ -21,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import fails
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -44,7 +43,6 @@ KNOWN_ERRORS = (ValueError, TypeError, CheckpointError, ProfileError)
 
 
 def little() -> Classifier:
-    """Mean colour to ten logits: a network whose call takes microseconds."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return Classifier(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))).eval()
@@ -54,7 +52,6 @@ MODEL = little()
 IMAGES = torch.rand(2, 3, 8, 8, generator=Generator().manual_seed(0))
 LABELS = MODEL(IMAGES).argmax(1)
 MAPS = torch.randn(2, 3, 8, 8, generator=Generator().manual_seed(1))
-PIXEL = (0, 0, 0, 0)
 
 
 def with_value(tensor: Tensor, value: float) -> Tensor:
@@ -250,12 +247,6 @@ CALLS = {
 }  # fmt: skip
 
 
-def innermost(trace: TracebackType | None) -> tuple[str, str]:
-    """The file of the last frame and the line that it was at."""
-    last = traceback.extract_tb(trace)[-1]
-    return last.filename, linecache.getline(last.filename, last.lineno or 0).strip()
-
-
 def assert_ours(problem: BaseException) -> None:
     """Raised by our code with a message, or by Python or pydantic because the call does not fit what is declared."""
     __tracebackhide__ = True
@@ -263,10 +254,11 @@ def assert_ours(problem: BaseException) -> None:
     assert str(problem).strip(), "no message"
     if isinstance(problem, ValidationError):
         return
-    file, line = innermost(problem.__traceback__)
+    last = traceback.extract_tb(problem.__traceback__)[-1]  # where it was raised
+    line = linecache.getline(last.filename, last.lineno or 0).strip()
     unexpected = isinstance(problem, TypeError) and "argument" in str(problem)
-    ours = file.startswith(SOURCE) and line.startswith("raise")
-    assert ours or unexpected, f"{type(problem).__name__}: {problem}\nat {file}: {line}"
+    ours = last.filename.startswith(SOURCE) and line.startswith("raise")
+    assert ours or unexpected, f"{type(problem).__name__}: {problem}\nat {last.filename}: {line}"
 
 
 @st.composite
@@ -288,11 +280,8 @@ def refuses(wrong: tuple[str, str, Any]) -> None:
 
 
 quickly = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-EFFORTS = [
-    pytest.param(quickly, id="few"),
-    pytest.param(settings(quickly, max_examples=1200), marks=pytest.mark.faults, id="many"),
-]
-tried = pytest.mark.parametrize("effort", EFFORTS)
+many = pytest.param(settings(quickly, max_examples=1200), marks=pytest.mark.faults, id="many")
+tried = pytest.mark.parametrize("effort", [pytest.param(quickly, id="few"), many])
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -309,15 +298,13 @@ def test_wrong_calls_are_refused(effort: settings) -> None:
     effort(given(wrong_calls())(refuses))()
 
 
-COMMANDS = st.sampled_from(["verify", "train", "run", "grid", "doctor", "reference", "scoreboard", "daat", ""])
-
-
 @st.composite
 def command_lines(draw: st.DrawFn) -> list[str]:
     """A command, a name that it does not know, and sometimes options that it does not have."""
     word = st.text(string.ascii_letters + "/.äé-", max_size=300).map(lambda text: f"no-{text}")
     options = st.sampled_from(["--images", "--profle", "--all=3", "--device=tpu", "--full=no", "-x"])
-    return [draw(COMMANDS), draw(word), *draw(st.lists(options | word, max_size=2))]
+    commands = st.sampled_from(["verify", "train", "run", "grid", "doctor", "reference", "scoreboard", "daat", ""])
+    return [draw(commands), draw(word), *draw(st.lists(options | word, max_size=2))]
 
 
 def refuses_line(line: list[str]) -> None:
@@ -376,13 +363,11 @@ wrong_parameters = st.one_of(
 )
 
 
-def refuses_parameters(given_values: dict[str, Any]) -> None:
-    with pytest.raises(ParameterError, match=r"unknown parameter|must be"):
-        check_parameters(NOTEBOOK, given_values)
-
-
 @tried
 def test_wrong_parameters_of_a_notebook_are_refused(effort: settings) -> None:
+    def refuses_parameters(values: dict[str, Any]) -> None:
+        fails(ParameterError, r"unknown parameter|must be", check_parameters, NOTEBOOK, values)
+
     effort(given(wrong_parameters)(refuses_parameters))()
 
 

@@ -12,9 +12,8 @@ CPU = torch.device("cpu")
 
 def test_every_row_is_a_positive_share_of_its_bound() -> None:
     rows = gpu.run(CPU, TINY)
-    assert [row["name"].split(":")[0] for row in rows] == ["PGD-10 epoch"] * 2 + ["Integrated Gradients"] + [
-        "occlusion (10, 4)"
-    ] * 2
+    names = ["PGD-10 epoch"] * 2 + ["Integrated Gradients"] + ["occlusion (10, 4)"] * 2
+    assert [row["name"].split(":")[0] for row in rows] == names
     assert all(row["ours"] > 0 and row["bound"] > 0 for row in rows)
     speed, epoch = rows[:2]
     assert speed["ratio"] == pytest.approx(epoch["ratio"])  # the same share, once as a rate and once as a time
@@ -22,7 +21,6 @@ def test_every_row_is_a_positive_share_of_its_bound() -> None:
 
 
 def test_the_operations_of_an_epoch_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten passes to the input and one to the weights as well, counted from the layers' own sizes."""
     monkeypatch.setattr(gpu, "seconds", lambda work, device, repeats: 1.0)
     _, counted = gpu.epoch(CPU, TINY)
     sizes: list[int] = []

@@ -1,16 +1,13 @@
-"""Promise: a grid is measured cell by cell, here or on a cluster; a partial one says what is missing, and no stale or
-damaged record stands for a measurement."""
+"""Promise: a grid is measured cell by cell, here or on a cluster; no stale or damaged record stands for one."""
 
 import math
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROBUST, STANDARD
+from conftest import ROBUST, STANDARD, fails, python
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import DamagedFile
@@ -26,7 +23,6 @@ SMALL = grids.Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attri
 
 @pytest.fixture
 def folder(run: Run, tmp_path: Path, move) -> Path:
-    """Two registered networks of width 4 and no record yet."""
     move(GRID=tmp_path / "grid")
     return tmp_path
 
@@ -42,21 +38,15 @@ def test_the_shipped_grid_has_all_combinations_and_settings_for_each() -> None:
         assert load_settings(cell.checkpoint).epsilon == pytest.approx(cell.epsilon_255 / 255)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("networks: [a]\nepsilon: [8]", r"epsilon: Extra inputs.*Valid keys: networks, epsilons"),
-        ("networks: [a]\nepsilons: [many]\nseeds: [0]\nattributions: [b]", r"epsilons\.0: .*integer"),
-        ("networks: [", "grid.yaml is not YAML"),
-        ("", "grid.yaml lists no values. Valid keys: networks"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ("networks: [a]\nepsilon: [8]", r"epsilon: Extra inputs.*Valid keys: networks, epsilons"),
+    ("networks: [a]\nepsilons: [many]\nseeds: [0]\nattributions: [b]", r"epsilons\.0: .*integer"),
+    ("networks: [", "grid.yaml is not YAML"), ("", "grid.yaml lists no values. Valid keys: networks"),
+])  # fmt: skip
 def test_a_wrong_grid_is_refused_with_the_valid_keys(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "grid.yaml").write_text(text)
-    with pytest.raises(grids.GridError, match=message):
-        grids.load_grid(tmp_path / "grid.yaml")
-    with pytest.raises(grids.GridError, match="is missing"):
-        grids.load_grid(tmp_path / "other.yaml")
+    fails(grids.GridError, message, grids.load_grid, tmp_path / "grid.yaml")
+    fails(grids.GridError, "is missing", grids.load_grid, tmp_path / "other.yaml")
 
 
 def test_a_partial_grid_gives_a_partial_table_that_says_so(folder: Path) -> None:
@@ -93,20 +83,14 @@ def test_a_network_is_trained_only_where_it_is_missing(folder: Path, monkeypatch
     assert asked == ["cifar10-resnet18w16-linf8-s7", STANDARD]
 
 
-def test_a_wrong_name_is_answered_with_the_known_ones(folder: Path, monkeypatch, capsys) -> None:
+def test_a_wrong_name_is_answered_with_the_known_ones(folder: Path, capsys) -> None:
     for job, message in (
         (["paint"], "unknown job 'paint'; known: train NAME"),
         (["measure", STANDARD, "x"], "no cell"),
     ):
         assert main(["grid", *job]) == 1 and message in capsys.readouterr().err
-    with pytest.raises(ValueError, match="unknown method 'nonsense'; known: integrated_gradients"):
-        grids.measure_cell(grids.GridCell("resnet18w16", 0, 0, "nonsense"), SMALL)
-
-
-def on_the_path(folder: Path, name: str, script: str) -> None:
-    (folder / "bin").mkdir(exist_ok=True)
-    (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
-    (folder / "bin" / name).chmod(0o755)
+    words = "unknown method 'nonsense'; known: integrated_gradients"
+    fails(ValueError, words, grids.measure_cell, grids.GridCell("resnet18w16", 0, 0, "nonsense"), SMALL)
 
 
 @pytest.fixture
@@ -125,16 +109,19 @@ def project(folder: Path) -> Path:
     return root
 
 
-def make_grid(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(root / "bin"), os.environ["PATH"]])
-    environment = {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / ".cache"), "PATH": path}
-    command = [sys.executable, "-m", "inequality_phenomenon.cli", "build", "grid", *options]
-    return subprocess.run(command, cwd=root, env=os.environ | environment, capture_output=True, text=True)
+def make_grid(root: Path, *options: str) -> str:
+    environment = {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / ".cache")}
+    environment["PATH"] = os.pathsep.join([str(root / "bin"), os.environ["PATH"]])
+    done = python("-m", "inequality_phenomenon.cli", "build", "grid", *options, cwd=root, status=1, **environment)
+    return done.stdout + done.stderr
 
 
 def test_cells_are_submitted_to_a_cluster_and_gathered(project: Path) -> None:
     """A stand-in submit command runs the script that it is given in the background, as a scheduler would."""
-    on_the_path(project, "qsub", 'for script; do :; done; echo "$@" >>submitted; sh "$script" >>jobs 2>&1 & echo $$')
+    (project / "bin").mkdir()
+    submit = 'for script; do :; done; echo "$@" >>submitted; sh "$script" >>jobs 2>&1 & echo $$'
+    (project / "bin" / "qsub").write_text(f"#!/bin/sh\n{submit}\n")
+    (project / "bin" / "qsub").chmod(0o755)
     profile = project / "profiles" / "cluster-generic" / "config.yaml"
     profile.write_text(profile.read_text().replace("retries: 1", "retries: 0\nseconds-between-status-checks: 1"))
     done = make_grid(project, "--cluster", "cluster-generic")
@@ -142,35 +129,28 @@ def test_cells_are_submitted_to_a_cluster_and_gathered(project: Path) -> None:
     assert "-l nodes=1:gpus=1,mem=8000mb,walltime=480:00" in submitted
     assert "-l nodes=1:gpus=1,mem=8000mb,walltime=30:00" in submitted
     assert "no settings for checkpoint 'cifar10-resnet18w16-linf8-s0'" in (project / "jobs").read_text()
-    assert f"Partial: 1 of 2 cells are measured. Not measured: {ROBUST} gradient" in done.stdout
-    assert done.returncode == 1 and "some cells failed" in done.stderr
+    assert f"Partial: 1 of 2 cells are measured. Not measured: {ROBUST} gradient" in done
+    assert "some cells failed" in done
     assert (project / "_build" / "grid" / "table.csv").read_text().count(",measured,6,") == 1
 
 
-def test_the_slurm_profile_asks_for_what_a_job_needs(project: Path) -> None:
-    command = [sys.executable, "-m", "snakemake", "grid", "--workflow-profile", "profiles/slurm", "--dry-run"]
-    environment = os.environ | {"INEQUALITY_ROOT": str(project)}
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_the_slurm_profile_asks_for_what_a_job_needs_and_what_is_wrong_is_named(project: Path) -> None:
+    options = ["grid", "--workflow-profile", "profiles/slurm", "--dry-run"]
+    done = python("-m", "snakemake", *options, cwd=project, INEQUALITY_ROOT=str(project))
     resources = {line.strip() for line in done.stdout.splitlines() if line.strip().startswith("resources:")}
     for minutes in (480, 30):
         asked = ("slurm_partition=gpu", "gpu=1", "mem_mb=8000", f"runtime={minutes}")
         assert any(all(part in line for part in asked) for line in resources)
-
-
-def test_a_damaged_record_and_an_unknown_cluster_are_named(project: Path) -> None:
-    done = make_grid(project, "--cluster", "nonsense")
-    assert done.returncode == 1 and "unknown cluster 'nonsense'; known: cluster-generic, slurm" in done.stderr
+    assert "unknown cluster 'nonsense'; known: cluster-generic, slurm" in make_grid(project, "--cluster", "nonsense")
     record = project / "_build" / "grid" / STANDARD / "gradient.record"
     record.parent.mkdir(parents=True)
     record.write_bytes(b"no seal")
-    done = make_grid(project)
-    assert done.returncode == 1 and f"{record} is damaged" in done.stderr and "Traceback" not in done.stderr
+    said = make_grid(project)
+    assert f"{record} is damaged" in said and "Traceback" not in said
 
 
 def test_a_damaged_record_is_no_measurement(folder: Path) -> None:
     cell = SMALL.cells()[0]
     grids.measure_cell(cell, SMALL)
     cell.record.write_bytes(cell.record.read_bytes()[:-1])
-    with pytest.raises(DamagedFile, match=r"gradient\.record is damaged"):
-        grids.gather(SMALL)
+    fails(DamagedFile, r"gradient\.record is damaged", grids.gather, SMALL)

@@ -1,6 +1,5 @@
 """The promise: any usual validation folder gives the same images and labels, and what is wrong with one is said by name."""
 
-import csv
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import fails
 from miniature import CLASSES, name_of, picture, pictures, write_images
 from PIL import Image
 from scipy.io import savemat
@@ -21,21 +21,12 @@ from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 from inequality_phenomenon import networks
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.datasets import DataError
-from inequality_phenomenon.imagenet import public_networks
-from inequality_phenomenon.imagenet.data import (
-    ImageNet,
-    Selection,
-    candidate_ids,
-    class_names,
-    decode,
-    load_imagenet,
-    select_common,
-    wordnet_ids,
-)
+from inequality_phenomenon.imagenet import data, public_networks
+from inequality_phenomenon.imagenet.data import class_names, decode, load_imagenet, select_common, wordnet_ids
 from inequality_phenomenon.imagenet.images import ImageNetSet
 from inequality_phenomenon.measure.image_sets import Cifar10, evaluation_set
 
-IDS = candidate_ids()[: len(CLASSES)]
+IDS = data.candidate_ids()[: len(CLASSES)]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +54,7 @@ def test_candidates_are_what_the_seed_draws_and_classes_in_the_order_of_the_logi
     assert {place: (wordnet_ids()[place], class_names()[place]) for place in known} == known
 
 
-def load(data: ImageNet, ids: Sequence[int], **options: bool) -> tuple[Tensor, Tensor]:
+def load(data: data.ImageNet, ids: Sequence[int], **options: bool) -> tuple[Tensor, Tensor]:
     """Images in [0, 1] and labels of those that can be read."""
     pixels, bad = data.decode(ids, **options)
     kept = [place for place, image_id in enumerate(ids) if image_id not in bad]
@@ -86,23 +77,21 @@ def test_pictures_of_every_kind_are_the_usual_evaluation_crop_in_the_order_asked
 
 
 def test_cmyk_has_the_colours_of_its_rgb_original_and_a_rotation_mark_is_ignored(by_class: Path, tmp_path) -> None:
-    picture(2).save(tmp_path / "rgb.jpg", quality=92)
-    cmyk = by_class / wordnet_ids()[CLASSES[2]] / name_of(IDS[2])
+    cmyk, marked = (by_class / wordnet_ids()[CLASSES[k]] / name_of(IDS[k]) for k in (2, 3))
+    for number in (2, 3):
+        picture(number).save(tmp_path / f"{number}.jpg", quality=92)
     with Image.open(cmyk) as file:
         assert file.mode == "CMYK"
-    assert np.abs(decode(cmyk).astype(int) - decode(tmp_path / "rgb.jpg").astype(int)).mean() < 6
-    marked = by_class / wordnet_ids()[CLASSES[3]] / name_of(IDS[3])
-    picture(3).save(tmp_path / "plain.jpg", quality=92)
-    assert np.array_equal(decode(marked), decode(tmp_path / "plain.jpg"))
+    assert np.abs(decode(cmyk).astype(int) - decode(tmp_path / "2.jpg").astype(int)).mean() < 6
+    assert np.array_equal(decode(marked), decode(tmp_path / "3.jpg"))
 
 
 def write_kaggle(folder: Path) -> None:
-    with (folder / "LOC_val_solution.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["ImageId", "PredictionString"])
-        for image_id, label in zip(IDS, CLASSES, strict=True):
-            boxes = f"{wordnet_ids()[label]} 10 20 30 40 {wordnet_ids()[label]} 1 2 3 4 "
-            writer.writerow([name_of(image_id).removesuffix(".JPEG"), boxes])
+    lines = ["ImageId,PredictionString"]
+    for image_id, label in zip(IDS, CLASSES, strict=True):
+        boxes = f"{wordnet_ids()[label]} 10 20 30 40 {wordnet_ids()[label]} 1 2 3 4 "
+        lines.append(f"{name_of(image_id).removesuffix('.JPEG')},{boxes}")
+    (folder / "LOC_val_solution.csv").write_text("\n".join(lines) + "\n")
 
 
 def write_caffe(folder: Path) -> None:
@@ -155,17 +144,7 @@ def test_kaggles_archive_is_found_as_it_unzips(flat: Path, monkeypatch: pytest.M
     assert load_imagenet(flat.parent / "link").labels == found.labels
     monkeypatch.chdir(top / named)
     assert load_imagenet(".") == found
-    with pytest.raises(DataError, match=rf"Is it {val}\?"):
-        load_imagenet(val.parent)
-
-
-def test_a_ground_truth_far_above_other_folders_is_not_theirs(flat: Path) -> None:
-    write_kaggle(flat.parent)
-    deeper = flat.parent / "my" / "val"
-    deeper.parent.mkdir()
-    flat.rename(deeper)
-    with pytest.raises(DataError, match="no ground truth in it or beside it"):
-        load_imagenet(deeper)
+    fails(DataError, rf"Is it {val}\?", load_imagenet, val.parent)
 
 
 def litter(folder: Path) -> None:
@@ -187,97 +166,74 @@ def test_files_of_an_operating_system_are_passed_over_and_no_others(by_class: Pa
     assert {i: copy / file.relative_to(by_class) for i, file in expected.files.items()} == found.files
     assert load_imagenet(flat).labels == dict(zip(IDS, CLASSES, strict=True))
     (copy / "n15075141" / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"n15075141/notes\.txt is not named like"):
-        load_imagenet(copy)
+    fails(DataError, r"n15075141/notes\.txt is not named like", load_imagenet, copy)
     above = tmp_path / "above"
     above.mkdir()
     litter(above)
     copy.rename(above / "Images")  # before __MACOSX by name
-    with pytest.raises(DataError, match=rf"Is it {above / 'Images'}\?"):
-        load_imagenet(above)
+    fails(DataError, rf"Is it {above / 'Images'}\?", load_imagenet, above)
 
 
-def test_wrong_folders_are_said_by_name(by_class: Path, flat: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere does not exist"):
-        load_imagenet(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=rf"is no ImageNet validation folder.*Is it {by_class}\?"):
-        load_imagenet(by_class.parent)
-    with pytest.raises(DataError, match=r"no ground truth in it or beside it: LOC_val_solution\.csv, val\.txt, or"):
-        load_imagenet(flat)
+def test_wrong_folders_a_missing_class_and_a_ground_truth_far_above_are_named(by_class, flat, tmp_path) -> None:
+    fails(DataError, "nowhere does not exist", load_imagenet, tmp_path / "nowhere")
+    fails(DataError, rf"is no ImageNet validation folder.*Is it {by_class}\?", load_imagenet, by_class.parent)
+    fails(DataError, r"no ground truth in it or beside it: LOC_val_solution\.csv, val\.txt, or", load_imagenet, flat)
     ten = tmp_path / "ten"
     for number, name in enumerate(wordnet_ids()[:10]):
         (ten / name).mkdir(parents=True)
         (ten / name / name_of(number)).touch()
     missing = r"990 of 1000 classes are missing in .*: n01530575, n01531178, .* and 985 more"
-    with pytest.raises(DataError, match=missing):
-        load_imagenet(ten)
+    fails(DataError, missing, load_imagenet, ten)
     (ten / "n01440764" / name_of(3)).touch()
-    with pytest.raises(DataError, match=r"image 4 is there twice: .*n01440764.* and .*n01491361"):
-        load_imagenet(ten)
+    fails(DataError, r"image 4 is there twice: .*n01440764.* and .*n01491361", load_imagenet, ten)
     (ten / "n01440764" / name_of(3)).rename(ten / "n01440764" / "tench.jpg")
-    with pytest.raises(DataError, match=r"tench\.jpg is not named like ILSVRC2012_val_00000001\.JPEG"):
-        load_imagenet(ten)
-
-
-def test_one_missing_class_is_named(by_class: Path, tmp_path: Path) -> None:
+    fails(DataError, r"tench\.jpg is not named like ILSVRC2012_val_00000001\.JPEG", load_imagenet, ten)
     copy = tmp_path / "val"
     shutil.copytree(by_class, copy)
     shutil.rmtree(copy / "n02119789")
     for _ in range(2):  # not there, then empty
-        with pytest.raises(DataError, match=r"1 of 1000 classes are missing in .*: n02119789"):
-            load_imagenet(copy)
+        fails(DataError, r"1 of 1000 classes are missing in .*: n02119789", load_imagenet, copy)
         (copy / "n02119789").mkdir(exist_ok=True)
+    write_kaggle(flat.parent)
+    (flat.parent / "my").mkdir()
+    deeper = flat.rename(flat.parent / "my" / "val")
+    fails(DataError, "no ground truth in it or beside it", load_imagenet, deeper)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("val.txt", "", "val.txt has no label for 8 images: ILSVRC2012_val_"),
-        ("val.txt", "one 2\n", "val.txt is not the ground truth that its name promises"),
-        ("val.txt", "ILSVRC2012_val_00000001.JPEG 1000\n", r"is not the ground truth .*outside 0, \.\.\., 999"),
-        ("LOC_val_solution.csv", "a,b\nILSVRC2012_val_00000001,n99999999 1 2 3 4\n", "n99999999"),
-        ("ILSVRC2012_validation_ground_truth.txt", "1\n2\n", r"needs meta\.mat of the development kit beside it"),
-    ],
-)
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("val.txt", "", "val.txt has no label for 8 images: ILSVRC2012_val_"),
+    ("val.txt", "one 2\n", "val.txt is not the ground truth that its name promises"),
+    ("val.txt", "ILSVRC2012_val_00000001.JPEG 1000\n", r"is not the ground truth .*outside 0, \.\.\., 999"),
+    ("LOC_val_solution.csv", "a,b\nILSVRC2012_val_00000001,n99999999 1 2 3 4\n", "n99999999"),
+    ("ILSVRC2012_validation_ground_truth.txt", "1\n2\n", r"needs meta\.mat of the development kit beside it"),
+])  # fmt: skip
 def test_a_broken_ground_truth_is_said_by_name(flat: Path, name: str, content: str, message: str) -> None:
     (flat / name).write_text(content)
-    with pytest.raises(DataError, match=message):
-        load_imagenet(flat)
+    fails(DataError, message, load_imagenet, flat)
 
 
 def test_unreadable_images_are_named_counted_and_skipped_only_if_asked(flat: Path) -> None:
+    """Cut off, no picture, empty, and of an absurd size."""
     write_caffe(flat)
-    whole = (flat / name_of(IDS[0])).read_bytes()
-    (flat / name_of(IDS[0])).write_bytes(whole[: len(whole) // 2])
-    (flat / name_of(IDS[4])).write_bytes(b"no picture at all")
-    (flat / name_of(IDS[6])).write_bytes(b"")
+    whole, png = ((flat / name_of(IDS[place])).read_bytes() for place in (0, 7))
+    header = png[12:16] + struct.pack(">II", 60_000, 60_000) + png[24:29]
+    bomb = png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
+    for place, content in ((0, whole[: len(whole) // 2]), (4, b"no picture at all"), (6, b""), (7, bomb)):
+        (flat / name_of(IDS[place])).write_bytes(content)
     data = load_imagenet(flat)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match=rf"{name_of(IDS[7])} .*decompression bomb") as caught:
         load(data, IDS)
     message = str(caught.value)
-    assert message.startswith("3 images cannot be read: ") and "set skip_unreadable to leave them out" in message
-    assert all(name_of(IDS[place]) in message for place in (0, 4, 6)) and name_of(IDS[1]) not in message
+    assert message.startswith("4 images cannot be read: ") and "set skip_unreadable to leave them out" in message
+    assert all(name_of(IDS[place]) in message for place in (0, 4, 6, 7)) and name_of(IDS[1]) not in message
     images, labels = load(data, IDS, skip_unreadable=True)
-    assert len(images) == 5 and labels.tolist() == [CLASSES[place] for place in (1, 2, 3, 5, 7)]
+    assert len(images) == 4 and labels.tolist() == [CLASSES[place] for place in (1, 2, 3, 5)]
     (flat / name_of(IDS[1])).unlink()
-    with pytest.raises(DataError, match=f"1 images are not in {flat}: {name_of(IDS[1])}"):
-        load(load_imagenet(flat), IDS)
-
-
-def test_a_picture_of_absurd_size_is_one_that_cannot_be_read(flat: Path) -> None:
-    write_caffe(flat)
-    file = flat / name_of(IDS[7])  # a PNG
-    content = bytearray(file.read_bytes())
-    content[16:24] = struct.pack(">II", 60_000, 60_000)
-    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
-    file.write_bytes(content)
-    with pytest.raises(DataError, match=f"1 images cannot be read: .*{name_of(IDS[7])} .*decompression bomb"):
-        load(load_imagenet(flat), IDS)
+    fails(DataError, f"1 images are not in {flat}: {name_of(IDS[1])}", load, load_imagenet(flat), IDS)
 
 
 @pytest.fixture
 def registered(setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The miniature's registry and folders, for this process."""
     for name, value in setup.environment(tmp_path / "data").items():
         if name.startswith("INEQUALITY") and os.environ.get(name) != value:
             monkeypatch.setenv(name, value)
@@ -300,21 +256,18 @@ def test_the_selection_is_right_recorded_and_not_made_twice(registered, tmp_path
     assert tuple(found.ids) == registered.ids  # both networks classify all eight, and those beyond three came along
     assert found.examined == 100 and len(found.missing) == 92 and found.correct == dict.fromkeys(NAMES, 8)
     images, labels = load(data, found.ids)
-    for name in NAMES:
-        assert torch.equal(networks.load_checkpoint(name)(images).argmax(1), labels)
+    assert all(torch.equal(networks.load_checkpoint(name)(images).argmax(1), labels) for name in NAMES)
     (file,) = (tmp_path / "data" / "imagenet-subsets").glob("*.json")
-    assert Selection.model_validate_json(file.read_text()) == found
+    assert type(found).model_validate_json(file.read_text()) == found
     written = file.stat().st_mtime_ns
     assert select_common(data, networks_of(), 8) == found and file.stat().st_mtime_ns == written
     with pytest.raises(DataError, match="of the 5000 candidates 8 could be read and 8 are classified correctly"):
         select_common(data, networks_of(), 9)
     file.write_text("{")
-    with pytest.raises(DataError, match="is damaged: delete it"):
-        select_common(data, networks_of(), 3)
+    fails(DataError, "is damaged: delete it", select_common, data, networks_of(), 3)
 
 
 def test_labels_of_other_images_are_noticed(registered, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a published accuracy to compare with, and enough images."""
     monkeypatch.setattr("inequality_phenomenon.imagenet.data._PLAUSIBLE_AFTER", 8)
     for name in NAMES:
         monkeypatch.setitem(public_networks(), name, networks.REGISTRY[name].model_copy(update={"top1": 90.0}))
@@ -334,19 +287,15 @@ def test_images_that_change_after_the_selection_are_noticed(registered, tmp_path
     assert tuple(ImageNetSet(NAMES, False).common(8, cpu)) == registered.ids
     changed = copy / wordnet_ids()[CLASSES[4]] / name_of(registered.ids[4])
     changed.write_bytes(pictures()[0])
-    with pytest.raises(DataError, match=f"1 images have changed since .* the first is {changed}"):
-        ImageNetSet(NAMES, False).common(8, cpu)
+    fails(DataError, f"1 images have changed since .* the first is {changed}", ImageNetSet(NAMES, False).common, 8, cpu)
 
 
-def test_an_unreadable_candidate_stops_the_selection_unless_the_profile_says_otherwise(
-    registered, tmp_path: Path, monkeypatch
-) -> None:
+def test_an_unreadable_candidate_stops_the_selection_unless_allowed(registered, tmp_path: Path, monkeypatch) -> None:
     copy = tmp_path / "val"
     shutil.copytree(registered.images, copy)
     (copy / wordnet_ids()[CLASSES[2]] / name_of(registered.ids[2])).write_bytes(b"broken")
     data = load_imagenet(copy)
-    with pytest.raises(DataError, match="1 images cannot be read"):
-        select_common(data, networks_of(), 3)
+    fails(DataError, "1 images cannot be read", select_common, data, networks_of(), 3)
     found = select_common(data, networks_of(), 3, skip_unreadable=True)
     assert list(found.unreadable) == [registered.ids[2]] and len(found.ids) == 7
     monkeypatch.setenv("INEQUALITY_IMAGENET", str(copy))

@@ -9,11 +9,10 @@ import pytest
 from doctor_examples import CASES, FOLDER, doctor, shortened
 from miniature import Miniature
 
+from inequality_phenomenon import REGISTRY, load_profile
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
-from inequality_phenomenon._support.profiles import load_profile
 from inequality_phenomenon.imagenet import doctor as imagenet_doctor
-from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.verdicts.published import published_values
 
 PROMISES = {
@@ -58,7 +57,7 @@ def test_what_a_disk_must_take_is_added_up_and_kept_maps_count(tmp_path: Path, m
     assert [line.state for line in imagenet_doctor._disk(profile, models)] == ["ok", "ok", "ok"]
 
 
-def test_what_cannot_be_opened_is_a_finding_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_opened_is_a_finding_and_a_gpu_that_is_not_there_is_said(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("INEQUALITY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("INEQUALITY_MODELS", str(tmp_path))
     model = REGISTRY["imagenet-resnet18-linf8-public"]
@@ -70,29 +69,20 @@ def test_what_cannot_be_opened_is_a_finding_like_any_other(tmp_path: Path, monke
     model.file.with_suffix(".json").write_text("{")
     line = imagenet_doctor._model(model)
     assert line.state == "PROBLEM" and "public.json is damaged: delete it" in line.text
-
-
-def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(ValueError, match="device cuda was asked for, but torch sees 0 GPUs"):
         next(imagenet_doctor.checkup(device="cuda"))
 
 
-def test_the_page_is_up_to_date_and_refers_to_what_is_there() -> None:
+def test_the_page_is_up_to_date_and_the_passes_are_those_of_the_shipped_profile() -> None:
     text = imagenet_page.PAGE.read_text()
     assert imagenet_page.with_blocks(text) == text
     rows = re.findall(r"^\| .* \| \|$", imagenet_page.published(), re.MULTILINE)
     assert len(rows) == len(published_values(dataset="imagenet")) > 50
-    for name in re.findall(r"\(_executed/(\w+)\)", text):
-        assert (paths.NOTEBOOKS / f"{name}.py").exists()
-    for name in re.findall(r"\{literalinclude\} (\S+)", text):
-        assert (paths.BOOK / name).exists()
-    for label in re.findall(r"\]\(([a-z-]+)\)", text):
-        assert f"({label})=\n" in text
+    assert all((paths.NOTEBOOKS / f"{name}.py").exists() for name in re.findall(r"\(_executed/(\w+)\)", text))
+    assert all((paths.BOOK / name).exists() for name in re.findall(r"\{literalinclude\} (\S+)", text))
+    assert all(f"({label})=\n" in text for label in re.findall(r"\]\(([a-z-]+)\)", text))
     assert "book/imagenet\n" in (paths.BOOK.parent / "_toc.yml").read_text()
-
-
-def test_the_passes_are_those_of_the_shipped_profile() -> None:
     profile = load_profile("imagenet")
     assert list(imagenet_doctor.PASSES) == list(profile.chapters) and len(imagenet_doctor.models_of(profile)) == 15
     assert imagenet_doctor.PASSES["01_inequality_test"][0] == profile.chapters["01_inequality_test"].options["steps"]
@@ -100,8 +90,5 @@ def test_the_passes_are_those_of_the_shipped_profile() -> None:
     kinds, in_pair = 3 * len({*noise.options["budgets"], noise.options["budget"]}), 2 / len(noise.models)
     assert imagenet_doctor.PASSES["02_noise_attack"][1] == noise.options["draws"] * (kinds + 13 * in_pair)
     assert round(imagenet_doctor.maps_planned(profile)) == 31_300
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(5, "5 seconds"), (300, "5 minutes"), (7200, "2 hours")])
-def test_times_are_said_in_a_fitting_unit(seconds: float, words: str) -> None:
-    assert imagenet_doctor.in_words(seconds) == words
+    words = ["5 seconds", "5 minutes", "2 hours"]
+    assert [imagenet_doctor.in_words(seconds) for seconds in (5, 300, 7200)] == words

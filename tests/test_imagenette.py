@@ -1,7 +1,4 @@
-"""The promise: Imagenette is verified whatever its source, what is wrong with a copy is said, and networks learn from it.
-
-The folder here has the layout of the real one and is made of CIFAR-10's photographs at 224 pixels, 53 a class to train on.
-"""
+"""The promise: Imagenette is verified whatever its source, what is wrong with a copy is said, and networks learn from it."""
 
 import hashlib
 import io
@@ -15,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import fails
 from PIL import Image
 from torch import Generator, Tensor
 from torchvision.datasets import Imagenette
 
+from inequality_phenomenon import global_gini, regional_gini, train
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.datasets import DataError, load_cifar10_bytes
 from inequality_phenomenon.imagenette import data, images
@@ -26,21 +25,18 @@ from inequality_phenomenon.imagenette.data import CLASSES, decoded, imagenette_f
 from inequality_phenomenon.imagenette.images import CROPS, ImagenetteSet, TrainingPhotographs
 from inequality_phenomenon.imagenette.readings import maps_of_the_slice, readings
 from inequality_phenomenon.imagenette.resolution import at_every_side, at_resolution
-from inequality_phenomenon.inequality import global_gini, regional_gini
 from inequality_phenomenon.measure.image_sets import CIFAR10
 from inequality_phenomenon.measure.measurements import noise, occlusion
 from inequality_phenomenon.measure.multiverse import plan
 from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.networks import IMAGENET_STD, REGISTRY, build, checkpoint_of, load_checkpoint, network_of
 from inequality_phenomenon.training.data import first_of_each_class
-from inequality_phenomenon.training.loop import train
 from inequality_phenomenon.training.registration import train_and_register
 from inequality_phenomenon.training.settings import TrainingSettings
 from inequality_phenomenon.verdicts.multiverse import slice_effects
 
 EACH = {"train": 53, "val": 4}
 CPU = torch.device("cpu")
-METHOD = {"method": "integrated_gradients"}
 
 
 def photograph(pixels: Tensor, mode: str = "RGB", side: int = 224) -> bytes:
@@ -50,6 +46,7 @@ def photograph(pixels: Tensor, mode: str = "RGB", side: int = 224) -> bytes:
 
 
 def write(folder: Path) -> None:
+    """The layout of the real folder, with CIFAR-10's photographs at 224 pixels, 53 a class to train on."""
     for split, source in (("train", "train"), ("val", "test")):
         pixels, labels = load_cifar10_bytes(source)
         for label, name in enumerate(CLASSES):
@@ -69,7 +66,6 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def repository(once: Callable[..., Path]) -> Path:
-    """The photographs as a git repository of one commit."""
 
     def make(folder: Path) -> None:
         write(folder)
@@ -101,50 +97,26 @@ def first(folder: Path, split: str = "val") -> Path:
     return min((folder / split / "n01440764").iterdir())
 
 
-def test_the_verified_photographs_come_by_class_and_name_as_bytes(small: Path) -> None:
+def test_the_photographs_come_by_class_and_name_as_bytes_whatever_a_system_leaves_beside_them(small: Path) -> None:
     pixels, labels = load_imagenette("val")
     assert pixels.shape == (40, 3, 224, 224) and pixels.dtype == torch.uint8
     assert labels.tolist() == [label for label in range(10) for _ in range(4)]
     with Image.open(first(small)) as picture:
         assert torch.equal(pixels[0], torch.from_numpy(np.array(picture)).permute(2, 0, 1))
     assert (pixels[1] == pixels[1, :1]).all() and not (pixels[0] == pixels[0, :1]).all()  # the second is gray
-
-
-def test_an_operating_systems_own_files_and_lost_marks_of_execution_change_nothing(small: Path) -> None:
     (small / "val" / ".DS_Store").touch()
     (small / "val" / "n01440764" / "._x.JPEG").touch()
     first(small).chmod(0o644)
     assert len(imagenette_files("val")[0]) == 40
 
 
-def changed(folder: Path) -> None:
-    first(folder).write_bytes(first(folder).read_bytes() + b"x")
-
-
-def classless(folder: Path) -> None:
-    shutil.rmtree(folder / "val" / "n03888257")
-
-
-def fewer(folder: Path) -> None:
-    first(folder).unlink()
-
-
-def renamed(folder: Path) -> None:
-    first(folder).rename(first(folder).with_name("a.JPEG"))
-
-
-def one_split(folder: Path) -> None:
-    shutil.rmtree(folder / "val")
-
-
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (changed, "not those of the pinned commit: tree"), (renamed, "not those of the pinned commit"),
-        (classless, "1 of 10 classes are missing in .*: n03888257"), (fewer, "has 39 photographs, Imagenette has 40"),
-        (one_split, "has no folder 'val'"), (shutil.rmtree, "is no Imagenette folder"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("damage", "words"), [
+    (lambda folder: first(folder).write_bytes(first(folder).read_bytes() + b"x"), "not those of the pinned commit: tree"),
+    (lambda folder: first(folder).rename(first(folder).with_name("a.JPEG")), "not those of the pinned commit"),
+    (lambda folder: shutil.rmtree(folder / "val" / "n03888257"), "1 of 10 classes are missing in .*: n03888257"),
+    (lambda folder: first(folder).unlink(), "has 39 photographs, Imagenette has 40"),
+    (lambda folder: shutil.rmtree(folder / "val"), "has no folder 'val'"), (shutil.rmtree, "is no Imagenette folder"),
+])  # fmt: skip
 def test_a_folder_that_differs_is_refused_and_what_is_needed_is_said(small: Path, damage, words: str) -> None:
     damage(small)
     with pytest.raises(DataError, match=words) as refused:
@@ -156,72 +128,37 @@ def test_a_photograph_that_is_cut_off_or_of_another_size_is_named(small: Path) -
     file = first(small)
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=f"{file.name} cannot be read"):
-        decoded([file])
+    fails(DataError, f"{file.name} cannot be read", decoded, [file])
     file.write_bytes(photograph(torch.zeros(32, 32, 3, dtype=torch.uint8), side=200))
-    with pytest.raises(DataError, match="has 200 x 200 pixels, not 224 x 224"):
-        decoded([file])
+    fails(DataError, "has 200 x 200 pixels, not 224 x 224", decoded, [file])
+    for split in ("test", 3, None):
+        fails(ValueError, r"unknown split .*; known: train, val", load_imagenette, split)
 
 
-@pytest.mark.parametrize("split", ["test", 3, None])
-def test_another_split_is_refused(split: object) -> None:
-    with pytest.raises(ValueError, match=r"unknown split .*; known: train, val"):
-        load_imagenette(split)
-
-
-def test_without_a_folder_the_pinned_commit_is_cloned_verified_and_kept(
-    small: Path, data_copy: Path, monkeypatch
-) -> None:
+def test_without_a_folder_the_pinned_commit_is_cloned_verified_and_kept(small, data_copy: Path, monkeypatch) -> None:
     monkeypatch.delenv("INEQUALITY_IMAGENETTE")
-    assert not paths.imagenette_is_here()
-    assert len(load_imagenette("val")[1]) == 40 and paths.imagenette_is_here()
+    assert not paths.imagenette_is_here() and len(load_imagenette("val")[1]) == 40 and paths.imagenette_is_here()
     assert sorted(path.name for path in (data_copy / "imagenette").iterdir()) == ["train", "val"]
     monkeypatch.setattr(data, "REPOSITORY", "file:///nowhere")  # not asked again
     assert len(load_imagenette("train")[1]) == 530
 
 
-def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "REPOSITORY", "file:///nowhere")
-
-
-def other_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "COMMIT", "0" * 40)
-
-
-def other_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "TREES", dict.fromkeys(EACH, "0" * 40))
-
-
-def no_git(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-
-
-def no_space(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "BYTES", 2**60)
-
-
-@pytest.mark.parametrize(
-    ("problem", "words"),
-    [
-        (nowhere, "`git fetch` failed.*INEQUALITY_IMAGENETTE"), (other_commit, "`git fetch` failed"),
-        (other_trees, "not those of the pinned commit"), (no_git, "fetched with git, and there is none"),
-        (no_space, "needs .* MB in .*, and there is less"),
-    ],
-)  # fmt: skip
-def test_a_source_that_fails_is_said_and_leaves_nothing(
-    small, data_copy: Path, monkeypatch, problem, words: str
-) -> None:
+@pytest.mark.parametrize(("problem", "words"), [
+    (lambda patch: patch.setattr(data, "REPOSITORY", "file:///nowhere"), "`git fetch` failed.*INEQUALITY_IMAGENETTE"),
+    (lambda patch: patch.setattr(data, "COMMIT", "0" * 40), "`git fetch` failed"),
+    (lambda patch: patch.setattr(data, "TREES", dict.fromkeys(EACH, "0" * 40)), "not those of the pinned commit"),
+    (lambda patch: patch.setenv("PATH", ""), "fetched with git, and there is none"),
+    (lambda patch: patch.setattr(data, "BYTES", 2**60), "needs .* MB in .*, and there is less"),
+])  # fmt: skip
+def test_a_source_that_fails_is_said_and_leaves_nothing(small, data_copy, monkeypatch, problem, words: str) -> None:
     monkeypatch.delenv("INEQUALITY_IMAGENETTE")
     before = sorted(data_copy.iterdir())
     problem(monkeypatch)
-    with pytest.raises(DataError, match=words):
-        load_imagenette("val")
+    fails(DataError, words, load_imagenette, "val")
     assert sorted(data_copy.iterdir()) == before and not paths.imagenette_is_here()
 
 
-def test_the_official_archive_is_verified_unpacked_once_and_its_middle_is_taken(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_official_archive_is_verified_unpacked_once_and_its_middle_is_taken(small, tmp_path, monkeypatch) -> None:
     assert Imagenette._ARCHIVES["full"][1] == data.ARCHIVE_MD5
     for file in (small / "val").rglob("*.JPEG"):  # wider than high, as photographs are
         with Image.open(file) as picture:
@@ -232,8 +169,7 @@ def test_the_official_archive_is_verified_unpacked_once_and_its_middle_is_taken(
         packed.add(small, "imagenette2")
     monkeypatch.setenv("INEQUALITY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("INEQUALITY_IMAGENETTE", str(archive.parent))
-    with pytest.raises(DataError, match="is not the official archive: its MD5 is not fe2fc210"):
-        load_imagenette("val")
+    fails(DataError, "is not the official archive: its MD5 is not fe2fc210", load_imagenette, "val")
     assert not (tmp_path / "data").exists()
     monkeypatch.setattr(data, "ARCHIVE_MD5", hashlib.md5(archive.read_bytes()).hexdigest())
     pixels, labels = load_imagenette("val")
@@ -277,16 +213,12 @@ def test_batches_are_crops_and_flips_of_the_side_of_the_moment_and_belong_to_the
         whole = decoded([found.files[place] for place in order], side).float() / 255
         for index, (batch, labels) in enumerate(one):
             own, crop = whole[10 * index : 10 * index + 10], batch.shape[-1]
-            assert crop in {round(side * share) for share in CROPS} and batch.is_contiguous(
-                memory_format=torch.channels_last
-            )
+            assert crop in {round(side * share) for share in CROPS}
+            assert batch.is_contiguous(memory_format=torch.channels_last)
             assert torch.equal(labels, found.labels[order[10 * index : 10 * index + 10]])
             windows = own.unfold(2, crop, 1).unfold(3, crop, 1)[0]  # of the first photograph
-            same = [
-                (windows == image[:, None, None]).flatten(3).all(-1).all(0).any()
-                for image in (batch[0], batch[0].flip(2))
-            ]
-            assert any(same)
+            both = (batch[0], batch[0].flip(2))
+            assert any((windows == image[:, None, None]).flatten(3).all(-1).all(0).any() for image in both)
 
 
 def settings(**changes: object) -> TrainingSettings:
@@ -299,14 +231,11 @@ def settings(**changes: object) -> TrainingSettings:
 
 
 def test_a_training_that_is_killed_ends_with_the_same_weights(small: Path, tmp_path: Path) -> None:
-    class Killed(Exception):
-        pass
-
     def kill(state) -> None:
-        raise Killed
+        raise KeyboardInterrupt
 
     whole = train(settings(), tmp_path / "whole", progress=False)
-    with pytest.raises(Killed):
+    with pytest.raises(KeyboardInterrupt):
         train(settings(), tmp_path / "killed", progress=False, after_epoch=kill)
     again = train(settings(), tmp_path / "killed", progress=False)
     pairs = zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True)
@@ -320,21 +249,16 @@ def test_a_network_is_registered_with_its_data_set_and_found_by_its_name(small: 
     text = "title: small\ndataset: imagenette64\narguments: {width: 4, stem: imagenet}\nepochs: 1\nbatch_size: 10\n"
     (paths.CHECKPOINTS / f"{name}.yaml").write_text(text)
     entry = train_and_register(name, progress=False)
-    assert (
-        entry.test_clean.n == 40 and (paths.CHECKPOINTS / "imagenette64.yaml").exists() and name not in list(REGISTRY)
-    )
-    assert REGISTRY[name] == entry and load_checkpoint(name)(torch.zeros(1, 3, 64, 64)).shape == (1, 10)
+    assert entry.test_clean.n == 40 and (paths.CHECKPOINTS / "imagenette64.yaml").exists()
+    assert name not in list(REGISTRY) and REGISTRY[name] == entry
+    assert load_checkpoint(name)(torch.zeros(1, 3, 64, 64)).shape == (1, 10)
 
 
-def test_the_stem_of_imagenet_sees_a_sixteenth_of_the_places_and_normalises_as_imagenet() -> None:
+def test_the_stem_of_imagenet_sees_a_sixteenth_of_the_places_and_names_say_the_data_set() -> None:
     model = build("resnet18", width=4, stem="imagenet")
     assert torch.allclose(model.normalise.std.flatten(), torch.tensor(IMAGENET_STD))
     assert model.network[:4](torch.zeros(1, 3, 224, 224)).shape == (1, 4, 56, 56)
-    with pytest.raises(ValueError, match="unknown stem 'vit'; known: cifar10, imagenet"):
-        build("resnet18", stem="vit")
-
-
-def test_names_say_the_data_set_and_the_papers_network() -> None:
+    fails(ValueError, "unknown stem 'vit'; known: cifar10, imagenet", build, "resnet18", stem="vit")
     name = checkpoint_of("resnet18", "linf", 8, dataset="imagenette")
     assert name == "imagenette-resnet18w32-linf8-s0" and network_of(name) == "resnet18"
 
@@ -384,8 +308,8 @@ def test_the_slice_has_every_reading_of_the_plan_and_each_is_what_it_says(small:
         for name, who in (("standard", sample), ("robust", sample.at([5, 4, 3, 2, 1, 0]))):
             columns = {key: np.asarray(values) for key, values in readings(who, **own, **asked).items()}
             tables.append(pd.DataFrame(columns | {"checkpoint": name, "condition": label, "image_id": range(6)}))
-    own = readings(sample, attribution={"baseline": "zero", "space": "pixel"} | METHOD, **asked)
-    maps = {"baseline": "zero", "space": "pixel"} | METHOD
+    maps = {"method": "integrated_gradients", "baseline": "zero", "space": "pixel"}
+    own = readings(sample, attribution=maps, **asked)
     best = occlusion(sample, attribution=maps, max_count=2, max_radius=3, color="white")
     assert torch.equal(own["patches|signed|white|best|2"], best["fooled"])
     single = occlusion(sample, attribution=maps, max_count=1, max_radius=3, color="gray", search="single")

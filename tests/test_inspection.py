@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import ROBUST, STANDARD, fails
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,13 +17,10 @@ from inequality_phenomenon.measure.inspection import BOOK, NetworkRefused, Plan
 from inequality_phenomenon.measure.reference import load_reference, stacked
 from inequality_phenomenon.networks import CIFAR10_MEAN, CIFAR10_STD, fold_batch_norm
 
-ROBUST = "cifar10-resnet18w16-linf8-s0"
 NORMALISED = {"mean": CIFAR10_MEAN, "std": CIFAR10_STD}
 
 
 class Wrapped(nn.Module):
-    """A network as others write it: what it does before, and how its logits come out."""
-
     def __init__(self, network, before=lambda x: x, after=lambda scores: scores):
         super().__init__()
         self.network, self.before, self.after = network, before, after
@@ -40,10 +38,9 @@ def inspect(network, images, labels, **options):
     return inspect_network(network, images, labels, **NORMALISED | {"n_images": 12, "draws": 1} | options)
 
 
-@pytest.mark.parametrize(
-    ("checkpoint", "count"),
-    [(ROBUST, 8), pytest.param(ROBUST, 300, marks=pytest.mark.slow), pytest.param("cifar10-resnet18w16-standard-s0", 300, marks=pytest.mark.slow)],
-)  # fmt: skip
+@pytest.mark.parametrize(("checkpoint", "count"), [
+    (ROBUST, 8), *(pytest.param(name, 300, marks=pytest.mark.slow) for name in (ROBUST, STANDARD)),
+])  # fmt: skip
 def test_the_card_of_a_shipped_network_has_the_books_numbers(checkpoint, count, test_set, cache) -> None:
     images, labels = test_set
     report = inspect(load_checkpoint(checkpoint).network, images, labels, n_images=count, draws=5)
@@ -67,7 +64,7 @@ def test_the_card_of_a_shipped_network_has_the_books_numbers(checkpoint, count, 
                 assert np.abs(ours - theirs).mean() <= 0.01
             else:
                 np.testing.assert_array_equal(ours[~close], theirs[~close], err_msg=column)
-    assert compared == 15 and report.networks[1:] == ["cifar10-resnet18w16-standard-s0", ROBUST]
+    assert compared == 15 and report.networks[1:] == [STANDARD, ROBUST]
 
 
 def test_budgets_are_shares_of_the_image_and_those_of_the_book_at_32_pixels() -> None:
@@ -75,15 +72,16 @@ def test_budgets_are_shares_of_the_image_and_those_of_the_book_at_32_pixels() ->
     assert (book.budgets, book.region, book.radius) == ((10, 20, 102, 204, 408), 4, 2)
     large = Plan(224, "linf 4/255", 5, 0)
     assert (large.budgets[2], large.region, large.radius) == (102 * 49, 28, 14)
-    for side in range(28, 400):
-        assert side % Plan(side, "linf 4/255", 5, 0).region == 0
+    assert all(side % Plan(side, "linf 4/255", 5, 0).region == 0 for side in range(28, 400))
 
 
-def test_other_images_than_cifar10s_have_no_network_beside_them(trained, test_set, cache) -> None:
+def test_other_images_stand_alone_and_a_likely_wrong_normalisation_is_pointed_out(trained, test_set, cache) -> None:
     images, labels = F.interpolate(test_set[0][:40], size=28), test_set[1][:40]
     report = inspect(trained.network, images.clamp(0, 1), labels, n_images=10)
     assert report.networks == ["your network"] and "no multiple of 8" in report.notes[-1]
     assert "no network of ours" in report.to_html() and len(report.summary) == 11
+    report = inspect_network(trained.network, *(part[:64] for part in test_set), n_images=10, draws=1)
+    assert "with CIFAR-10's mean and std" in report.notes[-1]
 
 
 def test_what_was_measured_is_not_measured_again_but_for_another_network(trained, test_set, cache, monkeypatch) -> None:
@@ -94,8 +92,7 @@ def test_what_was_measured_is_not_measured_again_but_for_another_network(trained
     monkeypatch.setattr("inequality_phenomenon.measure.sample.attribute", refuse)
     pd.testing.assert_frame_equal(first, inspect(network, images, labels).to_frame())
     network.after = lambda scores: scores + scores.roll(1, 1) / 3  # neither weights nor structure tell it apart
-    with pytest.raises(pytest.fail.Exception, match="measured again"):
-        inspect(network, images, labels)
+    fails(pytest.fail.Exception, "measured again", inspect, network, images, labels)
 
 
 def test_the_report_is_one_page_and_files_of_data(trained, test_set, cache, tmp_path) -> None:
@@ -109,23 +106,19 @@ def test_the_report_is_one_page_and_files_of_data(trained, test_set, cache, tmp_
     assert {file.suffix for file in folder.iterdir()} == {".html", ".csv", ".parquet"}
     frame = report.to_frame()
     assert set(frame.columns) == {"network", "image_id", "quantity", "value"} and frame.value.notna().all()
-    with pytest.raises(ValueError, match="a name has letters"):
-        inspect(trained.network, *test_set, name="<b>")
+    fails(ValueError, "a name has letters", inspect, trained.network, *test_set, name="<b>")
 
 
 def test_the_same_network_however_it_is_written(trained, images) -> None:
-    """Normalising outside or inside, in place, as ``.logits``, channels last, in half precision: the same logits."""
     plain, normalise = trained.network, trained.normalise
     expected = trained(images)
     ways = {
-        "outside": (plain, NORMALISED),
-        "ours": (trained, {}),
-        "inside": (Wrapped(plain, normalise), {}),
+        "outside": (plain, NORMALISED), "ours": (trained, {}), "inside": (Wrapped(plain, normalise), {}),
         "in place": (Wrapped(plain, lambda x: x.sub_(normalise.mean).div_(normalise.std)), {}),
         "logits": (Wrapped(plain, after=lambda scores: SimpleNamespace(logits=scores)), NORMALISED),
         "channels last": (copy.deepcopy(plain).to(memory_format=torch.channels_last), NORMALISED),
         "untraceable": (Wrapped(plain, lambda x: x if x.mean() < 9 else 2 * x), NORMALISED),
-    }
+    }  # fmt: skip
     before = images.clone()
     for way, (network, options) in ways.items():
         found = classifier_of(network, images, **options)
@@ -135,8 +128,6 @@ def test_the_same_network_however_it_is_written(trained, images) -> None:
     torch.testing.assert_close(half, expected, rtol=0.05, atol=0.05)
     assert torch.equal(images, before) and not any(p.requires_grad for p in plain.parameters())
 
-
-def test_folding_that_would_change_a_network_is_not_done(images) -> None:
     class Shared(nn.Module):  # one convolution before two batch norms
         def __init__(self):
             super().__init__()
@@ -159,20 +150,17 @@ def test_the_network_is_left_as_it_was_and_the_report_says_what_was_done_to_it(t
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda n: Wrapped(n, after=lambda s: s.softmax(1)), "Softmax outputs"),
-        (lambda n: Wrapped(n, after=lambda s: s.log_softmax(1)), "Softmax outputs"),
-        (lambda n: copy.deepcopy(n).train(), "Training mode"),
-        (lambda n: Wrapped(n, lambda x: F.dropout(x)), "Random outputs"),
-        (lambda n: Wrapped(n, lambda x: x + 30), "Wrong normalisation"),
-        (lambda n: Wrapped(n, after=lambda s: s / 0), "Non-finite outputs"),
-        (lambda n: Wrapped(n, after=lambda s: s + (s - s.detach()).sqrt()), "Non-finite gradients"),
-        (lambda n: Wrapped(n, lambda x: x.round()), "Dead gradients"),
-        (lambda n: Wrapped(n, after=lambda s: s.detach()), "Dead gradients"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("change", "reason"), [
+    (lambda n: Wrapped(n, after=lambda s: s.softmax(1)), "Softmax outputs"),
+    (lambda n: Wrapped(n, after=lambda s: s.log_softmax(1)), "Softmax outputs"),
+    (lambda n: copy.deepcopy(n).train(), "Training mode"),
+    (lambda n: Wrapped(n, lambda x: F.dropout(x)), "Random outputs"),
+    (lambda n: Wrapped(n, lambda x: x + 30), "Wrong normalisation"),
+    (lambda n: Wrapped(n, after=lambda s: s / 0), "Non-finite outputs"),
+    (lambda n: Wrapped(n, after=lambda s: s + (s - s.detach()).sqrt()), "Non-finite gradients"),
+    (lambda n: Wrapped(n, lambda x: x.round()), "Dead gradients"),
+    (lambda n: Wrapped(n, after=lambda s: s.detach()), "Dead gradients"),
+])  # fmt: skip
 def test_what_would_give_artefacts_is_refused_in_one_sentence(change, reason, trained, test_set) -> None:
     network = change(trained.network)
     network = network if reason == "Training mode" else network.eval()
@@ -183,19 +171,11 @@ def test_what_would_give_artefacts_is_refused_in_one_sentence(change, reason, tr
 
 def test_wrong_input_is_refused(trained, test_set) -> None:
     images, labels = (part[:20] for part in test_set)
-    with pytest.raises(TypeError, match="divide bytes by 255"):
-        inspect(trained.network, (255 * images).byte(), labels)
-    with pytest.raises(ValueError, match="28 or more"):
-        inspect(trained.network, images[..., :27, :27], labels)
-    with pytest.raises(ValueError, match="mean and std are three numbers"):
-        inspect_network(trained.network, images, labels, mean=CIFAR10_MEAN)
-    with pytest.raises(ValueError, match="must return logits"):
-        inspect(nn.Conv2d(3, 3, 3).eval(), images, labels)
-
-
-def test_a_likely_wrong_normalisation_is_pointed_out(trained, test_set, cache) -> None:
-    report = inspect_network(trained.network, *(part[:64] for part in test_set), n_images=10, draws=1)
-    assert "with CIFAR-10's mean and std" in report.notes[-1]
+    fails(TypeError, "divide bytes by 255", inspect, trained.network, (255 * images).byte(), labels)
+    fails(ValueError, "28 or more", inspect, trained.network, images[..., :27, :27], labels)
+    own = (trained.network, images, labels)
+    fails(ValueError, "mean and std are three numbers", inspect_network, *own, mean=CIFAR10_MEAN)
+    fails(ValueError, "must return logits", inspect, nn.Conv2d(3, 3, 3).eval(), images, labels)
 
 
 def zoo():
@@ -206,9 +186,7 @@ def zoo():
     vit = {"image_size": 32, "patch_size": 8}
     hf_vit = transformers.ViTConfig(**vit, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_labels=10)  # fmt: skip
     hf_resnet = transformers.ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic", num_labels=10)  # fmt: skip
-    tv_vit = {
-        **vit, "num_layers": 2, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 64, "num_classes": 10, "dropout": 0.1,
-    }  # fmt: skip
+    tv_vit = vit | {"num_layers": 2, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 64, "num_classes": 10, "dropout": 0.1}
     return {
         "torchvision ShuffleNet": lambda: torchvision.models.shufflenet_v2_x0_5(num_classes=10),
         "torchvision ViT": lambda: torchvision.models.VisionTransformer(**tv_vit),

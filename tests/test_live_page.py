@@ -4,13 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from browser import axe_script, inspect, open_chromium
+from browser import axe_script, inspect
 from PIL import Image
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -22,12 +22,9 @@ from inequality_phenomenon.book import live_page, vendor
 from inequality_phenomenon.networks import load_checkpoint, logits
 
 pytestmark = pytest.mark.slow
-BUILD = """
-"$0" -c 'from inequality_phenomenon.book.live_page import write_live_page; write_live_page()'
-"$0" "$(dirname "$0")/jupyter-book" build . --keep-going -q
-"""
-EVERYTHING = """
-const [name, done] = arguments;
+BUILD = """"$0" -c 'from inequality_phenomenon.book.live_page import write_live_page; write_live_page()'
+"$0" "$(dirname "$0")/jupyter-book" build . --keep-going -q"""
+EVERYTHING = """const [name, done] = arguments;
 const net = new foolIt.Network(foolIt.networks[name], foolIt.shared);
 const { ids, labels, nodes, weights } = foolIt.shared;
 done(ids.map((id, i) => {
@@ -36,8 +33,7 @@ done(ids.map((id, i) => {
   const map = net.gradients(x, start, labels[i], nodes, weights).map((slope, j) => slope * (x[j] - start[j]));
   const hit = foolIt.masks(map).find(({ mask }) => foolIt.best(net.logits(foolIt.hide(pixels, mask, "black"))) !== labels[i]);
   return { logits: net.logits(pixels), map: [...map], gini: gini(Array.from(map, Math.abs)), hidden: hit?.area ?? -1 };
-}));
-"""
+}));"""
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +61,7 @@ def page(once: Callable[..., Path]) -> Path:
         pytest.skip(f"a script of the book could not be fetched: {problem}")
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Chrome]:
-    chromium = open_chromium()
-    yield chromium
-    chromium.quit()
-
-
 def settle(chromium: Chrome) -> None:
-    """Wait until both networks have said what matters to them, and nothing is being tried."""
     shown = "return document.querySelectorAll('.fool-gini strong').length"
     WebDriverWait(chromium, 120).until(lambda c: c.execute_script(shown) == 2 and "…" not in said(c, "verdict"))
 

@@ -10,7 +10,7 @@ import torch
 from conftest import ROBUST, STANDARD, entry
 from torch import Tensor
 
-from inequality_phenomenon import networks
+from inequality_phenomenon import REGISTRY, networks
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, perturb_with_noise
 from inequality_phenomenon.inequality import REDUCES, regional_gini
@@ -18,17 +18,15 @@ from inequality_phenomenon.measure import measurements
 from inequality_phenomenon.measure.galleries import occluded_for_all, shared_images
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample, measure
-from inequality_phenomenon.networks import REGISTRY
 from inequality_phenomenon.robustness import correct
 from inequality_phenomenon.show.attacks import occlusion_pictures
-from inequality_phenomenon.verdicts.agreement import agreement
 from inequality_phenomenon.verdicts.comparison import contrasted, minus
 from inequality_phenomenon.verdicts.published import published_values
 
 SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
 
 
-def test_noise_is_the_share_of_draws_that_fool(run: Run) -> None:
+def test_noise_is_the_share_of_draws_that_fool_and_a_draw_the_same_whatever_their_number(run: Run) -> None:
     sample = run.sample(ROBUST)
     found = measurements.noise(sample, kind="type_2", budgets=(50, 300), draws=3, seed=4)
     maps = sample.maps(seed=4)
@@ -41,9 +39,6 @@ def test_noise_is_the_share_of_draws_that_fool(run: Run) -> None:
         assert np.allclose(found[f"failure_{budget}"], fooled / 3)
     assert found["failure_300"].mean() > found["failure_50"].mean()
     assert found["close_call"].dtype == bool and found["close_call"].shape == (20,)
-
-
-def test_a_draw_is_the_same_whatever_the_number_of_draws(run: Run) -> None:
     sample = run.sample(STANDARD)
     for own in ({}, {"positions": "random"}):
         short, long = (measurements.noise(sample, budgets=(300,), draws=n, seed=4, **own) for n in (2, 5))
@@ -51,17 +46,6 @@ def test_a_draw_is_the_same_whatever_the_number_of_draws(run: Run) -> None:
         assert (long["draws_300"] & 3 == short["draws_300"] & 3).all()
         bits = long["draws_300"][:, None] >> torch.arange(5) & 1
         assert 0 < bits.sum() < bits.numel() and np.allclose(bits.double().mean(1), long["failure_300"])
-
-
-def test_runs_with_other_numbers_of_draws_are_compared_on_those_they_share(run: Run) -> None:
-    two, five = (run.measure(measurements.noise, {"type I": {}}, budgets=(300,), draws=n) for n in (2, 5))
-    found = agreement({"noise": two}, {"noise": five}, same_draws=False)
-    assert found.holds and found.values == len(two) and found.skipped == ["noise, failure_300: another number of draws"]
-    other = five.assign(draws_300=five.draws_300 ^ 2, close_call=False)  # the second draw went the other way
-    found = agreement({"noise": two.assign(close_call=False)}, {"noise": other}, same_draws=False)
-    assert len(found.differing) == len(two)
-    beyond = five.assign(draws_300=five.draws_300 ^ 4, close_call=False)  # the third is not shared
-    assert agreement({"noise": two}, {"noise": beyond}, same_draws=False).holds
 
 
 def test_maps_of_another_model_choose_the_places(run: Run) -> None:
@@ -76,7 +60,7 @@ def test_maps_of_another_model_choose_the_places(run: Run) -> None:
     assert measurements.occlusion(sample, maps_from=STANDARD, max_count=5, max_radius=2)["fooled"].equal(hit.fooled)
 
 
-def test_the_energy_is_the_root_mean_square_of_the_noise(run: Run) -> None:
+def test_the_energy_is_the_root_mean_square_of_the_noise_and_reaches_the_attack(run, monkeypatch) -> None:
     sample = run.sample(STANDARD)
     maps = sample.maps()
     arguments = (sample.model, sample.images, maps, 102)
@@ -84,18 +68,14 @@ def test_the_energy_is_the_root_mean_square_of_the_noise(run: Run) -> None:
     squares = torch.cat(noises).square().flatten(1).sum(1)
     assert math.sqrt(float(squares.mean())) == pytest.approx(measurements.noise_energy(sample, 102), rel=0.02)
     assert measurements.noise_energy(sample, 408) == pytest.approx(2 * measurements.noise_energy(sample, 102))
-
-
-def test_equal_energy_reaches_the_attack(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     sample, seen = run.sample(STANDARD), []
     spy = lambda *args, **options: seen.append(options) or noise_outcomes(*args, **options)  # noqa: E731
     monkeypatch.setattr(measurements, "noise_outcomes", spy)
     measurements.noise(sample, budgets=(10, 40), draws=1, equal_energy=True)
     (options,) = seen
     assert options["energy"].shape == (20, 2)
-    assert options["energy"][7].tolist() == pytest.approx(
-        [measurements.noise_energy(sample, 10), measurements.noise_energy(sample, 40)]
-    )
+    expected = [measurements.noise_energy(sample, budget) for budget in (10, 40)]
+    assert options["energy"][7].tolist() == pytest.approx(expected)
 
 
 def test_occlusion_and_its_first_success(run: Run) -> None:
@@ -152,12 +132,10 @@ def test_examples_are_chosen_by_the_rule_and_show_what_they_say(run: Run) -> Non
 
 def test_own_images_are_those_that_this_model_gets_right(run: Run, test_set: tuple[Tensor, Tensor]) -> None:
     found = run.sample(ROBUST, 50, own=True)
-    assert len(set(found.ids)) == 50
-    assert (found.model(found.images).argmax(1) == found.labels).all()
+    assert len(set(found.ids)) == 50 and (found.model(found.images).argmax(1) == found.labels).all()
     order = np.random.default_rng(0).permutation(10_000)[:600]
     right = correct(found.model, *(part[order] for part in test_set)).numpy()
-    assert found.ids == order[right][:50].tolist()
-    assert run.sample(ROBUST, 20, own=True).ids == found.ids[:20]
+    assert found.ids == order[right][:50].tolist() and run.sample(ROBUST, 20, own=True).ids == found.ids[:20]
     own = run.measure(measurements.margins, {"clean": {}}, n_images=5, own=True, name="own")
     assert set(own.image_id) != set(run.measure(measurements.margins, {"clean": {}}, n_images=5).image_id)
 

@@ -81,7 +81,7 @@ def row_of(shown, start: str) -> str:
     return re.sub(r"<[^>]+>", " ", row)
 
 
-def test_the_accuracy_table_has_the_registry_and_the_record(registry, tables) -> None:
+def test_the_accuracy_table_and_the_trade_off_have_the_registry_and_the_record(registry, tables) -> None:
     shown = chapter.accuracy_table(tables["pgd_evaluation"], name="t")
     for value in ("70.0 %", "42.0 %", "87.5 %", "42.5 %", "n = 10000", f"first {N}"):
         assert value in row_of(shown, "ℓ∞ 8/25570.0 %")
@@ -90,6 +90,12 @@ def test_the_accuracy_table_has_the_registry_and_the_record(registry, tables) ->
     l2 = row_of(shown, "ℓ2 0.5")
     assert "60.0 %" in l2 and "15.0 %" in l2 and l2.count(f"first {N}") == 1
     assert "In 5 of 6 cells the value of all images lies in the 95 % interval of the first ones" in text(shown)
+    shown = chapter.trade_off_figure(chapter.registered(), tables["auto_attack_evaluation"], name="t")
+    assert "standard: 90.0 % clean, 0.0 % robust" in shown.alt
+    assert "ℓ∞ 8/255: 70.0 % clean, 42.0 % robust, 30.0 % under AutoAttack (n = 40)" in shown.alt
+    words = "(standard) to the most robust one (ℓ∞ 8/255, seed 1): 30.0 points of clean accuracy less, 43.0"
+    assert words in shown.text
+    assert "AutoAttack" not in chapter.trade_off_figure(chapter.registered(), None, name="t").alt
 
 
 def test_auto_attack_is_compared_with_pgd_on_the_same_images(registry, tables) -> None:
@@ -136,29 +142,17 @@ def test_every_registered_model_has_a_card_with_its_facts(registry, tables) -> N
     assert "Trained against</th><td>ℓ2 0.5" in cards[L2] and "cutout" not in cards[L2]
 
 
-def test_findings_name_a_missed_floor_and_a_broken_ladder(registry) -> None:
+def test_findings_name_a_missed_floor_a_broken_ladder_and_the_deepest_fall_of_a_training(registry) -> None:
     words = text(chapter.models_in_short([], {}))
     assert "Met by 3 of 4; missed by ℓ∞ 8/255, seed 1" in words
     assert "clean accuracy falls and robust accuracy rises at every step" in words
     registry[STANDARD] = registry[STANDARD].model_copy(update={"test_clean": Accuracy(correct=6000, n=10_000)})
     assert "clean accuracy does not fall and robust" in text(chapter.models_in_short([], {}))
-
-
-def test_training_curves_tell_the_end_and_the_deepest_fall(registry) -> None:
     shown = chapter.training_curves([STANDARD, LINF8], name="t")
     assert "standard: clean 70.0 %; ℓ∞ 8/255: clean 70.0 %, PGD-10 at its own ε 30.0 %" in shown.alt
     assert "leaves 75.0 % of the best epoch so far (ℓ∞ 8/255)" in shown.text
     assert "deepest" not in chapter.training_curves([STANDARD], name="t").text
     assert "No such model" in chapter.training_curves([], name="t").text
-
-
-def test_the_trade_off_is_that_of_the_registry(registry, tables) -> None:
-    shown = chapter.trade_off_figure(chapter.registered(), tables["auto_attack_evaluation"], name="t")
-    assert "standard: 90.0 % clean, 0.0 % robust" in shown.alt
-    assert "ℓ∞ 8/255: 70.0 % clean, 42.0 % robust, 30.0 % under AutoAttack (n = 40)" in shown.alt
-    words = "(standard) to the most robust one (ℓ∞ 8/255, seed 1): 30.0 points of clean accuracy less, 43.0"
-    assert words in shown.text
-    assert "AutoAttack" not in chapter.trade_off_figure(chapter.registered(), None, name="t").alt
 
 
 def test_planned_models_are_those_that_somebody_asks_for_and_the_registry_lacks() -> None:
@@ -171,16 +165,14 @@ def test_planned_models_are_those_that_somebody_asks_for_and_the_registry_lacks(
     assert set(planned) == {name for name in asked if name not in REGISTRY}
 
 
-def test_a_planned_model_is_listed_without_a_number(registry, tmp_path: Path) -> None:
+def test_a_planned_model_is_listed_without_a_number_and_no_plan_gives_no_table(registry, tmp_path, move) -> None:
     planned = "cifar10-resnet18w16-linf4-s0"
     assert planned not in registry
     assert row_of(chapter.planned_table(name="t"), planned).split()[1:4] == ["settings", "not", "written"]
     (tmp_path / f"{planned}.yaml").write_text("title: planned\n")
     assert f"inequality train {planned}" in row_of(chapter.planned_table(name="t"), planned)
     assert planned not in chapter.model_cards({}).html
-
-
-def test_without_a_plan_there_is_no_table(registry, move, tmp_path: Path) -> None:
+    (tmp_path / f"{planned}.yaml").unlink()
     move(PROFILES=tmp_path)
     assert "Every planned model is trained" in chapter.planned_table(name="t").text
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from conftest import fails
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.attacks import noise_outcomes, occlude
@@ -19,7 +20,6 @@ N = 6
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A real run on six images: two maps, one of them attacked."""
     with pytest.MonkeyPatch.context() as patched:
         folder = tmp_path_factory.mktemp("multiverse")
         patched.setattr(paths, "EXECUTED", folder)
@@ -35,9 +35,8 @@ def changed(tmp_path, monkeypatch):
     def change(edit):
         plan = yaml.safe_load(paths.MULTIVERSE.read_text("utf-8"))
         edit(plan)
-        file = tmp_path / "multiverse.yaml"
-        file.write_text(yaml.safe_dump(plan), "utf-8")
-        monkeypatch.setattr(paths, "MULTIVERSE", file)
+        (tmp_path / "multiverse.yaml").write_text(yaml.safe_dump(plan), "utf-8")
+        monkeypatch.setattr(paths, "MULTIVERSE", tmp_path / "multiverse.yaml")
         measured.plan.cache_clear()
 
     yield change
@@ -48,34 +47,31 @@ def changed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("claim", measured.plan()["claims"])
 def test_the_plan_says_how_many_universes_there_are(claim):
     found = verdicts.universes(claim)
-    assert len(found) == measured.plan()["claims"][claim]["universes"] <= 20_000
-    assert not found.duplicated().any()
+    assert len(found) == measured.plan()["claims"][claim]["universes"] <= 20_000 and not found.duplicated().any()
 
 
-def test_universes_that_use_the_same_masks_are_counted_once():
-    chosen = {
-        "method": "input_x_gradient", "baseline": "black", "order": "signed", "images": "both", "networks": "pgd3",
-    }  # fmt: skip
+def test_universes_that_use_the_same_masks_are_counted_once_and_maps_come_from_the_plan():
+    chosen = {"method": "input_x_gradient", "baseline": "black", "order": "signed"}
+    chosen |= {"images": "both", "networks": "pgd3"}
     found = verdicts.universes("black")
     found = found[np.logical_and.reduce([found[choice] == option for choice, option in chosen.items()])]
     masks = [frozenset(verdicts._masks(row)) for row in found.to_dict("records")]
     assert len(set(masks)) == len(masks) == 52
+    attacked, measured_too = (measured.map_conditions(record) for record in ("occlusion", "index"))
+    assert (len(attacked), len(measured_too)) == (11, 23) and attacked.keys() < measured_too.keys()
+    assert all(name.endswith("|logit") for name in attacked)
 
 
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (lambda plan: plan["choices"]["kind"]["type_1"].pop("why"), "kind type_1 has no reason"),
-        (lambda plan: plan["choices"]["kind"]["type_1"].update({"by hand": None}), "has the unknown key by hand"),
-        (lambda plan: plan["claims"]["noise"]["only"].update(images=["mine"]), "noise names mine, which is no option"),
-        (lambda plan: plan["claims"]["noise"]["choices"].append("taste"), "noise names taste, which is no option"),
-        (lambda plan: plan["choices"]["baseline"]["mean"].update({"with": {"method": ["lime"]}}), "names lime"),
-    ],
-)
+@pytest.mark.parametrize(("edit", "message"), [
+    (lambda plan: plan["choices"]["kind"]["type_1"].pop("why"), "kind type_1 has no reason"),
+    (lambda plan: plan["choices"]["kind"]["type_1"].update({"by hand": None}), "has the unknown key by hand"),
+    (lambda plan: plan["claims"]["noise"]["only"].update(images=["mine"]), "noise names mine, which is no option"),
+    (lambda plan: plan["claims"]["noise"]["choices"].append("taste"), "noise names taste, which is no option"),
+    (lambda plan: plan["choices"]["baseline"]["mean"].update({"with": {"method": ["lime"]}}), "names lime"),
+])  # fmt: skip
 def test_a_plan_with_a_hole_is_refused(changed, edit, message):
     changed(edit)
-    with pytest.raises(ValueError, match=message):
-        measured.plan()
+    fails(ValueError, message, measured.plan)
 
 
 def test_records_of_another_plan_are_refused(run, changed):
@@ -83,8 +79,7 @@ def test_records_of_another_plan_are_refused(run, changed):
     changed(lambda plan: plan["choices"]["kind"]["type_1"].update(why="other words"))
     assert measured.digest() == before
     changed(lambda plan: plan["choices"]["budget"].update({"50": {"title": "50", "why": "more"}}))
-    with pytest.raises(ValueError, match=f"under the plan {before}, not {measured.digest()}"):
-        verdicts.multiverse("noise", run.records, N)
+    fails(ValueError, f"under the plan {before}, not {measured.digest()}", verdicts.multiverse, "noise", run.records, N)
 
 
 def _sample(checkpoint, run):
@@ -156,8 +151,7 @@ def test_intervals_are_those_of_paired_and_of_separate_images_and_undefined_valu
     assert apart["high"][0] - apart["effect"][0] == pytest.approx(1.96 * error)
     one, two = np.array([[1.0], [2.0], [np.nan], [5.0]]), np.array([[0.0], [0.0], [3.0], [0.0]])
     found = verdicts.effects(one, two, np.ones(4, bool), np.array([True, True, True, False]))
-    assert found["robust"][0] == pytest.approx(8 / 3)
-    assert (found["other"][0], found["undefined"][0]) == (0, 0.25)
+    assert found["robust"][0] == pytest.approx(8 / 3) and (found["other"][0], found["undefined"][0]) == (0, 0.25)
 
 
 def _made(effects, differences=()):
@@ -167,23 +161,16 @@ def _made(effects, differences=()):
     return verdicts.Multiverse("index", table.assign(low=table.effect - 1, high=table.effect + 1), differences)
 
 
-def test_shares_count_universes_on_each_side():
+def test_shares_count_universes_the_deciding_choice_explains_variance_and_the_joint_test_swaps_images():
     found = verdicts.shares(_made([2.0, 3.0, -2.0, 0.5])).iloc[0]
     assert (found["for"], found.against, found.undecided, found.positive) == (0.5, 0.25, 0.25, 0.75)
     by_images = verdicts.shares(_made([2.0, 3.0, -2.0, 0.5]), "images")
-    assert by_images.loc["own", "against"] == 0.5
-    assert by_images.loc["both", "for"] == 0.5
-
-
-def test_the_choice_that_decides_explains_the_variance():
+    assert by_images.loc["own", "against"] == 0.5 and by_images.loc["both", "for"] == 0.5
     outputs = ["logit"] * 10 + ["probability"] * 10
     table = _made([1.0, 5.0] * 10).table.assign(output=outputs, values="absolute", networks="pgd3")
     table["effect"] += np.linspace(0, 0.1, 20)
     found = verdicts.explained_variance(verdicts.Multiverse("index", table, ()))
     assert found["images"] > 0.99 > 0.01 > found["output"]
-
-
-def test_the_joint_test_swaps_images_not_universes():
     strong = np.tile(np.ones((30, 1)), (1, 50))
     assert verdicts.permutation(_made([1.0, 1.0], (strong,))) < 0.001
     assert verdicts.permutation(_made([0.0, 0.0], (strong * np.where(np.arange(30) % 2, 1, -1)[:, None],))) == 1
@@ -222,13 +209,5 @@ def test_the_committed_records_give_every_universe_of_the_networks_that_were_mea
         group = "trios" if "trios" in facts["choices"] else "networks"
         there = set(found.table.get(group, ()))
         assert len(found.table) * len(measured.plan()[group]) == facts["universes"] * len(there)
-        assert there or group == "trios"
-        assert np.isfinite(found.table.effect.to_numpy(float)).all()
+        assert (there or group == "trios") and np.isfinite(found.table.effect.to_numpy(float)).all()
         assert set(found.verdicts) <= {"for", "against", "undecided"}
-
-
-def test_maps_come_from_the_plan():
-    attacked, measured_too = (measured.map_conditions(record) for record in ("occlusion", "index"))
-    assert (len(attacked), len(measured_too)) == (11, 23)
-    assert attacked.keys() < measured_too.keys()
-    assert all(name.endswith("|logit") for name in attacked)

@@ -5,52 +5,32 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import entry
+from conftest import entry, fails
+from damage import flip_bit
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from inequality_phenomenon import networks
-from inequality_phenomenon.networks import (
-    REGISTRY,
-    Accuracy,
-    CheckpointError,
-    Classifier,
-    Normalise,
-    RegistryEntry,
-    UnknownCheckpoint,
-    build,
-    fold_batch_norm,
-    half_precision,
-    load_checkpoint,
-    read_registry,
-    register,
-    save_checkpoint,
-)
+from inequality_phenomenon import REGISTRY, build, load_checkpoint, networks
+from inequality_phenomenon.networks import CheckpointError, Classifier, RegistryEntry, fold_batch_norm, register
 
 
-@pytest.mark.parametrize(
-    ("architecture", "arguments", "count"),
-    [
-        ("resnet18", {}, 11_173_962),  # as in the usual CIFAR ResNet-18
-        ("resnet18", {"width": 16}, 701_466),
-        ("densenet_bc", {}, 176_122),  # 0.18 M in Huang et al. 2017's family
-        # DenseNet-121: 7.98 M with 1000 classes and its stem
-        ("densenet_bc", {"depth": [6, 12, 24, 16], "growth": 32}, 6_956_298),
-    ],
-)
+@pytest.mark.parametrize(("architecture", "arguments", "count"), [
+    ("resnet18", {}, 11_173_962),  # as in the usual CIFAR ResNet-18
+    ("resnet18", {"width": 16}, 701_466),
+    ("densenet_bc", {}, 176_122),  # 0.18 M in Huang et al. 2017's family
+    # DenseNet-121: 7.98 M with 1000 classes and its stem
+    ("densenet_bc", {"depth": [6, 12, 24, 16], "growth": 32}, 6_956_298),
+])  # fmt: skip
 def test_parameter_counts(architecture: str, arguments: dict[str, int], count: int) -> None:
     assert sum(p.numel() for p in build(architecture, **arguments).parameters()) == count
 
 
-@pytest.mark.parametrize(
-    ("architecture", "arguments"), [("resnet18", {"width": 4}), ("densenet_bc", {"depth": 10, "growth": 4})]
-)
+@pytest.mark.parametrize(("name", "own"), [("resnet18", {"width": 4}), ("densenet_bc", {"depth": 10, "growth": 4})])
 @pytest.mark.parametrize("classes", [10, 7])
-def test_logits_have_one_column_a_class(architecture: str, arguments: dict[str, int], classes: int, images) -> None:
-    model = build(architecture, classes=classes, **arguments)
-    assert model.training
-    assert model.eval()(images[:3]).shape == (3, classes)
-    assert architecture != "resnet18" or model.network[:-3](images[:1]).shape == (1, 32, 4, 4)  # before pooling
+def test_logits_have_one_column_a_class(name: str, own: dict[str, int], classes: int, images: Tensor) -> None:
+    model = build(name, classes=classes, **own)
+    assert model.training and model.eval()(images[:3]).shape == (3, classes)
+    assert name != "resnet18" or model.network[:-3](images[:1]).shape == (1, 32, 4, 4)  # before pooling
 
 
 def test_normalisation_is_inside_and_undone_by_its_inverse(images: Tensor, test_set: tuple[Tensor, Tensor]) -> None:
@@ -61,19 +41,13 @@ def test_normalisation_is_inside_and_undone_by_its_inverse(images: Tensor, test_
     torch.testing.assert_close(model(images), model.network(by_hand))
     torch.testing.assert_close(model.normalise.inverse(by_hand), images, atol=1e-6, rtol=0)
     assert not any("normalise" in key for key in model.state_dict())
-    normalised = Normalise()(test_set[0][:2000])
-    assert normalised.mean((0, 2, 3)).abs().max() < 0.1
-    assert (normalised.std((0, 2, 3)) - 1).abs().max() < 0.1
+    normalised = networks.Normalise()(test_set[0][:2000])
+    assert normalised.mean((0, 2, 3)).abs().max() < 0.1 and (normalised.std((0, 2, 3)) - 1).abs().max() < 0.1
 
 
-def test_unknown_architecture_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'vgg'; known: densenet_bc, .*, resnet18"):
-        build("vgg")
-    with pytest.raises(ValueError, match="6 n \\+ 4, not 41"):
-        build("densenet_bc", depth=41)
-
-
-def test_initial_weights_depend_on_the_seed_alone_and_leave_the_global_state() -> None:
+def test_unknown_architectures_are_refused_and_initial_weights_depend_on_the_seed_alone() -> None:
+    fails(ValueError, r"'vgg'; known: densenet_bc, .*, resnet18", build, "vgg")
+    fails(ValueError, "6 n \\+ 4, not 41", build, "densenet_bc", depth=41)
     torch.manual_seed(1)
     first = build("resnet18", width=4, seed=5).state_dict()
     after_first = torch.rand(3)
@@ -95,9 +69,6 @@ def test_folded_model_is_the_same_function_with_the_same_gradient(trained: Class
     torch.testing.assert_close(*logits, atol=1e-12, rtol=1e-12)
     gradients = [torch.autograd.grad(values[:, 3].sum(), x)[0] for values in logits]
     torch.testing.assert_close(*gradients, atol=1e-12, rtol=1e-10)
-
-
-def test_densenet_is_folded_to_the_same_function(images: Tensor) -> None:
     model = build("densenet_bc", depth=10, growth=4)
     with torch.no_grad():
         model(images)  # running means and variances that are not 0 and 1
@@ -141,9 +112,8 @@ def registered(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(networks.read_registry, "__defaults__", (file,))
     monkeypatch.setattr(networks.register, "__defaults__", (file,))
     monkeypatch.setattr(REGISTRY, "_entries", None)
-    small = entry(
-        "small", trained, tmp_path, training={"epsilon": 8 / 255}, test_clean=Accuracy(correct=3500, n=10_000)
-    )
+    clean = networks.Accuracy(correct=3500, n=10_000)
+    small = entry("small", trained, tmp_path, training={"epsilon": 8 / 255}, test_clean=clean)
     register(small)
     return small
 
@@ -162,21 +132,17 @@ def test_registered_checkpoint_comes_back_in_half_precision(registered: Registry
 
 
 def test_altered_missing_and_unknown_checkpoints_are_refused_with_what_helps(registered: RegistryEntry) -> None:
-    content = bytearray(registered.file.read_bytes())
-    content[-1] ^= 1
-    registered.file.write_bytes(content)
+    flip_bit(registered.file)
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint("small")
     assert registered.sha256 in str(caught.value) and networks.sha256_of(registered.file) in str(caught.value)
     assert str(registered.file) in str(caught.value)
     registered.file.unlink()
-    with pytest.raises(CheckpointError, match="make train NAME=small"):
-        load_checkpoint("small")
+    fails(CheckpointError, "make train NAME=small", load_checkpoint, "small")
     with pytest.raises(ValueError, match="'large'; known: small") as caught:
         load_checkpoint("large")
-    assert isinstance(caught.value, UnknownCheckpoint) and not str(caught.value).startswith('"')
-    assert "large" not in REGISTRY and "small" in REGISTRY
-    assert REGISTRY.get("large") is None
+    assert isinstance(caught.value, networks.UnknownCheckpoint) and not str(caught.value).startswith('"')
+    assert "large" not in REGISTRY and "small" in REGISTRY and REGISTRY.get("large") is None
 
 
 def test_weights_that_do_not_ship_are_looked_up_but_not_listed(registered, trained, tmp_path, move) -> None:
@@ -188,7 +154,7 @@ def test_weights_that_do_not_ship_are_looked_up_but_not_listed(registered, train
     assert REGISTRY["large"] == large
     with pytest.raises(CheckpointError, match="do not ship with this project; `inequality train large --device cuda`"):
         load_checkpoint("large")
-    save_checkpoint(trained, large.file)  # whoever makes them can use them
+    networks.save_checkpoint(trained, large.file)  # whoever makes them can use them
     assert load_checkpoint("large")(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
@@ -199,12 +165,11 @@ def test_registry_round_trip_is_exact_and_sorted_and_unknown_fields_are_refused(
     assert REGISTRY["small"] == registered and REGISTRY["another"] == other
     replaced = registered.model_copy(update={"title": "ℓ∞ 8/255"})
     register(replaced)
-    assert read_registry(tmp_path / "registry.yaml") == {"another": other, "small": replaced}
+    assert networks.read_registry(tmp_path / "registry.yaml") == {"another": other, "small": replaced}
     assert registered.test_clean.rate == 0.35
     file = tmp_path / "registry.yaml"
     file.write_text(file.read_text() + "  accuracy: 0.99\n")
-    with pytest.raises(ValueError, match="accuracy"):
-        read_registry(file)
+    fails(ValueError, "accuracy", networks.read_registry, file)
 
 
 @pytest.mark.parametrize("value", [7e4, -7e4, math.inf, math.nan])
@@ -212,7 +177,7 @@ def test_weight_that_half_precision_cannot_hold_is_refused(trained: Classifier, 
     with torch.no_grad():
         trained.network[0].weight[0, 0, 0, 0] = value
     with pytest.raises(CheckpointError, match=r"network\.0\.weight does not fit into half precision"):
-        save_checkpoint(trained, tmp_path / "overflow.safetensors")
+        networks.save_checkpoint(trained, tmp_path / "overflow.safetensors")
     assert not list(tmp_path.iterdir())
     with pytest.raises(CheckpointError):
-        half_precision(trained.state_dict())
+        networks.half_precision(trained.state_dict())

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Subset
+from conftest import Subset, fails
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -27,17 +27,6 @@ def test_exactly_the_budget_changes(subset: Subset, budget: int, kind: Any, posi
             assert values[row].max() <= values[~row].min()
 
 
-def test_random_positions_are_not_the_top_and_depend_on_the_draw(subset: Subset) -> None:
-    model, images, _, maps = subset
-    places = [
-        perturb_with_noise(model, images, maps, 300, positions=positions, draw=draw) != images
-        for positions, draw in (("top", 0), ("random", 0), ("random", 1))
-    ]
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        overlap = (places[i] & places[j]).flatten(1).sum(1).double().mean()
-        assert 300 * 300 / 3072 / 2 < overlap < 2 * 300 * 300 / 3072
-
-
 @settings(max_examples=30, deadline=None)
 @given(values=st.lists(st.integers(-2, 2), min_size=12, max_size=12), budget=st.integers(1, 11))
 def test_ties_go_by_index(values: list[int], budget: int) -> None:
@@ -50,7 +39,7 @@ def test_ties_go_by_index(values: list[int], budget: int) -> None:
     assert (released != images).flatten().tolist() == [value <= limit for value in values]
 
 
-def test_noise_is_equation_5_in_normalised_space(subset: Subset) -> None:
+def test_noise_is_equation_5_in_normalised_space_and_the_released_one_uniform(subset: Subset) -> None:
     model, images, _, maps = subset
     everywhere = {kind: perturb_with_noise(model, images, maps, 3072, kind) for kind in ("type_1", "type_2")}
     added = model.normalise(everywhere["type_1"]) - model.normalise(images)
@@ -62,9 +51,17 @@ def test_noise_is_equation_5_in_normalised_space(subset: Subset) -> None:
     assert torch.allclose(pixel, replaced, atol=1e-5)
     clamped = perturb_with_noise(model, images, maps, 3072, "type_1", clamp=True)
     assert torch.equal(clamped, everywhere["type_1"].clamp(0, 1))
+    noisy = perturb_with_noise(model, images, maps, 300, "type_2", preset="released")
+    assert ((noisy != images).flatten(1).sum(1) == 301).all()
+    low, high = model.normalise(images).flatten(1).aminmax(dim=1)
+    after = model.normalise(perturb_with_noise(model, images, maps, 3071, preset="released")).flatten(1)
+    assert (after >= low[:, None] - 1e-5).all() and (after <= high[:, None] + 1e-5).all()
+    spread = (model.normalise(noisy) - low.view(-1, 1, 1, 1)) / (high - low).view(-1, 1, 1, 1)
+    changed = spread[noisy != images]
+    assert abs(changed.mean() - 0.5) < 0.03 and abs(changed.std() - 12**-0.5) < 0.02  # uniform on the image's range
 
 
-def test_noise_belongs_to_seed_image_and_draw(subset: Subset) -> None:
+def test_noise_and_random_positions_belong_to_seed_image_and_draw(subset: Subset) -> None:
     model, images, _, maps = subset
     ids = list(range(100, 116))
     together = perturb_with_noise(model, images, maps, seed=4, draw=2, ids=ids)
@@ -75,6 +72,13 @@ def test_noise_belongs_to_seed_image_and_draw(subset: Subset) -> None:
     for other in ({"seed": 5}, {"draw": 1}, {"ids": list(range(16))}):
         arguments: dict[str, Any] = {"seed": 4, "draw": 2, "ids": ids} | other
         assert not torch.equal(perturb_with_noise(model, images, maps, **arguments), together)
+    places = [
+        perturb_with_noise(model, images, maps, 300, positions=positions, draw=draw) != images
+        for positions, draw in (("top", 0), ("random", 0), ("random", 1))
+    ]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        overlap = (places[i] & places[j]).flatten(1).sum(1).double().mean()
+        assert 300 * 300 / 3072 / 2 < overlap < 2 * 300 * 300 / 3072
 
 
 @pytest.mark.parametrize("kind", ["type_1", "type_2"])
@@ -88,25 +92,12 @@ def test_energy_is_exact(subset: Subset, kind: Any) -> None:
     assert torch.allclose(cosine, torch.ones(16), atol=1e-5)
 
 
-def test_released_noise(subset: Subset) -> None:
-    model, images, _, maps = subset
-    noisy = perturb_with_noise(model, images, maps, 300, "type_2", preset="released")
-    assert ((noisy != images).flatten(1).sum(1) == 301).all()
-    low, high = model.normalise(images).flatten(1).aminmax(dim=1)
-    after = model.normalise(perturb_with_noise(model, images, maps, 3071, preset="released")).flatten(1)
-    assert (after >= low[:, None] - 1e-5).all() and (after <= high[:, None] + 1e-5).all()
-    spread = (model.normalise(noisy) - low.view(-1, 1, 1, 1)) / (high - low).view(-1, 1, 1, 1)
-    changed = spread[noisy != images]
-    assert abs(changed.mean() - 0.5) < 0.03 and abs(changed.std() - 12**-0.5) < 0.02  # uniform on the image's range
-
-
-def test_noise_outcomes_are_single_predictions(subset: Subset) -> None:
+def test_noise_outcomes_are_single_predictions_and_those_of_type_1_the_loop(subset: Subset) -> None:
     model, images, labels, maps = subset
     ids, budgets = list(range(50, 66)), (20, 300, 1000)
     for options in ({}, {"positions": "random"}, {"preset": "released"}):
         found = noise_outcomes(model, images, labels, maps, budgets, "type_2", 1, draws=2, ids=ids, batch=5, **options)
-        assert found.fooled.shape == (16, 3, 2)
-        assert 0 < found.fooled.sum() < found.fooled.numel()
+        assert found.fooled.shape == (16, 3, 2) and 0 < found.fooled.sum() < found.fooled.numel()
         for column, budget in enumerate(budgets):
             for draw in range(2):
                 noisy = perturb_with_noise(model, images, maps, budget, "type_2", 1, draw=draw, ids=ids, **options)
@@ -115,11 +106,6 @@ def test_noise_outcomes_are_single_predictions(subset: Subset) -> None:
                 assert set(differ) <= set(found.close_calls)
     energy = torch.full((16, 1), 1e-3)
     assert not noise_outcomes(model, images, labels, maps, [300], draws=1, energy=energy).fooled.any()
-
-
-def test_noise_of_type_1_is_the_loop(subset: Subset) -> None:
-    """One image at a time: the k largest signed values get a number each, in normalised space, and nothing is clamped."""
-    model, images, labels, maps = subset
     budget = 300
     found = noise_outcomes(model, images, labels, maps, [budget], "type_1", 3, draws=1, ids=list(range(60, 76)))
     verdicts = []
@@ -134,30 +120,19 @@ def test_noise_of_type_1_is_the_loop(subset: Subset) -> None:
     assert 0 < sum(verdicts) < len(verdicts)
 
 
-@pytest.mark.parametrize(
-    ("message", "options"),
-    [
+def test_bad_noise_options_and_measurements(subset: Subset) -> None:
+    model, images, _, maps = subset
+    for message, options in [
         ("between 1 and 3072 subpixels, got 3073", {"budget": 3073}),
-        ("between 1 and 3071 subpixels, got 3072", {"budget": 3072, "preset": "released"}),
-        ("got 0", {"budget": 0}),
+        ("between 1 and 3071 subpixels, got 3072", {"budget": 3072, "preset": "released"}), ("got 0", {"budget": 0}),
         ("unknown kind 'type_3'; known: type_1, type_2", {"kind": "type_3"}),
         ("unknown preset 'mine'; known: paper, released", {"preset": "mine"}),
         ("unknown positions 'middle'; known: top, random, lowest", {"positions": "middle"}),
         ("unknown space 'rgb'; known: normalised, pixel", {"space": "rgb"}),
         ("unknown distribution 'cauchy'; known: normal, uniform", {"distribution": "cauchy"}),
-        ("unknown option sigma; known: positions", {"sigma": 2}),
-        ("choose one", {"energy": 1.0, "clamp": True}),
+        ("unknown option sigma; known: positions", {"sigma": 2}), ("choose one", {"energy": 1.0, "clamp": True}),
         ("energy must be positive", {"energy": 0.0}),
-    ],
-)
-def test_bad_noise_options(subset: Subset, message: str, options: dict[str, Any]) -> None:
-    model, images, _, maps = subset
-    with pytest.raises(ValueError, match=message):
-        perturb_with_noise(model, images, maps, **options)
-
-
-def test_bad_noise_measurements(subset: Subset) -> None:
-    with pytest.raises(ValueError, match="at least one draw"):
-        noise_outcomes(*subset, draws=0)
-    with pytest.raises(ValueError, match=r"energy has shape \(16, 9\), got \(16,\)"):
-        noise_outcomes(*subset, energy=torch.ones(16))
+    ]:  # fmt: skip
+        fails(ValueError, message, perturb_with_noise, model, images, maps, **options)
+    fails(ValueError, "at least one draw", noise_outcomes, *subset, draws=0)
+    fails(ValueError, r"energy has shape \(16, 9\), got \(16,\)", noise_outcomes, *subset, energy=torch.ones(16))

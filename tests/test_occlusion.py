@@ -1,27 +1,19 @@
-"""Occlusion against a plain loop, one image and one mask at a time, on a trained model and real images."""
+"""Occlusion against a plain loop on a trained model and real images; where patches lie and what they hide."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import Subset
+from conftest import Subset, fails
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from inequality_phenomenon.attacks import (
-    grid_outcomes,
-    noise_outcomes,
-    occlude,
-    occlude_area,
-    patch_centres,
-    referee,
-    unpack_grid,
-)
+from inequality_phenomenon import attacks
+from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, occlude_area, patch_centres, patch_mask
 
 COLORS = {"black": 0.0, "gray": 0.5, "white": 1.0}
-
-
-# the oracle: Algorithm 1, literally, on the unfolded model
 
 
 def loop_centres(heat: np.ndarray, positions: str) -> list[tuple[int, int]]:
@@ -52,16 +44,8 @@ def loop_mask(centres: list[tuple[int, int]], radius: int) -> Tensor:
 
 
 @torch.no_grad()
-def algorithm_1(
-    model: nn.Module,
-    image: Tensor,
-    label: Tensor,
-    centres: list[tuple[int, int]],
-    count: int,
-    radius: int,
-    color: float,
-) -> tuple[int, int] | None:
-    """First (n, r) that fools the model."""
+def algorithm_1(model, image: Tensor, label: Tensor, centres, count: int, radius: int, color: float):
+    """The first (n, r) that fools the model, or None."""
     for n in range(1, count + 1):
         for r in range(1, radius + 1):
             occluded = torch.where(loop_mask(centres[:n], r), torch.tensor(color), image)
@@ -70,11 +54,10 @@ def algorithm_1(
     return None
 
 
-@pytest.mark.parametrize(
-    ("count", "radius", "color", "positions"),
-    [(10, 4, "black", "regional"), (5, 2, "white", "regional"), (4, 3, "gray", "top_pixels"),
-     (6, 4, "black", "lowest"), (3, 1, "white", "top_pixels")],
-)  # fmt: skip
+@pytest.mark.parametrize(("count", "radius", "color", "positions"), [
+    (10, 4, "black", "regional"), (5, 2, "white", "regional"), (4, 3, "gray", "top_pixels"), (6, 4, "black", "lowest"),
+    (3, 1, "white", "top_pixels"),
+])  # fmt: skip
 def test_fooled_and_first_success_are_the_loops(subset, count: int, radius: int, color: Any, positions: Any) -> None:
     model, images, labels, maps = subset
     hit = occlude(model, images, labels, maps, count, radius, color, positions=positions)
@@ -87,8 +70,7 @@ def test_fooled_and_first_success_are_the_loops(subset, count: int, radius: int,
         mask = loop_mask(centres[:n], r)
         assert (int(located.count[i]), int(located.radius[i]), int(located.area[i])) == (n, r, int(mask.sum()))
         assert torch.equal(located.images[i], torch.where(mask, torch.tensor(COLORS[color]), images[i]))
-    assert len(hit.close_calls) < 3
-    assert hit.forwards.sum() <= located.forwards.sum()
+    assert len(hit.close_calls) < 3 and hit.forwards.sum() <= located.forwards.sum()
 
 
 @pytest.mark.parametrize("positions", ["random", "separate"])
@@ -110,9 +92,9 @@ def test_verdicts_at_random_and_at_separate_places_are_the_loops(subset: Subset,
 @pytest.mark.parametrize(("positions", "color"), [("regional", "black"), ("top_pixels", "white"), ("separate", "gray")])
 def test_every_mask_of_the_grid_has_the_outcome_of_the_loop(subset: Subset, positions: Any, color: Any) -> None:
     model, images, labels, maps = subset
-    every = grid_outcomes(model, images, labels, maps, 5, 3, color, positions=positions, batch=50)
+    every = attacks.grid_outcomes(model, images, labels, maps, 5, 3, color, positions=positions, batch=50)
     assert every.fooled.shape == every.close.shape == (16, 2)  # 15 masks in 16 bits
-    fooled, close = (unpack_grid(bits, 5, 3) for bits in (every.fooled, every.close))
+    fooled, close = (attacks.unpack_grid(bits, 5, 3) for bits in (every.fooled, every.close))
     assert fooled.shape == (16, 5, 3) and 0 < fooled.sum() < fooled.size
     for i in range(16):
         ordered = loop_centres(maps[i].numpy(), "top_pixels" if positions == "top_pixels" else "regional")
@@ -123,21 +105,6 @@ def test_every_mask_of_the_grid_has_the_outcome_of_the_loop(subset: Subset, posi
             assert fooled[i, n, r] == bit
             assert close[i, n, r] or fooled[i, n, r] == (model(occluded[None]).argmax() != labels[i]).item()
     assert not every.close_at_start.any() and (every.forwards <= 1 + 15).all()
-
-
-def test_every_budget_and_search_follows_from_the_outcomes_of_the_grid(subset: Subset) -> None:
-    fooled = torch.from_numpy(unpack_grid(grid_outcomes(*subset, 6, 4, "white").fooled, 6, 4))
-    for count, radius in ((6, 4), (5, 2), (1, 4), (6, 1)):
-        best = occlude(*subset, count, radius, "white")
-        located = occlude(*subset, count, radius, "white", locate=True)
-        largest = occlude(*subset, count, radius, "white", search="single")
-        part = fooled[:, :count, :radius].flatten(1)
-        assert (count, radius) != (5, 2) or 0 < best.fooled.sum() < 16
-        assert torch.equal(part.any(1), best.fooled) and not best.close_calls
-        assert torch.equal(fooled[:, count - 1, radius - 1], largest.fooled)
-        first = part.int().argmax(1)[best.fooled]
-        assert torch.equal(first // radius + 1, located.count[best.fooled])
-        assert torch.equal(first % radius + 1, located.radius[best.fooled])
 
 
 @pytest.mark.parametrize(("batch", "threads"), [(1, 1), (7, 1), (500, 1), (7, 2)])
@@ -180,27 +147,37 @@ def test_forwards_are_counted_and_batches_bounded(subset: Subset, monkeypatch: p
 
         return network
 
-    monkeypatch.setattr(referee, "fold_batch_norm", fold)
+    monkeypatch.setattr(attacks.referee, "fold_batch_norm", fold)
     hit = occlude(model, images, labels, maps, 3, 3, batch=6)
-    assert len(folds) == 1
-    assert max(sizes) <= 6
+    assert len(folds) == 1 and max(sizes) <= 6
     assert sum(sizes) == hit.forwards.sum() + 1  # one more to count the classes
     sizes.clear()
     full = occlude(model, images, labels, maps, 3, 3, batch=32)
     assert torch.equal(full.forwards, hit.forwards)  # what the search needs, not what fills its batches
     assert hit.forwards.sum() + 1 < sum(sizes) and len(sizes) < 1 + 1 + 9  # fewer batches than masks
     sizes.clear()
-    every = grid_outcomes(model, images, labels, maps, 3, 3, batch=6)
+    every = attacks.grid_outcomes(model, images, labels, maps, 3, 3, batch=6)
     assert sum(sizes) == every.forwards.sum() + 1
     assert sizes.count(6) >= len(sizes) - 2 - 3  # all but the class count's, the last and those of the clean images
     sizes.clear()
     noise_outcomes(model, images, labels, maps, [5, 50], draws=3, batch=6)
-    assert max(sizes) <= 6
-    assert sum(sizes) == 1 + 16 * (1 + 2 * 3)
+    assert max(sizes) <= 6 and sum(sizes) == 1 + 16 * (1 + 2 * 3)
 
 
-def test_one_mask_instead_of_the_grid_and_one_forward_a_radius_at_the_centre(subset: Subset) -> None:
+def test_equal_area_minimum_color_one_mask_and_the_centre_are_what_they_say(subset: Subset) -> None:
     model, images, labels, maps = subset
+    for positions in ("regional", "random", "lowest", "top_pixels"):
+        hit = occlude_area(model, images, labels, maps, 77, 2, "white", positions=positions, ids=list(range(16)))
+        assert hit.area.tolist() == [77] * 16
+        hidden = (hit.images == 1).all(1).sum((1, 2)) - (images == 1).all(1).sum((1, 2))
+        assert (hidden <= 77).all() and torch.equal(hit.fooled, model(hit.images).argmax(1) != labels)
+    fails(ValueError, "between 1 and 16 pixels", occlude_area, model, images, labels, maps, 17, 2, positions="centre")
+    hit = occlude(model, images, labels, maps, 2, 2, preset="released", search="single", locate=True)
+    lowest = model.normalise(images).flatten(1).amin(1)
+    for i in range(16):
+        mask = loop_mask(loop_centres(maps[i].numpy(), "top_pixels")[:2], 2)
+        inside = model.normalise(hit.images)[i][:, mask]
+        assert torch.allclose(inside, lowest[i].expand_as(inside), atol=1e-5)
     hit = occlude(model, images, labels, maps, 3, 2, "white", search="single", locate=True)
     for i in range(16):
         occluded = torch.where(loop_mask(loop_centres(maps[i].numpy(), "regional")[:3], 2), 1.0, images[i])
@@ -213,73 +190,95 @@ def test_one_mask_instead_of_the_grid_and_one_forward_a_radius_at_the_centre(sub
     assert torch.equal(hit.fooled, occlude(model, images, labels, maps, 1, 4, positions="centre").fooled)
 
 
-def test_equal_area(subset: Subset) -> None:
-    model, images, labels, maps = subset
-    for positions in ("regional", "random", "lowest", "top_pixels"):
-        hit = occlude_area(model, images, labels, maps, 77, 2, "white", positions=positions, ids=list(range(16)))
-        assert hit.area.tolist() == [77] * 16
-        hidden = (hit.images == 1).all(1).sum((1, 2)) - (images == 1).all(1).sum((1, 2))
-        assert (hidden <= 77).all()
-        assert torch.equal(hit.fooled, model(hit.images).argmax(1) != labels)
-    with pytest.raises(ValueError, match="between 1 and 16 pixels"):
-        occlude_area(model, images, labels, maps, 17, 2, positions="centre")
-
-
-def test_minimum_color_is_the_smallest_normalised_value(subset: Subset) -> None:
-    model, images, labels, maps = subset
-    hit = occlude(model, images, labels, maps, 2, 2, preset="released", search="single", locate=True)
-    lowest = model.normalise(images).flatten(1).amin(1)
-    for i in range(16):
-        mask = loop_mask(loop_centres(maps[i].numpy(), "top_pixels")[:2], 2)
-        inside = model.normalise(hit.images)[i][:, mask]
-        assert torch.allclose(inside, lowest[i].expand_as(inside), atol=1e-5)
-
-
-def test_bad_images_labels_and_maps(subset: Subset) -> None:
+def test_bad_images_labels_maps_and_options(subset: Subset) -> None:
     model, images, labels, maps = subset
     wrong = labels.clone()
     wrong[[2, 5]] = (wrong[[2, 5]] + 1) % 10
     broken = maps.clone()
     broken[3, 0, 0, 0] = torch.nan
+    cases = [
+        (r"shape \(N, 3, height, width\), got \(3, 32, 32\)", (images[0], labels, maps)),
+        ("the subset is empty", (images[:0], labels[:0], maps[:0])),
+        (r"pixels must lie in \[0, 1\], got 0 to 255", ((images * 255).round(), labels, maps)),
+        (r"pixels must lie in \[0, 1\]", (images * torch.nan, labels, maps)),
+        (r"have shape \(16, 3, 32, 32\), got \(15, 3, 32, 32\)", (images, labels, maps[:15])),
+        ("map of image 3 .*has NaN", (images, labels, broken)), ("16 int64 values", (images, labels[:4], maps)),
+        ("16 int64 values", (images, labels.float(), maps)),
+        (r"labels must lie in 0..9, got \d to 10", (images, labels.index_fill(0, torch.tensor(0), 10), maps)),
+        ("labels must lie in 0..9, got -1", (images, labels.index_fill(0, torch.tensor(0), -1), maps)),
+        (r"misclassifies 2 images before any attack \(from 0\): 2, 5", (images, wrong, maps)),
+    ]  # fmt: skip
     for attack in (occlude, noise_outcomes):
-        cases = [
-            (r"shape \(N, 3, height, width\), got \(3, 32, 32\)", (images[0], labels, maps)),
-            ("the subset is empty", (images[:0], labels[:0], maps[:0])),
-            (r"pixels must lie in \[0, 1\], got 0 to 255", ((images * 255).round(), labels, maps)),
-            (r"pixels must lie in \[0, 1\]", (images * torch.nan, labels, maps)),
-            (r"have shape \(16, 3, 32, 32\), got \(15, 3, 32, 32\)", (images, labels, maps[:15])),
-            ("map of image 3 .*has NaN", (images, labels, broken)),
-            ("16 int64 values", (images, labels[:4], maps)),
-            ("16 int64 values", (images, labels.float(), maps)),
-            (r"labels must lie in 0..9, got \d to 10", (images, labels.index_fill(0, torch.tensor(0), 10), maps)),
-            ("labels must lie in 0..9, got -1", (images, labels.index_fill(0, torch.tensor(0), -1), maps)),
-            (r"misclassifies 2 images before any attack \(from 0\): 2, 5", (images, wrong, maps)),
-        ]
         for message, arguments in cases:
-            with pytest.raises(ValueError, match=message):
-                attack(model, *arguments)
-        with pytest.raises(ValueError, match="16 images need as many ids, got 3"):
-            attack(model, images, labels, maps, ids=[1, 2, 3])
-        with pytest.raises(ValueError, match="batch must be at least 1"):
-            attack(model, images, labels, maps, batch=0)
+            fails(ValueError, message, attack, model, *arguments)
+        fails(ValueError, "16 images need as many ids, got 3", attack, *subset, ids=[1, 2, 3])
+        fails(ValueError, "batch must be at least 1", attack, *subset, batch=0)
         model.train()
-        with pytest.raises(ValueError, match=r"call model.eval\(\)"):
-            attack(model, images, labels, maps)
+        fails(ValueError, r"call model.eval\(\)", attack, *subset)
         model.eval()
-
-
-@pytest.mark.parametrize(
-    ("message", "options"),
-    [
+    for message, options in [
         ("unknown color 'red'; known: black, gray, white, minimum", {"color": "red"}),
         ("unknown positions 'top'; known: regional, top_pixels", {"positions": "top"}),
         ("unknown search 'all'; known: grid, single", {"search": "all"}),
-        ("64 places of 4x4 pixels, got a count of 65", {"max_count": 65}),
-        ("regions of 5x5 do not tile", {"region": 5}),
-        ("at least 1, got 10 and 0", {"max_radius": 0}),
-        ("at least 1, got 0 and 4", {"max_count": 0}),
-    ],
-)
-def test_bad_occlusion_options(subset: Subset, message: str, options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=message):
-        occlude(*subset, **options)
+        ("64 places of 4x4 pixels, got a count of 65", {"max_count": 65}), ("regions of 5x5 do not tile", {"region": 5}),
+        ("at least 1, got 10 and 0", {"max_radius": 0}), ("at least 1, got 0 and 4", {"max_count": 0}),
+    ]:  # fmt: skip
+        fails(ValueError, message, occlude, *subset, **options)
+
+
+def lattice_map(places: list[tuple[int, int]]) -> Tensor:
+    """A map whose blocks rank in the order of ``places`` (block row, block column), above all others."""
+    maps = torch.zeros(1, 3, 32, 32)
+    for rank, (i, j) in enumerate(places):
+        maps[0, :, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4] = 100.0 - rank
+    return maps
+
+
+def test_the_largest_area_at_count_10_radius_4() -> None:
+    """640 = 10 full patches is a bound that 4x4 blocks cannot reach: only 9 unclipped centres are 8 pixels apart."""
+    inner = [(i, j) for i in (2, 4, 6) for j in (2, 4, 6)]
+    best = lattice_map([*inner, (0, 2)])
+    assert mask_areas(best, 10, 4)[0, -1, -1] == 9 * 64 + 48 == 624
+    assert mask_areas(best, 10, 4)[0, 0].tolist() == [4, 16, 36, 64]
+    pixels = torch.zeros(1, 3, 32, 32)
+    for rank, (i, j) in enumerate([(i, j) for i in (4, 12, 20) for j in (4, 12, 20, 28)][:10]):
+        pixels[0, :, i, j] = 100.0 - rank
+    assert mask_areas(pixels, 10, 4, positions="top_pixels")[0, -1, -1] == 640
+    assert mask_areas(torch.randn(20, 3, 32, 32), 10, 4).amax() <= 624
+    assert mask_areas(torch.randn(20, 3, 32, 32), 5, 2).amax() == 80  # radius 2 is exactly the block: no overlap
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 8)), min_size=1, max_size=6), st.integers(1, 5), st.data())
+def test_masks_equal_a_loop_over_pixels(places: list[tuple[int, int]], radius: int, data: st.DataObject) -> None:
+    near = range(-radius, radius)
+    expected = [[any(y - i in near and x - j in near for i, j in places) for x in range(9)] for y in range(12)]
+    mask = patch_mask(torch.tensor([places]), radius, 12, 9)
+    assert mask.shape == (1, 1, 12, 9) and mask[0, 0].tolist() == expected
+    area = data.draw(st.integers(1, int(mask.sum())))
+    cut = attacks.area_mask(torch.tensor([places]), radius, area, 12, 9)
+    assert cut.sum() == area and not (cut & ~mask).any()
+
+
+def test_centres_have_their_orders_separate_ones_do_not_overlap_and_random_ones_belong_to_the_image() -> None:
+    maps = lattice_map([(3, 5), (3, 6), (0, 0), (7, 7)])
+    maps[0, :, 8:12, 8:12] = -5
+    assert patch_centres(maps, 5)[0].tolist() == [[14, 22], [14, 26], [2, 2], [30, 30], [2, 6]]  # then ties, row-major
+    assert patch_centres(maps, 1, positions="lowest")[0].tolist() == [[10, 10]]
+    assert patch_centres(maps, 3, positions="centre")[0].tolist() == [[16, 16]] * 3
+    assert patch_centres(maps, 2, positions="top_pixels")[0].tolist() == [[12, 20], [12, 21]]
+    assert patch_centres(maps, 3, positions="separate", max_radius=4)[0].tolist() == [[14, 22], [2, 2], [30, 30]]
+    assert patch_centres(torch.randn(1, 3, 224, 224)).shape == (1, 14 * 14, 2)
+    assert patch_centres(torch.randn(1, 3, 32, 32), region=8).shape == (1, 16, 2)
+    centres = patch_centres(torch.randn(50, 3, 32, 32), positions="separate", max_radius=4)
+    masks = [patch_mask(centres[:, k : k + 1], 4, 32, 32) for k in range(centres.shape[1])]
+    assert torch.stack(masks).sum(0).max() == 1
+    kept = (centres[:, :, 0] >= 0).sum(1)
+    assert kept.min() >= 8  # each kept centre rules out at most nine of 64 blocks
+    assert kept.max() <= 16
+    maps = torch.zeros(6, 3, 32, 32)
+    centres = patch_centres(maps, positions="random", ids=[5, 9, 2, 7, 0, 1], seed=3)
+    assert torch.equal(patch_centres(maps[:1], 10, positions="random", ids=[2], seed=3)[0], centres[2, :10])
+    assert all(len({tuple(place) for place in row}) == 64 for row in centres.tolist())
+    assert len({str(row) for row in centres.tolist()}) == 6
+    assert not torch.equal(patch_centres(maps, positions="random", seed=4), patch_centres(maps, positions="random"))

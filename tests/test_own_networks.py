@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import fails
 from safetensors.torch import save_file
 
 from inequality_phenomenon import REGISTRY, load_checkpoint
@@ -20,8 +21,7 @@ from inequality_phenomenon.networks import CIFAR10_MEAN, CIFAR10_STD, Checkpoint
 from inequality_phenomenon.show.style import look
 
 SPACE = (CIFAR10_MEAN, CIFAR10_STD)
-MODULE = """
-from inequality_phenomenon import build
+MODULE = """from inequality_phenomenon import build
 
 def make_network():
     return build("resnet18", width=4).network
@@ -30,7 +30,6 @@ def make_network():
 
 @pytest.fixture
 def own(tmp_path, trained, monkeypatch, move):
-    """A folder with a user's file and weights, and the name of the private registry in it."""
     move(CACHE=tmp_path / "cache")
     (tmp_path / "mine.py").write_text(MODULE)
     save_file(trained.network.state_dict(), tmp_path / "weights.safetensors")
@@ -45,16 +44,14 @@ def test_weights_are_read_without_running_code(own, trained, images) -> None:
         network = classifier_of(make_network("mine.py:make_network", file), images, *SPACE)
         torch.testing.assert_close(network(images), trained(images), rtol=1e-4, atol=1e-4)
     torch.save({"evil": pytest.fail}, own / "evil.pt")
-    with pytest.raises(ValueError, match=r"evil\.pt .*only tensors are read"):
-        make_network("mine.py:make_network", "evil.pt")
+    fails(ValueError, r"evil\.pt .*only tensors are read", make_network, "mine.py:make_network", "evil.pt")
     for factory, weights, problem in [
         ("mine.py", None, "named like module.py:make_network"),
         ("mine.py:nothing", None, "must have a function nothing"),
         ("other.py:make_network", None, "a file that exists"),
         ("mine.py:make_network", "none.pt", "does not fit"),
     ]:
-        with pytest.raises(ValueError, match=problem):
-            make_network(factory, weights)
+        fails(ValueError, problem, make_network, factory, weights)
 
 
 def test_the_command_writes_a_card_and_goes_on_where_it_was(own, capsys) -> None:
@@ -80,11 +77,9 @@ def test_a_private_registry_names_networks_for_every_chapter(own, trained, image
     two = ("mine", beside.models[0])
     assert open_run("01_inequality_test", "smoke", models=[*two]).models == two
     (own / "mine.py").write_text(MODULE + "# changed\n")
-    with pytest.raises(CheckpointError, match="altered since it was registered"):
-        load_checkpoint("mine")
+    fails(CheckpointError, "altered since it was registered", load_checkpoint, "mine")
     for name in ("cifar10-resnet18w16-standard-s0", "a b"):
-        with pytest.raises(ValueError, match="a name has letters"):
-            register_own(name, "mine.py:make_network", None, None, None)
+        fails(ValueError, "a name has letters", register_own, name, "mine.py:make_network", None, None, None)
     (own / "networks.yaml").write_text("nonsense: 1\n")
     with pytest.raises(ValueError, match="is no private registry"):
         REGISTRY["mine"]
@@ -104,8 +99,7 @@ def test_every_chapter_takes_an_own_network(chapter, own, move) -> None:
     assert "mine" in found["run"].models and any("mine" in set(t.checkpoint) for t in found["run"].records.values())
 
 
-SIX_LINES = """
-from inequality_phenomenon import *
+SIX_LINES = """from inequality_phenomenon import *
 from inequality_phenomenon._support import paths
 images, labels = load_cifar10("test")
 model = load_checkpoint("cifar10-resnet18w16-linf8-s0")
@@ -122,15 +116,13 @@ print(report.networks, len(report.summary))
 try:
     load_checkpoint("cifar10-resnet18w16-linf8_pgd3-s0")
 except Exception as problem:
-    print(problem)
-"""
+    print(problem)"""
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a fresh environment with the wheel; it sees this one's other packages."""
-    folder = tmp_path_factory.mktemp("installed")
-    source = folder / "source"
+@pytest.mark.slow
+def test_an_installed_package_works_from_any_folder(tmp_path: Path) -> None:
+    """With the wheel in a fresh environment, which sees this one's other packages."""
+    folder, source = tmp_path, tmp_path / "source"
     for part in ("src", "checkpoints", "results"):
         shutil.copytree(paths.ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for part in ("pyproject.toml", "README.md", "LICENSE"):
@@ -143,13 +135,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "env", with_pip=False, symlinks=True)
     (site,) = (folder / "env").glob("lib/python*/site-packages")
     (site / "others.pth").write_text(os.pathsep.join(p for p in sys.path if p.endswith("site-packages")) + "\n")
-    python = folder / "env" / "bin" / "python"
-    subprocess.run([*pip, "--python", python, "install", "-q", "--no-deps", "--no-index", wheel], check=True)
-    return python
-
-
-@pytest.mark.slow
-def test_an_installed_package_works_from_any_folder(installed: Path, tmp_path: Path) -> None:
+    installed = folder / "env" / "bin" / "python"
+    subprocess.run([*pip, "--python", installed, "install", "-q", "--no-deps", "--no-index", wheel], check=True)
     home = {"HOME": str(tmp_path / "home"), "INEQUALITY_CACHE": str(tmp_path / "cache")}
     home |= {"INEQUALITY_DATA": str(paths.data_folder())}
     plain = {key: value for key, value in os.environ.items() if key not in ("INEQUALITY_ROOT", "PYTHONPATH")} | home
@@ -165,9 +152,8 @@ def test_an_installed_package_works_from_any_folder(installed: Path, tmp_path: P
     for command in (["build", "book"], ["execute", "01_inequality_test", "x.ipynb"], ["train", "some"], ["release"]):
         refused = run("-m", "inequality_phenomenon.cli", *command)
         assert refused.returncode == 1 and "clone the project" in refused.stderr, command
-    (empty / "mine.py").write_text(
-        "from inequality_phenomenon import load_checkpoint\n\ndef make():\n    return load_checkpoint('cifar10-resnet18w16-linf8-s0')\n"
-    )
+    made = "def make():\n    return library.load_checkpoint('cifar10-resnet18w16-linf8-s0')\n"
+    (empty / "mine.py").write_text(f"import inequality_phenomenon as library\n\n{made}")
     card = run("-m", "inequality_phenomenon.cli", "inspect", "mine.py:make", "--n", "4", "--out", "card.html")
     assert card.returncode == 0 and (empty / "card.html").exists(), card.stderr[-3000:]
     assert {file.name for file in empty.iterdir()} <= {"mine.py", "__pycache__", "card.html"}

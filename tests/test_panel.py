@@ -8,16 +8,10 @@ from scipy.stats import ttest_ind
 
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.chapter import Chapter
+from inequality_phenomenon.measure import panel
 from inequality_phenomenon.measure.accuracy import PGD, measure_attack, pgd_evaluation
 from inequality_phenomenon.measure.measurements import centre_share
-from inequality_phenomenon.measure.panel import (
-    RECORDS,
-    TRAINING_RECORDS,
-    measure_panel,
-    panel_columns,
-    repeated,
-    subjects,
-)
+from inequality_phenomenon.measure.panel import TRAINING_RECORDS, panel_columns, repeated, subjects
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.show import report
 from inequality_phenomenon.show.report import panel_contrasts, price_contrasts, training_contrasts
@@ -35,12 +29,12 @@ def opened(name: str, n_images: int, **parameters) -> Chapter:
 def run() -> Chapter:
     """Chapter 9 with a network that is registered in the place of the one it is about."""
     run = opened("09_cutout", N, models=[STANDARD, ROBUST, SUBJECT], attack_images=N)
-    measure_panel(run)
+    panel.measure_panel(run)
     measure_attack(run, pgd_evaluation, PGD, [ROBUST, *subjects(run)], run.options["attack_images"])
     return run
 
 
-def test_every_quantity_of_the_panel_is_measured_and_contrasted(run: Run) -> None:
+def test_every_quantity_of_the_panel_and_its_price_is_measured_and_contrasted(run: Run) -> None:
     assert run.pair == (STANDARD, ROBUST) and subjects(run) == [SUBJECT]  # what is not compared with
     ginis, rates = panel_contrasts(run, ROBUST)
     assert {c.label for c in ginis} | {c.label for c in rates} == set(panel_columns(run))
@@ -51,9 +45,6 @@ def test_every_quantity_of_the_panel_is_measured_and_contrasted(run: Run) -> Non
             means = [own[name], own[ROBUST]]
             assert name == SUBJECT and item.difference is not None and item.difference.n == N
             assert item.difference.difference == pytest.approx(means[0] - means[1], abs=1e-9)
-
-
-def test_the_price_is_the_paired_difference_of_accuracies(run: Run) -> None:
     records = run.records["pgd_evaluation"]
     clean, robust = contrasted(price_contrasts(run, ROBUST), records, resamples=99)
     rows = records[records.condition == f"{PGD}, linf 8/255"].set_index(["checkpoint", "image_id"])
@@ -65,7 +56,7 @@ def test_the_price_is_the_paired_difference_of_accuracies(run: Run) -> None:
     assert "under PGD-20" in show.contrast_table(priced, name="p", caption="c").html
 
 
-def test_the_page_shows_every_model_and_both_kinds_of_difference(run: Chapter) -> None:
+def test_the_page_shows_every_model_both_kinds_of_difference_and_networks_of_the_usual_width(run: Chapter) -> None:
     table = report.panel_table(run.ours, name="t").html
     assert all(title in table for title in ("standard", "ℓ∞ 8/255", "ℓ∞ 4/255", "noise type II"))
     assert table.count("n = 8<") == 3 * len(panel_columns(run))
@@ -75,10 +66,7 @@ def test_the_page_shows_every_model_and_both_kinds_of_difference(run: Chapter) -
     assert "tab-d-gini" in html and "tab-d-points" in html and html.count("n = 8</small>") == len(panel_columns(run))
     short = report.remedies_in_short(run.ours, found).text
     assert "ℓ∞ 4/255 changes the global Gini index of ℓ∞ 8/255 by" in short and "n = 8" in short
-
-
-def test_networks_of_the_usual_width_have_columns_of_their_own(run: Chapter) -> None:
-    large = {name: run.records[name].replace({ROBUST: ROBUST.replace("w16", "w64")}) for name in RECORDS}
+    large = {name: run.records[name].replace({ROBUST: ROBUST.replace("w16", "w64")}) for name in panel.RECORDS}
     large = {name: table[table.checkpoint.str.contains("w64")] for name, table in large.items()}
     html = report.panel_table(run.ours, large, name="t").html
     assert html.count("(full size:") == 1 and html.count("n = 8<") == 4 * len(panel_columns(run))
@@ -122,7 +110,7 @@ def trainings(run: Chapter) -> list[list[Contrasted]]:
     return [run.ours.contrast(group, *TRAINING_RECORDS) for group in training_contrasts(run.ours)]
 
 
-def test_trainings_are_compared_over_networks() -> None:
+def test_trainings_are_compared_over_networks_and_fewer_than_three_are_too_few() -> None:
     run = opened("13_is_it_inequality", 2)
     names = [*repeated(run.pair[1]), *repeated(run.pair[0])]
     assert all(name.endswith(f"-s{i % 3}") for i, name in enumerate(names))
@@ -139,10 +127,6 @@ def test_trainings_are_compared_over_networks() -> None:
     assert html.count("n = 6 networks, 400 images") == len(panel_columns(run))
     figure = report.trainings_figure(found, name="f")
     assert f"In {len(panel_columns(run))} of {len(panel_columns(run))} quantities" in figure.html
-
-
-def test_trainings_that_overlap_are_not_told_apart_and_two_are_too_few() -> None:
-    run = opened("13_is_it_inequality", 2)
     run.records = repeated_records(run, gap=0.0)
     found = trainings(run)
     assert {item.verdict for part in found for item in part} == {"undecided"}

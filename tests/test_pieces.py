@@ -1,16 +1,14 @@
 """The promise: paper scale is made in pieces; an interruption loses at most one, and what was measured stands in the book."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 import yaml
+from conftest import fails, python, recipe
 
-from inequality_phenomenon import chapter
+from inequality_phenomenon import chapter, compare
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import ProfileError, load_profile
 from inequality_phenomenon.book import pieces
@@ -21,34 +19,25 @@ from inequality_phenomenon.networks import REGISTRY, CheckpointError, load_check
 from inequality_phenomenon.show import comparison_table, contrast_table
 from inequality_phenomenon.show.scoreboard import claims_table, values_table
 from inequality_phenomenon.verdicts import comparison, scoreboard
-from inequality_phenomenon.verdicts.comparison import compare
 from inequality_phenomenon.verdicts.published import table1_cells
 
 STANDARD, ROBUST = "cifar10-resnet18w64-standard-s0", "cifar10-resnet18w64-linf8-s0"
 CHAPTER = "01_inequality_test"
 
 # The command with fewer images to check a training on, and a limit that makes small networks too large to ship.
-COMMAND = """
-import sys
+COMMAND = """import sys
 from inequality_phenomenon import cli
 from inequality_phenomenon.training import data, registration
 held_out, load = data.held_out_images, data.load_cifar10
 data.held_out_images = lambda: tuple(part[:10] for part in held_out())
 data.load_cifar10 = lambda split: tuple(part[:20] for part in load(split))
 registration.SHIPPABLE = 1000
-sys.exit(cli.main(sys.argv[1:]))
-"""
+sys.exit(cli.main(sys.argv[1:]))"""
 
 
-def inequality(root: Path, *arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-c", COMMAND, *arguments],
-        env=os.environ | {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / ".cache")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    return done.returncode, done.stdout
+def inequality(root: Path, *arguments: str) -> str:
+    done = python("-c", COMMAND, *arguments, INEQUALITY_ROOT=str(root), INEQUALITY_CACHE=str(root / ".cache"))
+    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +68,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def story(project: Path) -> list[tuple[int, str]]:
-    """One piece, and then the rest by another process, on what the first one left."""
+def story(project: Path) -> list[str]:
     steps: list[tuple[str, ...]] = [("--only", STANDARD), ()]
     return [inequality(project, "pieces", "gpu", "--device", "cpu", *step) for step in steps]
 
 
 def test_each_piece_is_done_once_and_another_process_goes_on(story, project: Path) -> None:
-    assert [code for code, _ in story] == [0, 0], [output for _, output in story]
-    started = [[p for p in (STANDARD, ROBUST, CHAPTER) if f"{p}: started" in output] for _, output in story]
-    assert started == [[STANDARD], [ROBUST, CHAPTER]]
-    assert [output.count("remains  ") for _, output in story] == [2, 0]
+    started = [[p for p in (STANDARD, ROBUST, CHAPTER) if f"{p}: started" in output] for output in story]
+    assert started == [[STANDARD], [ROBUST, CHAPTER]] and [output.count("remains  ") for output in story] == [2, 0]
     manifest = yaml.safe_load((project / "results" / "reference-gpu" / "manifest.yaml").read_text())
     registry = read_registry(project / "checkpoints" / "registry.yaml")
     assert manifest[CHAPTER]["inequality"]["checkpoints"] == {n: registry[n].sha256 for n in (STANDARD, ROBUST)}
@@ -107,15 +93,19 @@ def measured(story, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(REGISTRY, "_entries", read_registry(project / "checkpoints" / "registry.yaml"))
 
 
-def test_weights_that_do_not_ship_are_listed_with_the_command_that_makes_them(measured, capsys) -> None:
-    assert REGISTRY.unshipped == [ROBUST, STANDARD] and STANDARD in REGISTRY and STANDARD not in list(REGISTRY)
-    with pytest.raises(CheckpointError, match=f"do not ship .*`inequality train {STANDARD} --device cpu` makes them"):
-        load_checkpoint(STANDARD)
+def test_weights_that_do_not_ship_are_listed_and_compared_with_the_paper(measured, capsys, project) -> None:
+    words = f"do not ship .*`inequality train {STANDARD} --device cpu` makes them"
+    fails(CheckpointError, words, load_checkpoint, STANDARD)
     assert main(["doctor"]) == 0
     assert f"not shipped      {STANDARD}: inequality train {STANDARD}" in capsys.readouterr().out
+    records = pd.read_parquet(project / "results" / "reference-gpu" / CHAPTER / "inequality.parquet")
+    found = compare(table1_cells("global_gini"), records, resamples=199)
+    assert [bool(item.ours) for item in found[:5]] == [True, False, False, False, True]
+    both = pd.concat([records, records.assign(checkpoint=STANDARD.replace("w64", "w16"))])
+    assert as_shipped(both) is both  # names that are taken are not given twice
 
 
-def test_full_size_networks_are_rows_below_the_reference_run(measured) -> None:
+def test_full_size_networks_are_rows_below_the_reference_run_and_on_the_scoreboard(measured) -> None:
     ours = chapter.open(CHAPTER, {"profile": "smoke"}).ours
     large = ours.full_size["inequality"]
     assert set(large.checkpoint) == {STANDARD, ROBUST}
@@ -134,24 +124,14 @@ def test_full_size_networks_are_rows_below_the_reference_run(measured) -> None:
     means = large.groupby("checkpoint").global_gini.mean()
     shared = gap.full_size.difference.difference  # of shared images
     assert shared == pytest.approx(means[ROBUST] - means[STANDARD], abs=0.02)
-    assert contrast_table([gap], name="t", caption="Caption.").html.count("(full size:") == 1
-
-
-def test_the_scoreboard_has_rows_of_full_size_only_where_the_records_exist(measured) -> None:
+    html = contrast_table([gap], name="t", caption="Caption.").html
+    assert html.count("(full size:") == 1 and html.index("gap</th>") < html.index("gap <small>(full size: ")
     frames, reference = scoreboard.full_size_frames(), scoreboard.reference_frames()
     assert frames is not None
     for make, part in ((claims_table, 0), (values_table, 1)):
         assert "(full size:" in make(reference[part], frames[part]).html
         assert "(full size:" not in make(reference[part]).html
     assert (frames[1].verdict != "not measured here").sum() == 4  # two networks, the global and the regional index
-
-
-def test_a_run_on_full_size_networks_is_compared_with_the_paper(measured, project: Path) -> None:
-    records = pd.read_parquet(project / "results" / "reference-gpu" / CHAPTER / "inequality.parquet")
-    found = compare(table1_cells("global_gini"), records, resamples=199)
-    assert [bool(item.ours) for item in found[:5]] == [True, False, False, False, True]
-    both = pd.concat([records, records.assign(checkpoint=STANDARD.replace("w64", "w16"))])
-    assert as_shipped(both) is both  # names that are taken are not given twice
 
 
 def test_without_records_tables_have_no_such_rows_and_the_book_says_that_nothing_is_measured(tmp_path, move) -> None:
@@ -171,13 +151,14 @@ def test_a_chapter_that_was_cut_off_is_not_finished_and_measured_in_part(measure
     known = manifest(project / "results" / "reference-gpu")
     next(iter(known[CHAPTER].values()))["whole"] = False
     monkeypatch.setattr(pieces, "manifest", lambda folder: known)
-    assert not pieces.finished(CHAPTER, profile)
-    assert f"and in part {CHAPTER}. " in pieces.markdown("gpu")
+    assert not pieces.finished(CHAPTER, profile) and f"and in part {CHAPTER}. " in pieces.markdown("gpu")
 
 
-def test_the_floor_that_a_full_size_network_misses_is_named() -> None:
+def test_the_floor_that_a_full_size_network_misses_is_named_and_all_networks_are_not_those() -> None:
     row = next(line for line in pieces.markdown("gpu").splitlines() if line.startswith("| ℓ∞ 8/255, width 64"))
     assert meets_floor(ROBUST) is False and row.count("**missed**") == 1
+    every = recipe("train", "ALL=1")
+    assert "cifar10-resnet18w16-linf8-s0" in every and "w64" not in every and "densenet121" not in every
 
 
 def test_the_order_of_the_profile_trains_before_it_measures() -> None:
@@ -189,35 +170,24 @@ def test_the_order_of_the_profile_trains_before_it_measures() -> None:
         assert set(profile.chapters[name].models) <= set(profile.order[:last])
 
 
-def test_after_the_time_no_further_piece_is_started(monkeypatch) -> None:
-    """Pieces of five minutes each, by the test's own clock: the second one starts before the eighth minute."""
-    done: list[str] = []
-    monkeypatch.setattr(pieces.time, "monotonic", lambda: 300.0 * len(done))
-    monkeypatch.setattr(pieces, "_do", lambda piece, *_: done.append(piece))
-    monkeypatch.setattr(pieces, "finished", lambda piece, profile: piece in done)
-    assert pieces.work("gpu", device="cpu", minutes=8) == []
-    assert done == list(load_profile("gpu").order[:2])
-
-
-def test_without_time_nothing_is_started_and_all_is_listed(monkeypatch, capsys) -> None:
+def test_without_time_nothing_is_started_but_listed_and_after_the_time_nothing_further(monkeypatch, capsys) -> None:
     monkeypatch.setattr(pieces, "_do", None)
     assert pieces.work("gpu", device="cpu", minutes=0) == []
     listed = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
     assert listed == list(dict.fromkeys(load_profile("gpu").order))
+    done: list[str] = []
+    monkeypatch.setattr(pieces.time, "monotonic", lambda: 300.0 * len(done))
+    monkeypatch.setattr(pieces, "_do", lambda piece, *_: done.append(piece))
+    monkeypatch.setattr(pieces, "finished", lambda piece, profile: piece in done)
+    assert pieces.work("gpu", device="cpu", minutes=8) == [] and done == list(load_profile("gpu").order[:2])
 
 
-def test_what_is_no_piece_is_refused(capsys) -> None:
-    with pytest.raises(ProfileError, match="laptop has no order"):
-        pieces.work("laptop", device="cpu")
-    with pytest.raises(ValueError, match=f"unknown piece 'nonsense'; known: .*{CHAPTER}"):
-        pieces.work("gpu", device="cpu", only="nonsense")
+def test_what_is_no_piece_is_refused_and_a_failed_one_does_not_stop_the_others(capsys, monkeypatch) -> None:
+    fails(ProfileError, "laptop has no order", pieces.work, "laptop", device="cpu")
+    known = f"unknown piece 'nonsense'; known: .*{CHAPTER}"
+    fails(ValueError, known, pieces.work, "gpu", device="cpu", only="nonsense")
     if not torch.cuda.is_available():
-        assert main(["pieces"]) == 1
-        assert "torch sees no GPU" in capsys.readouterr().err
-
-
-def test_a_failed_piece_is_named_and_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    """The first training fails; all others are asked for, none is tried twice."""
+        assert main(["pieces"]) == 1 and "torch sees no GPU" in capsys.readouterr().err
     asked: list[str] = []
 
     def do(piece: str, *_: object) -> None:
@@ -227,12 +197,5 @@ def test_a_failed_piece_is_named_and_does_not_stop_the_others(monkeypatch: pytes
 
     monkeypatch.setattr(pieces, "_do", do)
     monkeypatch.setattr(pieces, "finished", lambda piece, profile: piece in asked[1:])
-    assert pieces.work("gpu", device="cpu") == asked[:1]
-    assert asked == list(dict.fromkeys(load_profile("gpu").order))
+    assert pieces.work("gpu", device="cpu") == asked[:1] and asked == list(dict.fromkeys(load_profile("gpu").order))
     assert f"{asked[0]}: failed: catastrophic overfitting" in capsys.readouterr().out
-
-
-def test_all_networks_are_not_the_full_size_ones() -> None:
-    done = subprocess.run(["make", "-n", "train", "ALL=1"], cwd=paths.ROOT, capture_output=True, text=True, check=True)
-    assert "cifar10-resnet18w16-linf8-s0" in done.stdout
-    assert "w64" not in done.stdout and "densenet121" not in done.stdout

@@ -2,35 +2,22 @@
 
 import os
 import re
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import fails, python
+from damage import flip_bit
 from public_format import attacker_state, write_public
 from torch import nn
 
+from inequality_phenomenon import REGISTRY, build, load_checkpoint
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon.imagenet import public_networks
-from inequality_phenomenon.imagenet.public import (
-    HUGGING_FACE,
-    Conversion,
-    PublicModel,
-    Shapes,
-    fetched,
-    public_state,
-)
-from inequality_phenomenon.networks import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    REGISTRY,
-    CheckpointError,
-    build,
-    load_checkpoint,
-)
+from inequality_phenomenon.imagenet.public import HUGGING_FACE, Conversion, PublicModel, Shapes, fetched, public_state
+from inequality_phenomenon.networks import IMAGENET_MEAN, IMAGENET_STD, CheckpointError
 
 
 @pytest.fixture
@@ -40,7 +27,6 @@ def network() -> nn.Module:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where public files lie; conversions go beside it."""
     published = tmp_path / "published"
     published.mkdir()
     monkeypatch.setenv("INEQUALITY_DATA", str(tmp_path / "data"))
@@ -48,14 +34,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return published
 
 
-def flip_last_bit(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-
-
 def expected(network: nn.Module) -> Shapes:
     return {key: tuple(value.shape) for key, value in network.state_dict().items()}
+
+
+def refused(words: str, model: PublicModel, network: nn.Module) -> None:
+    fails(CheckpointError, words, public_state, model, expected(network))
 
 
 def entry(file: Path, sha256: str = "not known", **more: object) -> PublicModel:
@@ -81,65 +65,52 @@ def test_a_model_is_converted_once_with_both_hashes(network: nn.Module, folder: 
 def test_altered_files_are_refused_with_both_hashes(network: nn.Module, folder: Path) -> None:
     file = write_public(network, folder / "small.ckpt")
     known = sha256_of(file)
-    flip_last_bit(file)
-    with pytest.raises(CheckpointError, match=rf"is not the published file: SHA-256 {sha256_of(file)}.*{known}"):
-        public_state(entry(file, known), expected(network))
+    flip_bit(file)
+    refused(rf"is not the published file: SHA-256 {sha256_of(file)}.*{known}", entry(file, known), network)
     assert not entry(file).file.exists()
     model = entry(file)
     public_state(model, expected(network))  # its hash is not known: accepted, and recorded
-    with pytest.raises(CheckpointError, match="is not the published file"):
-        public_state(entry(file, known), expected(network))  # once it is known
-    flip_last_bit(model.file)
-    with pytest.raises(CheckpointError, match=f"was altered.*recorded {model.sha256}"):
-        public_state(model, expected(network))
+    refused("is not the published file", entry(file, known), network)  # once it is known
+    flip_bit(model.file)
+    refused(f"was altered.*recorded {model.sha256}", model, network)
     model.file.with_suffix(".json").write_text('{"source": 1}')
-    with pytest.raises(CheckpointError, match=r"public\.json is damaged"):
-        public_state(model, expected(network))
+    refused(r"public\.json is damaged", model, network)
 
 
-def test_another_architecture_is_named_tensor_by_tensor(network: nn.Module, folder: Path) -> None:
+def test_another_architecture_or_normaliser_is_refused_and_an_older_state_fits(network: nn.Module, folder) -> None:
     file = write_public(network, folder / "small.ckpt")
     wider = build("resnet18", width=8, classes=5).network
-    with pytest.raises(CheckpointError, match=r"small: 0\.weight has shape \(4, 3, 3, 3\), expected \(8, 3"):
-        public_state(entry(file), expected(wider))
+    refused(r"small: 0\.weight has shape \(4, 3, 3, 3\), expected \(8, 3", entry(file), wider)
     other = build("densenet_bc", depth=10, classes=5).network
-    with pytest.raises(CheckpointError, match=r"small\.ckpt does not fit small: .* is missing; .* more"):
-        public_state(entry(file), expected(other))
+    refused(r"small\.ckpt does not fit small: .* is missing; .* more", entry(file), other)
     assert not entry(file).file.exists()
-
-
-def test_a_normaliser_that_is_not_imagenets_is_refused(network: nn.Module, folder: Path) -> None:
     state = attacker_state(network)
     for std in (torch.full((3, 1, 1), 0.25), torch.full((4, 1), 0.25, dtype=torch.float64)):
         torch.save({"model": state | {"module.normalizer.new_std": std}}, folder / "small.ckpt")
         with pytest.raises(CheckpointError, match=r"its normaliser has std \[0\.25, 0\.25, 0\.25"):
             public_state(entry(folder / "small.ckpt"), expected(network))
-
-
-def test_an_older_plain_state_without_counters_fits(network: nn.Module, folder: Path) -> None:
     state = {key: value for key, value in network.state_dict().items() if "num_batches" not in key}
     torch.save(state, folder / "small.ckpt", _use_new_zipfile_serialization=False)
     assert set(public_state(entry(folder / "small.ckpt"), expected(network))) == set(network.state_dict())
 
 
-NO_SPACE = """
-import resource, sys
+NO_SPACE = """import resource, sys
 from pathlib import Path
 from inequality_phenomenon.imagenet.public import public_state
 from test_public import entry, expected
 from inequality_phenomenon.networks import build
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-public_state(entry(Path("small.ckpt")), expected(build("resnet18", width=4, classes=5).network))
-"""
+public_state(entry(Path("small.ckpt")), expected(build("resnet18", width=4, classes=5).network))"""
 
 
-def test_a_disk_that_fills_up_during_the_conversion_leaves_nothing_and_is_said(network: nn.Module, folder) -> None:
+def test_a_disk_that_fills_up_leaves_nothing_and_no_space_is_said_before_anything_is_fetched(network, folder) -> None:
     write_public(network, folder / "small.ckpt")
-    path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run([sys.executable, "-c", NO_SPACE], env=os.environ | path, capture_output=True, text=True)
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = python("-c", NO_SPACE, status=1, PYTHONPATH=path)
     target = entry(folder / "small.ckpt").file
-    assert f"OSError: cannot write {target}: " in done.stderr.splitlines()[-1]
-    assert list(target.parent.iterdir()) == []
+    assert f"OSError: cannot write {target}: " in done.stderr.splitlines()[-1] and list(target.parent.iterdir()) == []
+    needed = r"no space for .*huge\.ckpt: \d+\.\d\d GB are needed, \d+\.\d\d GB are free"
+    fails(CheckpointError, needed, fetched, entry(folder / "huge.ckpt", megabytes=1e10))
 
 
 def test_the_registry_says_what_is_known() -> None:
@@ -172,18 +143,11 @@ def test_a_loaded_public_model_is_torchvisions_network_behind_the_normalisation(
     with torch.no_grad():
         assert torch.equal(model(images), plain((images - mean) / std)) and model(images).shape == (2, 1000)
     file.rename(folder / "resnet50_linf_eps8.0.ckpt")
-    with pytest.raises(CheckpointError, match="is not the published file"):
-        load_checkpoint("imagenet-resnet50-linf8-public")
+    fails(CheckpointError, "is not the published file", load_checkpoint, "imagenet-resnet50-linf8-public")
     (folder / "resnet50_linf_eps8.0.ckpt").rename(folder / "resnet50_linf_eps1.0.ckpt")
     with pytest.raises(CheckpointError, match=r"does not fit imagenet_resnet50: .*conv3\.weight is missing"):
         load_checkpoint("imagenet-resnet50-linf1-public")
     assert public_networks()["imagenet-resnet50-linf1-public"].sha256_of_source == "not known"
-
-
-def test_no_space_is_said_before_anything_is_fetched(folder: Path) -> None:
-    needed = r"no space for .*huge\.ckpt: \d+\.\d\d GB are needed, \d+\.\d\d GB are free"
-    with pytest.raises(CheckpointError, match=needed):
-        fetched(entry(folder / "huge.ckpt", megabytes=1e10))
 
 
 class _Hub(BaseHTTPRequestHandler):
@@ -194,14 +158,12 @@ class _Hub(BaseHTTPRequestHandler):
     served = f"/{HUGGING_FACE}/resolve/main/small.ckpt"
 
     def _start(self, first: int = 0) -> None:
-        self.send_response(206 if first else 200)
         size = len(self.content)
-        if first:
-            self.send_header("Content-Range", f"bytes {first}-{size - 1}/{size}")
-        self.send_header("Content-Length", str(size - first))
-        self.send_header("ETag", '"0123456789abcdef"')
-        self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("Accept-Ranges", "bytes")
+        headers = {"Content-Range": f"bytes {first}-{size - 1}/{size}"} if first else {}
+        headers |= {"Content-Length": str(size - first), "ETag": '"0123456789abcdef"', "X-Repo-Commit": "0" * 40}
+        self.send_response(206 if first else 200)
+        for name, value in (headers | {"Accept-Ranges": "bytes"}).items():
+            self.send_header(name, value)
         self.end_headers()
 
     def do_HEAD(self) -> None:
@@ -215,11 +177,8 @@ class _Hub(BaseHTTPRequestHandler):
         first = int(re.findall(r"\d+", asked)[0]) if asked else 0
         self.ranges.append(asked)
         self._start(first)
-        if len(self.ranges) == 1:
-            self.wfile.write(self.content[: len(self.content) // 2])
-            self.close_connection = True
-        else:
-            self.wfile.write(self.content[first:])
+        self.close_connection = len(self.ranges) == 1
+        self.wfile.write(self.content[first : len(self.content) // 2 if self.close_connection else None])
 
     def log_message(self, *arguments: object) -> None: ...
 

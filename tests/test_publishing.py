@@ -59,13 +59,11 @@ def project(tmp_path_factory):
     files = {
         "_config.yml": config,
         "_toc.yml": "format: jb-book\nroot: book/index\nchapters:\n  - file: book/_executed/01_first\n",
-        "environment.yml": "name: here\n",
-        ".gitignore": "_build\nbook/_executed\n",
-        "book/index.md": "# The book\n",
+        "environment.yml": "name: here\n", ".gitignore": "_build\nbook/_executed\n", "book/index.md": "# The book\n",
         "book/references.bib": (paths.ROOT / "book" / "references.bib").read_text("utf-8"),
         "notebooks/01_first.py": "# %% [markdown]\n# # First\n\n# %%\nprint(1)\n",
         "notebooks/00_playground.py": ONE_CELL,
-    }
+    }  # fmt: skip
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, "utf-8")
@@ -87,7 +85,7 @@ def project(tmp_path_factory):
     return folder
 
 
-def test_the_published_branch_is_complete(project):
+def test_the_published_branch_is_complete_and_the_launch_links_name_its_files(project):
     site = project / "_build" / "site"
     tracked = subprocess.run(["git", "ls-files"], cwd=project, check=True, capture_output=True, text=True).stdout
     files = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
@@ -99,10 +97,6 @@ def test_the_published_branch_is_complete(project):
         notebook = nbformat.read(site / name, as_version=4)
         nbformat.validate(notebook)
         assert f"--branch published {URL} project" in notebook.cells[0].source
-
-
-def test_the_launch_links_name_files_of_the_published_branch(project):
-    site = project / "_build" / "site"
     page = (site / "docs" / "book" / "_executed" / "01_first.html").read_text("utf-8")
     binder = re.search(r"https://mybinder.org/v2/gh/someone/inequality/published\?urlpath=lab/tree/([^\"]+)", page)
     colab = re.search(r"https://colab.research.google.com/github/someone/inequality/blob/published/([^\"]+)", page)
@@ -121,8 +115,7 @@ def test_the_first_cell_installs_on_colab_and_does_nothing_elsewhere(monkeypatch
     monkeypatch.setitem(sys.modules, "google.colab", sys)
     exec(source, {"get_ipython": lambda: shell})
     clone = f"git clone --quiet --depth 1 --branch published {URL} project"
-    assert done == [clone, "cd project", "pip install --quiet --editable ."]
-    assert sys.path[0] == "src"
+    assert done == [clone, "cd project", "pip install --quiet --editable ."] and sys.path[0] == "src"
     assert len(publishing.for_the_cloud(jupytext.reads(ONE_CELL, fmt="py:percent"), "", "published").cells) == 1
 
 
@@ -137,9 +130,8 @@ def test_a_page_is_printed_with_its_formulas_and_pictures(tmp_path, tmp_path_fac
     if (browser := printing.chromium()) is None:
         pytest.skip("no Chromium to print with; on Debian and Ubuntu: apt-get install chromium")
     page = tmp_path / "page.html"
-    page.write_text(
-        "<h1>A book</h1><p id='late'></p><script>setTimeout(() => { late.textContent = 'x'.repeat(9) }, 500)</script>"
-    )
+    script = "<script>setTimeout(() => { late.textContent = 'x'.repeat(9) }, 500)</script>"
+    page.write_text(f"<h1>A book</h1><p id='late'></p>{script}")
     pdf = tmp_path / "book.pdf"
     long = tmp_path_factory.mktemp("long" * 25)  # no socket's path may be as long
     monkeypatch.setenv("TMPDIR", str(long))
@@ -148,10 +140,9 @@ def test_a_page_is_printed_with_its_formulas_and_pictures(tmp_path, tmp_path_fac
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["book.pdf", "page.html"]
 
 
-@pytest.mark.parametrize(
-    ("duration", "cached", "words"),
-    [(12.0, 0.0, "less than a minute"), (20.0, 50.0, "about 1 minute"), (30.0, 200.0, "about 4 minutes")],
-)
+@pytest.mark.parametrize(("duration", "cached", "words"), [
+    (12.0, 0.0, "less than a minute"), (20.0, 50.0, "about 1 minute"), (30.0, 200.0, "about 4 minutes"),
+])  # fmt: skip
 def test_the_run_time_counts_what_came_from_the_cache(duration, cached, words):
     notebook = jupytext.reads(ONE_CELL, fmt="py:percent")
     notebook.metadata["papermill"] = {"duration": duration}

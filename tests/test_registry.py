@@ -1,18 +1,21 @@
-"""The promise: every shipped checkpoint is the one that was measured, and the committed numbers follow from the records."""
+"""The promise: shipped checkpoints are those that were measured, and records say by what they were measured."""
 
 import json
 
 import pandas as pd
 import pytest
+import torch
+from conftest import ROBUST, STANDARD
 
+from inequality_phenomenon import correct_subset, load_cifar10, wilson
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
-from inequality_phenomenon.cli import main
-from inequality_phenomenon.datasets import correct_subset, load_cifar10
+from inequality_phenomenon._support.profiles import load_profile
+from inequality_phenomenon.measure import reference
+from inequality_phenomenon.measure.measurements import margins
 from inequality_phenomenon.measure.reference import load_reference, manifest
-from inequality_phenomenon.networks import REGISTRY, build, fold_batch_norm, load_checkpoint
+from inequality_phenomenon.networks import REGISTRY, build, fold_batch_norm, load_checkpoint, named
 from inequality_phenomenon.robustness import Threat, correct, robust_correct
-from inequality_phenomenon.statistics import wilson
 from inequality_phenomenon.training.settings import TrainingSettings, load_settings
 
 NAMES = list(REGISTRY)
@@ -24,14 +27,16 @@ MEASURED = [  # the hash pins every network's weights; `inequality verify --all`
 TRIED = 200  # images of the quick robust measurement; `inequality verify` takes more
 
 
-def test_the_models_of_the_first_chapter_ship_and_the_checkpoints_stay_small() -> None:
+def test_the_checkpoints_stay_small_and_the_common_subset_is_correct_under_the_models_it_names() -> None:
     assert {f"cifar10-resnet18w16-{kind}-s0" for kind in ("standard", "linf2", "linf8")} <= set(NAMES)
     assert sum(file.stat().st_size for file in paths.CHECKPOINTS.iterdir()) < 60e6
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_network_is_the_file_that_was_registered(name):
-    assert sha256_of(REGISTRY[name].file) == REGISTRY[name].sha256
+    stored = json.loads(paths.COMMON_SUBSET.read_text())
+    images, labels = load_cifar10("test")
+    ids = correct_subset(1000)
+    assert len(set(ids)) == 1000
+    for name, digest in stored["correct_under"].items():
+        assert REGISTRY[name].sha256 == digest
+        assert correct(fold_batch_norm(load_checkpoint(name)), images[ids], labels[ids]).float().mean() >= 0.999
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -48,8 +53,9 @@ def test_a_checkpoint_has_the_registered_accuracy(name):
 
 
 @pytest.mark.parametrize("name", [*NAMES, *REGISTRY.unshipped])
-def test_a_registry_entry_agrees_with_its_settings_and_log(name):
+def test_a_registry_entry_agrees_with_its_file_settings_and_log(name):
     entry, settings = REGISTRY[name], load_settings(name)
+    assert name not in NAMES or sha256_of(entry.file) == entry.sha256
     named = {"title": entry.title, "architecture": entry.architecture, "arguments": entry.arguments}
     assert TrainingSettings.model_validate(entry.training | named) == settings  # settings added since have defaults
     log = pd.read_csv(entry.log)
@@ -58,30 +64,46 @@ def test_a_registry_entry_agrees_with_its_settings_and_log(name):
     assert sum(p.numel() for p in build(entry.architecture, **entry.arguments).parameters()) == entry.parameters
 
 
-def test_the_common_subset_is_correct_under_the_models_it_names():
-    stored = json.loads(paths.COMMON_SUBSET.read_text())
-    images, labels = load_cifar10("test")
-    ids = correct_subset(1000)
-    assert len(set(ids)) == 1000
-    for name, digest in stored["correct_under"].items():
-        assert REGISTRY[name].sha256 == digest
-        assert correct(fold_batch_norm(load_checkpoint(name)), images[ids], labels[ids]).float().mean() >= 0.999
-
-
 @pytest.mark.parametrize("folder", [paths.REFERENCE, paths.PAPER_SCALE])
 def test_reference_records_are_those_of_the_manifest_and_of_the_registered_models(folder):
     known = manifest(folder)
     assert {path.parent.name for path in folder.glob("*/*.parquet")} == set(known)
     for chapter, tables in known.items():
         assert {path.stem for path in (folder / chapter).glob("*.parquet")} == set(tables)
+        read = load_reference(chapter, folder=folder)
+        assert read.keys() == tables.keys()
         for name, facts in tables.items():
             assert sha256_of(folder / chapter / f"{name}.parquet") == facts["sha256"]
             assert facts["checkpoints"] == {model: REGISTRY[model].sha256 for model in facts["checkpoints"]}
-        assert load_reference(chapter, folder=folder).keys() == tables.keys()
+            assert len(read[name]) == facts["rows"] and set(read[name].checkpoint) == set(facts["checkpoints"])
 
 
-def test_verify_measures_again_and_agrees(capsys):
-    name = "cifar10-resnet18w16-linf8-s0"
-    assert main(["verify", name, "--images", "100"]) == 0
-    output = capsys.readouterr().out
-    assert all(f"{name}  {what}" in output for what in ("clean", *REGISTRY[name].test_robust, "flags"))
+def test_the_reference_is_left_out_under_other_settings_and_networks_of_another_seed_have_other_names():
+    same, other = ({"region": 4, "seed": 0}, {"region": 8})
+    assert len(reference.load_reference("01_inequality_test", same)["inequality"]) > 0
+    assert reference.load_reference("01_inequality_test", other) == {}
+    assert reference.load_reference("01_inequality_test", {"seed": 1}) == {}
+    first, second = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-standard-s1"
+    assert (named(first), named(second)) == ("standard", "standard, seed 1")
+    assert named("cifar10-resnet18w16-l2_0.5-s12") == "ℓ2 0.5, seed 12"  # of the settings of seed 0
+    assert named("imagenet-resnet50-standard-torchvision") == "ResNet-50, standard"
+
+
+def test_the_manifest_says_by_what_a_table_was_measured(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(reference, "reference_folder", lambda profile: tmp_path / "reference")
+    run.as_planned, run.profile = True, load_profile("smoke")
+    run.chapter, table = "08_class_inequality", pd.DataFrame({"checkpoint": [STANDARD], "value": [1.0]})
+    run.record("some", table)
+    reference.save_reference("smoke")
+    facts = reference.manifest(tmp_path / "reference")[run.chapter]["some"]
+    assert facts["device"] == "cpu" and facts["torch"] == torch.__version__ and facts["commit"] == reference.commit()
+    saved = pd.read_parquet(tmp_path / "reference" / run.chapter / "some.parquet")
+    assert saved.equals(table) and not saved.attrs
+
+
+def test_a_run_with_other_settings_leaves_no_record(run) -> None:
+    run.measure(margins, {"clean": {}})
+    assert list(reference.load_run("test")["test"]) == ["margins"]
+    run.as_planned = False
+    run.measure(margins, {"clean": {}}, models=(ROBUST,), name="other")
+    assert list(reference.load_run("test")["test"]) == ["margins"]

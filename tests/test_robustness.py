@@ -1,26 +1,18 @@
-"""Promise: PGD searches the ball that it names, the whole of it, and never reports more robustness than there is:
-for classifiers whose robust accuracy is known in closed form it finds that number."""
+"""Promise: PGD searches the ball that it names, the whole of it, and finds robust accuracies that are known."""
 
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from conftest import fails
 from scipy import stats
 from torch import Generator, Tensor, nn
 
+from inequality_phenomenon import pgd, robust_accuracy
 from inequality_phenomenon.datasets import load_cifar10_bytes
-from inequality_phenomenon.networks import Classifier, fold_batch_norm
-from inequality_phenomenon.robustness import (
-    Threat,
-    ascend,
-    correct,
-    input_gradient,
-    pgd,
-    random_start,
-    robust_accuracy,
-    robust_correct,
-)
+from inequality_phenomenon.networks import fold_batch_norm
+from inequality_phenomenon.robustness import Threat, ascend, correct, input_gradient, random_start, robust_correct
 
 THREATS = [Threat("linf", 2 / 255), Threat("linf", 8 / 255), Threat("l2", 0.25), Threat("l2", 1.0)]
 
@@ -46,8 +38,7 @@ def linear_classifier(classes: int) -> nn.Module:
 
 
 def exact_linf_survivors(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float) -> Tensor:
-    """An image survives if, for every other class, the smallest margin over the box
-    [max(x - eps, 0), min(x + eps, 1)] is positive; a linear margin is smallest in a corner."""
+    """Where the smallest margin over the box is positive for every other class; a linear one is smallest in a corner."""
     weight, bias = model[1].weight.double(), model[1].bias.double()
     x = images.flatten(1).double()
     low, high = (x - epsilon).clamp_min(0), (x + epsilon).clamp_max(1)
@@ -94,16 +85,12 @@ def test_pgd_never_beats_and_nearly_reaches_the_exact_accuracy_with_ten_classes(
 
 
 @pytest.mark.parametrize("threat", THREATS, ids=str)
-def test_adversarial_images_stay_in_the_ball_and_in_0_1(trained, images, labels: Tensor, threat: Threat) -> None:
+def test_adversarial_images_and_steps_of_any_length_stay_in_the_ball(trained, images, labels, threat) -> None:
     adversarial = pgd(trained, images, labels, threat, steps=5, generator=seeded())
     assert adversarial.min() >= 0 and adversarial.max() <= 1
     distance = norms(adversarial - images, threat)
     assert (distance <= threat.epsilon * (1 + 1e-5)).all()
     assert distance.max() > 0.5 * threat.epsilon  # and use it
-
-
-@pytest.mark.parametrize("threat", THREATS, ids=str)
-def test_a_step_of_any_length_ends_in_the_ball_and_none_without_a_gradient(images: Tensor, threat: Threat) -> None:
     gradient = torch.randn(images.shape, generator=seeded(1))
     delta = random_start(images, threat, seeded())
     for step in (0.1 * threat.epsilon, threat.epsilon, 100.0):
@@ -124,22 +111,16 @@ def test_starts_are_uniform_in_the_cube_or_in_the_ball() -> None:
     assert stats.kstest(((first + 1) / 2).numpy(), stats.beta(5.5, 5.5).cdf).pvalue > 1e-3
 
 
-def test_misclassified_starts_are_kept_as_they_are(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> None:
+def test_misclassified_starts_are_kept_and_more_restarts_only_remove_survivors(trained, test_set) -> None:
     images, labels = test_set[0][:100], test_set[1][:100]
     threat = Threat("linf", 4 / 255)
     start = (images + random_start(images, threat, seeded(3))).clamp(0, 1)
     wrong = ~correct(trained, start, labels)
     adversarial = pgd(trained, images, labels, threat, steps=3, generator=seeded(3))
-    assert wrong.any() and not wrong.all()
-    assert torch.equal(adversarial[wrong], start[wrong])
+    assert wrong.any() and not wrong.all() and torch.equal(adversarial[wrong], start[wrong])
     assert not torch.equal(adversarial[~wrong], start[~wrong])
-
-
-def test_inputs_are_not_changed(trained: Classifier, images: Tensor, labels: Tensor) -> None:
-    before = images.clone()
-    pgd(trained, images, labels, THREATS[1], steps=2, generator=seeded())
-    robust_correct(trained, images, labels, THREATS[1], steps=2, restarts=2)
-    assert torch.equal(images, before) and not images.requires_grad
+    one, three = (robust_correct(trained, images, labels, THREATS[0], steps=2, restarts=n) for n in (1, 3))
+    assert not (three & ~one).any()
 
 
 def test_input_gradient_is_the_derivative_of_the_summed_cross_entropy(trained, images: Tensor, labels: Tensor) -> None:
@@ -147,9 +128,8 @@ def test_input_gradient_is_the_derivative_of_the_summed_cross_entropy(trained, i
     gradient, logits = input_gradient(model, images, labels[:2])
     direction = torch.randn(images.shape, generator=seeded(), dtype=torch.float64)
     h = 1e-6
-    loss = [
-        nn.functional.cross_entropy(model(images + s * h * direction), labels[:2], reduction="sum") for s in (1, -1)
-    ]
+    scores = [model(images + s * h * direction) for s in (1, -1)]
+    loss = [nn.functional.cross_entropy(own, labels[:2], reduction="sum") for own in scores]
     assert (gradient * direction).sum().item() == pytest.approx(((loss[0] - loss[1]) / (2 * h)).item(), rel=1e-4)
     torch.testing.assert_close(logits, model(images))
 
@@ -159,21 +139,14 @@ def test_robust_accuracy_falls_as_the_ball_grows(trained, test_set: tuple[Tensor
     images, labels = test_set[0][:200], test_set[1][:200]
     clean = correct(fold_batch_norm(trained), images, labels)
     radii = [1 / 255, 4 / 255, 16 / 255] if norm == "linf" else [0.1, 0.5, 2.0]
-    survivors = [
-        robust_correct(trained, images, labels, Threat(norm, radius), steps=10, restarts=1) for radius in radii
-    ]
+    threats = [Threat(norm, radius) for radius in radii]
+    survivors = [robust_correct(trained, images, labels, threat, steps=10, restarts=1) for threat in threats]
     counts = [int(part.sum()) for part in (clean, *survivors)]
     assert counts == sorted(counts, reverse=True) and counts[-1] < 0.5 * counts[0]
     assert all(not (part & ~clean).any() for part in survivors)  # a misclassified image is never robust
 
 
-def test_more_restarts_only_remove_survivors(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> None:
-    images, labels = test_set[0][:100], test_set[1][:100]
-    one, three = (robust_correct(trained, images, labels, THREATS[0], steps=2, restarts=n) for n in (1, 3))
-    assert not (three & ~one).any()
-
-
-def test_result_is_a_function_of_the_seed_and_accuracy_the_mean_of_the_survivors(trained, images, labels) -> None:
+def test_result_belongs_to_the_seed_inputs_stay_and_training_mode_is_refused(trained, images, labels) -> None:
     torch.manual_seed(0)
     first = robust_correct(trained, images, labels, THREATS[0], steps=2, seed=1)
     torch.manual_seed(1)
@@ -181,22 +154,17 @@ def test_result_is_a_function_of_the_seed_and_accuracy_the_mean_of_the_survivors
     starts = [pgd(trained, images, labels, THREATS[0], steps=1, generator=seeded(seed)) for seed in (1, 1, 2)]
     assert torch.equal(starts[0], starts[1]) and not torch.equal(starts[0], starts[2])
     assert robust_accuracy(trained, images, labels, THREATS[0], steps=2, seed=1) == np.mean(first.numpy())
-
-
-def test_model_in_training_mode_is_refused(trained: Classifier, images: Tensor, labels: Tensor) -> None:
+    before = images.clone()
+    pgd(trained, images, labels, THREATS[1], steps=2, generator=seeded())
+    robust_correct(trained, images, labels, THREATS[1], steps=2, restarts=2)
+    assert torch.equal(images, before) and not images.requires_grad
     with pytest.raises(ValueError, match=r"training mode: call model\.eval\(\)"):
         robust_correct(trained.train(), images, labels, THREATS[0])
 
 
-def test_threat_is_written_as_papers_do_and_read_back() -> None:
-    half = Threat("linf", 0.5 / 255)
-    assert [str(threat) for threat in (*THREATS, half)] == [
-        "linf 2/255", "linf 8/255", "l2 0.25", "l2 1", "linf 0.5/255",
-    ]  # fmt: skip
-    assert [Threat.parse(str(threat)) for threat in (*THREATS, half)] == [*THREATS, half]
-
-
-@pytest.mark.parametrize("text", ["", "linf", "l1 0.5", "linf eight", "linf 8/0", "8/255"])
-def test_text_that_is_no_threat_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"unknown threat|is no number|divides by zero"):
-        Threat.parse(text)
+def test_threat_is_written_as_papers_do_and_read_back_and_other_text_is_refused() -> None:
+    threats = [*THREATS, Threat("linf", 0.5 / 255)]
+    written = ["linf 2/255", "linf 8/255", "l2 0.25", "l2 1", "linf 0.5/255"]
+    assert [str(threat) for threat in threats] == written and [Threat.parse(text) for text in written] == threats
+    for text in ("", "linf", "l1 0.5", "linf eight", "linf 8/0", "8/255"):
+        fails(ValueError, r"unknown threat|is no number|divides by zero", Threat.parse, text)

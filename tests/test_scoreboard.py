@@ -6,14 +6,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from conftest import STANDARD
 from scipy import stats
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile
 from inequality_phenomenon.book.headline import BEGIN, END, EVERY_READING, WORDS, answer, main_claims
-from inequality_phenomenon.measure.reference import MANIFEST, load_reference, load_whole_reference
+from inequality_phenomenon.measure.reference import load_reference, load_whole_reference
 from inequality_phenomenon.show.scoreboard import page, verdict_counts
 from inequality_phenomenon.verdicts import scoreboard
 from inequality_phenomenon.verdicts.claims import load_claims
@@ -38,8 +37,8 @@ def again(reference, tmp_path_factory) -> tuple[pd.DataFrame, pd.DataFrame]:
     return scoreboard.read_csv(folder / "claims.csv"), scoreboard.read_csv(folder / "values.csv")
 
 
-def test_every_published_value_has_a_row_a_verdict_and_a_reason_where_it_has_no_value(again) -> None:
-    _, values = again
+def test_every_published_value_and_every_test_of_a_claim_has_a_row_and_a_reason_where_it_has_no_value(again) -> None:
+    claims, values = again
     assert list(values.id) == list(published_values().id) and len(values) == 155
     assert set(values.verdict) <= set(scoreboard.VERDICTS)
     missing = values[values.verdict == scoreboard.MISSING]
@@ -49,16 +48,6 @@ def test_every_published_value_has_a_row_a_verdict_and_a_reason_where_it_has_no_
     imagenet = values.set_index("id")[PUBLISHED.dataset == "imagenet"]
     assert len(imagenet) == 129 and (imagenet.verdict == scoreboard.MISSING).all()
     assert scoreboard.counts(values.verdict)[scoreboard.MISSING] >= 129
-
-
-def test_every_value_on_cifar10_is_in_exactly_one_measured_table() -> None:
-    ids = [cell.id for *_, cells in published_tables() for cell in cells]
-    assert len(set(ids)) == len(ids)
-    assert set(PUBLISHED.index[PUBLISHED.dataset == "cifar10"]) <= set(ids) <= set(PUBLISHED.index)
-
-
-def test_every_claim_has_a_row_for_each_test(again) -> None:
-    claims, _ = again
     expected = [(claim.id, test.label) for claim in load_claims() for test in claim.tests]
     expected += [(claim.id, "") for claim in load_claims() if claim.untestable]
     assert sorted(zip(claims.claim, claims.test, strict=True)) == sorted(expected)
@@ -66,22 +55,16 @@ def test_every_claim_has_a_row_for_each_test(again) -> None:
     assert (claims[claims.verdict == scoreboard.MISSING].reason != "").all()
 
 
-# every summary number of the committed reference, from its records
-
-
 def test_the_committed_summary_is_what_the_records_say(again) -> None:
     """`inequality reference` writes these two files; run it again if this fails."""
     for found, file in zip(again, scoreboard.FILES, strict=True):
-        pd.testing.assert_frame_equal(
-            scoreboard.read_csv(paths.REFERENCE / file), found.drop(columns="reason"), rtol=1e-5
-        )
+        committed = scoreboard.read_csv(paths.REFERENCE / file)
+        pd.testing.assert_frame_equal(committed, found.drop(columns="reason"), rtol=1e-5)
 
 
 def cells() -> dict[str, tuple[pd.Series, pd.Series | None]]:
     """Our per-image values of each measured CIFAR-10 cell and of its standard network, read without the library."""
-    records = load_whole_reference()
-    found = {}
-    regional = "regional_gini_sum_of_absolute"
+    records, found, regional = load_whole_reference(), {}, "regional_gini_sum_of_absolute"
     for cell in [*table1_cells("global_gini"), *table1_cells(regional), *a10_cells()]:
         occlusion = cell.id.startswith("appendix")
         tables = records.get("03_occlusion_attack" if occlusion else "01_inequality_test", {})
@@ -239,17 +222,9 @@ def test_a_measurement_that_two_chapters_share_has_one_value(reference) -> None:
     single = every.format == np.float32
     keys = ["checkpoint", "condition", "image_id", "quantity"]
     rounded = every.assign(value=every.value.astype(np.float32)).groupby(keys).value
-    for groups in (every[~single].groupby(keys).value, rounded):
-        assert (groups.min() == groups.max()).all()
+    assert all((groups.min() == groups.max()).all() for groups in (every[~single].groupby(keys).value, rounded))
     chapters = every.groupby(keys).chapter.nunique()
     assert (chapters > 1).sum() > 10_000 and set(every.chapter[single]) <= {"05_transferability"}
-
-
-def test_the_manifest_counts_the_rows_of_every_record(reference) -> None:
-    for chapter, tables in yaml.safe_load((paths.REFERENCE / MANIFEST).read_text("utf-8")).items():
-        for name, facts in tables.items():
-            table = pd.read_parquet(paths.REFERENCE / chapter / f"{name}.parquet")
-            assert len(table) == facts["rows"] and set(table.checkpoint) == set(facts["checkpoints"])
 
 
 @pytest.mark.parametrize("file", [paths.ROOT / "README.md", paths.BOOK / "index.md"], ids=lambda file: file.name)
@@ -291,57 +266,42 @@ def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered)
             assert not claim.readings or multiverse(claim.readings[0], load_reference(EVERY_READING)).table.empty
             assert verdict.strip("* ") in scoreboard.VERDICTS
     assert said.count("\n") == 2 and said.count(" readings**") == 3 and said.count("**") == 10
-    asked = [own for sentence in WORDS["below"] for own in sentence["tests"]]
-    rows = [frame[(frame.claim == own["claim"]) & (frame.test == own["test"])].iloc[0] for own in asked]
-    assert re.findall(r"\*\*(.*?)\*\*", below) == [row.verdict for row in rows]
-    values = [float(value) for value in re.findall(r"([+-][\d.]+)(?: points)? \[", below)]
-    assert values == pytest.approx([row.value for row in rows], abs=0.06)
+    verdicts, values, ends = [], [], []
+    for own in (own for sentence in WORDS["below"] for own in sentence["tests"]):
+        rows = frame[(frame.claim == own["claim"]) & (frame.test == own.get("test", frame.test))]
+        verdicts.append(rows.iloc[0].verdict if "test" in own else rows.iloc[0].claim_verdict)
+        values += [rows.iloc[0].value] if "test" in own else []
+        ends += [] if "test" in own else [rows.value.min(), rows.value.max()]
+    assert re.findall(r"\*\*(.*?)\*\*", below) == verdicts
+    number = r"([+-][\d.]+)"
+    assert list(map(float, re.findall(rf"{number}(?: points)? \[", below))) == pytest.approx(values, abs=0.06)
+    shown = re.findall(rf"{number} to {number} points in \d tests", below)
+    assert [float(end) for pair in shown for end in pair] == pytest.approx(ends, abs=0.06)
     named = below.splitlines()[-1]  # width, epochs, attack, accuracies and floors
     assert "width 16 " in named and "16 epochs by N-FGSM" in named and " 20 epochs" in named
     assert re.findall(r"[\d.]+ %", named) == ["67.9 %", "41.8 %", "65 %", "39 %", "89.0 %", "88 %"]
 
 
-@pytest.fixture
-def other_images(tmp_path, monkeypatch, reference):
-    """A run of a profile that has no reference run, of which one chapter was executed: 60 images of a committed record."""
-    monkeypatch.setattr(paths, "EXECUTED", tmp_path)
+def test_a_run_without_a_reference_run_is_judged_by_its_own_records(tmp_path, move, monkeypatch, reference) -> None:
+    """A profile of which one chapter was executed, on 60 images of a committed record."""
+    move(EXECUTED=tmp_path)
     profile = Profile(name="test", dataset="imagenet", n_images=60, bootstrap=199, chapters={})
     monkeypatch.setattr(scoreboard, "load_profile", lambda name: profile)
     table = reference["01_inequality_test"]["inequality"]
     table = table[table.image_id.isin(table.image_id.unique()[:60])]
     (tmp_path / "records/test/01_inequality_test").mkdir(parents=True)
     table.to_parquet(tmp_path / "records/test/01_inequality_test/inequality.parquet")
-    return table
-
-
-def test_a_run_without_a_reference_run_is_judged_by_its_own_records(other_images) -> None:
-    _, values = scoreboard.ours("test")
-    row = values.set_index("id").loc["table1.001"]
-    own = other_images[other_images.checkpoint == STANDARD].global_gini
+    row = scoreboard.ours("test")[1].set_index("id").loc["table1.001"]
+    own = table[table.checkpoint == STANDARD].global_gini
     assert (row.value, row["n"]) == pytest.approx((own.mean(), 60))
 
 
-def test_every_run_on_cifar10_shows_the_committed_verdicts() -> None:
+def test_every_run_on_cifar10_shows_the_committed_verdicts_and_each_value_is_in_one_measured_table() -> None:
     for found, committed in zip(scoreboard.ours("smoke"), scoreboard.reference_frames(), strict=True):
         pd.testing.assert_frame_equal(found, committed)
-
-
-def test_the_page_names_every_claim_and_value_and_links_only_to_chapters() -> None:
-    text = page(scoreboard.reference_frames(), "test")
-    for claim in load_claims():
-        assert claim.title in text
-    values = text.partition("## Published values")[2]
-    assert len(re.findall(r"<tr class='[a-z-]+ (?:cifar10|imagenet)'>", values)) == 155
-    for number in range(1, 156):
-        assert f"no. {number:03d}</th>" in values
-    for chapter in set(re.findall(r"href='\.\./_executed/(\w+)\.html'", text)):
-        assert (paths.NOTEBOOKS / f"{chapter}.py").exists()
-    for verdict in scoreboard.VERDICTS:
-        assert f"value='{verdict.replace(' ', '-')}' checked" in text
-    assert "scoreboard_values.csv" in text and "n = 1000" in text
-
-
-def test_a_worked_example_has_a_row_but_no_place_in_the_counts() -> None:
+    ids = [cell.id for *_, cells in published_tables() for cell in cells]
+    assert len(set(ids)) == len(ids)
+    assert set(PUBLISHED.index[PUBLISHED.dataset == "cifar10"]) <= set(ids) <= set(PUBLISHED.index)
     claims, values = scoreboard.reference_frames()
     (example,) = [claim.id for claim in load_claims() if {test.kind for test in claim.tests} == {"example"}]
     assert "reproduced" in set(claims[claims.claim == example].claim_verdict)
@@ -350,7 +310,16 @@ def test_a_worked_example_has_a_row_but_no_place_in_the_counts() -> None:
     assert found == scoreboard.counts(others) and sum(found.values()) == len(load_claims()) - 1
 
 
-def test_every_verdict_and_data_set_can_be_hidden() -> None:
+def test_the_page_names_every_claim_and_value_links_only_to_chapters_and_can_hide_every_verdict() -> None:
+    text = page(scoreboard.reference_frames(), "test")
+    assert all(claim.title in text for claim in load_claims())
+    values = text.partition("## Published values")[2]
+    assert len(re.findall(r"<tr class='[a-z-]+ (?:cifar10|imagenet)'>", values)) == 155
+    assert all(f"no. {number:03d}</th>" in values for number in range(1, 156))
+    for chapter in set(re.findall(r"href='\.\./_executed/(\w+)\.html'", text)):
+        assert (paths.NOTEBOOKS / f"{chapter}.py").exists()
+    assert all(f"value='{verdict.replace(' ', '-')}' checked" in text for verdict in scoreboard.VERDICTS)
+    assert "scoreboard_values.csv" in text and "n = 1000" in text
     style = (paths.BOOK / "static" / "book.css").read_text("utf-8")
     for value in [verdict.replace(" ", "-") for verdict in scoreboard.VERDICTS] + ["cifar10", "imagenet"]:
         assert f'.scoreboard:has(input[value="{value}"]:not(:checked)) tr.{value}' in style

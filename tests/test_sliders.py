@@ -31,16 +31,12 @@ def few(run):
     return galleries.shared_images(run, run.pair, classes=4)
 
 
-def shown_parts(html: str) -> list[str]:
-    return re.findall(r"<div data-when='([^']*)'>", html)
-
-
 def test_every_place_has_one_part_only_the_start_is_shown_and_an_unknown_place_is_refused() -> None:
     axes = {"a": Axis("First", ["x", "y"], 1), "b": Axis("Second", ["p", "q", "r"])}
     parts = [Part(f"{a}{b}", {"a": a, "b": b}) for a in range(2) for b in range(3)]
     panels = {"both": parts, "one": [Part("left", {"a": 0}), Part("right", {"a": 1})]}
     html = slider(axes, panels, pd.DataFrame({"": ["x"], "value": ["1"]}), name="n", caption="c").html
-    assert shown_parts(html) == ["a=1 b=0", "a=1"]
+    assert re.findall(r"<div data-when='([^']*)'>", html) == ["a=1 b=0", "a=1"]
     assert html.count("data-when") == 8 and html.count("type='range'") == 2
     assert "aria-valuetext='y'" in html and "<label for='n-a'>" in html and "First y, Second p" in html
     with pytest.raises(ValueError, match="no such place: a 2"):
@@ -60,7 +56,7 @@ def test_pictures_are_the_first_of_each_class_that_all_networks_get_right(run, f
         assert chosen == next(i for i in both if whole[0].labels[whole[0].ids.index(i)] == label)
 
 
-def test_a_single_mask_is_the_attacks_own(few):
+def test_a_mask_noise_and_first_success_are_the_attacks_own(few):
     for sample in few.values():
         arguments = (sample.model, sample.images, sample.labels, sample.maps())
         alone = occlude(*arguments, 3, 2, "gray", search="single", locate=True, ids=sample.ids)
@@ -71,9 +67,6 @@ def test_a_single_mask_is_the_attacks_own(few):
         grid = galleries.occluded_views(sample, 3, 2, "gray")
         assert len(grid) == 1 + 3 * 2 and torch.equal(grid[3, 2][0].image, seen[0].image)
         assert torch.equal(grid[0, 0][0].image, sample.images[0])
-
-
-def test_noise_and_first_success_are_the_attacks_own(few):
     sample = list(few.values())[-1]
     noisy = galleries.noisy_views(sample, [10, 200], kind="type_2")
     expected = perturb_with_noise(sample.model, sample.images, sample.maps(), 200, kind="type_2", ids=sample.ids)
@@ -113,7 +106,7 @@ def test_the_page_says_what_clipping_hides(run, records_elsewhere):
     assert "not measured here" in attacks.clipping_in_short(none, records).text
 
 
-def test_the_numbers_change_with_the_sliders(run, few, records_elsewhere):
+def test_the_numbers_change_with_the_sliders_and_count_every_mask_up_to_this_one(run, few, records_elsewhere):
     clean = {name: galleries.views(sample, sample.images) for name, sample in few.items()}
     maps = {"integrated_gradients": {name: sample.maps() for name, sample in few.items()}}
     html = sliders.maps_slider(few, clean, maps, name="m", caption="c").html
@@ -127,9 +120,6 @@ def test_the_numbers_change_with_the_sliders(run, few, records_elsewhere):
     for model in run.pair:
         rate = 100 * records[records.checkpoint == model].failure_102.mean()
         assert f"{rate:.1f} %" in html
-
-
-def test_fooled_so_far_counts_every_mask_up_to_this_one(run, few, records_elsewhere):
     located = run.measure(occlusion, {"x": {"max_count": 3, "max_radius": 2}}, models=run.pair, locate=True)
     masks = {name: galleries.occluded_views(sample, 3, 2) for name, sample in few.items()}
     sliders.occlusion_slider(masks, located, name="o", caption="c")

@@ -1,8 +1,6 @@
 """Notebooks on the real papermill command line: wrong parameters, failures, and the Python that runs them."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import nbformat
 import papermill.cli
 import pytest
 from click.testing import CliRunner
+from conftest import python
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.book.workflow import chapters
@@ -44,9 +43,8 @@ Valid parameters of this notebook:
 """
 
 
-def run_papermill(folder: Path, notebook: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "papermill", str(notebook), "out.ipynb", *options]
-    return subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, text=True)
+def run_papermill(folder: Path, notebook: str, *options: str, status: int = 0, **environment: str) -> str:
+    return python("-m", "papermill", notebook, "out.ipynb", *options, cwd=folder, status=status, **environment).stderr
 
 
 @pytest.fixture
@@ -61,8 +59,7 @@ def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(chapter: 
     monkeypatch.chdir(paths.ROOT)
     options = ["-p", "n_imges", "50", "-p", "n_images", "abc", "-p", "profile", "7"]
     done = CliRunner().invoke(papermill.cli.papermill, [str(chapter), str(tmp_path / "out.ipynb"), *options])
-    assert done.exit_code == 1
-    assert "unknown parameter 'n_imges'" in done.output
+    assert done.exit_code == 1 and "unknown parameter 'n_imges'" in done.output
     assert "parameter 'n_images' must be int | None, not 'abc'" in done.output
     assert "parameter 'profile' must be str, not 7" in done.output
     for line in ("profile: str", "device: str", "n_images: int | None", "seed: int | None", "models: list[str] | None"):
@@ -70,50 +67,28 @@ def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(chapter: 
     assert "Traceback" not in done.output and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("options", "problem"),
-    [
-        (["-p", "n_imges", "50"], "unknown parameter 'n_imges'"),
-        (["-p", "n_images", "abc"], "parameter 'n_images' must be int | None, not 'abc'"),
-        (["-p", "n_images", "1.5"], "parameter 'n_images' must be int | None, not 1.5"),
-        (["-p", "n_images", "True"], "parameter 'n_images' must be int | None, not True"),
-        (["-p", "profile", "7"], "parameter 'profile' must be str, not 7"),
-        (["-p", "profile", "None"], "parameter 'profile' must be str, not None"),
-        (["-p", "models", "a"], "parameter 'models' must be list[str] | None, not 'a'"),
-        (["-y", "models: [a, 1]"], "parameter 'models' must be list[str] | None, not ['a', 1]"),
-        (["-p", "share", "half", "--engine", "strict"], "parameter 'share' must be float, not 'half'"),
-    ],
-)
+@pytest.mark.parametrize(("options", "problem"), [
+    (["-p", "n_imges", "50"], "unknown parameter 'n_imges'"),
+    (["-p", "n_images", "abc"], "parameter 'n_images' must be int | None, not 'abc'"),
+    (["-p", "n_images", "1.5"], "parameter 'n_images' must be int | None, not 1.5"),
+    (["-p", "n_images", "True"], "parameter 'n_images' must be int | None, not True"),
+    (["-p", "profile", "7"], "parameter 'profile' must be str, not 7"),
+    (["-p", "profile", "None"], "parameter 'profile' must be str, not None"),
+    (["-p", "models", "a"], "parameter 'models' must be list[str] | None, not 'a'"),
+    (["-y", "models: [a, 1]"], "parameter 'models' must be list[str] | None, not ['a', 1]"),
+    (["-p", "share", "half", "--engine", "strict"], "parameter 'share' must be float, not 'half'"),
+])  # fmt: skip
 def test_a_wrong_parameter_stops_before_anything_runs(folder, monkeypatch, options: list[str], problem: str) -> None:
     monkeypatch.chdir(folder)
     done = CliRunner().invoke(papermill.cli.papermill, ["notebooks/small.py", "out.ipynb", *options])
-    assert done.exit_code == 1
-    assert f"Error: {problem}\n{LISTED}" in done.output
-    assert "Executing" not in done.output
-    assert not (folder / "out.ipynb").exists()
+    assert done.exit_code == 1 and f"Error: {problem}\n{LISTED}" in done.output
+    assert "Executing" not in done.output and not (folder / "out.ipynb").exists()
 
 
-def test_valid_parameters_run_in_the_python_of_papermill(folder: Path) -> None:
-    elsewhere = folder / "jupyter" / "kernels" / "python3"
-    elsewhere.mkdir(parents=True)
-    kernel = {"argv": ["/bin/false"], "display_name": "another Python 3", "language": "python"}
-    (elsewhere / "kernel.json").write_text(json.dumps(kernel))
-    options = ["-p", "n_images", "50", "-p", "share", "1", "-y", "models: [a, b]"]
-    done = run_papermill(folder, Path("./notebooks/small.py"), *options, JUPYTER_PATH=str(folder / "jupyter"))
-    assert done.returncode == 0, done.stderr
-    assert "unknown parameter" not in done.stderr
-    notebook = nbformat.read(folder / "out.ipynb", as_version=4)
-    nbformat.validate(notebook)
-    assert notebook.cells[3].outputs[0].text == f"Python: {sys.executable} 50 1 ['a', 'b']\n"
-
-
-@pytest.mark.parametrize(
-    ("output", "problem"),
-    [
-        ("missing/out.ipynb", "there is no folder missing to write out.ipynb to: make it first"),
-        ("notebooks", "notebooks is a folder: name a file in it, such as notebooks/out.ipynb"),
-    ],
-)
+@pytest.mark.parametrize(("output", "problem"), [
+    ("missing/out.ipynb", "there is no folder missing to write out.ipynb to: make it first"),
+    ("notebooks", "notebooks is a folder: name a file in it, such as notebooks/out.ipynb"),
+])  # fmt: skip
 def test_an_output_that_cannot_be_written_is_refused_before_a_cell_runs(folder, monkeypatch, output, problem) -> None:
     monkeypatch.chdir(folder)
     (folder / "notebooks" / "marking.py").write_text('# %%\nopen("ran", "w")\n')
@@ -131,9 +106,8 @@ def test_a_notebook_is_found_wherever_one_stands(folder: Path, monkeypatch: pyte
         done = CliRunner().invoke(papermill.cli.papermill, [path, "out.ipynb", "-p", "n_images", "abc"])
         assert f"Error: parameter 'n_images' must be int | None, not 'abc'\n{LISTED}" in done.output, path
         monkeypatch.chdir(folder)
-    done = run_papermill(folder / "other", Path("../notebooks/small.py"), "-p", "n_images", "3")
-    assert done.returncode == 0, done.stderr
-    assert "does not end in" not in done.stderr
+    said = run_papermill(folder / "other", "../notebooks/small.py", "-p", "n_images", "3")
+    assert "does not end in" not in said
     assert " 3 0.5 None" in nbformat.read(folder / "other" / "out.ipynb", as_version=4).cells[3].outputs[0].text
 
 
@@ -143,17 +117,24 @@ def test_the_notebooks_of_other_people_are_executed_as_ever(folder: Path) -> Non
     cells[0].metadata["tags"] = ["parameters"]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "theirs.ipynb")
-    done = run_papermill(folder, Path("theirs.ipynb"), "-p", "x", "2", "-p", "y", "a", "-p", "z", "3")
-    assert done.returncode == 0, done.stderr
-    assert "unknown parameter: x" not in done.stderr and "unknown parameter: z" in done.stderr
+    said = run_papermill(folder, "theirs.ipynb", "-p", "x", "2", "-p", "y", "a", "-p", "z", "3")
+    assert "unknown parameter: x" not in said and "unknown parameter: z" in said
     assert nbformat.read(folder / "out.ipynb", as_version=4).cells[-1].outputs[0].text == "2 a 3\n"
 
 
-def test_a_failing_notebook_shows_its_cell_and_leaves_no_output(folder: Path) -> None:
-    done = run_papermill(folder, Path("notebooks/small.py"), "-p", "n_images", "13")
-    assert done.returncode == 1
-    assert '----> 1 assert n_images != 13, "an unlucky number of images"' in done.stderr
+def test_valid_parameters_run_in_the_python_of_papermill_and_a_failing_notebook_shows_its_cell(folder: Path) -> None:
+    said = run_papermill(folder, "notebooks/small.py", "-p", "n_images", "13", status=1)
+    assert '----> 1 assert n_images != 13, "an unlucky number of images"' in said
     assert not (folder / "out.ipynb").exists()
+    (elsewhere := folder / "jupyter" / "kernels" / "python3").mkdir(parents=True)
+    kernel = {"argv": ["/bin/false"], "display_name": "another Python 3", "language": "python"}
+    (elsewhere / "kernel.json").write_text(json.dumps(kernel))
+    options = ["-p", "n_images", "50", "-p", "share", "1", "-y", "models: [a, b]"]
+    said = run_papermill(folder, "./notebooks/small.py", *options, JUPYTER_PATH=str(folder / "jupyter"))
+    assert "unknown parameter" not in said
+    notebook = nbformat.read(folder / "out.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.cells[3].outputs[0].text == f"Python: {sys.executable} 50 1 ['a', 'b']\n"
 
 
 def test_execution_replaces_its_target_on_success_only(folder: Path, move, capfd) -> None:
@@ -168,6 +149,5 @@ def test_execution_replaces_its_target_on_success_only(folder: Path, move, capfd
     code, message = execute("13")
     assert code == 1 and "inequality: small failed after" in message and "an unlucky number of images" in message
     code, message = execute("abc")
-    assert code == 1 and "must be int | None, not 'abc'" in message
-    assert target.read_bytes() == before
+    assert code == 1 and "must be int | None, not 'abc'" in message and target.read_bytes() == before
     assert list(target.parent.iterdir()) == [target]

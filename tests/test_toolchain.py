@@ -5,12 +5,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import fails, python, recipe
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -59,24 +59,27 @@ def test_conda_environment_has_the_same_ranges() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the two files that decide what is installed; the lock cannot be installed."""
     shutil.copy(paths.ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "requirements.lock").write_text("this is no requirement\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def set_up(before: str = "pass") -> subprocess.CompletedProcess[str]:
+def set_up(before: str = "pass", status: int = 1) -> str:
     script = f"import runpy, sys; {before}; runpy.run_path({installation.__file__!r}, run_name='__main__')"
-    return subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True)
+    done = python("-I", "-c", script, status=status)
+    return done.stdout + done.stderr
 
 
-def test_set_up_does_nothing_when_it_is_done(project: Path) -> None:
+def test_set_up_does_nothing_when_it_is_done_an_old_python_or_while_another_is_at_it(project: Path) -> None:
+    assert "Python 3.11 or newer is needed, this is 3.9" in set_up("sys.version_info = (3, 9, 1)")
+    with installation.alone():
+        assert f"set-up is already running in this folder (process {os.getpid()})" in set_up()
+    with (project / ".locks" / "set-up").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free again
     (project / ".venv").mkdir()
     installation.STAMP.write_text(installation.wanted())
-    done = set_up()
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert list((project / ".venv").iterdir()) == [project / ".venv" / ".installed"]
+    assert set_up(status=0) == "" and list((project / ".venv").iterdir()) == [project / ".venv" / ".installed"]
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -86,19 +89,8 @@ def test_set_up_starts_again_after_an_interruption_and_when_the_lock_changes(pro
     if done:
         installation.STAMP.write_text(installation.wanted())
         (project / "requirements.lock").write_text("another line that is no requirement\n")
-    failed = set_up()
-    assert failed.returncode == 1 and "set-up failed (see above)" in failed.stderr
-    assert not installation.STAMP.exists()
+    assert "set-up failed (see above)" in set_up() and not installation.STAMP.exists()
     assert done or not (project / ".venv" / "half").exists()
-
-
-def test_one_set_up_at_a_time(project: Path) -> None:
-    with installation.alone():
-        second = set_up()
-    assert second.returncode == 1
-    assert f"set-up is already running in this folder (process {os.getpid()})" in second.stderr
-    with (project / ".locks" / "set-up").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free again
 
 
 @pytest.fixture
@@ -127,8 +119,7 @@ def test_set_up_brings_uv_by_its_hashes_and_installs_with_it(commands: list[list
     entry = Path(bring[-1]).read_text()
     assert bring[1:4] == ["-m", "pip", "install"] and "--require-hashes" in bring
     assert entry in LOCK and entry.startswith("uv==") and LOCK.split(entry)[1].startswith("    # via")
-    assert settings[-2:] == ["config", "list"]
-    assert packages[:3] == package[:3] == [".venv/bin/uv", "pip", "install"]
+    assert settings[-2:] == ["config", "list"] and packages[:3] == package[:3] == [".venv/bin/uv", "pip", "install"]
     assert packages[-3:] == ["--require-hashes", "-r", "requirements.lock"] and package[-2:] == ["-e", "."]
     assert installation.installed() == installation.wanted()
 
@@ -138,8 +129,7 @@ def test_set_up_works_with_pip_alone(commands: list[list[str]], capsys: pytest.C
     installation.install()
     assert [command[1:4] for command in commands[-2:]] == [["-m", "pip", "install"]] * 2
     assert commands[-2][-3:] == ["--require-hashes", "-r", "requirements.lock"]
-    assert "pip goes on alone" in capsys.readouterr().err
-    assert installation.installed() == installation.wanted()
+    assert "pip goes on alone" in capsys.readouterr().err and installation.installed() == installation.wanted()
 
 
 def test_uv_looks_for_packages_where_pip_does(commands: list[list[str]]) -> None:
@@ -147,50 +137,33 @@ def test_uv_looks_for_packages_where_pip_does(commands: list[list[str]]) -> None
     assert found == {"UV_DEFAULT_INDEX": "https://mirror/simple", "SSL_CERT_FILE": "/ca.pem"}
 
 
-def test_an_old_python_is_refused_by_name(project: Path) -> None:
-    refused = set_up("sys.version_info = (3, 9, 1)")
-    assert refused.returncode == 1
-    assert "Python 3.11 or newer is needed, this is 3.9" in refused.stderr
-
-
-def test_npm_comes_with_the_environment_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_npm_comes_with_the_environment_and_an_altered_package_is_refused(tmp_path, monkeypatch) -> None:
+    (tmp_path / "package-1.0.0.tgz").write_bytes(b"altered")
+    words = r"package-1\.0\.0\.tgz has SHA-512 .*, expected pinned"
+    fails(npm.PackageError, words, npm.verify, tmp_path / "package-1.0.0.tgz", "pinned")
     monkeypatch.setenv("PATH", "")
     version = subprocess.run([*npm.client(), "--version"], capture_output=True, text=True, check=True).stdout
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", version)
 
 
-def test_an_altered_package_is_refused(tmp_path: Path) -> None:
-    archive = tmp_path / "package-1.0.0.tgz"
-    archive.write_bytes(b"altered")
-    with pytest.raises(npm.PackageError, match=r"package-1\.0\.0\.tgz has SHA-512 .*, expected pinned"):
-        npm.verify(archive, "pinned")
-
-
 def test_without_a_network_the_book_loses_formulas_and_the_live_page_only(tmp_path: Path) -> None:
     unreachable = {"INEQUALITY_ROOT": str(tmp_path), "npm_config_registry": "http://127.0.0.1:9/"}
-    command = [sys.executable, "-c", "from inequality_phenomenon.book import vendor; vendor.fetch_missing()"]
-    done = subprocess.run(command, env=os.environ | unreachable, capture_output=True, text=True)
-    assert done.returncode == 0
+    done = python("-c", "from inequality_phenomenon.book import vendor; vendor.fetch_missing()", **unreachable)
     missing = ", ".join(library.package for library in vendor.LIBRARIES)
     lost = "formulas will not be drawn, or no network will run in a page: npm pack failed"
     assert f"warning: without {missing} {lost}" in done.stderr
     assert not list((tmp_path / "book" / "static" / "vendor").iterdir())
 
 
-def test_the_performance_page_shows_what_the_benchmarks_wrote():
+def test_the_performance_page_shows_what_the_benchmarks_wrote_and_make_finds_every_one():
     shown = page.PAGE.read_text("utf-8")
     assert page.render(shown) == shown, "`make bench` writes the page"
     tables, measured = {table.name for table in page.TABLES}, {file.stem for file in page.FOLDER.glob("*.csv")}
     assert measured <= tables
     missing = [table.missing for table in page.TABLES if table.name not in measured]
     assert all(shown.count(text) == missing.count(text) for text in {table.missing for table in page.TABLES})
-
-
-def test_make_bench_finds_every_benchmark():
-    recipe = subprocess.run(["make", "-n", "bench"], cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
-    assert "-m benchmarks" in recipe
-    command = [sys.executable, "-m", "benchmarks", "nonsense"]
-    asked = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
+    assert "-m benchmarks" in recipe("bench")
     modules = {path.stem for path in (paths.ROOT / "benchmarks").glob("*.py")}
     known = modules - {"__init__", "__main__", "measure", "page"}
-    assert asked.returncode == 1 and all(name in asked.stderr for name in known)
+    asked = python("-m", "benchmarks", "nonsense", cwd=paths.ROOT, status=1)
+    assert all(name in asked.stderr for name in known)

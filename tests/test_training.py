@@ -1,6 +1,4 @@
-"""Promise: a training is a function of its settings. Killed anywhere, it ends with the same bits; whatever makes it go
-wrong (settings, a damaged state, a loss that is not finite, catastrophic overfitting, a full disk) stops it with a
-message that says what to do, and the last good state is kept."""
+"""Promise: a training is a function of its settings. Whatever makes it go wrong is named, and the last state is kept."""
 
 import json
 import math
@@ -12,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import forkserver, no_file_above
+from conftest import fails, forkserver, no_file_above
 from damage import killed_at_random, single_bit_flips
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -29,6 +27,7 @@ from inequality_phenomenon.training.settings import TrainingSettings, load_setti
 from inequality_phenomenon.training.state import State, TrainingError, state_digest
 
 CPU = torch.device("cpu")
+STANDARD = "cifar10-resnet18w16-standard-s0"
 
 
 def tiny(**changes: object) -> TrainingSettings:
@@ -44,9 +43,12 @@ def standard(**changes: object) -> TrainingSettings:
     return tiny(norm="none", epsilon=0, attack="none", **changes)
 
 
+def from_standard(**changes: object) -> TrainingSettings:
+    return standard(arguments={"width": 16}, start_from=STANDARD, train_images=128, epochs=2, **changes)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def few_held_out_images() -> Iterator[None]:
-    """Else most of the time would go into PGD on 500 images after each epoch."""
     few = tuple(part[::8] for part in held_out_images())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "held_out_images", lambda: few)
@@ -54,7 +56,7 @@ def few_held_out_images() -> Iterator[None]:
 
 
 class Interrupted(Exception):
-    """Raised from ``after_epoch`` to stop a training between two epochs."""
+    """Stops a training between two epochs."""
 
 
 def train_some(settings: TrainingSettings, folder: Path, epochs: int) -> None:
@@ -77,23 +79,35 @@ def rewrite(file: Path, facts: dict) -> None:
     save_file(tensors, file, metadata={"facts": text, "sha256": state_digest(text, tensors)})
 
 
+def pretend_best(file: Path, best: float) -> None:
+    """Give the log of a saved state a PGD accuracy that the real next epoch cannot reach a third of."""
+    facts = facts_of(file)
+    facts["log"][0]["pgd10"] = best
+    rewrite(file, facts)
+
+
 def assert_same_weights(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     assert found.keys() == expected.keys()
     assert [key for key in expected if not torch.equal(found[key], expected[key])] == []
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, precision: str) -> None:
-    """All of an epoch's ingredients: noise, crops, Cutout, momentum, weight averaging, batch-norm estimation."""
-    settings = tiny(epochs=3, cutout=8, precision=precision)
+@pytest.mark.parametrize("settings", [
+    tiny(epochs=3, cutout=8), tiny(epochs=3, cutout=8, precision="bfloat16"),
+    tiny(teacher=STANDARD, distillation=2, epochs=2, train_images=64), from_standard(pruning="weights", pruned=0.9),
+], ids=("float32", "bfloat16", "distillation", "pruning"))  # fmt: skip
+def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, settings: TrainingSettings) -> None:
     whole = train(settings, tmp_path / "whole", progress=False)
-    train_some(settings, tmp_path / "parts", 1)
-    train_some(settings, tmp_path / "parts", 2)
+    for epoch in range(1, settings.epochs):
+        train_some(settings, tmp_path / "parts", epoch)
     torch.manual_seed(12345)  # the global random state has no part in it
     parts = train(settings, tmp_path / "parts", progress=False)
     assert_same_weights(parts.tensors(), whole.tensors())
     untimed = [[{k: v for k, v in row.items() if k != "seconds"} for row in state.log] for state in (whole, parts)]
-    assert untimed[0] == untimed[1] and [row["epoch"] for row in parts.log] == [1, 2, 3]
+    assert untimed[0] == untimed[1] and [row["epoch"] for row in parts.log] == [*range(1, settings.epochs + 1)]
+    if settings.pruned:  # the zeros stay through fine-tuning, and the others change
+        assert sparsity(parts.average.module) == pytest.approx(0.9, abs=1e-4)
+        both = (parts.average.module, load_checkpoint(STANDARD))
+        assert not torch.equal(*(model.state_dict()["network.0.weight"] for model in both))
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.faults)])
@@ -115,7 +129,6 @@ def test_training_killed_at_random_points_ends_with_the_same_bits(tmp_path: Path
 
 
 def test_a_state_from_before_a_setting_existed_has_its_default(tmp_path: Path) -> None:
-    """As a training does that was started with an older version of this library."""
     settings, file = tiny(epochs=2), tmp_path / "state.safetensors"
     train_some(settings, tmp_path, 1)
     facts = facts_of(file)
@@ -124,8 +137,7 @@ def test_a_state_from_before_a_setting_existed_has_its_default(tmp_path: Path) -
     assert train(settings, tmp_path, progress=False).epoch == 2
     facts["settings"] |= {"unknown": 1}
     rewrite(file, facts)
-    with pytest.raises(TrainingError, match="other settings"):
-        train(settings, tmp_path, progress=False)
+    fails(TrainingError, "other settings", train, settings, tmp_path, progress=False)
 
 
 def test_a_compiled_training_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,21 +165,16 @@ def test_perturbations_stay_in_single_precision_under_autocast(trained, images: 
                      tiny(norm="l2", epsilon=0.1, attack="pgd", attack_steps=3)):  # fmt: skip
         with torch.autocast("cpu", torch.bfloat16):
             found = craft(trained, images, labels, settings, Generator().manual_seed(0))
-        assert found.dtype == torch.float32
-        assert (found != found.bfloat16().float()).double().mean() > 0.5
+        assert found.dtype == torch.float32 and (found != found.bfloat16().float()).double().mean() > 0.5
 
 
-def test_finished_training_is_only_read_again(tmp_path: Path) -> None:
+def test_finished_training_is_only_read_again_and_the_seed_decides_the_weights(tmp_path: Path) -> None:
     settings = standard(epochs=1)
     first = train(settings, tmp_path, progress=False)
     before = (tmp_path / "state.safetensors").stat().st_mtime_ns
     again = train(settings, tmp_path, progress=False)
     assert_same_weights(again.tensors(), first.tensors())
-    assert (again.epoch, again.log) == (1, first.log)
-    assert (tmp_path / "state.safetensors").stat().st_mtime_ns == before
-
-
-def test_seed_decides_the_weights(tmp_path: Path) -> None:
+    assert (again.epoch, again.log) == (1, first.log) and (tmp_path / "state.safetensors").stat().st_mtime_ns == before
     runs = [(tmp_path / str(i), standard(epochs=1, seed=seed)) for i, seed in enumerate((3, 3, 4))]
     states = [train(settings, folder, progress=False).tensors() for folder, settings in runs]
     assert_same_weights(states[0], states[1])
@@ -177,9 +184,9 @@ def test_seed_decides_the_weights(tmp_path: Path) -> None:
 def test_title_may_change_between_runs_but_nothing_else(tmp_path: Path) -> None:
     train_some(standard(), tmp_path, 1)
     assert train(standard(title="another title"), tmp_path, progress=False).epoch == 4
+    others = f"belongs to other settings; delete {tmp_path}"
     for change in ({"seed": 1}, {"peak_rate": 0.06}, {"epochs": 5}, {"arguments": {"width": 5}}):
-        with pytest.raises(TrainingError, match=f"belongs to other settings; delete {tmp_path}"):
-            train(standard(**change), tmp_path, progress=False)
+        fails(TrainingError, others, train, standard(**change), tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "text", "no facts"])
@@ -192,8 +199,7 @@ def test_damaged_state_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     else:
         file.write_bytes({"empty": b"", "truncated": content[:-1], "text": b"not a state" * 100}[damage])
     damaged = file.read_bytes()
-    with pytest.raises(TrainingError, match=f"{file} is damaged .* delete it"):
-        train(standard(), tmp_path, progress=False)
+    fails(TrainingError, f"{file} is damaged .* delete it", train, standard(), tmp_path, progress=False)
     assert file.read_bytes() == damaged
 
 
@@ -201,46 +207,35 @@ def test_damaged_state_is_refused_by_name(tmp_path: Path, damage: str) -> None:
 def test_any_flipped_bit_of_a_state_is_found(tmp_path: Path, flips: int) -> None:
     train_some(standard(), tmp_path, 1)
     for _ in single_bit_flips(tmp_path / "state.safetensors", flips):
-        with pytest.raises(TrainingError, match="is damaged"):
-            train(standard(), tmp_path, progress=False)
+        fails(TrainingError, "is damaged", train, standard(), tmp_path, progress=False)
     assert train(standard(), tmp_path, progress=False).epoch == 4
 
 
 def test_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path: Path) -> None:
-    """One step an epoch, the first at rate 0, the next at an absurd rate."""
     settings = standard(train_images=64, epochs=4, peak_rate=1e30)
     stopped = r"the loss became (nan|inf) in epoch 3; lower peak_rate\. State kept: epoch 2"
-    with pytest.raises(TrainingError, match=stopped):
-        train(settings, tmp_path, progress=False)
+    fails(TrainingError, stopped, train, settings, tmp_path, progress=False)
     assert facts_of(tmp_path / "state.safetensors")["epoch"] == 2
     assert all(math.isfinite(row["loss"]) for row in facts_of(tmp_path / "state.safetensors")["log"])
 
 
 def test_collapsed_training_stops_and_keeps_the_last_state(tmp_path: Path) -> None:
-    """The log of the saved state is given a best PGD accuracy that the real next epoch cannot reach a third of."""
     train_some(tiny(), tmp_path, 1)
     file = tmp_path / "state.safetensors"
-    facts = facts_of(file)
-    facts["log"][0]["pgd10"] = 1.0
-    rewrite(file, facts)
+    pretend_best(file, 1.0)
     before = file.read_bytes()
     stopped = r"catastrophic overfitting: .* from 100\.0% to .* in epoch 2\. .* keeps epoch 1"
-    with pytest.raises(TrainingError, match=stopped):
-        train(tiny(), tmp_path, progress=False)
+    fails(TrainingError, stopped, train, tiny(), tmp_path, progress=False)
     assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize(("best", "collapsed"), [(0.14, False), (0.16, True)])
 def test_fall_from_chance_level_is_no_collapse(tmp_path: Path, best: float, collapsed: bool) -> None:
-    """An epsilon so large that nothing survives in the real epoch; before it, the saved log says ``best``."""
     settings = tiny(epsilon=0.5, epochs=2)
     train_some(settings, tmp_path, 1)
-    facts = facts_of(tmp_path / "state.safetensors")
-    facts["log"][0]["pgd10"] = best
-    rewrite(tmp_path / "state.safetensors", facts)
+    pretend_best(tmp_path / "state.safetensors", best)
     if collapsed:
-        with pytest.raises(TrainingError, match="catastrophic overfitting"):
-            train(settings, tmp_path, progress=False)
+        fails(TrainingError, "catastrophic overfitting", train, settings, tmp_path, progress=False)
     else:
         assert train(settings, tmp_path, progress=False).log[-1]["pgd10"] < best / 3
 
@@ -256,34 +251,13 @@ def test_file_size_limit_stops_with_what_to_do_and_keeps_the_last_state(tmp_path
 
 
 def test_full_disk_stops_with_what_to_do_and_the_training_goes_on_when_there_is_space(small_disk, tmp_path) -> None:
-    """The first state fits; the second is written beside it and does not."""
     settings = standard(epochs=2)
-    with pytest.raises(TrainingError, match=r"could not save .*No space left on device.* epoch 2 is repeated"):
-        train(settings, small_disk, progress=False)
-    assert os.listdir(small_disk) == ["state.safetensors"]
-    assert facts_of(small_disk / "state.safetensors")["epoch"] == 1
+    full = r"could not save .*No space left on device.* epoch 2 is repeated"
+    fails(TrainingError, full, train, settings, small_disk, progress=False)
+    assert os.listdir(small_disk) == ["state.safetensors"] and facts_of(small_disk / "state.safetensors")["epoch"] == 1
     subprocess.run(["mount", "-o", "remount,size=10m", small_disk], check=True)
     resumed = train(settings, small_disk, progress=False)
     assert_same_weights(resumed.tensors(), train(settings, tmp_path / "whole", progress=False).tensors())
-
-
-STANDARD = "cifar10-resnet18w16-standard-s0"
-
-
-def from_standard(**changes: object) -> TrainingSettings:
-    return standard(arguments={"width": 16}, start_from=STANDARD, train_images=128, epochs=2, **changes)
-
-
-def test_pruned_weights_stay_zero_through_fine_tuning_and_a_kill(tmp_path: Path) -> None:
-    settings = from_standard(pruning="weights", pruned=0.9)
-    whole = train(settings, tmp_path / "whole", progress=False)
-    train_some(settings, tmp_path / "parts", 1)
-    assert_same_weights(train(settings, tmp_path / "parts", progress=False).tensors(), whole.tensors())
-    assert sparsity(whole.average.module) == pytest.approx(0.9, abs=1e-4)
-    tuned, start = (
-        model.state_dict()["network.0.weight"] for model in (whole.average.module, load_checkpoint(STANDARD))
-    )
-    assert not torch.equal(tuned, start)
 
 
 def test_pruned_filters_fit_the_narrower_network_of_the_settings(tmp_path: Path) -> None:
@@ -296,16 +270,12 @@ def test_pruned_filters_fit_the_narrower_network_of_the_settings(tmp_path: Path)
 
 
 def test_training_stops_where_the_held_out_accuracy_is_reached(tmp_path: Path) -> None:
-    """The trained network reaches 0.5 at the first look, and an unreachable accuracy never."""
     stopped = train(from_standard(stop_at=0.5), tmp_path / "a", progress=False)
     assert stopped.stopped and stopped.epoch == 1 and stopped.log[-1]["clean"] >= 0.5
     assert_same_weights(stopped.average.module.state_dict(), stopped.model.state_dict())
     again = train(from_standard(stop_at=0.5), tmp_path / "a", progress=False)
     assert again.stopped and again.epoch == 1
     assert not train(from_standard(stop_at=1.1), tmp_path / "b", progress=False).stopped
-
-
-def test_early_stop_is_at_the_held_out_accuracy_of_the_robust_model() -> None:
     last = (paths.CHECKPOINTS / "cifar10-resnet18w16-linf8-s0.csv").read_text().splitlines()
     clean = last[0].split(",").index("clean")
     assert load_settings("cifar10-resnet18w16-standard_early-s0").stop_at == float(last[-1].split(",")[clean])
@@ -332,13 +302,6 @@ def test_gradient_distance_is_zero_for_the_teacher_itself_two_for_its_opposite_a
     assert 0.8 < distances[0] < 1.2 and min(distances[-3:]) < distances[0] - 0.05
 
 
-def test_distillation_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    settings = tiny(teacher=STANDARD, distillation=2, epochs=2, train_images=64)
-    whole = train(settings, tmp_path / "whole", progress=False)
-    train_some(settings, tmp_path / "parts", 1)
-    assert_same_weights(train(settings, tmp_path / "parts", progress=False).tensors(), whole.tensors())
-
-
 def test_training_learns(trained: Classifier, test_set: tuple[Tensor, Tensor]) -> None:
     """The averaged model with estimated batch norm, after three epochs on 2,000 images; chance is 10 %."""
     images, labels = test_set[0][:1000], test_set[1][:1000]
@@ -346,7 +309,6 @@ def test_training_learns(trained: Classifier, test_set: tuple[Tensor, Tensor]) -
 
 
 def test_averaged_weights_are_the_mean_over_the_last_third(tmp_path: Path) -> None:
-    """One step an epoch and three epochs: only the last step counts, so average and model have the same weights."""
     state = train(standard(train_images=64, epochs=3), tmp_path, progress=False)
     for (name, mean), last in zip(state.average.module.named_parameters(), state.model.parameters(), strict=True):
         assert torch.equal(mean, last), name

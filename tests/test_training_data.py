@@ -1,22 +1,24 @@
-"""Promise: training shows every image once an epoch, changed as the settings say, and attacked within its bound."""
+"""Promise: settings that cannot be meant are refused, images are changed as they say, and pruning removes the share asked for."""
 
 import pytest
 import torch
-from test_training import CPU, standard, tiny
-from torch import Generator, Tensor
+from conftest import fails
+from pydantic import ValidationError
+from test_training import CPU, STANDARD, standard, tiny
+from torch import Generator
 
-from inequality_phenomenon.networks import Classifier
+from inequality_phenomenon._support import paths
+from inequality_phenomenon.networks import build
+from inequality_phenomenon.robustness import Threat
 from inequality_phenomenon.training.data import TrainingImages
 from inequality_phenomenon.training.loop import craft
+from inequality_phenomenon.training.pruning import keep_zeros, prune_filters, prune_weights, sparsity
+from inequality_phenomenon.training.settings import learning_rate, load_settings
 
 
-@pytest.fixture(scope="module")
-def data() -> TrainingImages:
-    return TrainingImages(standard(train_images=500, batch_size=100), CPU)
-
-
-def test_an_epoch_shows_every_image_once_as_crop_and_flip(data: TrainingImages) -> None:
+def test_an_epoch_shows_every_image_once_as_crop_and_flip() -> None:
     """Each augmented image is found again, bit for bit, among the 81 crops of its original or of its mirror image."""
+    data = TrainingImages(standard(train_images=500, batch_size=100), CPU)
     generator = Generator().manual_seed(0)
     seen, offsets, flips = [], [], []
     order = torch.randperm(500, generator=Generator().manual_seed(0))
@@ -37,11 +39,12 @@ def test_an_epoch_shows_every_image_once_as_crop_and_flip(data: TrainingImages) 
     assert 0.4 < sum(flips) / len(flips) < 0.6
 
 
-def test_short_last_batch_is_dropped_and_a_batch_is_never_larger_than_the_set() -> None:
+def test_short_last_batch_is_dropped_and_a_batch_is_never_larger_than_the_set(trained, images, labels) -> None:
     for images, expected in {250: [100, 100], 100: [100], 30: [30]}.items():
         data = TrainingImages(standard(train_images=images, batch_size=100), CPU)
         assert [len(labels) for _, labels in data.batches(Generator().manual_seed(0))] == expected
         assert len(data) == len(expected)
+    assert craft(trained, images, labels, standard(), Generator().manual_seed(0)) is images
 
 
 @pytest.mark.parametrize("side", [8, 16])
@@ -85,8 +88,7 @@ def test_crafted_examples_are_images_within_their_bound_and_raise_the_loss(setti
         assert difference.flatten(1).norm(dim=1).max() <= 0.5 * (1 + 1e-5)
     else:  # N-FGSM: noise of twice the budget and one step of the budget, on purpose not projected
         bound = (3 if settings.attack == "nfgsm" else 1) * 8 / 255
-        assert difference.abs().max() <= bound + 1e-6
-        assert difference.abs().max() > 0.9 * bound
+        assert difference.abs().max() <= bound + 1e-6 and difference.abs().max() > 0.9 * bound
     assert trained.training and all(p.requires_grad and p.grad is None for p in trained.parameters())
     assert all(torch.equal(before[key], value) for key, value in trained.state_dict().items())  # batch norm saw nothing
     trained.eval()
@@ -96,5 +98,77 @@ def test_crafted_examples_are_images_within_their_bound_and_raise_the_loss(setti
     assert loss[2] > max(loss[:2]) + 0.1
 
 
-def test_standard_training_uses_the_images_themselves(trained: Classifier, images: Tensor, labels: Tensor) -> None:
-    assert craft(trained, images, labels, standard(), Generator().manual_seed(0)) is images
+def test_epsilon_is_read_as_a_fraction_and_the_learning_rate_is_one_triangle() -> None:
+    assert tiny(epsilon="8/255").epsilon == 8 / 255 and tiny(epsilon="0.5/255").epsilon == 0.5 / 255
+    assert tiny(epsilon=0.25).epsilon == tiny(epsilon="0.25").epsilon == 0.25
+    assert tiny(epsilon="8/255").threat == Threat("linf", 8 / 255) and standard().threat is None
+    settings = standard(peak_rate=0.2, warm_up=0.25)
+    rates = [learning_rate(settings, progress) for progress in (0, 0.125, 0.25, 0.625, 1)]
+    assert rates == pytest.approx([0, 0.1, 0.2, 0.1, 0])
+    fails(ValueError, r"'cifar10-vgg'; known: .*cifar10-resnet18w16-standard-s0", load_settings, "cifar10-vgg")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"learning_rate": 0.1}, "learning_rate"), ({"epsilon": "8/0"}, "divides by zero"),
+    ({"epsilon": "eight"}, "epsilon"), ({"epsilon": 0}, "norm linf does not go with epsilon 0"),
+    ({"norm": "l1"}, "'none', 'linf' or 'l2'"), ({"norm": "l2"}, "norm l2 goes with attack pgd, not nfgsm"),
+    ({"attack": "none"}, "norm linf goes with attack nfgsm or pgd, not none"),
+    ({"norm": "none"}, "norm none goes with attack none, not nfgsm"),
+    ({"norm": "none", "attack": "none"}, "norm none does not go with epsilon"), ({"epochs": 0}, "epochs"),
+    ({"train_images": 0}, "train_images"), ({"precision": "float64"}, "precision"), ({"distillation": 1}, "teacher"),
+    ({"teacher": STANDARD}, "teacher"),
+    ({"teacher": STANDARD, "distillation": 1, "compile": True}, "compile does not go with a teacher"),
+    ({"pruning": "weights", "start_from": STANDARD}, "pruning weights does not go with pruned 0"),
+    ({"pruned": 0.5}, "pruning none does not go with pruned 0.5"),
+    ({"pruning": "filters", "pruned": 0.5}, "start_from"),
+])  # fmt: skip
+def test_settings_that_cannot_be_meant_are_refused(change: dict[str, object], message: str) -> None:
+    fails(ValidationError, message, tiny, **change)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in paths.CHECKPOINTS.glob("cifar10-*.yaml")))
+def test_every_committed_settings_file_is_valid(name: str) -> None:
+    settings = load_settings(name)
+    build(settings.architecture, **settings.arguments)
+    assert ("linf" in name) == (settings.norm == "linf") and ("l2_" in name) == (settings.norm == "l2")
+    assert name.endswith(f"-s{settings.seed}")
+
+
+def test_the_smallest_weights_of_the_whole_network_become_zero_and_return_after_a_step() -> None:
+    model = build("resnet18", width=4)
+    layers = [m for m in model.modules() if hasattr(m, "stride") or m is model.network[-1]]
+    before = torch.cat([layer.weight.detach().flatten() for layer in layers])
+    prune_weights(model, 0.75)
+    after = torch.cat([layer.weight.detach().flatten() for layer in layers])
+    assert sparsity(model) == pytest.approx(0.75, abs=1e-4) and torch.equal(after[after != 0], before[after != 0])
+    assert before[after == 0].abs().max() <= before[after != 0].abs().min()
+    assert not [name for name, _ in model.named_buffers() if "mask" in name]  # an ordinary network again
+    model = build("resnet18", width=4)
+    prune_weights(model, 0.5)
+    restore, share = keep_zeros(model), sparsity(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    assert sparsity(model) < share
+    restore()
+    assert sparsity(model) == share
+    for fraction in (-0.1, 1.0, float("nan")):
+        for prune in (prune_weights, prune_filters):
+            fails(ValueError, r"must lie in \[0, 1\)", prune, build("resnet18", width=4), fraction)
+
+
+@pytest.mark.parametrize(("fraction", "widths"), [(0.25, [6, 12, 24, 48]), (0.5, [4, 8, 16, 32])])
+def test_filters_of_least_norm_leave_every_layer(fraction: float, widths: list[int]) -> None:
+    model = build("resnet18", width=8)
+    block = model.network[3]
+    norms = block.conv1.weight.detach().abs().sum((1, 2, 3))
+    for parameter in (block.conv1.weight, block.bn1.weight):  # the first two filters are the weakest of all
+        parameter.data[:2] *= 1e-3
+    kept = block.conv1.weight.detach()[2:].clone()
+    prune_filters(model, fraction)
+    narrow = build("resnet18", width=widths)
+    narrow.load_state_dict(model.state_dict())
+    assert model(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+    left = model.network[3].conv1.weight.detach()
+    assert len(left) == widths[0] < len(norms)
+    assert left.abs().sum((1, 2, 3)).min() > kept.abs().max() * 0.5  # no weak filter among them

@@ -1,36 +1,24 @@
-"""The promise: what a user or a site has set up for other work changes no result and stops nothing."""
+"""The promise: what a user or a site has set up changes no result, and only what is used is imported."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import python
 
+import inequality_phenomenon as library
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.measure import reference
 
-FIGURE = """
-import hashlib
+FIGURE = """import hashlib
 from inequality_phenomenon.book.headline import headline_figure
-print(hashlib.sha256(headline_figure().png).hexdigest())
-"""
-THREE_VALUES = (
-    '# %% tags=["parameters"]\nprofile: str = "laptop"\n\n# %%\n1\n2\n"set" if "started" in globals() else 3\n'
-)
-
-
-def python(*arguments: str, cwd: Path = paths.ROOT, **environment: str) -> str:
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+print(hashlib.sha256(headline_figure().png).hexdigest())"""
+THREE_VALUES = '# %% tags=["parameters"]\nprofile: str = "a"\n\n# %%\n1\n2\n"set" if "started" in globals() else 3\n'
 
 
 def test_a_figure_does_not_depend_on_the_settings_of_matplotlib(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 40\naxes.facecolor: red\nsavefig.dpi: 20\n")
-    assert python("-c", FIGURE) == python("-c", FIGURE, MATPLOTLIBRC=str(tmp_path))
+    assert python("-c", FIGURE).stdout == python("-c", FIGURE, MATPLOTLIBRC=str(tmp_path)).stdout
 
 
 def test_a_chapter_runs_without_the_users_ipython(tmp_path: Path) -> None:
@@ -52,35 +40,42 @@ def test_without_git_the_commit_is_said_to_be_unknown(monkeypatch: pytest.Monkey
     assert reference.commit.__wrapped__() == "no git"
 
 
-SETTINGS = """
-from inequality_phenomenon._support import paths
-print(paths.ROOT, paths.CACHE, paths.data_folder(), paths.imagenet_folder(), paths.models_folder(), sep="\\n")
-"""
+SETTINGS = """from inequality_phenomenon._support import paths
+print(paths.ROOT, paths.CACHE, paths.data_folder(), paths.imagenet_folder(), paths.models_folder(), sep="\\n")"""
 
 
 def test_folders_that_are_set_are_expanded_and_empty_ones_are_as_if_unset(tmp_path: Path) -> None:
+    def folders(cwd: Path = paths.ROOT, **environment: str) -> list[str]:
+        return python("-c", SETTINGS, cwd=cwd, HOME=str(tmp_path), **environment).stdout.split()
+
     names = ["ROOT", "CACHE", "DATA", "IMAGENET", "MODELS"]
-    home = {"HOME": str(tmp_path)}
-    expanded = python("-c", SETTINGS, **home, **{f"INEQUALITY_{name}": f"~/{name}" for name in names})
-    assert expanded.split() == [str(tmp_path / name) for name in names]
-    relative = python("-c", SETTINGS, cwd=tmp_path, **home, **{f"INEQUALITY_{name}": name for name in names})
-    assert relative == expanded
-    empty = python("-c", SETTINGS, **home, XDG_CACHE_HOME="", **{f"INEQUALITY_{name}": "" for name in names})
-    data = tmp_path / ".cache" / "inequality-phenomenon"
-    root = Path(paths.__file__).resolve().parents[3]
-    assert empty.split() == [str(root), str(root / ".cache"), str(data), "None", str(data / "imagenet-models")]
+    expanded = [str(tmp_path / name) for name in names]
+    assert folders(**{f"INEQUALITY_{name}": f"~/{name}" for name in names}) == expanded
+    assert folders(tmp_path, **{f"INEQUALITY_{name}": name for name in names}) == expanded
+    empty = folders(XDG_CACHE_HOME="", **{f"INEQUALITY_{name}": "" for name in names})
+    data, root = tmp_path / ".cache" / "inequality-phenomenon", Path(paths.__file__).resolve().parents[3]
+    assert empty == [str(root), str(root / ".cache"), str(data), "None", str(data / "imagenet-models")]
 
 
-WINDOWS = """
-import pkgutil, sys
+WINDOWS = """import pkgutil, sys
 sys.modules |= dict.fromkeys(["fcntl", "resource", "pwd", "grp", "termios"])  # as on Windows
 import inequality_phenomenon
 from importlib import import_module
 for module in pkgutil.walk_packages(inequality_phenomenon.__path__, "inequality_phenomenon."):
     if "classroom" not in module.name:
-        import_module(module.name)
-"""
+        import_module(module.name)"""
 
 
 def test_the_package_is_imported_without_the_locks_of_unix() -> None:
     python("-c", WINDOWS)
+
+
+@pytest.mark.parametrize("module", ["inequality_phenomenon", "inequality_phenomenon.book.workflow"])
+def test_torch_is_not_imported_before_it_is_used(module: str) -> None:
+    assert python("-c", f"import {module}, sys\nprint('torch' in sys.modules)").stdout == "False\n"
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert all(getattr(library, name) is not None for name in library.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'ginny'"):
+        _ = library.ginny

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import python
 
 from inequality_phenomenon._support import paths
 
@@ -22,7 +23,6 @@ FAILING = PARAMETERS + 'raise RuntimeError("this chapter is broken")\n'
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The workflow with one short chapter; the data rule has been run."""
     shutil.copy(paths.ROOT / "Snakefile", tmp_path)
     shutil.copytree(paths.ROOT / "profiles", tmp_path / "profiles")
     for name in ("checkpoints/registry.yaml", ".cache/cifar10.fetched", "notebooks/01_first.py"):
@@ -33,16 +33,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def start(project: Path, *options: str) -> subprocess.Popen[str]:
-    """The workflow in a process group of its own, as a terminal would start it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "inequality_phenomenon.cli", "build", "chapters", *options],
-        cwd=project,
-        env=os.environ | {"INEQUALITY_ROOT": str(project)},
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = [sys.executable, "-m", "inequality_phenomenon.cli", "build", "chapters", *options]
+    own = {"cwd": project, "env": os.environ | {"INEQUALITY_ROOT": str(project)}, "start_new_session": True}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **own)
 
 
 def run(project: Path, *options: str) -> tuple[int, str]:
@@ -67,27 +60,12 @@ def executed(project: Path) -> list[str]:
     return (project / "executed").read_text().split("\n")[:-1]
 
 
-def test_only_what_changed_is_executed_again(project: Path) -> None:
-    code, output = run(project)
-    assert code == 0 and "01_first: done in" in output, output
-    assert executed(project) == ["first laptop"]
-    os.utime(project / "notebooks" / "01_first.py")  # a fresh checkout has other times
-    assert run(project) == (0, "")
-    assert executed(project) == ["first laptop"]
-    assert run(project, "--profile", "smoke")[0] == 0
-    assert executed(project) == ["first laptop", "first smoke"]
-    (project / "notebooks" / "01_first.py").write_text(RECORDING.replace("first", "changed"))
-    assert run(project, "--profile", "smoke")[0] == 0
-    assert executed(project) == ["first laptop", "first smoke", "changed smoke"]
-
-
 def test_a_change_is_seen_though_the_clock_was_moved_back(project: Path) -> None:
     assert run(project)[0] == 0
     notebook = project / "notebooks" / "01_first.py"
     notebook.write_text(RECORDING.replace("first", "changed"))
     os.utime(notebook, (0, 0))  # 1970
-    assert run(project)[0] == 0
-    assert executed(project) == ["first laptop", "changed laptop"]
+    assert run(project)[0] == 0 and executed(project) == ["first laptop", "changed laptop"]
 
 
 @pytest.mark.parametrize("was_good_before", [False, True])
@@ -99,15 +77,23 @@ def test_a_failing_chapter_is_named_and_the_others_are_executed(project: Path, w
     notebook.write_text(FAILING)
     (project / "notebooks" / "01_first.py").write_text(RECORDING.replace("first", "another"))
     code, output = run(project)
-    assert code == 1 and executed(project)[-1] == "another laptop"
-    assert "RuntimeError: this chapter is broken" in output
+    assert code == 1 and executed(project)[-1] == "another laptop" and "RuntimeError: this chapter is broken" in output
     assert output.endswith("inequality: failed: 09_broken (see above)\n")
     assert sorted(path.name for path in (project / "book" / "_executed").iterdir()) == ["01_first.ipynb"]
 
 
-def test_an_unknown_profile_is_answered_with_the_known_ones(project: Path) -> None:
+def test_only_what_changed_is_executed_again_and_an_unknown_profile_is_answered_with_the_known_ones(project) -> None:
     code, output = run(project, "--profile", "lptop")
     assert code == 1 and output.startswith("inequality: unknown profile 'lptop'; known: ") and "laptop" in output
+    code, output = run(project)
+    assert code == 0 and "01_first: done in" in output, output
+    assert executed(project) == ["first laptop"]
+    os.utime(project / "notebooks" / "01_first.py")  # a fresh checkout has other times
+    assert run(project) == (0, "") and executed(project) == ["first laptop"]
+    assert run(project, "--profile", "smoke")[0] == 0 and executed(project) == ["first laptop", "first smoke"]
+    (project / "notebooks" / "01_first.py").write_text(RECORDING.replace("first", "changed"))
+    assert run(project, "--profile", "smoke")[0] == 0
+    assert executed(project) == ["first laptop", "first smoke", "changed smoke"]
 
 
 def test_a_sites_profile_of_snakemake_is_for_other_work(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,24 +154,15 @@ def two_chapters(project: Path) -> Path:
     return project
 
 
-def fingerprints(project: Path) -> tuple[str, str]:
+def fingerprints(project: Path) -> list[str]:
     """Of both chapters, in a new process: what was read once is kept."""
     code = "from inequality_phenomenon.book.workflow import fingerprint as f\nprint(f('01_first', 'laptop'), f('02_second', 'laptop'))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"INEQUALITY_ROOT": str(project)}, capture_output=True, text=True
-    )
-    first, second = done.stdout.split()
-    return first, second
+    return python("-c", code, INEQUALITY_ROOT=str(project)).stdout.split()
 
 
 def planned(project: Path) -> list[str]:
-    command = [
-        sys.executable, "-m", "snakemake", "chapters", "--dry-run", "--cores", "1", "--nolock", "--config",
-        "profile=laptop",
-    ]  # fmt: skip
-    environment = os.environ | {"INEQUALITY_ROOT": str(project)}
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    options = ["chapters", "--dry-run", "--cores", "1", "--nolock", "--config", "profile=laptop"]
+    done = python("-m", "snakemake", *options, cwd=project, INEQUALITY_ROOT=str(project))
     return sorted(set(re.findall(r"output: book/_executed/(\w+)\.ipynb", done.stdout)))
 
 
