@@ -3,14 +3,14 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import reduce
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-IMAGENET = "imagenet"
 ANYWHERE = ("data", "inspect", "register")  # commands that need no clone of the repository
-VERIFY_IMAGES = 1000  # the first test images: about a minute on two cores
 
 
 class Commands(click.Group):
@@ -39,10 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as problem:
         problem.show()
         return problem.exit_code
-    except (ValueError, RuntimeError) as problem:
-        print(f"inequality: {problem}", file=sys.stderr)
-    except OSError as problem:  # a full disk, a folder that may only be read
-        print(f"inequality: {problem}. What was finished is kept; the same command goes on from here", file=sys.stderr)
+    except (ValueError, RuntimeError, OSError) as problem:
+        kept = ". What was finished is kept; the same command goes on from here"  # after a full disk
+        print(f"inequality: {problem}{kept if isinstance(problem, OSError) else ''}", file=sys.stderr)
     return 1
 
 
@@ -51,30 +50,52 @@ def commands() -> None:
     """The inequality phenomenon in l_inf adversarial training, measured again."""
 
 
+def combined(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """One decorator for several of click's."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
 def on_device(default: str, *others: str) -> Callable[..., Any]:
     return click.option("--device", default=default, show_default=True, type=click.Choice([default, *others]))
 
 
-def folders(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options ``--data`` and ``--models``, which set what the environment variables of the same meaning do."""
-
-    def use(context: click.Context, option: click.Parameter, folder: str | None) -> None:
-        if folder:
-            variable = {"data": "INEQUALITY_IMAGENET", "models": "INEQUALITY_MODELS"}[option.name or ""]
-            os.environ[variable] = str(Path(folder).expanduser().resolve())
-
-    data = "The ImageNet validation folder (INEQUALITY_IMAGENET)."
-    models = "Folder of the public models' files (INEQUALITY_MODELS)."
-    for name, text in (("--models", models), ("--data", data)):
-        command = click.option(name, callback=use, expose_value=False, help=text)(command)
-    return on_device("auto", "cpu", "cuda")(command)
+def profile(default: str, text: str | None = None) -> Callable[..., Any]:
+    return click.option("--profile", default=default, show_default=True, help=text)
 
 
-# --- data and networks -----------------------------------------------------------------------------------------
+def folder(option: str, variable: str, text: str) -> Callable[..., Any]:
+    """An option that sets what the environment ``variable`` does."""
+
+    def use(context: click.Context, option: click.Parameter, given: str | None) -> None:
+        if given:
+            os.environ[variable] = str(Path(given).expanduser().resolve())
+
+    return click.option(option, callback=use, expose_value=False, help=f"{text} ({variable}).")
+
+
+folders = combined(
+    on_device("auto", "cpu", "cuda"),
+    folder("--data", "INEQUALITY_IMAGENET", "The ImageNet validation folder"),
+    folder("--models", "INEQUALITY_MODELS", "Folder of the public models' files"),
+)
+own_network = combined(
+    click.argument("factory", metavar="MODULE.py:FUNCTION"),
+    click.option("--weights", help="safetensors, or a state dict of torch.save, of which no code runs."),
+    click.option("--mean", nargs=3, type=float, help="What the network expects; without, pixels in [0, 1]."),
+    click.option("--std", nargs=3, type=float),
+)
+image_set = click.argument("what", default="cifar10", type=click.Choice(["cifar10", "imagenette"]))
+course_folder = click.option("--course", default="", help="The course folder (default: classroom).")
+
+
+def say_registered(entry: Any) -> None:
+    rates = {"clean": entry.test_clean} | entry.test_robust
+    found = ", ".join(f"{threat} {accuracy.rate:.2%}" for threat, accuracy in rates.items())
+    print(f"registered {entry.name}: {found}, n = {entry.test_clean.n}")
 
 
 @commands.command("data")
-@click.argument("what", default="cifar10", type=click.Choice(["cifar10", "imagenette"]))
+@image_set
 def _data(what: str) -> None:
     """Fetch and verify the images: CIFAR-10, or with ``imagenette`` the photographs of chapter 16, 160 MB."""
     from ._support import paths
@@ -85,7 +106,6 @@ def _data(what: str) -> None:
 
         fetch_and_say()
         return
-
     for split in ("train", "test"):
         images, _ = load_cifar10(split)
         print(f"CIFAR-10 {split}: {len(images)} images, digests verified, in {paths.data_folder()}")
@@ -98,13 +118,11 @@ def _train(name: str, device: str) -> None:
     """Train a checkpoint by checkpoints/NAME.yaml, measure it and register it; resumes."""
     from .training.registration import train_and_register
 
-    entry = train_and_register(name, device=device)
-    robust = ", ".join(f"{threat} {accuracy.rate:.2%}" for threat, accuracy in entry.test_robust.items())
-    print(f"registered {entry.name}: clean {entry.test_clean.rate:.2%}, {robust}")
+    say_registered(train_and_register(name, device=device))
 
 
 @commands.command("subset")
-@click.argument("what", default="cifar10", type=click.Choice(["cifar10", "imagenette"]))
+@image_set
 def _subset(what: str) -> None:
     """Draw the common evaluation subset from the registered ResNet-18 ladder, or from the networks at 224 pixels."""
     from ._support import paths
@@ -124,7 +142,7 @@ def _subset(what: str) -> None:
 @commands.command("verify")
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every registered checkpoint.")
-@click.option("--images", default=VERIFY_IMAGES, show_default=True, help="The first so many test images.")
+@click.option("--images", default=1000, show_default=True, help="The first so many test images.")
 @click.option("--full", is_flag=True, help="All 10,000 test images.")
 def _verify(name: str | None, everything: bool, images: int, full: bool) -> int:
     """Measure a registered checkpoint again: registered rates, quality floors, flags of the evaluation.
@@ -137,19 +155,6 @@ def _verify(name: str | None, everything: bool, images: int, full: bool) -> int:
     if everything == (name is not None):
         raise ValueError(f"name a checkpoint or use --all; known: {', '.join(REGISTRY)}")
     return int(not verify_and_say([name] if name else list(REGISTRY), TEST_IMAGES if full else images))
-
-
-def own_network(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument and the options that say what a user's own network is."""
-    options = [
-        click.argument("factory", metavar="MODULE.py:FUNCTION"),
-        click.option("--weights", help="safetensors, or a state dict of torch.save, of which no code runs."),
-        click.option("--mean", nargs=3, type=float, help="What the network expects; without, pixels in [0, 1]."),
-        click.option("--std", nargs=3, type=float),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @commands.command("inspect")
@@ -184,37 +189,21 @@ def _register(name: str, **options: Any) -> None:
     """
     from .foreign import register_own
 
-    entry = register_own(name, **options)
-    robust = ", ".join(f"{threat} {accuracy.rate:.1%}" for threat, accuracy in entry.test_robust.items())
-    print(f"registered {name}: clean {entry.test_clean.rate:.1%}, {robust}, n = {entry.test_clean.n}")
+    say_registered(register_own(name, **options))
 
 
 @commands.command("doctor")
-@click.argument("what", required=False, type=click.Choice([IMAGENET]))
+@click.argument("what", required=False, type=click.Choice(["imagenet"]))
 @folders
 def _doctor(what: str | None, device: str) -> int:
     """Say what is here and what is missing. ``imagenet``: check an ImageNet set-up instead, and estimate it."""
-    if what == IMAGENET:
+    if what:
         from .imagenet.doctor import is_ready
 
         return int(not is_ready(device))
     from .book.doctor import is_complete
 
     return int(not is_complete())
-
-
-# --- chapters, book and grid -----------------------------------------------------------------------------------
-
-
-@commands.command("build")
-@click.argument("target", type=click.Choice(["book", "chapters", "grid"]))
-@click.option("--profile", default="laptop", show_default=True, help="A file in profiles/, without its ending.")
-@click.option("--cluster", default="", help="For the grid: a folder in profiles/, such as slurm; else this machine.")
-def _build(target: str, profile: str, cluster: str) -> None:
-    """Make what is not up to date of the chapters, of the whole book, or of the grid's cells."""
-    from .book import workflow
-
-    workflow.make(target, profile, cluster)
 
 
 @commands.command("execute")
@@ -225,9 +214,9 @@ def _execute(chapter: str, target: Path, parameters: Sequence[tuple[str, str]]) 
     """Execute one chapter into the file TARGET and say how long it took."""
     import yaml
 
-    from .book.execution import execute_and_say
+    from .book.execution import execute
 
-    execute_and_say(chapter, target, **{name: yaml.safe_load(value) for name, value in parameters})
+    execute(chapter, target, **{name: yaml.safe_load(value) for name, value in parameters})
 
 
 @commands.command("run")
@@ -242,27 +231,14 @@ def _run(profile: str, chapters: Sequence[str], device: str) -> int:
     from .book.execution import chosen_chapters, execute_chapter
 
     values, chosen = chosen_chapters(profile, chapters)
-    if values.dataset == IMAGENET:
+    if values.dataset == "imagenet":
         from .imagenet.doctor import is_ready
 
         if not is_ready(device):
             return 1
     for chapter in chosen:
-        print(f"{chapter}: executing")
         print(f"{chapter}: {execute_chapter(chapter, profile, device)}")
     return 0
-
-
-@commands.command("pieces")
-@click.argument("profile", default="gpu")
-@click.option("--minutes", type=float, help="Start no further piece after this time; 0 only lists them.")
-@click.option("--only", metavar="PIECE", help="One network or chapter, again even if it is finished.")
-@on_device("cuda", "cpu")
-def _pieces(profile: str, minutes: float | None, only: str | None, device: str) -> int:
-    """Train the networks and execute the chapters of a profile one by one; finished ones are skipped."""
-    from .book.pieces import work
-
-    return int(bool(work(profile, device=device, minutes=minutes, only=only)))
 
 
 @commands.command("grid")
@@ -277,43 +253,32 @@ def _grid(job: Sequence[str]) -> None:
     do(*job)
 
 
-@commands.command("reference")
-@click.option("--profile", default="full", show_default=True)
-def _reference(profile: str) -> None:
-    """Make the records of the last run the committed reference."""
-    from .book.headline import make_reference
+def forward(name: str, module: str, function: str, text: str, *options: Callable[..., Any]) -> None:
+    """The command ``name``, which calls one function with its options; exit code 1 if that names something that failed."""
 
-    make_reference(profile)
+    def call(**given: Any) -> int:
+        return int(bool(getattr(import_module(f".book.{module}", __package__), function)(**given)))
 
-
-@commands.command("scoreboard")
-@click.option("--profile", default="laptop", show_default=True)
-def _scoreboard(profile: str) -> None:
-    """Write the scoreboard page and its CSV files from the executed chapters."""
-    from .book.headline import write_scoreboard
-
-    write_scoreboard(profile)
+    commands.command(name, help=text)(combined(*options)(call))
 
 
-@commands.command("pdf")
-def _pdf() -> None:
-    """Print the built book into one PDF; needs a Chromium, and says what to do without."""
-    from .book.printing import print_book
-
-    print_book()
-
-
-@commands.command("site")
-def _site() -> None:
-    """Put all that is published of the built book into _build/site."""
-    from .book.publishing import assemble
-
-    assemble()
-
-
-# --- a class ---------------------------------------------------------------------------------------------------
-
-course_folder = click.option("--course", default="", help="The course folder (default: classroom).")
+forward(
+    "build", "workflow", "make", "Make what is not up to date of the chapters, of the whole book, or of the grid's cells.",
+    click.argument("target", type=click.Choice(["book", "chapters", "grid"])),
+    profile("laptop", "A file in profiles/, without its ending."),
+    click.option("--cluster", default="", help="For the grid: a folder in profiles/, such as slurm; else this machine."),
+)  # fmt: skip
+forward(
+    "pieces", "pieces", "work", "Train the networks and execute the chapters of a profile; finished ones are skipped.",
+    click.argument("profile", default="gpu"),
+    click.option("--minutes", type=float, help="Start no further piece after this time; 0 only lists them."),
+    click.option("--only", metavar="PIECE", help="One network or chapter, again even if it is finished."),
+    on_device("cuda", "cpu"),
+)  # fmt: skip
+forward("reference", "headline", "make_reference", "Make the last run's records the reference.", profile("full"))
+forward("scoreboard", "headline", "write_scoreboard", "Write the scoreboard's page and CSV files.", profile("laptop"))
+forward("pdf", "printing", "print_book", "Print the book into one PDF; needs a Chromium, and says what to do without.")
+forward("site", "publishing", "assemble", "Put all that is published of the built book into _build/site.")
 
 
 @commands.command("release")

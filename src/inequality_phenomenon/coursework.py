@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
@@ -31,8 +32,7 @@ def _array(values: Any) -> np.ndarray:
 def follow_through(check: Callable[[], None], namespace: dict[str, Any], right: dict[str, Any]) -> None:
     """Run ``check``; if it fails, run it again with right answers in place of the student's earlier functions.
 
-    So an error is paid for once, in its own question, while an answer may still rely on an earlier function that does more
-    than was asked. ``namespace``: the notebook's ``globals()``; ``right``: name -> function, which the hidden tests fill.
+    So an error is paid for once. ``namespace``: the notebook's ``globals()``; ``right``: name -> function, by the hidden tests.
     """
     try:
         check()
@@ -48,10 +48,9 @@ def follow_through(check: Callable[[], None], namespace: dict[str, Any], right: 
 
 
 def by_hand(*modules: str) -> None:
-    """Switch off what an assignment asks to be written by hand, in this process.
+    """Switch off what an assignment asks to be written by hand, in this process: no short cut for honest students.
 
-    Public functions of this package's ``modules`` then raise ``NotImplementedError``; any other name is a package that can no
-    longer be imported. It keeps honest students from a short cut; the source remains for everybody to read.
+    Public functions of this package's ``modules`` then raise ``NotImplementedError``; another package cannot be imported.
     """
     for name in modules:
         if find_spec(f"{__package__}.{name}") is None:
@@ -63,11 +62,8 @@ def by_hand(*modules: str) -> None:
         for module in [package, *map(importlib.import_module, inside)]:
             for key, function in inspect.getmembers(module, inspect.isfunction):
                 if f"{function.__module__}.".startswith(f"{package.__name__}.") and not key.startswith("_"):
-                    setattr(module, key, _switched_off(key))
+                    setattr(module, key, partial(_refuse, key))
 
 
-def _switched_off(name: str) -> Callable[..., NoReturn]:
-    def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError(f"{name} is switched off in this assignment: write it by hand")
-
-    return refuse
+def _refuse(name: str, /, *_: Any, **__: Any) -> NoReturn:
+    raise NotImplementedError(f"{name} is switched off in this assignment: write it by hand")

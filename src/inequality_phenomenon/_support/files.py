@@ -21,8 +21,7 @@ NOBODYS_WORK = {
 def made_by_a_system(name: str) -> bool:
     """Whether a file or folder of this name is an operating system's or an editor's own, and nobody's work.
 
-    Hidden ones are (``.DS_Store``, ``._notes.ipynb``, ``.ipynb_checkpoints``), and so are ``__MACOSX``, ``Thumbs.db``,
-    ``desktop.ini``, the lock files of an office (``~$notes.docx``) and backups (``notes.py~``).
+    Hidden ones are (``.DS_Store``), and ``Thumbs.db`` and such, an office's locks (``~$notes.docx``), backups (``notes.py~``).
     """
     return name.startswith((".", "~$")) or name.endswith("~") or name.casefold() in NOBODYS_WORK
 
@@ -31,8 +30,7 @@ def made_by_a_system(name: str) -> bool:
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; rename it to ``target`` on success, delete it on any error.
 
-    Who may read the file is decided by the user's umask, or by the file that is replaced.
-    A full disk is an ``OSError`` that names ``target``, also where safetensors wrote the file.
+    Its mode is the umask's, or that of the file that is replaced. A full disk is an ``OSError`` that names ``target``.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
@@ -52,16 +50,18 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-class Locked(RuntimeError):
-    """Another process holds the lock."""
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Write a file through ``atomic_path``; text as UTF-8."""
+    with atomic_path(file) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+class Locked(RuntimeError): ...
 
 
 @contextmanager
 def file_lock(file: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock ``file``; the system frees it however the holder dies. ``Locked`` if it is taken and one does not wait.
-
-    On a file system without such locks the lock is a second file, which the next process removes if its maker is gone.
-    """
+    """Hold the lock ``file``; the system frees it however the holder dies. ``Locked`` if it is taken and one does not wait."""
     file.parent.mkdir(parents=True, exist_ok=True)
     held: BaseFileLock = FileLock(file)
     try:
@@ -70,7 +70,7 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[None]:
         except OSError as problem:
             if problem.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
-            held = SoftFileLock(file.with_name(f"{file.name}.held"))
+            held = SoftFileLock(file.with_name(f"{file.name}.held"))  # a file, which the next process removes
             held.acquire(blocking=wait)
     except Timeout:
         raise Locked(f"{file} is locked by another process") from None
@@ -90,9 +90,7 @@ def socket_folder() -> str:
     for folder in usual:
         if len(os.fsencode(folder)) <= LONGEST and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
             return folder
-    raise OSError(
-        f"the path of {usual[0]} is longer than {LONGEST} characters: set TMPDIR to a folder with a shorter one"
-    )
+    raise OSError(f"the path of {usual[0]} is longer than {LONGEST} characters: set TMPDIR to a shorter one")
 
 
 def sha256_of(path: Path) -> str:
@@ -107,8 +105,7 @@ class DamagedFile(RuntimeError):
 
 def write_sealed(file: Path, content: bytes) -> None:
     """Write ``content`` atomically behind a line with its SHA-256."""
-    with atomic_path(file) as temporary:
-        temporary.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    write_whole(file, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
 def read_sealed(file: Path) -> bytes:

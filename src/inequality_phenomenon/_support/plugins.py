@@ -3,29 +3,11 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, Protocol
 
 GROUP = "inequality_phenomenon.image_sets"
 NO_IMAGE_SETS = ". No image set beside CIFAR-10 is installed: run `make setup`"
-
-
-class PublicNetwork(Protocol):
-    """A trained network that does not come from this project; attributes as in ``networks.RegistryEntry``."""
-
-    name: str
-    title: str
-    architecture: str
-    arguments: dict[str, Any]
-
-    @property
-    def sha256(self) -> str: ...
-
-    @property
-    def file(self) -> Path: ...
-
-    def load(self) -> Any:
-        """A ``networks.Classifier``."""
+PublicNetwork = Any  # name, title, architecture, arguments, sha256, file and load(), as of ``networks.RegistryEntry``
 
 
 class ImageSetModule(Protocol):
@@ -34,14 +16,9 @@ class ImageSetModule(Protocol):
     def evaluation_set(self, judges: tuple[str, ...], skip_unreadable: bool) -> Any:
         """A ``measure.image_sets.EvaluationSet``."""
 
-    def class_names(self) -> Sequence[str]:
-        """By label."""
-
+    def class_names(self) -> Sequence[str]: ...
     def public_networks(self) -> Mapping[str, PublicNetwork]:
-        """Those of ``checkpoints/NAME.yaml``, if the set has any, by name; each name begins with that of the set.
-
-        Networks that this project trained on the set are ``networks.RegistryEntry``.
-        """
+        """Those of ``checkpoints/NAME.yaml`` that this project did not train, by name, which begins with that of the set."""
 
     def training_data(self, batch_size: int, device: Any) -> Any:
         """A ``training.data.TrainingData``; only of a set that networks are trained on."""

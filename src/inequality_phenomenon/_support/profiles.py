@@ -37,7 +37,6 @@ class Profile(BaseModel):
 
 
 def profile_names() -> list[str]:
-    """The profiles that there are."""
     return sorted(file.stem for file in paths.PROFILES.glob("*.yaml") if file.name != paths.GRID_FILE.name)
 
 
@@ -68,5 +67,4 @@ def read_settings(file: Path, model: type[Settings], error: type[Exception], **g
 
 
 def problems_of(problem: ValidationError) -> str:
-    """What pydantic found, by place."""
     return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())

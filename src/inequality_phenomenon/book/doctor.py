@@ -11,7 +11,7 @@ from ..networks import REGISTRY, load_checkpoint
 
 
 def is_complete() -> bool:
-    """Print one line a thing; whether all that ``make book`` needs is here."""
+    """Print it; whether all that ``make book`` needs is here."""
     print(f"project folder   {paths.ROOT}")
     print(f"packages         {_age_of_the_lock()}")
     print(f"torch            {torch.__version__}, {torch.get_num_threads()} threads, GPU: {torch.cuda.is_available()}")

@@ -1,10 +1,10 @@
 """Executes chapters: the notebook is written when all of its cells have run, and not before."""
 
-import contextlib
 import os
 import sys
 import time
 from collections.abc import Collection
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +14,39 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillException
 
 from .._support import paths
-from .._support.files import atomic_path
+from .._support.files import write_whole
 from .._support.profiles import Profile, load_profile
 
 
 def execute(chapter: str, target: Path, *, show_progress: bool = False, **parameters: Any) -> None:
-    """Execute notebooks/``chapter``.py and write the notebook to ``target``, which is replaced only on success.
+    """Execute notebooks/``chapter``.py, say how long it took, and write ``target``, which is replaced only on success.
 
-    ``show_progress``: the notebook's own bars, with the time left, on the terminal too.
-    Raises ``ParameterError`` on a wrong parameter and ``PapermillExecutionError``, which names the cell, on a failure.
+    Raises ``ParameterError`` on a wrong parameter and ``RuntimeError``, with the cell and its traceback, on a failure.
     """
+    started = time.perf_counter()
+    print(f"{chapter}: executing", file=sys.stderr)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger and its warning are not used
     target = target.resolve()
     bar = {"desc": chapter, "leave": False, "disable": None}  # None: no bar where nobody watches a terminal
-    with contextlib.chdir(paths.ROOT):  # papermill recognises our notebooks by their relative path
-        source = f"{paths.NOTEBOOKS.name}/{chapter}.py"
-        notebook = papermill.execute_notebook(
-            source, None, parameters=parameters, progress_bar=bar, stderr_file=sys.stderr if show_progress else None
-        )
+    source, bars = f"{paths.NOTEBOOKS.name}/{chapter}.py", sys.stderr if show_progress else None
+    try:
+        with chdir(paths.ROOT):  # papermill recognises our notebooks by their relative path
+            notebook = papermill.execute_notebook(source, None, parameters, progress_bar=bar, stderr_file=bars)
+    except (PapermillException, DeadKernelError) as problem:
+        failed = f"{chapter} failed after {time.perf_counter() - started:.0f} s; the same command goes on from here"
+        raise RuntimeError(f"{failed}\n{problem}") from None
     for cell in notebook.cells:  # the page folds the parameters, as all code
         if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])):
             cell.metadata["tags"] = [*cell.metadata["tags"], "hide-input"]
-    with atomic_path(target) as temporary:
-        nbformat.write(notebook, temporary)
+    write_whole(target, nbformat.writes(notebook) + "\n")
+    print(f"{chapter}: done in {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
 def execute_chapter(chapter: str, profile: str, device: str) -> Path:
-    """Into book/_executed/PROFILE/, with the notebook's progress on the terminal; a failure is a ``RuntimeError``."""
+    """Into book/_executed/PROFILE/, with the notebook's progress on the terminal."""
     target = paths.EXECUTED / profile / f"{chapter}.ipynb"
-    try:
-        execute(chapter, target, show_progress=True, profile=profile, device=device)
-    except (PapermillException, DeadKernelError) as problem:
-        raise RuntimeError(f"{chapter} failed; the same command goes on from here{problem}") from None
+    execute(chapter, target, show_progress=True, profile=profile, device=device)
     return target
-
-
-def execute_and_say(chapter: str, target: Path, **parameters: Any) -> None:
-    """Execute a chapter and print how long it took; a failure is a ``RuntimeError`` with the cell and its traceback."""
-    started = time.perf_counter()
-    print(f"{chapter}: executing", file=sys.stderr)
-    try:
-        execute(chapter, target, **parameters)
-    except (PapermillException, DeadKernelError) as problem:
-        raise RuntimeError(f"{chapter} failed after {time.perf_counter() - started:.0f} s{problem}") from None
-    print(f"{chapter}: done in {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
 def chosen_chapters(profile: str, numbers: Collection[str]) -> tuple[Profile, list[str]]:

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from .._support import paths
-from .._support.files import atomic_path
+from .._support.files import write_whole
 from ..measure.reference import PAPER_SCALE_PROFILE, load_reference, reference_folder, save_reference
 from ..networks import LADDER, REGISTRY
 from ..show.inequality import gini_by_epsilon
@@ -45,23 +45,25 @@ def write_scoreboard(profile: str) -> None:
         write_csv(frame, paths.GENERATED / f"scoreboard_{name}.csv")
     texts = {"scoreboard.md": page(frames, profile, full_size_frames()), "pieces.txt": markdown(PAPER_SCALE_PROFILE)}
     for name, text in texts.items():
-        with atomic_path(paths.GENERATED / name) as temporary:
-            temporary.write_text(text, "utf-8")
+        write_whole(paths.GENERATED / name, text)
 
 
 def write_headline() -> None:
     """Put the reference run's answer and figure into README and welcome page, between their markers."""
     figure = headline_figure()
     assert figure.png
-    with atomic_path(paths.HEADLINE_FIGURE) as temporary:
-        temporary.write_bytes(figure.png)
-    pages = {paths.ROOT / "README.md": "book/static/headline.png", paths.BOOK / "index.md": "static/headline.png"}
-    for file, picture in pages.items():
-        block = "\n\n".join([*answer(), f"![{figure.alt}]({picture})", WORDS["caption"]])
-        before, _, rest = file.read_text("utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        with atomic_path(file) as temporary:
-            temporary.write_text(f"{before}{BEGIN}\n\n{block}\n\n{END}{after}", "utf-8")
+    write_whole(paths.HEADLINE_FIGURE, figure.png)
+    *said, rows, rest = answer()
+    marked = f"::::{{div}} headline\n{rows}\n::::"  # for the style sheet, which stacks the cells on a phone
+    pages = {
+        paths.ROOT / "README.md": (rows, "book/static/headline.png"),
+        paths.BOOK / "index.md": (marked, "static/headline.png"),
+    }
+    for file, (shown, picture) in pages.items():
+        block = "\n\n".join([*said, shown, rest, f"![{figure.alt}]({picture})", WORDS["caption"]])
+        before, _, old = file.read_text("utf-8").partition(BEGIN)
+        after = old.partition(END)[2]
+        write_whole(file, f"{before}{BEGIN}\n\n{block}\n\n{END}{after}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,6 @@ class MainClaim:
 
 
 def main_claims() -> list[MainClaim]:
-    """The paper's main claims, with its own values."""
     values = published_values().set_index("id").value
     rows = [MainClaim(**row) for row in WORDS["claims"]]
     return [replace(row, paper=re.sub(r"\{(.*?)\}", lambda found: str(values[found[1]]), row.paper)) for row in rows]
@@ -102,40 +103,24 @@ def answer() -> list[str]:
 
 
 def below() -> str:
-    """The sentences below the table, with the number and verdict of each of their tests."""
+    """Below the table: sentences with the number and verdict of each of their tests, and which networks it is about."""
     frame, found = reference_frames()[0], []
     for sentence in WORDS["below"]:
-        tests = [_tested(frame, **own) for own in sentence["tests"]]
-        said = [f"{_number(row)} (**{row.verdict}**)" for row in tests]
-        found.append(f"- {sentence['words'].format(*said)}")
-    return "\n".join([*found, networks()])
-
-
-def networks() -> str:
-    """Which networks the table is about: width, attack, epochs, accuracies and floors."""
+        found.append(f"- {sentence['words'].format(*(_judged(frame, **own) for own in sentence['tests']))}")
     standard, own = (REGISTRY[name] for name in (LADDER[0], LADDER[-1]))
     robust, floors = own.test_robust["linf 8/255"].rate, (floor_of(standard.name), floor_of(own.name))
-    words = WORDS["networks"].format(
-        own=own, standard=standard, robust=robust, standard_floor=floors[0], floor=floors[1]
-    )
-    return str(words).replace("%", " %")
+    facts = {"own": own, "standard": standard, "robust": robust, "standard_floor": floors[0], "floor": floors[1]}
+    return "\n".join([*found, WORDS["networks"].format(**facts).replace("%", " %")])
 
 
 def sentences(*readings: Sequence[Multiverse], accuracy: Sequence[Multiverse]) -> list[str]:
-    """What the readings of the first three claims say: a lead, and a list of them; nothing without records of them.
-
-    ``accuracy``: the readings of ``ACCURACY``.
-    """
+    """What the readings of the first three claims, and of ``ACCURACY``, say: a lead and a list; nothing without records."""
     if len(readings) < 3:
         return []
     more, less = ([how_often(together(found, side)[0]) for found in readings] for side in ("for", "against"))
     decides = [called(next(iter(explained_variance(found[0])))) for found in readings]
-    facts = {
-        "more": more,
-        "less": less,
-        "decides": decides,
-        "accuracy": [how_often(together([own])[0]) for own in accuracy],
-    }
+    counts = [[share_text(together([own], side)[0]) for side in ("for", "against")] for own in accuracy]
+    facts = {"more": more, "less": less, "decides": decides, "accuracy": counts}
     lead, *said = (sentence.format(**facts) for sentence in WORDS["sentences"])
     return [lead, "\n".join(said)]
 
@@ -147,6 +132,18 @@ def how_often(share: float) -> str:
 
 def _tested(frame: pd.DataFrame, claim: str, test: str) -> pd.Series:
     return frame[(frame.claim == claim) & (frame.test == test)].iloc[0]
+
+
+def _judged(frame: pd.DataFrame, claim: str, test: str = "") -> str:
+    """A test's number and verdict; without ``test`` between which numbers the claim's tests lie, and its verdict."""
+    if test:
+        row = _tested(frame, claim, test)
+        return f"{_number(row)} (**{row.verdict}**)"
+    rows = frame[frame.claim == claim]
+    good, bad = rows.verdict.isin(["reproduced", "same direction"]).sum(), (rows.verdict == "contradicted").sum()
+    sides = f", {good} for and {bad} against" if (verdict := rows.claim_verdict.iloc[0]) == "mixed" else ""
+    ends, n = f"{rows.value.min():+.1f} to {rows.value.max():+.1f} points", rows.n.min()
+    return f"{ends} in {len(rows)} tests (**{verdict}**{sides}), n = {n:.0f} images"
 
 
 def _number(row: pd.Series, margin: float = 0.0) -> str:

@@ -1,8 +1,4 @@
-"""Makes or updates .venv from requirements.lock; run by ``make`` with any Python 3.11, so it uses the standard library alone.
-
-A stamp holds the hash of what was installed: nothing is done while it fits. It is written last and removed first, so an
-interrupted set-up is noticed and started from scratch.
-"""
+"""Makes or updates .venv from requirements.lock; run by ``make`` with any Python 3.11, so it uses the standard library alone."""
 
 from __future__ import annotations  # an older Python must get as far as the message about its age
 
@@ -23,7 +19,7 @@ except ImportError:  # Windows
 
 OLDEST_PYTHON = (3, 11)
 VENV = Path(".venv")
-STAMP = VENV / ".installed"
+STAMP = VENV / ".installed"  # hash of what was installed, written last and removed first: no half set-up has one
 LOCK_FILE, PROJECT_FILE = "requirements.lock", "pyproject.toml"
 # What uv calls the settings of pip, which a site may have set in pip.conf or the environment.
 UV_NAMES = {
@@ -75,8 +71,7 @@ def install() -> None:
         uv = [uv_of(pip), "pip", "install", "--python", str(python), "--index-strategy", "unsafe-best-match"]
         from_the_lock(uv, os.environ | settings_for_uv(pip))
     except (OSError, subprocess.CalledProcessError) as problem:
-        why = f"uv, which is fast, is of no use here ({problem})"
-        print(f"{why}; pip goes on alone, which takes minutes", file=sys.stderr)
+        print(f"uv is of no use here ({problem}); pip goes on alone, which takes minutes", file=sys.stderr)
         from_the_lock(pip, dict(os.environ))
     STAMP.write_text(wanted())
 
@@ -93,8 +88,7 @@ def uv_of(pip: list[str]) -> str:
         entry = re.search(r"^uv==(.*\\\n)+.*\n", Path(LOCK_FILE).read_text(), re.MULTILINE)
         if not entry:
             raise FileNotFoundError(f"{LOCK_FILE} does not name it")
-        only = VENV / "uv.lock"
-        only.write_text(entry[0])
+        (only := VENV / "uv.lock").write_text(entry[0])
         subprocess.run([*pip, "--quiet", "--require-hashes", "-r", str(only)], check=True)
     return found or str(own)
 
@@ -113,8 +107,7 @@ def main() -> None:
     if installed() == wanted():
         return
     with alone():
-        how_long = "half a minute, with pip alone 2; 6 GB of disk"
-        print(f"Setting up .venv from requirements.lock ({how_long})", file=sys.stderr)
+        print("Setting up .venv from requirements.lock (30 s, with pip alone 2 minutes; 6 GB of disk)", file=sys.stderr)
         try:
             install()
         except subprocess.CalledProcessError as problem:

@@ -1,7 +1,4 @@
-"""What the page "Fool it yourself" is made from: networks and pictures as base64 in scripts, which fill ``foolIt``.
-
-A page that was opened from a disk may load scripts and fetch nothing. Without TensorFlow.js it stays a still picture.
-"""
+"""What the page "Fool it yourself" is made from: networks and pictures in scripts, since a page from a disk can fetch nothing."""
 
 import json
 from base64 import b64encode
@@ -15,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .._support import paths
-from .._support.files import atomic_path
+from .._support.files import write_whole
 from .._support.randomness import normal_images
 from ..attacks import occlude
 from ..attribution import attribute, resolve_options
@@ -42,13 +39,11 @@ def write_live_page() -> None:
     _script("pictures", "shared", shared() | {"scripts": [str(f.relative_to(paths.VENDOR.parent)) for f in scripts]})
     loaded = [*scripts, *(FOLDER / f"{name}.js" for name in ("wasm", "pictures", *PAIR))]
     megabytes = sum(file.stat().st_size for file in loaded) / 1e6 if len(scripts) == len(vendor.TENSORFLOW) else 0
-    with atomic_path(paths.GENERATED / "fool_it.txt") as temporary:
-        temporary.write_text(f"```{{raw}} html\n{still(megabytes)}\n```\n", "utf-8")
+    write_whole(paths.GENERATED / "fool_it.txt", f"```{{raw}} html\n{still(megabytes)}\n```\n")
 
 
 def _script(name: str, place: str, value: Any) -> None:
-    with atomic_path(FOLDER / f"{name}.js") as temporary:
-        temporary.write_text(f"foolIt.{place} = {json.dumps(value)};\n", "utf-8")
+    write_whole(FOLDER / f"{name}.js", f"foolIt.{place} = {json.dumps(value)};\n")
 
 
 def _base64(values: Tensor | np.ndarray, kind: str) -> str:
@@ -56,21 +51,19 @@ def _base64(values: Tensor | np.ndarray, kind: str) -> str:
 
 
 def stored(model: Classifier) -> dict[str, Any]:
-    """A ResNet's layers in the order of its forward pass, batch norm as a factor and a summand of each channel.
-
-    ``kernels``: (height, width, in, out) in half precision, as in the checkpoint; ``numbers``: the rest, in single precision.
-    """
+    """A ResNet's layers in order: kernels (height, width, in, out) in half precision, batch norm as factors and summands."""
     kernels, numbers, shapes = [], [], []
     for layer in model.network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            weight = layer.weight if isinstance(layer, nn.Conv2d) else layer.weight[..., None, None]
-            kernels.append(weight.permute(2, 3, 1, 0))
-            shapes.append([*kernels[-1].shape, layer.stride[0] if isinstance(layer, nn.Conv2d) else 1])
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.Conv2d):
+            kernels.append(layer.weight.permute(2, 3, 1, 0))
+            shapes.append([*kernels[-1].shape, layer.stride[0]])
+        elif isinstance(layer, nn.BatchNorm2d):
             assert layer.running_mean is not None and layer.running_var is not None
             factor = layer.weight / (layer.running_var + layer.eps).sqrt()
             numbers += [factor, layer.bias - layer.running_mean * factor]
-        if isinstance(layer, nn.Linear):
+        elif isinstance(layer, nn.Linear):
+            kernels.append(layer.weight.T[None, None])
+            shapes.append([*kernels[-1].shape, 1])
             numbers += [torch.ones_like(layer.bias), layer.bias]
     halves, singles = (torch.cat([part.flatten() for part in parts]) for parts in (kernels, numbers))
     return {"shapes": shapes, "kernels": _base64(halves, "f2"), "numbers": _base64(singles, "f4")}
@@ -90,18 +83,12 @@ def shared() -> dict[str, Any]:
     ids, images, labels = live_pictures()
     nodes, weights = np.polynomial.legendre.leggauss(resolve_options("integrated_gradients").steps)
     return {
-        "ids": ids,
-        "labels": labels.tolist(),
-        "classes": CIFAR10_CLASSES,
+        "ids": ids, "labels": labels.tolist(), "classes": CIFAR10_CLASSES, "start": ids[most_easily_fooled()],
         "pixels": _base64((images * 255).round().permute(0, 2, 3, 1), "u1"),
         "normal": _base64(normal_images(ids, (3, 32, 32), 0).permute(0, 2, 3, 1), "f4"),
-        "mean": CIFAR10_MEAN,
-        "std": CIFAR10_STD,
-        "nodes": ((1 + nodes) / 2).tolist(),
-        "weights": (weights / 2).tolist(),
+        "mean": CIFAR10_MEAN, "std": CIFAR10_STD, "nodes": ((1 + nodes) / 2).tolist(), "weights": (weights / 2).tolist(),
         "networks": {name: named(name) for name in NETWORKS},
-        "start": ids[most_easily_fooled()],
-    }
+    }  # fmt: skip
 
 
 @cache

@@ -1,8 +1,4 @@
-"""Lets papermill read percent-format scripts: ``papermill notebooks/NAME.py out.ipynb`` works, wherever one stands.
-
-The script is the only source; the notebook exists in memory alone. papermill loads this module through its entry point
-``papermill.io``, and then reads scripts through it. This module must not import ``papermill.engines``, which imports it.
-"""
+"""Lets papermill, which loads this by an entry point, read percent-format scripts. Not to import ``papermill.engines``."""
 
 import os
 import warnings

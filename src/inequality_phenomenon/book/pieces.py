@@ -1,7 +1,6 @@
 """A profile's networks and chapters in pieces, for a GPU that is there for minutes only: an end at any moment loses at most one.
 
-A piece trains and registers one network, or executes one chapter and keeps its records. The order is the profile's. What
-is finished is read from the committed files alone, so another machine goes on where the last one stopped.
+What is finished is read from the committed files alone, so another machine goes on where the last one stopped.
 """
 
 import time
@@ -28,10 +27,7 @@ def load_pieces(profile: str) -> Profile:
 
 
 def finished(piece: str, profile: Profile) -> bool:
-    """Whether a network is registered, or a chapter has measured all of its networks that are, as they are now.
-
-    A chapter that was cut off, or whose tables were kept by hand, is not finished: see ``save_reference``.
-    """
+    """Whether a network is registered, or a chapter has measured all of its networks that are, as they are now, whole."""
     if piece not in profile.chapters:
         return piece in REGISTRY
     tables = manifest(reference_folder(profile.name)).get(piece, {})
@@ -43,16 +39,11 @@ def finished(piece: str, profile: Profile) -> bool:
 
 
 def states(profile: Profile) -> dict[str, bool]:
-    """Every piece once, in the profile's order, and whether it is finished."""
     return {piece: finished(piece, profile) for piece in profile.order}
 
 
 def work(profile: str, *, device: str, minutes: float | None = None, only: str | None = None) -> list[str]:
-    """Do the pieces that are not finished, one by one; returns those that failed, whose reasons are printed.
-
-    After ``minutes`` no further piece is started: 0 only says what is done and what remains. ``only``: one piece, again
-    even if it is finished. Raises ``ProfileError`` for a profile without pieces, ``ValueError`` for an unknown piece.
-    """
+    """Do the unfinished pieces, or ``only`` one, and start none after ``minutes``; returns those that failed."""
     if device == "cuda" and minutes != 0 and not torch.cuda.is_available():
         raise ValueError("torch sees no GPU here; --minutes 0 lists the pieces, --device cpu would take days")
     values, started, failed = load_pieces(profile), time.monotonic(), []
@@ -87,7 +78,6 @@ def _do(piece: str, profile: Profile, device: str) -> None:
 
 
 def markdown(profile: str) -> str:
-    """What is measured and what remains, for the book."""
     values = load_pieces(profile)
     found = states(values)
     remaining = [piece for piece, done in found.items() if not done]
@@ -95,14 +85,11 @@ def markdown(profile: str) -> str:
     in_part = [p for p in values.chapters if p not in measured and p in manifest(reference_folder(profile))]
     also = f", and in part {', '.join(in_part)}" if in_part else ""
     nothing = "" if measured or in_part else "**Nothing of it has been measured yet.** "
-    lines = [
-        f"Measured at paper scale: {len(measured)} of {len(set(values.order) & set(values.chapters))} chapters{also}. {nothing}"
-        f"Finished: {len(found) - len(remaining)} of {len(found)} pieces.",
-        *_networks(),
-    ]
-    if remaining:
-        lines += ["", "What remains, in this order:", ""]
-        lines += [f"- {'execute' if piece in values.chapters else 'train'} `{piece}`" for piece in remaining]
+    share = f"{len(measured)} of {len(set(values.order) & set(values.chapters))} chapters{also}"
+    done = f"{len(found) - len(remaining)} of {len(found)} pieces"
+    lines = [f"Measured at paper scale: {share}. {nothing}Finished: {done}.", *_networks()]
+    lines += ["", "What remains, in this order:", ""] if remaining else []
+    lines += [f"- {'execute' if piece in values.chapters else 'train'} `{piece}`" for piece in remaining]
     return "\n".join([*lines, ""])
 
 

@@ -1,7 +1,4 @@
-"""The whole book as one PDF, after ``make book``.
-
-Sphinx puts all pages into one, and a Chromium without a window prints it. Any other browser can print the same page.
-"""
+"""The whole book as one PDF: Sphinx puts all pages into one, which a Chromium without a window prints, or any browser."""
 
 import os
 import re
@@ -34,7 +31,6 @@ def chromium() -> str | None:
 
 
 def build_page() -> None:
-    """All pages of the book in one, at ``PAGE``."""
     tool = Path(sys.executable).parent / "jupyter-book"
     command: list[str | Path] = [tool, "build", paths.ROOT, "--builder", "singlehtml", "--keep-going", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
@@ -49,7 +45,6 @@ def build_page() -> None:
 
 
 def print_page(browser: str, page: Path = PAGE, pdf: Path = PDF) -> None:
-    """Print ``page``, its formulas drawn, to ``pdf``."""
     with atomic_path(pdf) as temporary:
         command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
         command += ["--virtual-time-budget=120000", "--run-all-compositor-stages-before-draw"]
@@ -63,11 +58,8 @@ def print_page(browser: str, page: Path = PAGE, pdf: Path = PDF) -> None:
 def print_book() -> None:
     """Print the built book to ``PDF``; without a Chromium, say what to do."""
     build_page()
-    browser = chromium()
-    if browser is None:
-        sys.exit(
-            f"No Chromium was found. Open {PAGE} in any browser and print it to a file, or install one "
-            "(Debian, Ubuntu: apt-get install chromium) and repeat the command; CHROMIUM=/path names another."
-        )
+    if (browser := chromium()) is None:
+        install = "install one (Debian, Ubuntu: apt-get install chromium) and repeat the command; CHROMIUM=/path names another."
+        sys.exit(f"No Chromium was found. Open {PAGE} in any browser and print it to a file, or {install}")
     print_page(browser)
     print(f"The book is in {PDF}")

@@ -1,8 +1,4 @@
-"""What is published: ``assemble`` puts it into _build/site after ``make book``.
-
-One folder, meant to become one branch: the tracked files, the executed notebooks beside them, and the built book in docs/,
-where static hosts look for it. So every launch link of the book leads to a file of the same branch.
-"""
+"""What is published, as one branch, where launch links lead: the tracked files, the executed notebooks, and the book in docs/."""
 
 import shutil
 import subprocess
@@ -33,7 +29,7 @@ if "google.colab" in sys.modules:
 
 
 def for_the_cloud(notebook: nbformat.NotebookNode, url: str, branch: str) -> nbformat.NotebookNode:
-    """The notebook with a first cell that installs the project on Colab; as it is where no repository is named."""
+    """With a first cell that installs the project on Colab; as it is where no repository is named."""
     if url:
         notebook.cells.insert(0, nbformat.v4.new_code_cell(_FIRST_CELL.format(url=url, branch=branch)))
     return notebook

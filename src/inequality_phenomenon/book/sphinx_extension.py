@@ -1,8 +1,4 @@
-"""A Sphinx extension: what every chapter's page shows below its title, and launch links only where they lead somewhere.
-
-Below the title: how long the chapter runs, and its notebook and script to download. The launch buttons of the theme point
-at the published branch of the repository that ``repository: url`` in _config.yml names; without one there are none.
-"""
+"""A Sphinx extension: below a chapter's title its run time and downloads, and launch links only where they lead somewhere."""
 
 import pkgutil
 import re
@@ -19,8 +15,6 @@ from .._support import paths
 
 PACKAGE = __name__.partition(".")[0]
 SCRIPTS = "_scripts"  # folder of the built book with the chapters' sources
-
-
 # What the theme and the bibliography write, and what a screen reader needs instead.
 MENDED = {
     '<div id="pst-primary-sidebar" class=': '<div id="pst-primary-sidebar" role="complementary" aria-label="The book" class=',
@@ -37,8 +31,7 @@ def run_time(notebook: nbformat.NotebookNode) -> str:
     """How long the chapter would have run from an empty cache; empty where the notebook has no provenance."""
     outputs = (out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", ()))
     shown = "".join(data.get("text/html", "") for data in outputs)
-    found = re.search(r"data-profile='(.*?)' data-device='(.*?)' data-cached-seconds='(.*?)'", shown)
-    if not found:
+    if not (found := re.search(r"data-profile='(.*?)' data-device='(.*?)' data-cached-seconds='(.*?)'", shown)):
         return ""
     profile, device, cached = found.groups()
     minutes = (notebook.metadata.papermill.duration + float(cached)) / 60
@@ -47,7 +40,6 @@ def run_time(notebook: nbformat.NotebookNode) -> str:
 
 
 def without_dead_links(app: Sphinx, config: Config) -> None:
-    """No launch buttons where no repository is named."""
     if not config.html_theme_options.get("repository_url"):
         config.html_theme_options["launch_buttons"] = {}
 

@@ -1,8 +1,6 @@
 """A papermill engine that refuses wrong parameters before anything runs and leaves no output of a failed run.
 
-papermill alone only warns of an unknown parameter, checks no types, and writes the notebook after every cell.
-papermill loads this module through its entry point ``papermill.engine``, whether or not ``--engine strict`` was said;
-loading it makes a plain ``papermill notebooks/NAME.py out.ipynb`` strict. Other people's notebooks are executed as ever.
+papermill loads it by an entry point, with or without ``--engine strict``. Other people's notebooks are executed as ever.
 """
 
 import ast
@@ -44,15 +42,11 @@ def annotated(source: str) -> list[Parameter]:
         statements = ast.parse(source).body
     except SyntaxError:
         return []
+    text, helps = ast.unparse, [line.partition("#")[2].strip() for line in source.splitlines()]
     return [
-        Parameter(
-            name=ast.unparse(statement.target),
-            inferred_type_name=ast.unparse(statement.annotation),
-            default=ast.unparse(statement.value),
-            help=source.splitlines()[(statement.end_lineno or 0) - 1].partition("#")[2].strip(),
-        )
-        for statement in statements
-        if isinstance(statement, ast.AnnAssign) and statement.value
+        Parameter(text(one.target), text(one.annotation), text(one.value), helps[(one.end_lineno or 0) - 1])
+        for one in statements
+        if isinstance(one, ast.AnnAssign) and one.value
     ]
 
 

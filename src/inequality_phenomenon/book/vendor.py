@@ -1,7 +1,4 @@
-"""The book's JavaScript, served from its own folder so that reading it asks no other host for anything.
-
-Fetched once, at build time, rather than tracked. Without a network the book is built all the same, and says what it lacks.
-"""
+"""The book's JavaScript, fetched once at build time and served from its own folder: reading the book asks no other host."""
 
 import re
 import shutil

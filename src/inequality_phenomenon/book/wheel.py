@@ -7,16 +7,11 @@ from setuptools.command.build_py import build_py
 
 NETWORKS = ("standard", "linf1", "linf2", "linf4", "linf8", "l2_0.5", "l2_1.0", "linf8_cutout")
 CARRIED = (
-    "checkpoints/registry.yaml",
-    "checkpoints/common_subset.json",
-    "checkpoints/imagenet*",
+    "checkpoints/registry.yaml", "checkpoints/common_subset.json", "checkpoints/imagenet*",
     *(f"checkpoints/cifar10-resnet18w16-{kind}-s0.safetensors" for kind in NETWORKS),
-    "results/published_values.csv",
-    "results/claims.yaml",
-    "results/reference/manifest.yaml",
-    "results/reference/0[1-3]_*/*.parquet",
-    "results/reference/10_*/*.parquet",
-)
+    "results/published_values.csv", "results/claims.yaml", "results/reference/manifest.yaml",
+    "results/reference/0[1-3]_*/*.parquet", "results/reference/10_*/*.parquet",
+)  # fmt: skip
 
 
 class BuildWithData(build_py):
@@ -29,8 +24,7 @@ class BuildWithData(build_py):
     def run(self) -> None:
         super().run()
         for pattern in () if self.editable_mode else CARRIED:
-            files = sorted(Path().glob(pattern))
-            if not files:
+            if not (files := sorted(Path().glob(pattern))):
                 raise FileNotFoundError(f"the package must carry {pattern}, and it is not here")
             for file in files:
                 target = Path(self.build_lib, "inequality_phenomenon", "_data", file)

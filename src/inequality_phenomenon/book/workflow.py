@@ -50,13 +50,17 @@ def make(target: str, profile: str, cluster: str) -> None:
 
 def make_grid(cluster: str) -> None:
     """Make the cells that are missing or stale, here or on ``cluster``, and gather all records into one table."""
+    import torch  # slow import
+
     from ..measure.grid import forget_stale, load_grid, write_table
 
     known = sorted(file.parent.name for file in paths.PROFILES.glob("*/config.yaml"))
     if cluster and cluster not in known:
         raise WorkflowError(f"unknown cluster {cluster!r}; known: {', '.join(known)}")
     there = ["--workflow-profile", str(paths.PROFILES / cluster), "--quiet", "progress", "rules", "host"]
-    where = there if cluster else [*HERE, *_with_gpus()]
+    count = torch.cuda.device_count()  # here as many cells at once as there are GPUs, or as cores without one
+    gpus = ["--resources", f"gpu={count}", "--set-resources", "trained:gpu=1", "cell:gpu=1"] if count else []
+    where = there if cluster else [*HERE, *gpus]
     with exclusive("make grid"):
         forget_stale(load_grid())
         # The Snakefile and the code change often, a record need not be made again for that: see forget_stale.
@@ -64,14 +68,6 @@ def make_grid(cluster: str) -> None:
         print(write_table())
     if code:
         raise WorkflowError("some cells failed (see above); the next run goes on from here")
-
-
-def _with_gpus() -> list[str]:
-    """On this machine: as many cells at once as there are GPUs, or as cores without one."""
-    import torch  # slow import
-
-    count = torch.cuda.device_count()
-    return ["--resources", f"gpu={count}", "--set-resources", "trained:gpu=1", "cell:gpu=1"] if count else []
 
 
 def chapters() -> list[str]:
@@ -104,17 +100,11 @@ def content(*patterns: str) -> str:
 
 # Rooms that decide nothing that a chapter shows.
 BESIDE = ("book", "classroom", "imagenet", "imagenette", "training", "cli.py", "coursework.py")
-NETWORKS = [
-    f"checkpoints/{name}" for name in ("registry.yaml", "common_subset.json", "cifar10-*.yaml", "cifar10-*.csv")
-]
+NETWORKS = [f"checkpoints/{it}" for it in ("registry.yaml", "common_subset.json", "cifar10-*.yaml", "cifar10-*.csv")]
 
 
 def fingerprint(chapter: str, profile: str) -> str:
-    """Hash of all that decides what a chapter shows: while it stays, the chapter is not executed again.
-
-    Its script, its part of the profile, the code but for ``BESIDE``, the networks, the claims and the published values,
-    its own records of the reference run, or all where it shows every network, and the locked packages.
-    """
+    """Hash of all that decides what a chapter shows: while it stays, the chapter is not executed again."""
     package = sorted(path.name for path in (paths.ROOT / "src" / PACKAGE).glob("[!.]*") if path.name not in BESIDE)
     code = [f"src/{PACKAGE}/{name}{'' if '.' in name else '/**/*'}" for name in package]
     own = [f"results/{run}/{chapter}/*" for run in ("reference", "reference-gpu")]

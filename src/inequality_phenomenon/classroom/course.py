@@ -1,11 +1,6 @@
-"""A course, and the student notebooks in it.
-
-nbgrader makes the student files and keeps the gradebook, in its own folder structure, so that its other tools work on a
-course of ours as well.
-"""
+"""A course in nbgrader's own folder structure, so that its other tools work on it as well, and its student notebooks."""
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +14,7 @@ from nbgrader.preprocessors import ClearOutput, ClearSolutions, ComputeChecksums
 from traitlets.config import Config
 
 from .._support import paths
-from .._support.files import atomic_path
+from .._support.files import write_whole
 from ..datasets import load_cifar10
 
 
@@ -36,12 +31,10 @@ class Course:
 
     @property
     def names(self) -> list[str]:
-        """The assignments."""
         return sorted(path.stem for path in self.sources.glob("*.py"))
 
     @property
     def database(self) -> str:
-        """Where the gradebook is, as a URL."""
         return f"sqlite:///{self.folder.resolve() / 'gradebook.db'}"
 
     def notebook(self, step: str, assignment: str, student: str = ".") -> Path:
@@ -55,7 +48,6 @@ def course_in(folder: str | Path, sources: Path | None) -> Course:
 
 
 def user_folder(name: str | Path) -> Path:
-    """A folder as a user writes it. Raises ``ClassroomError`` where ``~`` stands for nobody."""
     try:
         return Path(name).expanduser()
     except RuntimeError as problem:
@@ -63,11 +55,9 @@ def user_folder(name: str | Path) -> Path:
 
 
 def release(course: str | Path = "", sources: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Make the student files, without solutions and hidden tests: those to hand out, and a copy of each to work on.
+    """Make the student files in the folder ``course``: those to hand out, and copies to work on, which are never overwritten.
 
-    ``course`` is the course folder. A copy that is already there is left alone: it may be somebody's work.
-    Raises ``ClassroomError`` where questions were added or removed after submissions had been graded, and ``DataError``
-    without CIFAR-10, which the assignments need.
+    Raises ``ClassroomError`` where questions were added or removed after grading, ``DataError`` without CIFAR-10.
     """
     load_cifar10("test")
     here = course_in(course, sources)
@@ -75,8 +65,7 @@ def release(course: str | Path = "", sources: Path | None = None) -> tuple[list[
     copies = [here.folder / "work" / file.name for file in handed_out]
     for file, copy in zip(handed_out, copies, strict=True):
         if not copy.exists():
-            with atomic_path(copy) as temporary:
-                shutil.copyfile(file, temporary)
+            write_whole(copy, file.read_bytes())
     return handed_out, copies
 
 
@@ -86,15 +75,14 @@ def make_student_files(course: Course) -> list[Path]:
     if tools not in path.split(os.pathsep):  # nbgrader runs the command alembic, which lies beside this Python
         os.environ["PATH"] = os.pathsep.join([tools, path])
     settings = course.folder / "nbgrader_config.py"
-    with atomic_path(settings) as temporary:
-        temporary.write_text('"""nbgrader knows a course by this file."""\n')
+    write_whole(settings, '"""nbgrader knows a course by this file."""\n')
     config = Config()
     config.CourseDirectory.root = str(course.folder.resolve())
     config.CourseDirectory.db_url = course.database
     config.GenerateAssignment.permissions = int(f"{settings.stat().st_mode & 0o777:o}")  # as the umask has it
     nbgrader = NbGraderAPI(CourseDirectory(config=config), config=config)
     for name in course.names:
-        notebook = jupytext.reads((course.sources / f"{name}.py").read_text("utf-8"), fmt="py:percent")
+        notebook = jupytext.read(course.sources / f"{name}.py", fmt="py:percent")
         notebook.metadata.pop("jupytext", None)  # or Jupyter would look for the source
         for number, cell in enumerate(notebook.cells):
             cell.id = f"{name}-{number}"  # not at random: a release made again is the same file
@@ -107,9 +95,7 @@ def make_student_files(course: Course) -> list[Path]:
 
 
 def write(notebook: NotebookNode, file: Path) -> None:
-    """Write a notebook as a whole or not at all."""
-    with atomic_path(file) as temporary:
-        nbformat.write(notebook, temporary)
+    write_whole(file, nbformat.writes(notebook) + "\n")
 
 
 def template(course: Course, name: str) -> NotebookNode:

@@ -1,7 +1,4 @@
-"""Grading: a submission is executed in a sandbox, its points go into nbgrader's gradebook, and the table is written.
-
-Nought points are for work that ran and failed. What did not run has no points, but a reason.
-"""
+"""Grading: nought points are for work that ran and failed; what did not run has no points, but a reason."""
 
 import asyncio
 import math
@@ -38,8 +35,6 @@ class NotGraded(RuntimeError):
 
 @dataclass(frozen=True)
 class ClassReport:
-    """What one call of ``grade`` did."""
-
     table: Path  # grades.csv
     rows: list[Row]
     graded: int  # notebooks
@@ -49,10 +44,8 @@ class ClassReport:
 
     def __str__(self) -> str:
         waiting = sum(row["status"] == TO_DO for row in self.rows)
-        return (
-            f"{self.graded} notebooks graded in {self.seconds:.0f} s, {self.before} had been graded before\n"
-            f"{self.table}: {len(self.rows)} rows, {waiting} answers {TO_DO}"
-        )
+        done = f"{self.graded} notebooks graded in {self.seconds:.0f} s, {self.before} had been graded before"
+        return f"{done}\n{self.table}: {len(self.rows)} rows, {waiting} answers {TO_DO}"
 
 
 def grade(
@@ -68,8 +61,8 @@ def grade(
     """Grade ``submissions``, which has a folder for each student, and write grades.csv in the folder ``course``.
 
     ``jobs``: notebooks at a time, by default one for each core. Seconds are of wall-clock time, ``memory`` is GiB a process.
-    Only notebooks that are new or changed are executed, and those that were stopped by a limit or could not be graded.
-    Raises ``ClassroomError`` where nothing can be graded here, and then no grade is written.
+    What was graded without trouble and has not changed is not executed again. Raises ``ClassroomError`` where nothing can be
+    graded here, and then no grade is written.
     """
     started = time.perf_counter()
     jobs = os.cpu_count() or 1 if jobs is None else jobs
@@ -83,10 +76,8 @@ def grade(
     make_student_files(here)  # the gradebook must know the assignments as they are
     templates = {name: template(here, name) for name in here.names}
     waiting = [s for s in collected.submissions if not is_graded(here, s, s.digest(templates[s.assignment]))]
-    failed: dict[tuple[str, str], str] = {}
-    if waiting:
-        limits_of_one = Limits(cell_seconds, notebook_seconds, int(memory * 2**30))
-        failed = asyncio.run(grade_all(here, waiting, templates, limits_of_one, jobs))
+    limits_of_one = Limits(cell_seconds, notebook_seconds, int(memory * 2**30))
+    failed = asyncio.run(grade_all(here, waiting, templates, limits_of_one, jobs)) if waiting else {}
     rows = write_grades(here, templates, collected.students, collected.refused | failed)
     before = len(collected.submissions) - len(waiting)
     seconds, table = time.perf_counter() - started, here.folder / "grades.csv"
@@ -105,10 +96,7 @@ def _not_graded(rows: list[Row], collected: Collected) -> list[str]:
 async def grade_all(
     course: Course, submissions: Sequence[Submission], templates: dict[str, NotebookNode], limits: Limits, jobs: int
 ) -> dict[tuple[str, str], str]:
-    """Examine and record submissions, ``jobs`` at a time, with a progress bar. Returns why some could not be graded.
-
-    Raises ``ClassroomError`` where this system cannot execute any.
-    """
+    """Examine and record submissions, ``jobs`` at a time. Returns why some could not be graded; errors as ``grade``."""
     if not isolation():
         print("warning: this system cannot take the network away; submissions run with it", file=sys.stderr)
     if sys.platform != "linux":
@@ -151,9 +139,7 @@ def _errors(cell: NotebookNode) -> list[tuple[str, str]]:
 async def marked(submission: Submission, template: NotebookNode, limits: Limits) -> tuple[NotebookNode, str | None]:
     """Execute a submission. Returns its notebook, and why not every test could give its answer, or None.
 
-    A test's cell then has no error, or one that says why there are no points. A probe after each test must fail. It shows that
-    the process outlived the test, and that a failing check is still noticed: code that ends the process or disarms ``assert``
-    gains nothing. Raises ``NotGraded`` where the file has no answers, or where the failure is not the student's.
+    A probe after each test must fail: code that ends the process or disarms ``assert`` gains nothing. Raises ``NotGraded``.
     """
     try:
         submitted = nbformat.reads(submission.file.read_text("utf-8-sig"), as_version=4)
@@ -186,21 +172,18 @@ async def marked(submission: Submission, template: NotebookNode, limits: Limits)
 
 
 def record(course: Course, submission: Submission, notebook: NotebookNode, digest: str | None) -> None:
-    """Put the points into the gradebook and the executed notebook into autograded/. Points by a person are kept.
-
-    ``digest`` says what was graded; None lets it be graded again. Raises ``NotGraded`` where the gradebook cannot be written.
-    """
-    place = {"student": submission.student, "assignment": submission.assignment, "notebook": submission.assignment}
+    """Put the points into the gradebook, keeping a person's, and the notebook into autograded/; no ``digest``: to do again."""
+    student, name = submission.student, submission.assignment
+    place = {"student": student, "assignment": name, "notebook": name}
     try:
-        with Gradebook(course.database) as gradebook, warnings.catch_warnings():
-            warnings.simplefilter("ignore", SAWarning)  # of nbgrader's order of work
-            gradebook.update_or_create_student(submission.student)
-            gradebook.update_or_create_submission(submission.assignment, submission.student)
+        with Gradebook(course.database) as gradebook, warnings.catch_warnings(action="ignore", category=SAWarning):
+            gradebook.update_or_create_student(student)
+            gradebook.update_or_create_submission(name, student)
         SaveAutoGrades().preprocess(notebook, {"nbgrader": place | {"db_url": course.database}})
     except SQLAlchemyError as problem:
         raise NotGraded(f"the gradebook could not be written: {problem}") from None
     notebook.metadata["graded"] = digest
-    write(notebook, course.notebook("autograded", submission.assignment, submission.student))
+    write(notebook, course.notebook("autograded", name, student))
 
 
 def is_graded(course: Course, submission: Submission, digest: str) -> bool:

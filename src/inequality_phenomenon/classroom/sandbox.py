@@ -1,8 +1,7 @@
-"""Executes submitted notebooks: each in a process of its own, with limits, without network where the system allows it.
+"""Executes submitted notebooks: each in a process of its own, with limits, and an empty home that looks like this project.
 
-The process has an empty home that looks like this project, CIFAR-10, and no secret in its environment. On Linux with user
-namespaces it has neither a network nor sight of other processes. It still runs as the user who grades and can read that
-user's files. Grade the work of strangers in a container or a virtual machine.
+On Linux with user namespaces it has neither a network nor sight of other processes. It still runs as the user who grades and
+can read that user's files. Grade the work of strangers in a container or a virtual machine.
 """
 
 import asyncio
@@ -32,11 +31,9 @@ from ..datasets import cifar10_file
 
 SHOWN = 20_000  # characters of output that are kept of a cell: an endless loop may print
 LOOK = "look"  # tag of cells that only show something: they are not executed
-SLOW = "slow"  # tag of cells that may take longer, by the factor PATIENCE
-PATIENCE = 5
+SLOW, PATIENCE = "slow", 5  # tag of cells that may take longer, and by which factor
 GIVE_UP = 3  # cells in a row that were stopped: the process does not react
 PROJECT = ("notebooks", "profiles", "checkpoints", "results")  # what a chapter under papermill reads
-PASSED_ON = ("PYTHONPATH", "LANG", "LC_ALL")
 NAMESPACES = (
     ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"],
     ["unshare", "--map-root-user", "--net"],  # where a container forbids to mount /proc
@@ -73,7 +70,6 @@ class SandboxedKernel(OwnInterpreter):
     memory = Limits.memory
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-        """The command of the process to start."""
         network = "own" if isolation() else "shared"
         kernel = [sys.executable, "-m", "inequality_phenomenon.classroom.sandboxed_kernel", str(self.memory), network]
         return [*isolation(), *kernel, "-f", self.connection_file, *(extra_arguments or [])]
@@ -84,18 +80,11 @@ class Execution(NotebookClient):
 
     def __init__(self, notebook: NotebookNode, kernel: SandboxedKernel, limits: Limits) -> None:
         super().__init__(
-            notebook,
-            km=kernel,
-            allow_errors=True,
-            interrupt_on_timeout=True,
+            notebook, km=kernel, allow_errors=True, interrupt_on_timeout=True, on_cell_executed=self._mark_time_limit,
             error_on_timeout={"ename": "TimeLimit", "evalue": "", "traceback": []},
             timeout_func=lambda cell: max(0.1, min(self.seconds_for(cell), self.seconds_left())),
-            on_cell_executed=self._mark_time_limit,
-            startup_timeout=120,
-            skip_cells_with_tag=LOOK,
-            store_widget_state=False,
-            record_timing=False,
-        )
+            startup_timeout=120, skip_cells_with_tag=LOOK, store_widget_state=False, record_timing=False,
+        )  # fmt: skip
         self.kernel, self.limits, self.started = kernel, limits, time.monotonic()
         self.shown: Counter[int] = Counter()
         self.stopped = 0  # cells in a row
@@ -107,10 +96,7 @@ class Execution(NotebookClient):
         return self.started + self.limits.notebook_seconds - time.monotonic()
 
     async def run(self) -> str | None:
-        """Execute the cells in order. Returns why it ended early, or None. Cells that were not reached have no outputs.
-
-        Raises ``CannotRun`` where somebody else killed the process.
-        """
+        """Execute the cells in order. Returns why it ended early, or None; ``CannotRun`` if somebody else killed the process."""
         for index, cell in enumerate(self.nb.cells):
             if self.seconds_left() <= 0:
                 return f"the notebook's {self.limits.notebook_seconds:g} s were up"
@@ -147,7 +133,6 @@ class Execution(NotebookClient):
 
 
 def error(name: str, text: str) -> NotebookNode:
-    """An error as a cell shows it."""
     return new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"])
 
 
@@ -188,16 +173,10 @@ async def run_cells(notebook: NotebookNode, limits: Limits) -> str | None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """All that the process learns from our environment."""
-    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return kept | {
+    kept = {name: os.environ[name] for name in ("PYTHONPATH", "LANG", "LC_ALL") if name in os.environ}
+    return kept | dict.fromkeys(("HOME", "TMPDIR", "INEQUALITY_ROOT"), str(folder)) | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
         "MPLCONFIGDIR": str(paths.CACHE / "matplotlib"),  # its list of fonts takes seconds to make
-        "INEQUALITY_ROOT": str(folder),
-        "INEQUALITY_CACHE": str(folder / ".cache"),
-        "INEQUALITY_DATA": str(cifar10_file().resolve().parent),
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
+        "INEQUALITY_CACHE": str(folder / ".cache"), "INEQUALITY_DATA": str(cifar10_file().resolve().parent),
+        "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
+    }  # fmt: skip

@@ -25,8 +25,6 @@ LOST = "# The cell for this answer is missing. One of the cells above may be the
 
 @dataclass(frozen=True)
 class Submission:
-    """One notebook of one student."""
-
     student: str
     assignment: str
     file: Path
@@ -48,10 +46,9 @@ class Collected:
 
 
 def collect(course: Course, handed_in: Path) -> Collected:
-    """Copy what was handed in to where nbgrader expects it. ``handed_in`` has a folder for each student.
+    """Copy what was handed in, a folder for each student, to where nbgrader expects it. ``ClassroomError`` for none at all.
 
     A notebook at any depth belongs to the assignment whose name is in its file name; the newest counts.
-    Raises ``ClassroomError`` where there is no submission at all.
     """
     collected = Collected()
     for path in sorted(handed_in.iterdir()):
@@ -108,10 +105,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def assignment_of(file_name: str, names: list[str]) -> str | None:
-    """The assignment whose name is in a file's name; the longest, if one name is part of another.
-
-    Upper case and whatever separates the words do not matter. None where the file's name has no assignment's or two.
-    """
+    """The assignment whose name is in a file's name, in any case and with any separators; None where that has none or two."""
     text = _words(file_name)
     found = [name for name in names if re.search(rf"(?<!\d){re.escape(_words(name))}(?!\d)", text)]
     longest = max(found, key=len, default=None)
@@ -146,9 +140,8 @@ def has_marks(submitted: NotebookNode, template: NotebookNode) -> bool:
 def with_answers(template: NotebookNode, submitted: NotebookNode) -> NotebookNode:
     """The instructor's notebook, in its order, with the student's answers. Cells that the student added keep their place.
 
-    So a cell of ours that was changed, moved or deleted is what it was. Of several copies of an answer the last counts, and
-    the others are executed before it. An answer that is missing is an empty one, unless the student has cells of their own:
-    one of them may be the answer, and nothing is put over it.
+    Of several copies of an answer the last counts, and the others are executed before it. A missing answer is an empty one,
+    unless the student has cells of their own: one of them may be the answer, and nothing is put over it.
     """
     ours = {grade_id(cell): cell for cell in template.cells if grade_id(cell)}
     plain = {cell.source for cell in template.cells if not grade_id(cell)}

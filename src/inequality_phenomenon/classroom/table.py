@@ -1,7 +1,6 @@
 """The table of a class: grades.csv."""
 
 import re
-from collections.abc import Mapping
 
 import nbformat
 import pandas as pd
@@ -9,7 +8,7 @@ from nbformat import NotebookNode
 from nbgrader.api import Grade, Gradebook, SubmittedAssignment  # type: ignore[import-untyped]
 from nbgrader.utils import is_grade, is_solution  # type: ignore[import-untyped]
 
-from .._support.files import atomic_path
+from .._support.files import write_whole
 from .course import Course
 from .submissions import grade_id
 
@@ -21,15 +20,12 @@ Result = tuple[float | str, str, str]  # points, status, note
 
 
 def write_grades(
-    course: Course,
-    templates: Mapping[str, NotebookNode],
-    students: Mapping[str, str],
-    refused: Mapping[tuple[str, str], str],
+    course: Course, templates: dict[str, NotebookNode], students: dict[str, str], refused: dict[tuple[str, str], str]
 ) -> list[Row]:
-    """Write grades.csv in the course folder: a row a student and question of every assignment that someone has handed in.
+    """Write grades.csv: a row a student and question of every assignment that someone has handed in; returns the rows.
 
     ``students``: everybody who has a folder, and what of theirs belongs to no assignment. ``refused``: (student, assignment) ->
-    why it could not be graded. Points are empty where there are none yet. Returns the rows, with the keys ``COLUMNS``.
+    why it could not be graded. Points are empty where there are none yet.
     """
     rows: list[Row] = []
     with Gradebook(course.database) as gradebook:
@@ -48,8 +44,8 @@ def write_grades(
                     most = float(cell.metadata.nbgrader["points"])
                     values = (student, name, grade_id(cell), points, most, status, note)
                     rows.append(dict(zip(COLUMNS, values, strict=True)))
-    with atomic_path(course.folder / "grades.csv") as temporary:
-        pd.DataFrame(rows, columns=COLUMNS).to_csv(temporary, index=False, lineterminator="\r\n")
+    table = pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\r\n")
+    write_whole(course.folder / "grades.csv", table)
     return rows
 
 
@@ -59,11 +55,8 @@ def _results(course: Course, template: NotebookNode, recorded: SubmittedAssignme
     cells = nbformat.read(file, as_version=4).cells if file.exists() else []
     notes = {grade_id(cell): why(cell) for cell in cells}
     grades = {grade.name: grade for part in recorded.notebooks for grade in part.grades}
-    return {
-        question: _result(cell, grades[question], notes.get(question, ""))
-        for cell in template.cells
-        if (question := grade_id(cell)) in grades
-    }
+    known = {grade_id(cell): cell for cell in template.cells if grade_id(cell) in grades}
+    return {question: _result(cell, grades[question], notes.get(question, "")) for question, cell in known.items()}
 
 
 def _result(cell: NotebookNode, grade: Grade, note: str) -> Result:

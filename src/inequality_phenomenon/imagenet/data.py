@@ -1,7 +1,6 @@
 """ImageNet validation images (Russakovsky et al. 2015) from the user's own folder, and the subset that is measured.
 
-The folder is either sorted into one folder a class, named by its WordNet id, or flat beside a ground-truth file. Images
-are known by their official number less one, whichever it is, so that ids and random draws do not depend on it.
+Images are known by their official number less one, so that ids and random draws do not depend on the folder's layout.
 """
 
 import csv
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .._support import paths
-from .._support.files import atomic_path, made_by_a_system
+from .._support.files import made_by_a_system, write_whole
 from .._support.randomness import usable_cpus
 from ..datasets import DataError
 from ..networks import REGISTRY
@@ -53,6 +52,9 @@ def class_names() -> tuple[str, ...]:
     return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
+Networks = Mapping[str, nn.Module]  # by checkpoint
+
+
 @dataclass(frozen=True)
 class ImageNet:
     """An indexed validation folder; images are decoded on demand."""
@@ -67,8 +69,7 @@ class ImageNet:
     ) -> tuple[UInt8[Tensor, "n 3 224 224"], dict[int, str]]:
         """The images of ``ids``, and with ``skip_unreadable`` the reason for each that cannot be read (its pixels are 0).
 
-        In parallel, in memory for the result and one picture a thread. Raises ``DataError`` naming the files that cannot be
-        read, with their number, and ids that are not in the folder.
+        Raises ``DataError`` naming the files that cannot be read, with their number, and ids that are not in the folder.
         """
         if missing := [image_id for image_id in ids if image_id not in self.files]:
             raise DataError(f"{len(missing)} images are not in {self.root}: {_few([_name(i) for i in missing])}")
@@ -89,10 +90,7 @@ class ImageNet:
 
 
 def decode(file: Path) -> UInt8[np.ndarray, "3 224 224"]:
-    """The usual evaluation crop: shorter side to 256 (bilinear), the middle 224x224, RGB whatever the file's mode.
-
-    A camera's rotation mark is ignored, as where the public models were evaluated.
-    """
+    """The usual evaluation crop: shorter side to 256 (bilinear), the middle 224x224, RGB; a rotation mark is ignored."""
     from PIL import Image
     from torchvision.transforms.functional import center_crop, resize
 
@@ -102,11 +100,8 @@ def decode(file: Path) -> UInt8[np.ndarray, "3 224 224"]:
 
 
 def unreadable_text(files: dict[int, Path], bad: dict[int, str]) -> str:
-    """Which images could not be read, and what to do."""
-    return (
-        f"{len(bad)} images cannot be read: {_few([f'{files[i]} ({reason})' for i, reason in sorted(bad.items())])}\n"
-        "Replace them, or set skip_unreadable to leave them out."
-    )
+    names = _few([f"{files[i]} ({reason})" for i, reason in sorted(bad.items())])
+    return f"{len(bad)} images cannot be read: {names}\nReplace them, or set skip_unreadable to leave them out."
 
 
 def _name(image_id: int) -> str:
@@ -120,9 +115,9 @@ def _few(names: Sequence[str], most: int = 5) -> str:
 def load_imagenet(root: Path | str) -> ImageNet:
     """Index the validation folder ``root``, or the one in Kaggle's unzipped archive ``root``; no image is read yet.
 
-    Classes come from the folders' WordNet ids; for a flat folder from the first ground truth found in it, beside it or,
-    as Kaggle has it, at the top of the archive: Kaggle's ``LOC_val_solution.csv``, Caffe's ``val.txt``, or the development
-    kit's ``ILSVRC2012_validation_ground_truth.txt`` with its ``meta.mat``. An operating system's own files are passed over.
+    Classes come from folders named by WordNet id; for a flat folder from the first ground truth in it, beside it or at the
+    top of Kaggle's archive: ``LOC_val_solution.csv``, Caffe's ``val.txt``, or the development kit's
+    ``ILSVRC2012_validation_ground_truth.txt`` with its ``meta.mat``.
     Raises ``DataError`` for a folder that is neither, a missing class, and a file without a label.
     """
     root = Path(root).expanduser().absolute()
@@ -147,8 +142,7 @@ def load_imagenet(root: Path | str) -> ImageNet:
 
 def _by_class(root: Path, folders: set[str]) -> ImageNet:
     known = wordnet_ids()
-    files: dict[int, Path] = {}
-    labels: dict[int, int] = {}
+    files, labels = dict[int, Path](), dict[int, int]()
     for label, name in enumerate(known):
         for file in os.listdir(root / name) if name in folders else ():
             if made_by_a_system(file):
@@ -190,8 +184,7 @@ def _flat(root: Path, files: dict[int, Path]) -> ImageNet:
 def _kaggle(file: Path) -> dict[int, int]:
     """Rows of "ILSVRC2012_val_00000001,n01751748 111 108 429 272 ..."."""
     index = {name: label for label, name in enumerate(wordnet_ids())}
-    with file.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.reader(stream))[1:]
+    rows = list(csv.reader(file.read_text("utf-8").splitlines()))[1:]
     return {int(image.rpartition("_")[2]) - 1: index[boxes.split()[0]] for image, boxes in rows}
 
 
@@ -212,17 +205,16 @@ def _devkit(file: Path) -> dict[int, int]:
     if not meta.exists():
         needed = f"{meta.name} of the development kit beside it"
         raise DataError(f"{file} needs {needed}: its class numbers have their own order")
-    index = {name: label for label, name in enumerate(wordnet_ids())}
     synsets = np.atleast_1d(loadmat(meta, squeeze_me=True)["synsets"])
-    classes = {int(s["ILSVRC2012_ID"]): index[str(s["WNID"])] for s in synsets if int(s["num_children"]) == 0}
+    leaves = (s for s in synsets if int(s["num_children"]) == 0)
+    classes = {int(s["ILSVRC2012_ID"]): wordnet_ids().index(str(s["WNID"])) for s in leaves}
     return {image_id: classes[int(line)] for image_id, line in enumerate(file.read_text("utf-8").split())}
 
 
 @cache
 def candidate_ids() -> tuple[int, ...]:
     """5000 of the 50,000 validation images in an order drawn once (seed 0); the list is committed."""
-    found: list[int] = json.loads(paths.IMAGENET_CANDIDATES.read_text("utf-8"))["ids"]
-    return tuple(found)
+    return tuple(json.loads(paths.IMAGENET_CANDIDATES.read_text("utf-8"))["ids"])
 
 
 class Selection(BaseModel):
@@ -248,19 +240,12 @@ def pixel_hash(pixels: UInt8[Tensor, "3 h w"]) -> str:
 
 
 def select_common(
-    data: ImageNet,
-    networks: Mapping[str, nn.Module],
-    count: int,
-    device: str | torch.device = "cpu",
-    *,
-    skip_unreadable: bool = False,
-    progress: bool = False,
-) -> Selection:
-    """At least ``count`` candidates that all ``networks`` (by checkpoint) classify correctly: the paper's evaluation set
-    (section 4.1).
+    data: ImageNet, networks: Networks, count: int, device: str | torch.device = "cpu",
+    *, skip_unreadable: bool = False, progress: bool = False,
+) -> Selection:  # fmt: skip
+    """At least ``count`` candidates that all ``networks`` classify correctly: the evaluation set of the paper's section 4.1.
 
-    Candidates are examined in their committed order, those not in the folder passed over and counted. The selection is
-    saved after every 100 with all that it depends on, so a killed run goes on and another asks nothing again.
+    They are examined in their committed order; what was found is saved after every 100, so a killed run goes on.
     Raises ``DataError`` for unreadable images, for labels that cannot be right (a model far below its published
     accuracy), and where the candidates do not suffice.
     """
@@ -271,14 +256,12 @@ def select_common(
             part = todo[selection.examined : selection.examined + _AT_ONCE]
             _examine(selection, data, part, networks, device, skip_unreadable)
             _check_plausible(selection)
-            with atomic_path(file) as temporary:
-                temporary.write_text(selection.model_dump_json(indent=1), "utf-8")
+            write_whole(file, selection.model_dump_json(indent=1))
             bar.update(min(len(selection.ids), count) - bar.n)
     if len(selection.ids) < count:
-        raise DataError(
-            f"of the {len(todo)} candidates {selection.read} could be read and {len(selection.ids)} are classified correctly by "
-            f"all of {', '.join(networks)}; n_images must not be larger"
-        )
+        found = f"{selection.read} could be read and {len(selection.ids)} are classified correctly"
+        models = f"by all of {', '.join(networks)}"
+        raise DataError(f"of the {len(todo)} candidates {found} {models}; n_images must not be larger")
     return selection
 
 
@@ -298,15 +281,10 @@ def _stored(data: ImageNet, models: Sequence[str]) -> tuple[Path, Selection]:
 
 
 def _examine(
-    selection: Selection,
-    data: ImageNet,
-    part: Sequence[int],
-    networks: Mapping[str, nn.Module],
-    device: str | torch.device,
-    skip_unreadable: bool,
+    selection: Selection, data: ImageNet, part: Sequence[int], models: Networks, device: str | torch.device, skip: bool
 ) -> None:
     here = [image_id for image_id in part if image_id in data.files]
-    pixels, bad = data.decode(here, skip_unreadable)
+    pixels, bad = data.decode(here, skip)
     kept = [place for place, image_id in enumerate(here) if image_id not in bad]
     pixels, ids = pixels[kept], [here[place] for place in kept]
     images = (pixels.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
@@ -314,7 +292,7 @@ def _examine(
     right = torch.ones(len(ids), dtype=torch.bool, device=device)
     batch = 25 if images.device.type == "cpu" else 250
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        for name, network in networks.items():
+        for name, network in models.items():
             own = correct(network, images, labels, batch)
             selection.correct[name] += int(own.sum())
             right &= own
@@ -334,7 +312,6 @@ def _check_plausible(selection: Selection) -> None:
         published = REGISTRY[name].top1
         _, high = proportion_confint(count, selection.read, method="wilson")
         if published and 100 * high < published / 2:
-            raise DataError(
-                f"{name} classifies {count} of {selection.read} images correctly; published are {published} %. The labels do "
-                "not belong to these images, or the weights not to this network"
-            )
+            found = f"{name} classifies {count} of {selection.read} images correctly; published are {published} %"
+            why = "The labels do not belong to these images, or the weights not to this network"
+            raise DataError(f"{found}. {why}")

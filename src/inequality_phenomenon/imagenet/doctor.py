@@ -1,7 +1,4 @@
-"""What an ImageNet run needs, checked before hours are spent: images, models, disk, and how long it will take.
-
-Times come from the number of passes through each network and a short measurement of this machine.
-"""
+"""What an ImageNet run needs, checked before hours are spent: images, models, disk, and how long it will take."""
 
 import shutil
 import time
@@ -28,8 +25,6 @@ MAP_BYTES = 2 * 3 * SIDE**2  # half precision
 
 @dataclass(frozen=True)
 class Line:
-    """One finding."""
-
     subject: str
     text: str
     state: State = "ok"
@@ -63,16 +58,14 @@ def checkup(profile: str = "imagenet", device: str = "auto") -> Iterator[Line]:
 
 
 def models_of(profile: Profile) -> list[str]:
-    """Every model that the profile names, once."""
     return list(dict.fromkeys([*profile.common, *(name for c in profile.chapters.values() for name in c.models)]))
 
 
 def _images(profile: Profile) -> Iterator[Line]:
     folder = paths.imagenet_folder()
-    if folder is None:
-        yield Line("images", "no folder is named: --data FOLDER, or set INEQUALITY_IMAGENET", "PROBLEM")
-        return
     try:
+        if folder is None:
+            raise DataError("no folder is named: --data FOLDER, or set INEQUALITY_IMAGENET")
         data = load_imagenet(folder)
     except (DataError, OSError) as problem:
         yield Line("images", str(problem), "PROBLEM")
@@ -89,9 +82,8 @@ def _candidates(data: ImageNet, profile: Profile) -> Iterator[Line]:
     bad: dict[int, str] = {}
     for start in tqdm(range(0, len(here), 100), desc="decoding candidates", unit="x 100", leave=False):
         bad |= data.decode(here[start : start + 100], skip_unreadable=True)[1]
-    state: State = "ok" if len(here) == len(candidate_ids()) else "note"
-    if len(here) - len(bad) < profile.n_images:
-        state = "PROBLEM"
+    enough = len(here) - len(bad) >= profile.n_images
+    state: State = "PROBLEM" if not enough else "ok" if len(here) == len(candidate_ids()) else "note"
     text = f"{len(here)} of {len(candidate_ids())} are here, {len(bad)} cannot be read; {profile.n_images} images are wanted"
     yield Line("candidates", text, state)
     if bad:
@@ -114,12 +106,11 @@ def _model(model: PublicModel) -> Line:
 
 
 def _device(device: torch.device) -> Line:
-    if device.type == "cuda":
-        facts = torch.cuda.get_device_properties(device)
-        memory = f"{facts.total_memory / 1e9:.0f} GB; batches are halved where they do not fit"
-        return Line("device", f"{facts.name}, {memory}")
-    text = f"no GPU, {torch.get_num_threads()} CPU threads: only a few images are practicable (-p n_images 5)"
-    return Line("device", text, "note")
+    if device.type == "cpu":
+        text = f"no GPU, {torch.get_num_threads()} CPU threads: only a few images are practicable (-p n_images 5)"
+        return Line("device", text, "note")
+    facts = torch.cuda.get_device_properties(device)
+    return Line("device", f"{facts.name}, {facts.total_memory / 1e9:.0f} GB; batches are halved where they do not fit")
 
 
 def _disk(profile: Profile, models: list[PublicModel]) -> Iterator[Line]:
@@ -168,7 +159,6 @@ def passes_of(profile: Profile) -> Iterator[tuple[str, int, tuple[float, float, 
 
 
 def maps_planned(profile: Profile) -> float:
-    """Attribution maps that the profile keeps."""
     return sum(maps * len(profile.chapters[chapter].models) for chapter, _, (_, _, maps) in passes_of(profile))
 
 
@@ -199,16 +189,14 @@ def _time(profile: Profile, device: torch.device) -> Iterator[Line]:
             both, forward = speed[model.architecture] = rates(model, device)
             speeds = f"{both:.1f} images/s forward and backward, {forward:.1f} forward (measured now)"
             yield Line("speed", f"{model.architecture}: {speeds}")
-    whole = 0.0
+    seconds = []
     for chapter, n, (gradients, forwards, _) in passes_of(profile):
         networks = [speed[REGISTRY[name].architecture] for name in profile.chapters[chapter].models]
-        seconds = sum(gradients / both + forwards / forward for both, forward in networks)
-        whole += seconds
-        yield Line("time", f"{chapter}: {in_words(seconds)} at most for {n} images, if nothing is cached")
-    yield Line("time", f"all chapters: {in_words(whole)} at most, with the options that ship")
+        seconds.append(sum(gradients / both + forwards / forward for both, forward in networks))
+        yield Line("time", f"{chapter}: {in_words(seconds[-1])} at most for {n} images, if nothing is cached")
+    yield Line("time", f"all chapters: {in_words(sum(seconds))} at most, with the options that ship")
 
 
 def in_words(seconds: float) -> str:
-    """Seconds up to two minutes, minutes up to two hours, else hours."""
     length, unit = (1, "seconds") if seconds < 120 else (60, "minutes") if seconds < 7200 else (3600, "hours")
     return f"{seconds / length:.0f} {unit}"

@@ -33,10 +33,8 @@ class ImageNetSet(EvaluationSet):
     def data(self) -> ImageNet:
         folder = paths.imagenet_folder()
         if folder is None:
-            set_it = "set INEQUALITY_IMAGENET to your validation folder"
-            raise DataError(
-                f"no ImageNet folder is named: {set_it}. `inequality doctor imagenet` says what else is needed"
-            )
+            doctor = "`inequality doctor imagenet` says what else is needed"
+            raise DataError(f"no ImageNet folder is named: set INEQUALITY_IMAGENET to your validation folder. {doctor}")
         return load_imagenet(folder)
 
     @property
@@ -45,10 +43,9 @@ class ImageNetSet(EvaluationSet):
 
     def _selection(self, count: int, device: torch.device) -> Selection:
         if count not in self._selected:
-            networks = {name: self.model(name, device) for name in self.judges}
-            self._selected[count] = select_common(
-                self.data, networks, count, device, skip_unreadable=self.skip_unreadable, progress=True
-            )
+            networks, skip = {name: self.model(name, device) for name in self.judges}, self.skip_unreadable
+            found = select_common(self.data, networks, count, device, skip_unreadable=skip, progress=True)
+            self._selected[count] = found
         return self._selected[count]
 
     def common(self, count: int, device: torch.device) -> Sequence[int]:
@@ -71,11 +68,9 @@ class ImageNetSet(EvaluationSet):
         found = self._selection(count, device)
         lost = [f"{len(found.missing)} candidates are not in the folder"] if found.missing else []
         lost += [f"{len(found.unreadable)} cannot be read and are left out"] if found.unreadable else []
-        return (
-            f"Images: the first {count} ImageNet validation images, in an order drawn once, that these networks all classify "
-            f"correctly: {', '.join(map(called, self.judges))}. Of the {found.read} examined so far {len(found.ids)} are"
-            f"{''.join(f'; {words}' for words in lost)}."
-        )
+        which = f"the first {count} ImageNet validation images, in an order drawn once, that these networks all classify correctly"
+        of = "; ".join([f"Of the {found.read} examined so far {len(found.ids)} are", *lost])
+        return f"Images: {which}: {', '.join(map(called, self.judges))}. {of}."
 
     def defaults(self, method: str, options: dict[str, Any]) -> dict[str, Any]:
         """GradientShap has 20 samples on ImageNet (paper, A.8)."""
@@ -109,12 +104,12 @@ class ImageNetSet(EvaluationSet):
     def provenance(self) -> str:
         parts = [f"{self.title} ({self.data.layout}), decoded to {self.side}x{self.side}"]
         for count, found in sorted(self._selected.items()):
-            kept = sha256("".join(found.pixels[:count]).encode()).hexdigest()
-            parts.append(
+            kept = sha256("".join(found.pixels[:count]).encode()).hexdigest()[:16]
+            parts += [
                 f"the first {count} of {len(found.ids)} correct under all of {len(found.models)} models, SHA-256 of their pixels' "
-                f"hashes {kept[:16]}…, from {found.read} candidates; {len(found.missing)} more are not in the folder, "
-                f"{len(found.unreadable)} cannot be read"
-            )
+                f"hashes {kept}…, from {found.read} candidates",
+                f"{len(found.missing)} more are not in the folder, {len(found.unreadable)} cannot be read",
+            ]
         return "; ".join(parts)
 
     def prepared(self, model: Classifier) -> Classifier:

@@ -1,10 +1,8 @@
 """Public checkpoints, which are pickles: their tensors are taken out and nothing in them is run.
 
-Loading a pickle calls whatever its author put there. The reader below carries out itself the few instructions that
-torch.save writes, on descriptions of tensors and plain values; Python's unpickler has no part in it. Names that a training
-state needs, as dill writes it, are replaced by objects that do nothing; every other name is an error that states it. No
-name is ever imported. What a file takes of memory and time grows with its size, and no faster; torch.load with
-weights_only does not promise that, and does not read what dill wrote.
+The reader carries out itself the few instructions that torch.save writes, on descriptions of tensors and plain values. Names
+of a training state, as dill writes it, are replaced by objects that do nothing; any other name is an error; none is imported.
+What a file takes of memory and time grows with its size, and no faster: torch.load with weights_only does not promise that.
 """
 
 import errno
@@ -35,8 +33,6 @@ _MOST_DIMENSIONS = 64  # torch's own limit
 
 @dataclass(frozen=True, slots=True)
 class _Storage:
-    """A stretch of numbers in the file."""
-
     dtype: torch.dtype
     key: str
     numel: int
@@ -76,10 +72,6 @@ def _view(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[i
     return _View(storage, offset, size, stride)
 
 
-def _parameter(data: _View, *rest: Any) -> _View:
-    return data
-
-
 def _ordered_dict(pairs: list[list[Any]] | None = None) -> dict[str, Any]:
     """``pairs``, as Python 2 writes them, are used up: otherwise a few bytes could make a long list a dict again and again."""
     made: dict[str, Any] = {}
@@ -100,7 +92,7 @@ _ADMITTED: dict[str, Any] = {
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor": _view,
     "torch._utils._rebuild_tensor_v2": _view,
-    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter": lambda data, *rest: data,
 }
 _FUNCTIONS = tuple(_ADMITTED.values())
 _DTYPES = {
@@ -115,8 +107,6 @@ _TRAINING_STATE = re.compile(
     r"(dill|numpy|torch|cox|robustness|__main__)(\.\w+)+|[\w.]+\.__dict__|_codecs\.encode"
     r"|(__builtin__|builtins)\.(getattr|setattr|object|set|frozenset|complex|bytearray|slice|x?range|__main__)"
 )
-
-
 _LITERALS = ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "BINSTRING", "SHORT_BINSTRING")
 _MADE: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
@@ -224,8 +214,8 @@ def _called(function: object, arguments: Any) -> Any:
 def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """The network's tensors in ``file``, by name, and the names in its training state that were left unread.
 
-    Reads both of ``torch.save``'s formats, the archive and the older one. Of a checkpoint by Salman et al. these are the
-    tensors under ``module.model.``; its normaliser comes as ``normaliser.mean`` and ``normaliser.std``.
+    Reads both of ``torch.save``'s formats. Of a checkpoint by Salman et al. these are the tensors under ``module.model.``; its
+    normaliser comes as ``normaliser.mean`` and ``normaliser.std``.
     Raises ``CheckpointError`` naming the file and what was refused, or that the file is damaged.
     """
     reader = _Reader()
@@ -243,15 +233,11 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         taken = sum(math.prod(view.size) * view.storage.dtype.itemsize for view in views.values())
         if max(held, taken) > file.stat().st_size:
             raise ValueError("its tensors together are larger than the file")
-        flat = {
-            key: torch.frombuffer(numbers, dtype=reader.storages[key].dtype, count=reader.storages[key].numel)
-            for key, numbers in read({storage.key for storage in storages}).items()
-        }
-        tensors = {
-            key: flat[view.storage.key].as_strided(view.size, view.stride, view.offset).clone()
-            for key, view in views.items()
-        }
-        return tensors, tuple(sorted(reader.left))
+        numbers = read({storage.key for storage in storages})
+        known = {key: reader.storages[key] for key in numbers}
+        flat = {key: torch.frombuffer(numbers[key], dtype=own.dtype, count=own.numel) for key, own in known.items()}
+        parts = {k: flat[v.storage.key].as_strided(v.size, v.stride, v.offset) for k, v in views.items()}
+        return {key: part.clone() for key, part in parts.items()}, tuple(sorted(reader.left))
 
 
 @contextmanager
@@ -274,7 +260,6 @@ def shown(text: str, most: int = 300) -> str:
 
 
 def _bare(state: dict[str, Any]) -> dict[str, Any]:
-    """The names as the network alone has them."""
     if not any(key.startswith(_MODEL) for key in state):
         return dict(state)
     bare = {key.removeprefix(_MODEL): value for key, value in state.items() if key.startswith(_MODEL)}

@@ -1,6 +1,5 @@
 """The public networks on ImageNet: found or fetched, converted once to safetensors with both hashes recorded, and loaded."""
 
-import json
 import shutil
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .._support import paths
-from .._support.files import atomic_path, sha256_of
+from .._support.files import atomic_path, sha256_of, write_whole
 from ..networks import IMAGENET_MEAN, IMAGENET_STD, CheckpointError, Classifier, Normalise, build
 from .pickles import read_state, shown
 
@@ -24,8 +23,6 @@ Shapes = dict[str, tuple[int, ...]]  # of a network's tensors, by name
 
 
 class Conversion(BaseModel):
-    """What is recorded beside a converted file."""
-
     model_config = ConfigDict(extra="forbid", frozen=True)
     source: str
     source_sha256: str
@@ -52,15 +49,13 @@ class PublicModel(BaseModel):
         return paths.models_folder() / self.source
 
     @property
-    def file(self) -> Path:
-        """The converted file."""
+    def file(self) -> Path:  # converted
         return paths.converted_folder() / f"{self.name}.safetensors"
 
     @property
     def conversion(self) -> Conversion | None:
         """The record of the conversion; ``None`` where the model has not been converted yet."""
-        record = self.file.with_suffix(".json")
-        if not record.exists() or not self.file.exists():
+        if not (record := self.file.with_suffix(".json")).exists() or not self.file.exists():
             return None
         try:
             return Conversion.model_validate_json(record.read_text("utf-8"))
@@ -86,10 +81,8 @@ class PublicModel(BaseModel):
         """Raise ``CheckpointError`` where the published file's hash is known and another one."""
         known = self.sha256_of_source
         if known != NOT_KNOWN and not found.startswith(known):
-            hashes = f"SHA-256 {found}, published {known}"
-            raise CheckpointError(
-                f"{self.published_file} is not the published file: {hashes}. Delete it; it is fetched again"
-            )
+            hashes = f"SHA-256 {found}, published {known}. Delete it; it is fetched again"
+            raise CheckpointError(f"{self.published_file} is not the published file: {hashes}")
 
 
 @cache
@@ -100,10 +93,7 @@ def public_networks() -> dict[str, PublicModel]:
 
 
 def public_state(entry: PublicModel, shapes: Shapes) -> dict[str, Tensor]:
-    """The network's tensors, from the converted file; the first time that is made, from a file fetched if need be.
-
-    Raises ``CheckpointError`` for a file that is missing and cannot be fetched, altered, or of another architecture.
-    """
+    """The tensors of the converted file, made the first time. ``CheckpointError``: not to be had, altered, or another's."""
     done = entry.conversion or convert(entry, fetched(entry), shapes)
     entry.check_source(done.source_sha256)
     if (found := sha256_of(entry.file)) != done.sha256:
@@ -125,8 +115,7 @@ def convert(entry: PublicModel, source: Path, shapes: Shapes) -> Conversion:
     with atomic_path(entry.file) as temporary:
         save_file({key: value.contiguous() for key, value in state.items()}, temporary)
     done = Conversion(source=source.name, source_sha256=source_sha256, sha256=sha256_of(entry.file), left_unread=left)
-    with atomic_path(entry.file.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(done.model_dump(mode="json"), indent=1), "utf-8")
+    write_whole(entry.file.with_suffix(".json"), done.model_dump_json(indent=1))
     return done
 
 
@@ -137,21 +126,15 @@ def _check_shapes(entry: PublicModel, source: Path, state: dict[str, Tensor], sh
             state.setdefault(key, torch.tensor(0))
     wrong = [f"{key} is missing" for key in shapes if key not in state]
     wrong += [f"{shown(key)} is not part of it" for key in state if key not in shapes]
-    wrong += [
-        f"{key} has shape {tuple(state[key].shape)}, expected {shape}"
-        for key, shape in shapes.items()
-        if key in state and tuple(state[key].shape) != shape
-    ]
+    found = {key: tuple(state[key].shape) for key in shapes if key in state}
+    wrong += [f"{key} has shape {own}, expected {shapes[key]}" for key, own in found.items() if own != shapes[key]]
     if wrong:
         rest = f"; {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise CheckpointError(f"{source} does not fit {entry.architecture}: {'; '.join(wrong[:3])}{rest}")
 
 
 def fetched(entry: PublicModel) -> Path:
-    """The published file: from ``models_folder()``, else downloaded there, with progress; Hugging Face's are resumed.
-
-    Raises ``CheckpointError`` where there is no space, or where no source is reachable, with what to do.
-    """
+    """The published file, downloaded if need be. ``CheckpointError`` without space or source says what to do."""
     file = entry.published_file
     if file.exists():
         return file
@@ -172,8 +155,7 @@ def fetched(entry: PublicModel) -> Path:
             download_url_to_file(weights.url, str(file), hash_prefix=entry.sha256_of_source)
     except Exception as problem:  # two clients, each with many words for a failure
         reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        raise CheckpointError(
-            f"{entry.name} is not here and could not be fetched: {reason}\n"
-            f"Connect to a network and run again, or put {entry.source} into a folder and set INEQUALITY_MODELS to it."
-        ) from None
+        by_hand = f"put {entry.source} into a folder and set INEQUALITY_MODELS to it."
+        words = f"could not be fetched: {reason}\nConnect to a network and run again, or {by_hand}"
+        raise CheckpointError(f"{entry.name} is not here and {words}") from None
     return file

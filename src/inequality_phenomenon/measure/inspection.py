@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from ..foreign import SMALL, SPACES, Values, classifier_of
 from ..inequality import top_share
 from ..networks import LADDER, Classifier, logits
 from ..robustness import Threat, correct
-from ..statistics import Difference, Estimate, bootstrap_mean, holm, mcnemar, paired_difference, wilson
+from ..statistics import Estimate, bootstrap_mean, holm, mcnemar, paired_difference, wilson
 from .accuracy import pgd_evaluation
 from .image_sets import CIFAR10, Cifar10
 from .measurements import inequality, noise, occlusion
@@ -34,17 +35,10 @@ from .robustness_flags import Finding, check
 from .sample import Sample, measure
 
 PROBE = 64  # images on which is looked before anything is measured
-SHARES = tuple(
-    budget / 3072 for budget in BUDGETS[:5]
-)  # of the subpixels: the paper's budgets; the third is summarised
+SHARES = tuple(budget / 3072 for budget in BUDGETS[:5])  # of the subpixels: the paper's; the third is summarised
 TOP_SHARE = 0.05
 PATCHES, PATCH_RADIUS, REGION = 5, 1 / 16, 1 / 8  # number; of the side: 2 and 4 of 32 pixels
-PATCH, RANDOM_PATCH, RANDOM_II = (
-    "N=5 R=2 black",
-    "random places",
-    "random, type II",
-)  # the conditions' names in the book
-RANDOM = "random places"
+PATCH, RANDOM, RANDOM_II = "N=5 R=2 black", "random places", "random, type II"  # the conditions' names in the book
 SHIPPED = (LADDER[0], LADDER[-1])  # stand beside a network on CIFAR-10
 BOOK = {  # where the reference run has the same records
     "inequality": ("01_inequality_test", ("inequality",)),
@@ -111,7 +105,6 @@ class Plan:
 
     @property
     def budgets(self) -> tuple[int, ...]:
-        """Numbers of noisy subpixels."""
         return tuple(max(1, round(share * 3 * self.side**2)) for share in SHARES)
 
     def measurements(self, own: Sample, attacked: Sample) -> list[tuple[str, str, Any, Sample, dict[str, Any]]]:
@@ -129,7 +122,6 @@ class Plan:
         ]
 
     def quantities(self) -> list[Quantity]:
-        """The rows of the summary."""
         column, top, patches = f"failure_{self.budgets[2]}", f"top {100 * SHARES[2]:.1f} %", f"{PATCHES} black patches"
         return [
             Quantity("global Gini index", "inequality", "", "global_gini", "Gini"),
@@ -150,8 +142,7 @@ class Plan:
 class Inspection:
     """What was measured. ``records``: a row an image, network and condition; the inspected network is the first.
 
-    ``notes``: what a reader must know of how it was measured; ``facts``: where the numbers come from; ``findings``: the
-    flags of the evaluation under attack.
+    ``notes``: what a reader must know; ``facts``: where the numbers come from; ``findings``: flags of the evaluation.
     """
 
     name: str
@@ -177,19 +168,16 @@ class Inspection:
         values = self.values(quantity, network)
         if len(values) < 2:
             return None
-        return (
-            wilson(int(values.sum()), len(values)) if values.dtype == bool else bootstrap_mean(values.to_numpy(float))
-        )
+        if values.dtype == bool:
+            return wilson(int(values.sum()), len(values))
+        return bootstrap_mean(values.to_numpy(float))
 
     @property
     def summary(self) -> pd.DataFrame:
         """A row a quantity and network: ``value``, its 95 % interval ``low`` to ``high``, ``n`` images, the ``unit``."""
-        return pd.DataFrame(
-            {"quantity": quantity.label, "network": network} | vars(found) | {"unit": quantity.unit}
-            for quantity in self.plan.quantities()
-            for network in self.networks
-            if (found := self.estimate(quantity, network))
-        )
+        cells = product(self.plan.quantities(), self.networks)
+        found = [({"quantity": one.label, "network": name}, self.estimate(one, name), one.unit) for one, name in cells]
+        return pd.DataFrame(labels | vars(own) | {"unit": unit} for labels, own, unit in found if own)
 
     @property
     def differences(self) -> pd.DataFrame:
@@ -201,36 +189,32 @@ class Inspection:
             if quantity.control is not None:
                 others[RANDOM] = self.values(quantity, self.name, quantity.control)
             for against, values in others.items():
-                both = own.index.intersection(values.index)
+                both, labels = own.index.intersection(values.index), {"quantity": quantity.label, "against": against}
                 if len(both) > 1:
-                    facts = vars(_paired(own[both], values[both]))
-                    rows.append({"quantity": quantity.label, "against": against, "unit": quantity.unit} | facts)
+                    rows.append(labels | {"unit": quantity.unit} | _paired(own[both], values[both]))
         table = pd.DataFrame(rows)
         return table.assign(adjusted_p=holm(table.p.tolist()))
 
     def to_frame(self) -> pd.DataFrame:
         """Everything in one table: ``network``, ``image_id``, ``quantity``, ``value``; truth values are 0 and 1."""
-        parts = [
-            self.values(quantity, network).astype(float).rename("value").reset_index().assign(network=network, quantity=quantity.label)
-            for quantity in self.plan.quantities()
-            for network in self.networks
-        ]  # fmt: skip
-        return pd.concat(parts, ignore_index=True)[["network", "image_id", "quantity", "value"]]
+        parts = {
+            (one.label, name): self.values(one, name).astype(float)
+            for one, name in product(self.plan.quantities(), self.networks)
+        }
+        table = pd.concat(parts, names=["quantity", "network"]).rename("value").reset_index()
+        return table[["network", "image_id", "quantity", "value"]]
 
 
-def _paired(a: pd.Series, b: pd.Series) -> Difference:
+def _paired(a: pd.Series, b: pd.Series) -> dict[str, Any]:
     if a.dtype == b.dtype == bool:
-        return mcnemar(a.to_numpy(), b.to_numpy())
-    return paired_difference(a.to_numpy(float), b.to_numpy(float))
+        return vars(mcnemar(a.to_numpy(), b.to_numpy()))
+    return vars(paired_difference(a.to_numpy(float), b.to_numpy(float)))
 
 
 def dominance(sample: Sample, *, share: float = TOP_SHARE, seed: int = 0) -> dict[str, np.ndarray]:
     """Share of the total |a| that this ``share`` of the subpixels, the largest, carries: column ``top_share``."""
     values = sample.maps(seed=seed, steps=20).abs().flatten(1)
     return {"top_share": top_share(values, [max(1, round(share * values.shape[1]))])[:, 0].cpu().numpy()}
-
-
-# --- before anything is measured -------------------------------------------------------------------------------
 
 
 def checked(
@@ -248,10 +232,8 @@ def checked(
         raise NetworkRefused(reason)
     kinds = {value.dtype for value in model.parameters() if value.is_floating_point()} - {torch.float32}
     notes = [f"The weights are {kind}; they were measured in float32, as all networks are." for kind in kinds]
-    right = {
-        title: int(correct(classifier_of(model, images, *known), images, labels).sum())
-        for title, known in SPACES.items()
-    }
+    spaces = ((title, classifier_of(model, images, *known)) for title, known in SPACES.items())
+    right = {title: int(correct(one, images, labels).sum()) for title, one in spaces}
     best, given = max(right, key=lambda title: right[title]), int(correct(found, images, labels).sum())
     if not isinstance(model, Classifier) and right[best] - given > len(labels) // 10:
         counts = f"{given} are classified correctly with what was given, {right[best]} with {best}"
@@ -271,12 +253,9 @@ def _logit_gradient(model: Classifier, images: Tensor, labels: Tensor) -> tuple[
 
 
 def _refusal(model: Classifier, images: Tensor, labels: Tensor, scores: Tensor, gradient: Tensor) -> str | None:
-    """Why measuring would give artefacts, if so."""
     dead, classes = (gradient == 0).flatten(1).all(1), scores.shape[1]
     rate = (scores.argmax(1) == labels).double().mean().item()
-    sums = (
-        scores.sum(1) if (scores >= -1e-5).all() else scores.exp().sum(1)
-    ) - 1  # of probabilities, or of their logarithms
+    sums = (scores if (scores >= -1e-5).all() else scores.exp()).sum(1) - 1  # of probabilities, or their logarithms
     if not scores.isfinite().all():
         return "Non-finite outputs: the network's logits have NaN or infinite values, so nothing can be measured."
     if (sums.abs() < 1e-4).all():
@@ -289,10 +268,8 @@ def _refusal(model: Classifier, images: Tensor, labels: Tensor, scores: Tensor, 
         count = f"{int(dead.sum())} of {len(dead)} images"
         return f"Dead gradients: for {count} the input's gradient is zero everywhere, so there is no attribution."
     if rate < 1.5 / classes:
-        return (
-            f"Wrong normalisation or labels: {rate:.0%} of {len(labels)} images are classified correctly, under 1.5 times "
-            f"chance ({1 / classes:.0%}); give the mean= and std= that the network was trained with."
-        )
+        under = f"{rate:.0%} of {len(labels)} images are classified rightly, under 1.5 times chance ({1 / classes:.0%})"
+        return f"Wrong normalisation or labels: {under}; give the mean= and std= that the network was trained with."
     return None
 
 
@@ -311,9 +288,6 @@ def _fingerprint(model: Classifier, scores: Tensor, gradient: Tensor) -> str:
     return found.hexdigest()
 
 
-# --- the measurements ------------------------------------------------------------------------------------------
-
-
 def inspected(
     model: nn.Module, images: Tensor, labels: Tensor, space: tuple[Values, Values], name: str, n_images: int, plan: Plan
 ) -> Inspection:
@@ -330,10 +304,8 @@ def inspected(
         places = cifar10_places(images, labels)
         data, given = (GivenImages(images, labels), range(len(images))) if places is None else (CIFAR10, places)
         stamp = hashlib.sha256(f"{name} {fingerprint}".encode()).hexdigest()  # cached records have the name in them
-        own, attacked = (
-            Sample(name, network, *data.load(ids, device), list(ids), data, stamp)
-            for ids in (_measured_images(network, data, given, n_images, images), given[:n_images])
-        )
+        chosen = (_measured_images(network, data, given, n_images, images), given[:n_images])
+        own, attacked = (Sample(name, network, *data.load(ids, device), list(ids), data, stamp) for ids in chosen)
         records = _records(plan, own, attacked)
     findings = check({str(column): records["attack"][column].to_numpy() for column in records["attack"]})
     records = records if places is None else _with_shipped(records, plan)
@@ -355,10 +327,7 @@ def cifar10_places(images: Tensor, labels: Tensor) -> list[int] | None:
 
 
 def _measured_images(model: Classifier, data: Cifar10, given: Sequence[int], count: int, images: Tensor) -> list[int]:
-    """The first ``count`` of the given images that the network classifies correctly.
-
-    Of CIFAR-10 those of the first ``count`` images of the common subset, if all of these were given.
-    """
+    """The first ``count`` given images that are classified correctly; of CIFAR-10 from the common subset, if that was given."""
     known = set(given) if data is CIFAR10 else set()
     common = [place for place in correct_subset(1000) if place in known][:count]
     order, kept = common if len(common) == min(count, len(given)) else list(given), list[int]()
@@ -401,15 +370,14 @@ def _with_shipped(records: dict[str, pd.DataFrame], plan: Plan) -> dict[str, pd.
 
 
 def _facts(own: Sample, plan: Plan) -> dict[str, str]:
-    """Where the numbers come from."""
     weights = sum(value.numel() for value in own.model.parameters())
     foreign = getattr(own.model.network, "network", own.model.network)
+    noisy = f"noise on {', '.join(map(str, plan.budgets))} of {3 * plan.side**2} subpixels, {plan.draws} draws"
     return {
         "network": f"{own.checkpoint}: {type(foreign).__name__}, {weights:,} weights",
         "images": f"{own.data.provenance()}; {len(own.ids)} that the network classifies correctly, for accuracies the first given",
         "attribution": "Integrated Gradients of the true class's logit, 20 steps, baseline N(0, 1) in normalised space",
-        "budgets": f"noise on {', '.join(map(str, plan.budgets))} of {3 * plan.side**2} subpixels, {plan.draws} draws; patches "
-        f"of radius up to {plan.radius}, regions of {plan.region}, of {plan.side} pixels",
+        "budgets": f"{noisy}; patches of radius up to {plan.radius}, regions of {plan.region}, of {plan.side} pixels",
         "attack": f"PGD-20, 2 restarts, {plan.threat}; seed {plan.seed}",
         "software": f"inequality-phenomenon {version('inequality-phenomenon')}, torch {torch.__version__}, {own.images.device}",
     }

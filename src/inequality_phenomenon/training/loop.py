@@ -1,13 +1,12 @@
-"""Standard and adversarial training on CIFAR-10, resumable after a kill to the same bits.
+"""Standard and adversarial training, resumable after a kill to the same bits on the same device.
 
-Every epoch draws its randomness from a generator seeded by (seed, epoch) alone, and the whole state is written
-atomically at the end of the epoch: a run that is killed and started again ends with the weights of an
-undisturbed run on the same device.
+Every epoch draws its randomness from a generator seeded by (seed, epoch) alone, and ends by writing the whole state.
 """
 
 import math
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -29,10 +28,7 @@ Step = Callable[[Tensor, Tensor, Generator], Tensor]  # images, labels, what the
 
 
 def craft(model: nn.Module, images: Tensor, labels: Tensor, settings: TrainingSettings, generator: Generator) -> Tensor:
-    """The training examples: the images themselves, N-FGSM (de Jorge et al. 2022) or PGD (Madry et al. 2018).
-
-    The model is used in eval mode, with frozen weights: only the gradient of the input is computed.
-    """
+    """The training examples: the images, N-FGSM (de Jorge et al. 2022) or PGD (Madry et al. 2018), crafted in eval mode."""
     threat = settings.threat
     if threat is None:
         return images
@@ -43,9 +39,8 @@ def craft(model: nn.Module, images: Tensor, labels: Tensor, settings: TrainingSe
         adversarial = noisy + threat.epsilon * input_gradient(model, noisy, labels)[0].sign()
     else:
         delta = random_start(images, threat, generator)
-        step = 2.5 * threat.epsilon / settings.attack_steps
-        if settings.attack_step is not None:
-            step = settings.attack_step * threat.epsilon
+        own = settings.attack_step
+        step = 2.5 * threat.epsilon / settings.attack_steps if own is None else own * threat.epsilon
         for _ in range(settings.attack_steps):
             gradient, _ = input_gradient(model, (images + delta).clamp_(0, 1), labels)
             delta = ascend(delta, gradient, threat, step)
@@ -67,8 +62,7 @@ def train(
     Writes ``folder/state.safetensors`` after every epoch. Raises ``TrainingError`` on a loss that is not finite, on
     catastrophic overfitting (held-out PGD accuracy under a third of its best) and on a full disk.
     """
-    device = torch.device(device)
-    file = folder / "state.safetensors"
+    device, file = torch.device(device), folder / "state.safetensors"
     state = fresh_state(settings, device)
     if file.exists():
         restore_state(state, settings, file)
@@ -90,32 +84,27 @@ def train(
 
 
 def _one_epoch(
-    state: State,
-    settings: TrainingSettings,
-    data: TrainingData,
-    step: Step,
-    file: Path,
-    progress: bool,
+    state: State, settings: TrainingSettings, data: TrainingData, step: Step, file: Path, progress: bool
 ) -> None:
-    """Train, measure on the held-out images, refuse what went wrong, save."""
-    device = data.labels.device
     started = time.perf_counter()
     held_out = data.held_out(state.epoch / settings.epochs)
     loss = train_epoch(state, settings, data, step, progress)
     if not math.isfinite(loss):
-        raise TrainingError(
-            f"the loss became {loss} in epoch {state.epoch + 1}; lower peak_rate. State kept: epoch {state.epoch}"
-        )
+        kept = f"lower peak_rate. State kept: epoch {state.epoch}"
+        raise TrainingError(f"the loss became {loss} in epoch {state.epoch + 1}; {kept}")
     state.epoch += 1
     if state.stopped:  # too early for an average: the model is what was looked at
         state.average.module.load_state_dict(state.model.state_dict())
     elif state.epoch == settings.epochs:
-        _estimate_batch_norm(state.average.module, settings, data, device)
+        _estimate_batch_norm(state.average.module, settings, data)
     state.seconds += time.perf_counter() - started
-    state.log.append(
-        {"epoch": state.epoch, "loss": loss, "seconds": state.seconds} | _held_out_accuracy(state, settings, *held_out)
-    )
-    _refuse_collapse(state, file)
+    row: dict[str, float] = {"epoch": state.epoch, "loss": loss, "seconds": state.seconds}
+    state.log.append(row | _held_out_accuracy(state, settings, *held_out))
+    robust = [row["pgd10"] for row in state.log if "pgd10" in row]
+    if robust and max(robust) > LEARNED and robust[-1] < max(robust) / 3:
+        fell = f"held-out PGD-10 accuracy fell from {max(robust):.1%} to {robust[-1]:.1%} in epoch {state.epoch}"
+        todo = f"Use more attack steps or a lower peak_rate. {file} keeps epoch {state.epoch - 1}"
+        raise TrainingError(f"catastrophic overfitting: {fell}. {todo}")
     save_state(state, settings, file)
     if progress:
         tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in state.log[-1].items()))
@@ -130,19 +119,14 @@ def _autocast(settings: TrainingSettings, device: torch.device) -> torch.autocas
 
 
 def training_step(state: State, settings: TrainingSettings, data: TrainingData) -> Step:
-    """One step of the optimizer on one batch; on a GPU recorded once and then replayed.
-
-    Small networks leave a GPU waiting for Python, which launches their many kernels one by one; a CUDA graph launches
-    them all at once.
-    """
+    """One step of the optimizer on one batch; on a GPU recorded once and replayed: Python is too slow for small networks."""
     device = data.labels.device
     teacher = load_checkpoint(settings.teacher, device) if settings.teacher else None
 
     def step(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
         with _autocast(settings, device):
             examples = craft(state.model, images, labels, settings, generator)
-            logits = state.model(examples)
-            loss = F.cross_entropy(logits.float(), labels)
+            loss = F.cross_entropy(state.model(examples).float(), labels)
             if teacher is not None:
                 loss = loss + settings.distillation * gradient_distance(state.model, teacher, images, labels)
         state.optimizer.zero_grad(set_to_none=True)
@@ -198,18 +182,14 @@ def train_epoch(
     restore_zeros = keep_zeros(state.model) if settings.pruning == "weights" else None
     begun = state.epoch / settings.epochs
     watched = () if settings.stop_at is None else data.held_out(begun)
-    total = torch.zeros((), device=device)
+    total, group = torch.zeros((), device=device), state.optimizer.param_groups[0]
     state.model.train()
-    bar = tqdm(
-        data.batches(generator, begun),
-        total=len(data),
-        desc=f"epoch {state.epoch + 1}/{settings.epochs}",
-        leave=False,
-        disable=not progress,
-    )
+    title = f"epoch {state.epoch + 1}/{settings.epochs}"
+    bar = tqdm(data.batches(generator, begun), title, total=len(data), leave=False, disable=not progress)
     for done, (images, labels) in enumerate(bar):
         fraction = (state.epoch + done / len(data)) / settings.epochs
-        _set_rate(state.optimizer, learning_rate(settings, fraction))
+        rate = learning_rate(settings, fraction)
+        group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
         total += step(images, labels, generator)
         if restore_zeros is not None:
             restore_zeros()
@@ -223,20 +203,11 @@ def train_epoch(
     return (total / (done + 1)).item()
 
 
-def _set_rate(optimizer: torch.optim.SGD, rate: float) -> None:
-    group = optimizer.param_groups[0]
-    if isinstance(group["lr"], Tensor):
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = rate
-
-
 def gradient_distance(model: nn.Module, teacher: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Input-gradient distillation: one minus the cosine of both models' input gradients, mean over the images.
+    """Input-gradient distillation (Chen et al. 2023): one minus the cosine of both models' input gradients, image mean.
 
     The gradients are of the true class's logit at the clean images; the teacher's is a constant, the model's is taken in
-    eval mode and can be differentiated again. The loss of "Releasing Inequality Phenomenon in l_inf-norm Adversarial
-    Training via Input Gradient Distillation" (Chen et al. 2023), which adds it to the adversarial cross-entropy.
+    eval mode and can be differentiated again.
     """
 
     def gradient(of: nn.Module, create_graph: bool) -> Tensor:
@@ -251,17 +222,13 @@ def gradient_distance(model: nn.Module, teacher: nn.Module, images: Tensor, labe
     return (1 - F.cosine_similarity(found.float(), target.float())).mean()
 
 
-def _estimate_batch_norm(
-    model: nn.Module, settings: TrainingSettings, data: TrainingData, device: torch.device
-) -> None:
+def _estimate_batch_norm(model: nn.Module, settings: TrainingSettings, data: TrainingData) -> None:
     """Running means and variances for the averaged weights, from one more pass over the training examples."""
+    device = data.labels.device
     generator = _generator(device, settings, settings.epochs)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     with _autocast(settings, device):
-        examples = [
-            craft(model, *batch, settings, generator)
-            for batch, _ in zip(data.batches(generator, 1.0), range(100), strict=False)
-        ]
+        examples = [craft(model, *batch, settings, generator) for batch in islice(data.batches(generator, 1.0), 100)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -285,12 +252,3 @@ def _held_out_accuracy(state: State, settings: TrainingSettings, images: Tensor,
         found["pgd10"] = survives.double().mean().item()
     model.requires_grad_(True)
     return found
-
-
-def _refuse_collapse(state: State, file: Path) -> None:
-    robust = [row["pgd10"] for row in state.log if "pgd10" in row]
-    if robust and max(robust) > LEARNED and robust[-1] < max(robust) / 3:
-        raise TrainingError(
-            f"catastrophic overfitting: held-out PGD-10 accuracy fell from {max(robust):.1%} to {robust[-1]:.1%} "
-            f"in epoch {state.epoch}. Use more attack steps or a lower peak_rate. {file} keeps epoch {state.epoch - 1}"
-        )

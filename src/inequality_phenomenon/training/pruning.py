@@ -14,9 +14,8 @@ def _prunable(model: nn.Module) -> list[nn.Conv2d | nn.Linear]:
 
 
 def prune_weights(model: nn.Module, fraction: float) -> None:
-    """Set the ``fraction`` of all convolution and linear weights that have the smallest magnitude to zero, in place.
+    """Set the smallest ``fraction`` of all convolution and linear weights to zero, in place (Han et al. 2015).
 
-    Magnitude pruning (Han et al. 2015), ranked over the whole network; biases and batch norms stay.
     Raises ``ValueError`` unless 0 <= fraction < 1.
     """
     _check(fraction)
@@ -39,26 +38,19 @@ def keep_zeros(model: nn.Module) -> Callable[[], None]:
 
 
 def prune_filters(model: Classifier, fraction: float) -> None:
-    """Remove the ``fraction`` of each layer's filters that have the smallest l1 norm, in place: the network gets narrower.
+    """Remove the ``fraction`` of each layer's filters that have the smallest l1 norm, in place (Li et al. 2017).
 
-    Filter pruning (Li et al. 2017) by torch-pruning (Fang et al. 2023): layers whose outputs are added are pruned
-    together, by the mean norm of their filters. The last layer keeps its classes.
-    Raises ``ValueError`` unless 0 <= fraction < 1.
+    Layers whose outputs are added are pruned together, by the mean norm of their filters (torch-pruning, Fang et al. 2023).
+    The last layer keeps its classes. Raises ``ValueError`` unless 0 <= fraction < 1.
     """
     import torch_pruning  # slow import
 
     _check(fraction)
     last = _prunable(model)[-1]
-    for parameter in model.parameters():  # the pruner follows the gradients' graph
-        parameter.requires_grad_(True)
-    pruner = torch_pruning.pruner.MagnitudePruner(
-        model,
-        example_inputs=torch.zeros(1, 3, 32, 32, device=next(model.parameters()).device),
-        importance=torch_pruning.importance.GroupMagnitudeImportance(p=1),
-        pruning_ratio=fraction,
-        ignored_layers=[last],
-    )
-    pruner.step()
+    model.requires_grad_(True)  # the pruner follows the gradients' graph
+    example = torch.zeros(1, 3, 32, 32, device=next(model.parameters()).device)
+    l1 = torch_pruning.importance.GroupMagnitudeImportance(p=1)
+    torch_pruning.pruner.MagnitudePruner(model, example, l1, pruning_ratio=fraction, ignored_layers=[last]).step()
 
 
 def sparsity(model: nn.Module) -> float:

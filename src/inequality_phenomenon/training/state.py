@@ -17,6 +17,8 @@ from ..networks import Classifier, build, load_checkpoint
 from .pruning import prune_filters, prune_weights
 from .settings import TrainingSettings
 
+FACTS = "epoch", "stopped", "seconds", "log"  # of a state, beside its tensors
+
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what to do. The last good state is kept."""
@@ -35,12 +37,10 @@ class State:
     log: list[dict[str, float]] = field(default_factory=list)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Flat and by name, as they are written."""
         named = dict(self.model.named_parameters())
         momenta = {name: self.optimizer.state[p].get("momentum_buffer") for name, p in named.items()}
-        found = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        found |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        found |= {f"momentum.{k}": v for k, v in momenta.items() if v is not None}
+        parts = {"model": self.model.state_dict(), "average": self.average.state_dict(), "momentum": momenta}
+        found = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items() if v is not None}
         return {k: v.detach().cpu().contiguous().clone() for k, v in found.items()}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
@@ -49,34 +49,24 @@ class State:
 
         self.model.load_state_dict(part("model."))
         self.average.load_state_dict(part("average."))
-        momenta = part("momentum.")
-        for name, parameter in self.model.named_parameters():
-            if name in momenta:
-                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momenta[name])
-
-
-def _initial_model(settings: TrainingSettings) -> Classifier:
-    model = build(settings.architecture, seed=settings.seed, **settings.arguments)
-    if settings.start_from:
-        start = load_checkpoint(settings.start_from)
-        if settings.pruning == "weights":
-            prune_weights(start, settings.pruned)
-        elif settings.pruning == "filters":
-            prune_filters(start, settings.pruned)
-        model.load_state_dict(start.state_dict())
-    return model
+        parameters = dict(self.model.named_parameters())
+        for name, momentum in part("momentum.").items():
+            own = parameters[name]
+            self.optimizer.state[own]["momentum_buffer"] = torch.empty_like(own).copy_(momentum)
 
 
 def fresh_state(settings: TrainingSettings, device: torch.device) -> State:
-    model = _initial_model(settings).to(device).to(memory_format=torch.channels_last)
+    model = build(settings.architecture, seed=settings.seed, **settings.arguments)
+    if settings.start_from:
+        start = load_checkpoint(settings.start_from)
+        if settings.pruning != "none":
+            {"weights": prune_weights, "filters": prune_filters}[settings.pruning](start, settings.pruned)
+        model.load_state_dict(start.state_dict())
+    model = model.to(device).to(memory_format=torch.channels_last)
     on_gpu = device.type == "cuda"  # there the rate is a tensor: a recorded step reads it anew
+    rate, fused = (torch.tensor(settings.peak_rate, device=device), True) if on_gpu else (settings.peak_rate, None)
     optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=torch.tensor(settings.peak_rate, device=device) if on_gpu else settings.peak_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=True,
-        fused=True if on_gpu else None,
+        model.parameters(), rate, settings.momentum, weight_decay=settings.weight_decay, nesterov=True, fused=fused
     )
     if on_gpu:  # a recorded step cannot make them, and from zero the first step is the same
         for parameter in model.parameters():
@@ -90,27 +80,17 @@ def _recipe(settings: TrainingSettings) -> dict[str, Any]:
 
 
 def save_state(state: State, settings: TrainingSettings, file: Path) -> None:
-    facts = json.dumps(
-        {
-            "epoch": state.epoch,
-            "stopped": state.stopped,
-            "seconds": state.seconds,
-            "log": state.log,
-            "settings": _recipe(settings),
-        }
-    )
+    facts = json.dumps({name: getattr(state, name) for name in FACTS} | {"settings": _recipe(settings)})
     tensors = state.tensors()
     try:
         with atomic_path(file) as temporary:
             save_file(tensors, temporary, metadata={"facts": facts, "sha256": state_digest(facts, tensors)})
     except OSError as problem:
-        raise TrainingError(
-            f"could not save {file}: {problem}. Free some space and run again: epoch {state.epoch} is repeated"
-        ) from None
+        again = f"Free some space and run again: epoch {state.epoch} is repeated"
+        raise TrainingError(f"could not save {file}: {problem}. {again}") from None
 
 
 def state_digest(facts: str, tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of all that a state file holds."""
     found = hashlib.sha256(facts.encode())
     for name in sorted(tensors):
         found.update(name.encode())
@@ -132,5 +112,5 @@ def restore_state(state: State, settings: TrainingSettings, file: Path) -> None:
     if defaults | facts["settings"] != _recipe(settings):
         raise TrainingError(f"{file} belongs to other settings; delete {file.parent} to start again")
     state.load(tensors)
-    state.epoch, state.stopped = facts["epoch"], facts["stopped"]
-    state.seconds, state.log = facts["seconds"], facts["log"]
+    for name in FACTS:
+        setattr(state, name, facts[name])
