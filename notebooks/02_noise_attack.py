@@ -146,7 +146,7 @@ sliders.noise_slider(pictures, records, name="noise-slider", caption=caption)
 others = [name for name in ours.models if name != standard]
 cells = {f"{kind}, {k}": (kind, f"failure_{k}") for kind in kinds for k in measured}
 every = ours.contrast(against_standard(standard, others, cells, expected=1), *tables)
-caption = f"Images that fail under noise on {budget} of {run.data.subpixels} subpixels. The paper's random noise is at its largest budget."
+caption = f"Images that fail under noise on {budget} of {run.data.subpixels} subpixels. The paper's text states no budget for its values."
 table = show.comparison_table(primary, name="2-noise", caption=caption)
 table + run.claims() + show.tally({"All models, kinds and budgets, failures against the standard network": every})
 

@@ -75,7 +75,8 @@ networks.trade_off_figure(networks.registered(), strongest, name="trade-off")
 # - **AutoAttack**: the standard version (APGD-CE, targeted APGD-DLR, targeted FAB, Square with 5000 queries), at the same budgets.
 #   We report the difference from PGD-20 on the same images (McNemar's test, adjusted by Holm over the table). That AutoAttack finds more is
 #   expected; the question is how much more.
-# - **Floors**: the least accuracy with which a network may ship, for most kinds of training, set before the networks were trained. They are in the cards below.
+# - **Floors**: the least accuracy with which a network may ship, for some kinds of training; they are in the cards below. Those of the ladder entered
+#   the code after its seed 0 was trained, all others before.
 # - **Flags**: nine signs that a robust accuracy is an artefact, with limits that are fixed in the code. [The page on
 #   flags](../robustness_flags.md) gives each. A raised flag is shown beside the number; it does not remove it.
 # - **No choice by test images.** Nothing here chose an epoch, a setting or a network. The only images that may stop a training are 500
@@ -103,7 +104,7 @@ networks.auto_attack_table(stronger, strongest, name="10-autoattack")
 
 # %% [markdown]
 # **An artefact?** A network can look robust because the attack cannot get hold of it: gradients that vanish, outputs that are no logits, layers that draw
-# random numbers. The evaluation of every network is checked for these signs.
+# random numbers. Each evaluation above is checked for these signs.
 
 # %% tags=["hide-input"]
 networks.flags_table(ours.records, name="10-flags")

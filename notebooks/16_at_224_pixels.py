@@ -62,7 +62,11 @@ shown + attacks.rates_figure(ours.table("occlusion", "controls"), [*attack, *con
 # value here can count as reproduced**, a direction can.
 
 # %% tags=["hide-input"]
-show.models_note(run, ours)
+from inequality_phenomenon.imagenette.resolution import at_every_side
+from inequality_phenomenon.show import photographs
+
+pairs = at_every_side(run.pair)
+show.models_note(run, ours) + photographs.networks_table(pairs, name="16-networks")
 
 # %% [markdown]
 # <details><summary>What we decided before any network of this chapter was trained (30 November 2026)</summary>
@@ -70,27 +74,25 @@ show.models_note(run, ours)
 # - **Recipe**: 30 epochs, the first three quarters at 128 pixels, the last at 224; random square crops of 60 to 100 % of the side and flips;
 #   SGD, one cycle with peak 0.1, batches of 64, weights averaged over the last fifth; 8/255 by PGD-2 with steps of 0.75 ε. A prototype saw the
 #   validation photographs, so the recipe is not independent of them; no epoch or network was chosen on them.
-# - **Images**: 1000 validation photographs that both networks classify correctly, drawn once (seed 0). *Changed before any result was seen, for the
-#   time that it takes without a GPU*: the reference run measures the first 300 of them and occludes the first 100; all 1000 and 300 were planned.
+# - **Images**: 1000 validation photographs that both networks classify correctly, drawn once (seed 0); the first 300 of them are occluded. *In two
+#   steps, for the time that it takes without a GPU*: 300 and 100 first, the others by the same plan when the results of these were known.
 # - **Primary outcomes**, 8/255 minus standard, each adjusted by Holm: the global and the regional Gini index; the failure under each kind of noise
-#   at all five budgets (five tests a kind); images fooled at (5, 10) and at (10, 20) in three colours.
+#   at all five budgets (five tests a kind, two draws an image); images fooled at (5, 10) and at (10, 20) in three colours.
 # - **Controls**, at (5, 10) in black: random places; the other network's map; the largest mask alone, at chosen and at random places. For type II
 #   noise, random places.
 # - **Margins**: the regressions of chapter 3, of *fooled* and of failing under noise on the network, the relative margin and the Gini index.
 # - The step from 32 to 224 pixels also changes data, stem and recipe, and is not taken apart here. One training of each kind.
 #
-# **Added after the results above were known, each before its own records were measured**
+# **Added after the results above were known, each but the last before its own records were measured**
 #
-# - **Resolution**: the same two trainings at 64 and 128 pixels (the first three quarters of the epochs at 4/7 of that), one network of each kind; the
+# - **Resolution**: the same two trainings at 64 and, later, 128 pixels (the first three quarters of the epochs at 4/7 of that), one network of each kind; the
 #   first 300 validation photographs, in an order drawn once, that all these networks classify correctly. At each size: both Gini indices; noise at
 #   random places, type I and type II (2 draws) on 500 and 5,000 subpixels, and on the share that these are of 224 pixels; black patches of N = 5,
 #   R = 10, and of the same share. All effects and their changes are one family for Holm. Regions have 1/16 of the side below 224 pixels, 1/14 there.
-#   *Changed before any result was seen*: the pair at 128 pixels is not trained yet; `inequality train imagenette128-resnet18w32-linf8-s0` and
-#   `…-standard-s0` make it.
 # - **Methods** (Table 3): Input X Gradient, GradientShap and SmoothGrad with the paper's settings, on the first 100 photographs.
 # - **A slice of all readings** (chapter 15), on the first 100 photographs: three attribution maps, two orders, three colours and so on, 156 readings.
 #   `results/multiverse.yaml` lists them under `at_224_pixels`. Nothing is left out after looking.
-# - **Low margins**: the quarter of the photographs whose relative margin, the mean over both networks, is lowest.
+# - **Low margins** (exploratory, no records of its own): the quarter of the photographs whose mean relative margin over both networks is lowest.
 # </details>
 #
 # ## Results
@@ -102,11 +104,14 @@ show.models_note(run, ours)
 from inequality_phenomenon.verdicts.published import noise_cells, table1_cells, table2_cells, table3_cells
 
 budget, sizes = budgets[len(budgets) // 2], dict(zip(("N=5 R=10", "N=10 R=20"), (small, *larger), strict=False))
-noise_caption = f"Failure under noise on {budget:,} of {run.data.subpixels:,} subpixels; the paper's random noise is at its largest budget."
+noise_caption = f"Failure under noise on {budget:,} of {run.data.subpixels:,} subpixels; the paper's text states no budget for its values."
 methods = [cell for cell in table3_cells(budget, small, ours.models) if not cell.condition.startswith("Integrated")]
 tables = {  # captions, cells, records
     "Global Gini index at 224 pixels.": (table1_cells("global_gini", ours.models), "inequality"),
-    "Regional Gini index.": (table1_cells("regional_gini_sum_of_absolute", ours.models), "inequality"),
+    "Regional Gini index: sums of |attribution| in blocks, one of several readings, which are counted below.": (
+        table1_cells("regional_gini_sum_of_absolute", ours.models),
+        "inequality",
+    ),
     noise_caption: (noise_cells(budget, standard, (robust,)), "noise"),
     "Table 2 on Imagenette.": (table2_cells(sizes, ours.models), "occlusion"),
     "Table 3 without Integrated Gradients.": (methods, "methods_inequality", "methods_noise", "methods_occlusion"),
@@ -122,8 +127,6 @@ shown
 # first mask of Algorithm 1 that fools the network (else the last one).
 
 # %% tags=["hide-input"]
-from inequality_phenomenon.show import photographs
-
 photographs.seen(run, ours)
 
 # %% [markdown]
@@ -149,20 +152,15 @@ shown + show.contrast_table(noisy, name="16-where-noise", caption=caption_noise)
 
 # %% [markdown]
 # **Other readings.** As in chapter 15 the paper leaves choices open. In how many of the 156 readings of a slice does each claim hold?
+#
+# **Resolution.** The same recipe at several sizes, on the same photographs, which are others than above: does an effect change with the size, and with
+# what training reaches there? A budget of 5,000 subpixels is 3 % of a photograph of 224 pixels and 41 % of one of 64, so each attack is made with
+# the same *number* and with the same *share* of subpixels.
 
 # %% tags=["hide-input"]
-photographs.slice_table(ours.table("readings"), run.pair, name="16-slice")
-
-# %% [markdown]
-# **Resolution.** The same recipe at several sizes, on the same photographs: does an effect change with the size alone? A budget of 5,000 subpixels is 3 % of
-# a photograph of 224 pixels and 41 % of one of 64, so each attack is made with the same *number* and with the same *share* of subpixels.
-
-# %% tags=["hide-input"]
-from inequality_phenomenon.imagenette.resolution import at_every_side
-
-pairs = at_every_side(run.pair)
+readings = photographs.slice_table(ours.table("readings"), run.pair, name="16-slice")
 moves = ours.contrast(photographs.resolution_contrasts(pairs, ours.options["resolution_budgets"]), "at_resolution")
-photographs.resolution_figure(moves, [*pairs], name="16-resolution")
+readings + photographs.resolution_figure(moves, [*pairs], name="16-resolution")
 
 # %% [markdown]
 # **Margins.** A thousand classes leave an image little margin to the next one; ten leave more. At equal relative margin, does the network still
@@ -172,15 +170,13 @@ photographs.resolution_figure(moves, [*pairs], name="16-resolution")
 # %% tags=["hide-input"]
 covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
 gap = ours.contrast(against_standard(standard, [robust], {"relative margin": ("", "relative_margin")}), "margins")
-shown = show.contrast_table(gap, name="16-margin", caption="Relative margin, the ℓ∞ network minus the standard one.")
-for label, (condition, record, column) in {
-    "fits": (primary, "occlusion", "fooled"),
-    "fits-noise": ("type II", "noise", most),
-}.items():
+caption = "Relative margin (logit margin over the logits' standard deviation), ℓ∞ network minus standard one."
+shown = show.contrast_table(gap, name="16-margin", caption=caption)
+outcomes = {"fits": (primary, "occlusion", "fooled"), "fits-noise": ("type II", "noise", most)}
+for label, (condition, record, column) in outcomes.items():
     fits = ours.explain(run.pair, condition, record, covariates, column=column)
-    caption = f"Log odds of being fooled, {condition}; errors clustered by image."
+    caption = f"Log odds of being fooled, {condition}, a standard deviation of a predictor; errors clustered by image."
     shown += show.regression_table(fits, name=f"16-{label}", caption=caption)
-
 low = photographs.lowest_margins(ours.records)
 cells = {primary: (primary, "fooled")} | {f"noise, {kind}": (kind, most) for kind in NOISE}
 found = ours.contrast(against_standard(standard, [robust], cells), "noise", "occlusion", images=low)

@@ -13,7 +13,7 @@ from ..measure.accuracy import AUTO_ATTACK, PGD, findings, planned_models, train
 from ..measure.robustness_flags import FLAGS, Flag
 from ..measure.run import Run
 from ..measure.verification import meets_floor, own_threat
-from ..networks import LADDER, REGISTRY, RegistryEntry, named
+from ..networks import FULL_SIZE, LADDER, REGISTRY, RegistryEntry, named, network_name
 from ..robustness import ENSEMBLE
 from ..statistics import Estimate, wilson
 from ..training.floors import floor_of
@@ -263,16 +263,18 @@ def _evaluation(checkpoint: str, tables: dict[str, pd.DataFrame]) -> dict[str, s
 
 def planned_table(*, name: str) -> Shown:
     """Models that a settings file or a profile asks for and nobody has trained yet, with the command that does it."""
-    rows = [
-        {
-            "": f"<code>{checkpoint}</code>",
-            "Made by": f"<code>inequality train {checkpoint}</code>" if written else "settings not written",
-            "Wanted by chapters": ", ".join(chapters) or "none yet",
-        }
-        for checkpoint, chapters in planned_models().items()
-        for written in [(paths.CHECKPOINTS / f"{checkpoint}.yaml").exists()]
-    ]
-    caption = f"Planned models without a checkpoint: {len(rows)}. Nothing about them is measured."
+    rows = []
+    for checkpoint, chapters in planned_models().items():
+        device = " --device cuda" if network_name(checkpoint) in FULL_SIZE else ""
+        written = (paths.CHECKPOINTS / f"{checkpoint}.yaml").exists()
+        made = f"<code>inequality train {checkpoint}{device}</code>" if written else "settings not written"
+        rows.append(
+            {"": f"<code>{checkpoint}</code>", "Made by": made, "Wanted by chapters": ", ".join(chapters) or "none yet"}
+        )
+    caption = (
+        f"Planned models without a checkpoint: {len(rows)}. Nothing about them is measured. Those on photographs need <code>inequality data "
+        "imagenette</code> first, full-size distillation the full-size standard network."
+    )
     return table(rows, name=name, caption=caption, missing="Every planned model is trained and registered.")
 
 

@@ -11,11 +11,14 @@ from ..measure.galleries import first_successes, noisy_views, shared_images, vie
 from ..measure.multiverse import plan
 from ..measure.panel import NOISE
 from ..measure.run import Run
+from ..networks import REGISTRY, named
+from ..statistics import wilson
+from ..training.floors import floor_of
 from ..verdicts.comparison import Contrast, Contrasted
 from ..verdicts.multiverse import sides, slice_effects
 from .sliders import first_success_slider, maps_slider, noise_slider
 from .style import Shown, drawn, listed, table
-from .words import decided_sign, difference_cell, number, points, unit_for
+from .words import decided_sign, difference_cell, number, points, text_of, unit_for
 
 NOISES = dict(zip(KINDS, ("noise at random places", "noise of type I", "noise of type II"), strict=True))
 
@@ -75,11 +78,16 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
         f"{label}: {', '.join(f'{points(i.difference, unit_for(i.contrast))} at {side} pixels' for i, side in zip(items, pixels, strict=False) if i.difference)}"
         for label, items in rows.items()
     ]
-    moved = {part: [bool(decided_sign(items[-1])) for label, items in rows.items() if part in label] for part in parts}
-    counts = "; ".join(f"{title}: {sum(moved[part])} of {len(moved[part])}" for part, title in parts.items())
+    moved = {part: [items[-1] for label, items in rows.items() if part in label] for part in parts}
+    counts = "; ".join(
+        f"{title}: {sum(map(bool, map(decided_sign, moved[part])))} of {len(moved[part])}"
+        for part, title in parts.items()
+    )
+    open_ = [item.difference for part in FORMS for item in moved[f"same {part}"] if not decided_sign(item)]
+    widest = max((100 * abs(end) for item in open_ if item for end in (item.low, item.high)), default=0.0)
     caption = (
-        f"How many effects change from {pixels[0]} to {pixels[-1]} pixels (adjusted p below 0.05): {counts}. "
-        "Bars: 95 % intervals over images; one training of each kind at each size."
+        f"How many effects are seen to change from {pixels[0]} to {pixels[-1]} pixels (adjusted p below 0.05): {counts}. The intervals of the other rates' "
+        f"changes reach up to {widest:.0f} points. Bars: 95 % intervals over images; one training of each kind at each size."
     )
     alt = f"Three line charts of effects against the side. {'; '.join(words)}."
     titles = [*(f"{side} pixels" for side in pixels), f"{pixels[-1]} minus {pixels[0]}"]
@@ -87,6 +95,22 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
     title = "Each effect, the ℓ∞ network minus the standard one, by the size of the photographs."
     shown = drawn(figure, name=name, caption=caption, alt=alt)
     return shown + table(cells, name=f"{name}-table", caption=title)
+
+
+def networks_table(pairs: Mapping[int, Sequence[str]], *, name: str) -> Shown:
+    """Accuracy of the networks of each side on the whole validation set, clean and under PGD-20 (n as registered), with floors."""
+    rows = []
+    for checkpoint in (checkpoint for pair in pairs.values() for checkpoint in pair):
+        entry, floor = REGISTRY[checkpoint], floor_of(checkpoint)
+        robust = entry.test_robust["linf 8/255"]
+        row = {"": named(checkpoint), "Clean": text_of(wilson(entry.test_clean.correct, entry.test_clean.n), "%")}
+        row["PGD-20 at ℓ∞ 8/255"] = text_of(wilson(robust.correct, robust.n), "%")
+        asked = [f"{100 * value:.0f} %" for value in (floor.clean, floor.robust) if value] if floor else []
+        rows.append(row | {"Floors": ", ".join(asked) or "—"})
+    caption = (
+        "The networks of this chapter. Weights below 224 pixels do not ship; <code>inequality train</code> makes them."
+    )
+    return table(rows, name=name, caption=caption)
 
 
 def lowest_margins(records: Mapping[str, pd.DataFrame]) -> list[int]:

@@ -135,7 +135,7 @@ def table2_cells(budgets: dict[str, tuple[int, int]], models: Sequence[str] = DE
 
 
 _NOISE_SOURCES: dict[str, dict[str, str]] = {  # our condition -> where the paper has an error rate of both models
-    "random": {"table": "section4.3", "setting": "random noise, largest budget"},
+    "random": {"table": "section4.3", "setting": "random noise, budget not stated"},
     "type I": {"table": "table3", "setting": "type I", "attribution": "integrated_gradients"},
     "type II": {"table": "table3", "setting": "type II", "attribution": "integrated_gradients"},
 }
