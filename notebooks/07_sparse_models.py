@@ -78,7 +78,7 @@ show.models_note(run, ours)
 # The paper's values are not in the text that we have, so there is no column for them.
 
 # %% tags=["hide-input"]
-report.panel_report(ours, run.pair, name="7")
+report.panel_report(ours, {name: ours.panel(name) for name in run.pair}, name="7")
 
 # %% [markdown]
 # ## What could be wrong

@@ -68,13 +68,14 @@ show.models_note(run, ours)
 # ## Results
 
 # %% tags=["hide-input"]
-report.panel_report(ours, [robust], name="11")
+report.panel_report(ours, {robust: ours.panel(robust)}, name="11")
 
 # %% [markdown]
 # The price in accuracy, on the first images of the test set, right or wrong.
 
 # %% tags=["hide-input"]
-report.price_table(ours, robust, name="11-price")
+price = ours.contrast(report.price_contrasts(ours, robust), "pgd_evaluation")
+report.price_table(price, robust, name="11-price")
 
 # %% [markdown]
 # ## What could be wrong

@@ -93,8 +93,7 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
     titles = [*(f"{side} pixels" for side in pixels), f"{pixels[-1]} minus {pixels[0]}"]
     cells = [{"": label} | dict(zip(titles, map(difference_cell, items), strict=True)) for label, items in rows.items()]
     title = "Each effect, the ℓ∞ network minus the standard one, by the size of the photographs."
-    shown = drawn(figure, name=name, caption=caption, alt=alt)
-    return shown + table(cells, name=f"{name}-table", caption=title)
+    return drawn(figure, name=name, caption=caption, alt=alt) + table(cells, name=f"{name}-table", caption=title)
 
 
 def networks_table(pairs: Mapping[int, Sequence[str]], *, name: str) -> Shown:

@@ -1,6 +1,6 @@
 """The report that the chapters on one panel of measurements share: figures, tables and sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -50,10 +50,10 @@ def price_contrasts(run: Run, against: str) -> list[Contrast]:
     return against_standard(against, subjects(run), columns)
 
 
-def price_table(ours: Run, against: str, *, name: str) -> Shown:
-    """Those differences."""
+def price_table(found: Sequence[Contrasted], against: str, *, name: str) -> Shown:
+    """``found``: of ``price_contrasts``."""
     caption = f"Accuracy on the first images of the test set, minus that of {named(against)}."
-    return contrast_table(ours.contrast(price_contrasts(ours, against), "pgd_evaluation"), name=name, caption=caption)
+    return contrast_table(found, name=name, caption=caption)
 
 
 def _grouped(run: Run) -> list[dict[str, tuple[str, str]]]:
@@ -77,11 +77,11 @@ def panel_figure(ours: Run, *, name: str) -> Shown:
     return drawn(figure, name=name, caption=caption, alt=f"Dot plot by network. {'; '.join(words)}.")
 
 
-def panel_report(ours: Run, against: Sequence[str], *, name: str) -> Shown:
-    """The panel, and the chapter's subjects minus each network of ``against``."""
+def panel_report(ours: Run, found: Mapping[str, Groups], *, name: str) -> Shown:
+    """The panel, and the chapter's subjects minus other networks. ``found``: of ``panel_contrasts``, by the other network."""
     shown = panel_table(ours, name=f"{name}-panel")
-    for model in against:
-        shown += differences(ours.panel(model), model, name=f"{name}-{training_of(model)}")
+    for against, groups in found.items():
+        shown += differences(groups, against, name=f"{name}-{training_of(against)}")
     return shown
 
 
