@@ -50,7 +50,7 @@ def commands() -> None:
     """The inequality phenomenon in l_inf adversarial training, measured again."""
 
 
-def combined(*options: Callable[..., Any]) -> Callable[..., Any]:
+def several(*options: Callable[..., Any]) -> Callable[..., Any]:
     """One decorator for several of click's."""
     return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
@@ -73,12 +73,12 @@ def folder(option: str, variable: str, text: str) -> Callable[..., Any]:
     return click.option(option, callback=use, expose_value=False, help=f"{text} ({variable}).")
 
 
-folders = combined(
+folders = several(
     on_device("auto", "cpu", "cuda"),
     folder("--data", "INEQUALITY_IMAGENET", "The ImageNet validation folder"),
     folder("--models", "INEQUALITY_MODELS", "Folder of the public models' files"),
 )
-own_network = combined(
+own_network = several(
     click.argument("factory", metavar="MODULE.py:FUNCTION"),
     click.option("--weights", help="safetensors, or a state dict of torch.save, of which no code runs."),
     click.option("--mean", nargs=3, type=float, help="What the network expects; without, pixels in [0, 1]."),
@@ -259,7 +259,7 @@ def forward(name: str, module: str, function: str, text: str, *options: Callable
     def call(**given: Any) -> int:
         return int(bool(getattr(import_module(f".book.{module}", __package__), function)(**given)))
 
-    commands.command(name, help=text)(combined(*options)(call))
+    commands.command(name, help=text)(several(*options)(call))
 
 
 forward(
