@@ -76,7 +76,7 @@ networks.trade_off_figure(networks.registered(), strongest, name="trade-off")
 #   We report the difference from PGD-20 on the same images (McNemar's test, adjusted by Holm over the table). That AutoAttack finds more is
 #   expected; the question is how much more.
 # - **Floors**: the least accuracy with which a network may ship, for some kinds of training; they are in the cards below. Those of the ladder entered
-#   the code after its seed 0 was trained, all others before.
+#   the code after its seed 0 was trained, all others before their networks were measured.
 # - **Flags**: nine signs that a robust accuracy is an artefact, with limits that are fixed in the code. [The page on
 #   flags](../robustness_flags.md) gives each. A raised flag is shown beside the number; it does not remove it.
 # - **No choice by test images.** Nothing here chose an epoch, a setting or a network. The only images that may stop a training are 500

@@ -33,7 +33,8 @@ run = chapter.open("11_gradient_distillation", globals())
 ours, (_, robust) = run.ours, run.pair
 measure_panel(run)
 measure_attack(run, pgd_evaluation, PGD, [robust, *subjects(run)], run.options["attack_images"])
-report.remedies_in_short(ours, ours.panel(robust))
+from_robust = ours.panel(robust)
+report.remedies_in_short(ours, from_robust)
 
 # %% tags=["hide-input"]
 report.panel_figure(ours, name="11-values")
@@ -68,7 +69,7 @@ show.models_note(run, ours)
 # ## Results
 
 # %% tags=["hide-input"]
-report.panel_report(ours, {robust: ours.panel(robust)}, name="11")
+report.panel_report(ours, {robust: from_robust}, name="11")
 
 # %% [markdown]
 # The price in accuracy, on the first images of the test set, right or wrong.

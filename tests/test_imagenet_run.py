@@ -95,3 +95,15 @@ def test_chapter_01_measures_what_a_plain_computation_from_the_published_files_g
         expected = global_gini(attribute(model, images, labels, steps=STEPS, ids=list(ids)))
         own = table[table["checkpoint"] == checkpoint].set_index("image_id")["global_gini"]
         assert own.loc[list(ids)].to_numpy() == pytest.approx(expected.numpy(), abs=2e-3)
+
+
+def test_every_picture_has_an_alternative_text(setup: Miniature) -> None:
+    for chapter in CHAPTERS:
+        html = "".join(
+            str(output.data.get("text/html", ""))
+            for cell in executed(setup, chapter).cells
+            for output in cell.get("outputs", ())
+            if "data" in output
+        )
+        pictures = re.findall(r"<img\b[^>]*>", html)
+        assert pictures and all(re.search(r"\balt=(['\"])\s*\S", picture) for picture in pictures), chapter

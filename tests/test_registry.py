@@ -14,6 +14,7 @@ from inequality_phenomenon._support.profiles import load_profile
 from inequality_phenomenon.measure import reference
 from inequality_phenomenon.measure.measurements import margins
 from inequality_phenomenon.measure.reference import load_reference, manifest
+from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.networks import REGISTRY, build, fold_batch_norm, load_checkpoint, named
 from inequality_phenomenon.robustness import Threat, correct, robust_correct
 from inequality_phenomenon.training.settings import TrainingSettings, load_settings
@@ -107,3 +108,10 @@ def test_a_run_with_other_settings_leaves_no_record(run) -> None:
     run.as_planned = False
     run.measure(margins, {"clean": {}}, models=(ROBUST,), name="other")
     assert list(reference.load_run("test")["test"]) == ["margins"]
+
+
+@pytest.mark.parametrize(
+    "overrides", [{"n_images": 5}, {"seed": 1}, {"models": [STANDARD, ROBUST]}, {"region": 8}, {}], ids=str
+)
+def test_only_a_run_without_overrides_is_as_planned(overrides) -> None:
+    assert open_run("08_class_inequality", "smoke", **overrides).as_planned == (not overrides)

@@ -162,3 +162,14 @@ def test_coefficients_are_recovered_a_binary_one_is_the_log_odds_ratio_and_a_con
     for outcome in (np.ones(40, bool), np.zeros(40, bool), np.arange(40) < 20):  # what the data do not determine
         found = statistics.logistic_regression(outcome, {"x": np.arange(40.0)}, np.arange(40))
         assert all((e.low, e.high) == (-math.inf, math.inf) and math.isnan(e.value) for e in found.values())
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1, 0.2, 0.3])
+def test_paired_p_value_agrees_with_the_t_test_and_wilcoxon_on_normal_differences(shift: float) -> None:
+    b, noise = np.random.default_rng(7).normal(size=(2, 200))
+    a = b + shift + (noise - noise.mean()) / noise.std()
+    found = statistics.paired_difference(a, b)
+    assert found.difference == pytest.approx(shift)
+    assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue, abs=0.015)
+    assert found.p == pytest.approx(stats.wilcoxon(a, b).pvalue, abs=0.2)
+    assert (found.low <= 0 <= found.high) == (found.p > 0.05)

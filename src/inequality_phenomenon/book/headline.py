@@ -17,6 +17,7 @@ from ..show.inequality import gini_by_epsilon
 from ..show.multiverse import called, share_text
 from ..show.scoreboard import page
 from ..show.style import Shown
+from ..show.words import for_and_against
 from ..training.floors import floor_of
 from ..verdicts.comparison import compare
 from ..verdicts.multiverse import Multiverse, explained_variance, multiverse, together, verdict_of
@@ -140,8 +141,11 @@ def _judged(frame: pd.DataFrame, claim: str, test: str = "") -> str:
         row = _tested(frame, claim, test)
         return f"{_number(row)} (**{row.verdict}**)"
     rows = frame[frame.claim == claim]
-    good, bad = rows.verdict.isin(["reproduced", "same direction"]).sum(), (rows.verdict == "contradicted").sum()
-    sides = f", {good} for and {bad} against" if (verdict := rows.claim_verdict.iloc[0]) == "mixed" else ""
+    sides = (
+        ", {} for and {} against".format(*for_and_against(rows))
+        if (verdict := rows.claim_verdict.iloc[0]) == "mixed"
+        else ""
+    )
     ends, n = f"{rows.value.min():+.1f} to {rows.value.max():+.1f} points", rows.n.min()
     return f"{ends} in {len(rows)} tests (**{verdict}**{sides}), n = {n:.0f} images"
 

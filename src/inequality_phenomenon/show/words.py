@@ -149,13 +149,18 @@ def verdict_badge(verdict: str) -> str:
     return f"<span class='verdict {verdict.replace(' ', '-')}'>{verdict}</span>"
 
 
+def for_and_against(tests: pd.DataFrame) -> tuple[int, int]:
+    """How many of a claim's tests are for it, and how many against it."""
+    return tests.verdict.isin(["reproduced", "same direction"]).sum(), (tests.verdict == "contradicted").sum()
+
+
 def claim_badge(tests: pd.DataFrame) -> str:
     """The verdict on a claim; of a mixed one, how many of its tests are for it and against it. ``tests``: its rows of
     ``verdicts.scoreboard.claims_frame``."""
     verdict = tests.claim_verdict.iloc[0] if len(tests) else "not measured here"
     if verdict != "mixed":
         return verdict_badge(verdict)
-    good, bad = tests.verdict.isin(["reproduced", "same direction"]).sum(), (tests.verdict == "contradicted").sum()
+    good, bad = for_and_against(tests)
     return f"{verdict_badge(verdict)} <small>({good} for, {bad} against, of {len(tests)})</small>"
 
 
