@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
@@ -220,3 +221,39 @@ def test_map_with_nan_names_the_image_by_its_id(trained: Classifier, chosen: Pai
     for order in ([0, 1, 2], [1, 2, 0]):
         some, words = (chosen[0][order], chosen[1][order]), f"image {IDS[order[0]]} has NaN or infinite values"
         fails(ValueError, words, attribute, trained, *some, "input_x_gradient", ids=[IDS[i] for i in order])
+
+
+def test_integrated_gradients_equal_a_float64_sum_over_gauss_legendre_points(trained: Classifier, chosen: Pair) -> None:
+    images, labels = chosen
+    network, inputs = trained.network.double(), trained.double().normalise(images.double())
+    baseline = normal_images(IDS, (3, 32, 32), 0).double()
+    points, weights = np.polynomial.legendre.leggauss(20)
+    mean = sum(
+        weight / 2 * gradient(network, baseline + (1 + point) / 2 * (inputs - baseline), labels)
+        for point, weight in zip(points, weights, strict=True)
+    )
+    assert relative(attribute(trained.float(), images, labels, ids=IDS), (inputs - baseline) * mean) < 1e-3
+
+
+def test_smoothgrad_without_noise_is_the_gradient(trained: Classifier, chosen: Pair) -> None:
+    found = attribute(trained, *chosen, "smoothgrad", sigma=0.0, samples=3)
+    assert relative(found, attribute(trained, *chosen, "gradient")) < 1e-5
+
+
+def test_positive_attribution_speaks_for_the_label(trained: Classifier, chosen: Pair) -> None:
+    """A small step along the gradient map raises the logit of the label it was asked for."""
+    images, _ = chosen
+    for label in (0, 6):
+        maps = attribute(trained, images, torch.full((len(images),), label), "gradient")
+        moved = trained.normalise.inverse(trained.normalise(images) + 1e-3 * maps.sign())
+        assert (trained(moved)[:, label] > trained(images)[:, label]).all()
+
+
+def test_input_x_gradient_depends_on_the_space_as_its_formula_says(trained: Classifier, chosen: Pair) -> None:
+    """Pixel space: x g / std; normalised: (x - mean) / std times g."""
+    images, _ = chosen
+    g = attribute(trained, *chosen, "gradient")
+    pixel, normalised = (attribute(trained, *chosen, "input_x_gradient", space=s) for s in ("pixel", "normalised"))
+    assert relative(pixel, images * g / trained.normalise.std) < 1e-3
+    assert relative(normalised, trained.normalise(images) * g) < 1e-3
+    assert relative(pixel, normalised) > 0.1

@@ -191,3 +191,21 @@ def test_significant_differences_are_marked_and_the_mark_is_explained():
     assert "An asterisk marks p below 0.05" in html
     plain = show.contrast_table(found[1:], name="t", caption="Caption.").html
     assert "significant" not in plain and "asterisk" not in plain and "<th scope='col'></th>" not in html
+
+
+def test_a_page_shows_the_whole_reference_run_or_this_run() -> None:
+    """Never a mixture: where the run is not as its profile plans it, nothing of the reference run is left."""
+    planned, own = (chapter.open("02_noise_attack", {"profile": "smoke"} | more) for more in ({}, {"n_images": 12}))
+    reference = load_whole_reference()["02_noise_attack"]
+    assert planned.ours.records.keys() == reference.keys() and planned.ours.n_images == 1000
+    assert all(planned.ours.records[name].equals(table) for name, table in reference.items())
+    assert set(planned.models) < set(planned.ours.models) and planned.ours.options["draws"] == 5
+    assert own.ours is own and not own.records and own.table("noise") is None
+
+
+def test_full_size_networks_are_rows_below_the_others() -> None:
+    ours = chapter.open("02_noise_attack", {"profile": "smoke"}).ours
+    found = ours.contrast(against_standard(STANDARD, [ROBUST], {"type I": ("type I", "failure_102")}), "noise")
+    assert found[0].full_size is not None and found[0].full_size.difference.difference != found[0].difference.difference
+    html = show.contrast_table(found, name="t", caption="c").html
+    assert html.count("<th scope='row'>") == 2 and html.index("type I</th>") < html.index("type I <small>(full size: ")

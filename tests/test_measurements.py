@@ -20,6 +20,7 @@ from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample, measure
 from inequality_phenomenon.robustness import correct
 from inequality_phenomenon.show.attacks import occlusion_pictures
+from inequality_phenomenon.verdicts.agreement import agreement
 from inequality_phenomenon.verdicts.comparison import contrasted, minus
 from inequality_phenomenon.verdicts.published import published_values
 
@@ -179,3 +180,14 @@ def test_an_image_without_a_region_of_positive_sum_has_no_index_in_that_reading_
     records = pd.concat([pd.DataFrame({"checkpoint": name} | columns) for name in "ab"])
     gap = [minus("gap", *((name, "", "regional_gini_positive_of_sum") for name in "ab"))]
     assert [term.n for term in contrasted(gap, records, resamples=99)[0].terms] == [2, 2]
+
+
+def test_runs_with_other_numbers_of_draws_are_compared_on_those_they_share(run: Run) -> None:
+    two, five = (run.measure(measurements.noise, {"type I": {}}, budgets=(300,), draws=n) for n in (2, 5))
+    found = agreement({"noise": two}, {"noise": five}, same_draws=False)
+    assert found.holds and found.values == len(two) and found.skipped == ["noise, failure_300: another number of draws"]
+    other = five.assign(draws_300=five.draws_300 ^ 2, close_call=False)  # the second draw went the other way
+    found = agreement({"noise": two.assign(close_call=False)}, {"noise": other}, same_draws=False)
+    assert len(found.differing) == len(two)
+    beyond = five.assign(draws_300=five.draws_300 ^ 4, close_call=False)  # the third is not shared
+    assert agreement({"noise": two}, {"noise": beyond}, same_draws=False).holds

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from inequality_phenomenon import attacks
-from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, occlude_area, patch_centres, patch_mask
+from inequality_phenomenon.attacks import (
+    grid_outcomes,
+    mask_areas,
+    noise_outcomes,
+    occlude,
+    occlude_area,
+    patch_centres,
+    patch_mask,
+    unpack_grid,
+)
 
 COLORS = {"black": 0.0, "gray": 0.5, "white": 1.0}
 
@@ -282,3 +291,36 @@ def test_centres_have_their_orders_separate_ones_do_not_overlap_and_random_ones_
     assert all(len({tuple(place) for place in row}) == 64 for row in centres.tolist())
     assert len({str(row) for row in centres.tolist()}) == 6
     assert not torch.equal(patch_centres(maps, positions="random", seed=4), patch_centres(maps, positions="random"))
+
+
+def test_every_budget_and_search_follows_from_the_outcomes_of_the_grid(subset: Subset) -> None:
+    fooled = torch.from_numpy(unpack_grid(grid_outcomes(*subset, 6, 4, "white").fooled, 6, 4))
+    for count, radius in ((6, 4), (5, 2), (1, 4), (6, 1)):
+        best = occlude(*subset, count, radius, "white")
+        located = occlude(*subset, count, radius, "white", locate=True)
+        largest = occlude(*subset, count, radius, "white", search="single")
+        part = fooled[:, :count, :radius].flatten(1)
+        assert (count, radius) != (5, 2) or 0 < best.fooled.sum() < 16
+        assert torch.equal(part.any(1), best.fooled) and not best.close_calls
+        assert torch.equal(fooled[:, count - 1, radius - 1], largest.fooled)
+        first = part.int().argmax(1)[best.fooled]
+        assert torch.equal(first // radius + 1, located.count[best.fooled])
+        assert torch.equal(first % radius + 1, located.radius[best.fooled])
+
+
+def at(*centres: tuple[int, int]) -> Tensor:
+    return torch.tensor([centres])
+
+
+def test_areas_by_hand() -> None:
+    def area(centres: Tensor, radius: int) -> int:
+        return int(patch_mask(centres, radius, 32, 32).sum())
+
+    assert area(at((16, 16)), 1) == 4
+    assert area(at((16, 16)), 4) == 64
+    assert area(at((2, 2)), 4) == 36  # the block in the corner: clipped on two sides
+    assert area(at((2, 16)), 4) == 48
+    assert area(at((30, 30)), 4) == 36
+    assert area(at((16, 16), (16, 20)), 4) == 96  # neighbouring blocks overlap by half
+    assert area(at((16, 16), (16, 24)), 4) == 128
+    assert area(at((-1_000_000, -1_000_000)), 4) == 0

@@ -275,3 +275,12 @@ def test_figures_of_real_records(run: Run) -> None:
     grid = run.measure(readings.readings_of_algorithm_1, {"small": {"max_count": 2, "max_radius": 2}})
     assert "changes the outcome of 0 of 20 images" in ledger.loops_note(grid).text
     assert "60.9 %" in ledger.area_table({"N=10 R=4": (624, 1024)}, name="x").text
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_block_sums_never_exceed_the_index_of_the_map(seed: int) -> None:
+    maps = normal(4, 3, 32, 32, seed=seed) ** (1 + 2 * (seed % 3))
+    for region in (1, 2, 4, 8, 16):
+        assert (regional_gini(maps, region, "sum_of_absolute") <= global_gini(maps) + 1e-12).all()
+    repeated = maps.abs().reshape(4, 3, 8, 4, 8, 4).sum((1, 3, 5)).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    assert torch.allclose(gini(repeated.flatten(1)), regional_gini(maps, 4))  # each pixel given its block's sum

@@ -11,6 +11,7 @@ from inequality_phenomenon import correct_subset, load_cifar10, wilson
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon._support.profiles import load_profile
+from inequality_phenomenon.cli import main
 from inequality_phenomenon.measure import reference
 from inequality_phenomenon.measure.measurements import margins
 from inequality_phenomenon.measure.reference import load_reference, manifest
@@ -115,3 +116,10 @@ def test_a_run_with_other_settings_leaves_no_record(run) -> None:
 )
 def test_only_a_run_without_overrides_is_as_planned(overrides) -> None:
     assert open_run("08_class_inequality", "smoke", **overrides).as_planned == (not overrides)
+
+
+def test_verify_measures_again_and_agrees(capsys):
+    name = "cifar10-resnet18w16-linf8-s0"
+    assert main(["verify", name, "--images", "100"]) == 0
+    output = capsys.readouterr().out
+    assert all(f"{name}  {what}" in output for what in ("clean", *REGISTRY[name].test_robust, "flags"))
