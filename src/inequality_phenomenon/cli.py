@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import reduce
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -253,32 +252,61 @@ def _grid(job: Sequence[str]) -> None:
     do(*job)
 
 
-def forward(name: str, module: str, function: str, text: str, *options: Callable[..., Any]) -> None:
-    """The command ``name``, which calls one function with its options; exit code 1 if that names something that failed."""
+@commands.command("build")
+@click.argument("target", type=click.Choice(["book", "chapters", "grid"]))
+@profile("laptop", "A file in profiles/, without its ending.")
+@click.option("--cluster", default="", help="For the grid: a folder in profiles/, such as slurm; else this machine.")
+def _build(target: str, profile: str, cluster: str) -> None:
+    """Make what is not up to date of the chapters, of the whole book, or of the grid's cells."""
+    from .book.workflow import make
 
-    def call(**given: Any) -> int:
-        return int(bool(getattr(import_module(f".book.{module}", __package__), function)(**given)))
-
-    commands.command(name, help=text)(several(*options)(call))
+    make(target, profile, cluster)
 
 
-forward(
-    "build", "workflow", "make", "Make what is not up to date of the chapters, of the whole book, or of the grid's cells.",
-    click.argument("target", type=click.Choice(["book", "chapters", "grid"])),
-    profile("laptop", "A file in profiles/, without its ending."),
-    click.option("--cluster", default="", help="For the grid: a folder in profiles/, such as slurm; else this machine."),
-)  # fmt: skip
-forward(
-    "pieces", "pieces", "work", "Train the networks and execute the chapters of a profile; finished ones are skipped.",
-    click.argument("profile", default="gpu"),
-    click.option("--minutes", type=float, help="Start no further piece after this time; 0 only lists them."),
-    click.option("--only", metavar="PIECE", help="One network or chapter, again even if it is finished."),
-    on_device("cuda", "cpu"),
-)  # fmt: skip
-forward("reference", "headline", "make_reference", "Make the last run's records the reference.", profile("full"))
-forward("scoreboard", "headline", "write_scoreboard", "Write the scoreboard's page and CSV files.", profile("laptop"))
-forward("pdf", "printing", "print_book", "Print the book into one PDF; needs a Chromium, and says what to do without.")
-forward("site", "publishing", "assemble", "Put all that is published of the built book into _build/site.")
+@commands.command("pieces")
+@click.argument("profile", default="gpu")
+@click.option("--minutes", type=float, help="Start no further piece after this time; 0 only lists them.")
+@click.option("--only", metavar="PIECE", help="One network or chapter, again even if it is finished.")
+@on_device("cuda", "cpu")
+def _pieces(profile: str, **options: Any) -> int:
+    """Train the networks and execute the chapters of a profile; finished ones are skipped."""
+    from .book.pieces import work
+
+    return int(bool(work(profile, **options)))
+
+
+@commands.command("reference")
+@profile("full")
+def _reference(profile: str) -> None:
+    """Make the last run's records the reference."""
+    from .book.headline import make_reference
+
+    make_reference(profile)
+
+
+@commands.command("scoreboard")
+@profile("laptop")
+def _scoreboard(profile: str) -> None:
+    """Write the scoreboard's page and CSV files."""
+    from .book.headline import write_scoreboard
+
+    write_scoreboard(profile)
+
+
+@commands.command("pdf")
+def _pdf() -> None:
+    """Print the book into one PDF; needs a Chromium, and says what to do without."""
+    from .book.printing import print_book
+
+    print_book()
+
+
+@commands.command("site")
+def _site() -> None:
+    """Put all that is published of the built book into _build/site."""
+    from .book.publishing import assemble
+
+    assemble()
 
 
 @commands.command("release")
