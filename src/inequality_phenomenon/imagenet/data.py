@@ -9,7 +9,6 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,8 +23,8 @@ from tqdm import tqdm
 
 from .._support import paths
 from .._support.files import made_by_a_system, write_whole
-from .._support.randomness import usable_cpus
 from ..datasets import DataError
+from ..measure.photographs import read_photographs
 from ..networks import REGISTRY
 from ..robustness import correct
 
@@ -73,20 +72,11 @@ class ImageNet:
         """
         if missing := [image_id for image_id in ids if image_id not in self.files]:
             raise DataError(f"{len(missing)} images are not in {self.root}: {_few([_name(i) for i in missing])}")
-        pixels, bad = np.zeros((len(ids), 3, SIDE, SIDE), np.uint8), dict[int, str]()
-
-        def one(place: int) -> None:
-            try:
-                pixels[place] = decode(self.files[ids[place]])
-            except Exception as problem:  # Pillow has many for damaged files, and one for pictures of absurd size
-                bad[ids[place]] = str(problem) or type(problem).__name__
-
-        with ThreadPoolExecutor(usable_cpus()) as pool:
-            work = pool.map(one, range(len(ids)))
-            list(tqdm(work, total=len(ids), unit="image", desc="decoding", disable=not progress))
+        pixels, unread = read_photographs([self.files[image_id] for image_id in ids], decode, SIDE, progress)
+        bad = {ids[place]: reason for place, reason in unread.items()}
         if bad and not skip_unreadable:
             raise DataError(unreadable_text(self.files, bad))
-        return torch.from_numpy(pixels), bad
+        return pixels, bad
 
 
 def decode(file: Path) -> UInt8[np.ndarray, "3 224 224"]:

@@ -4,19 +4,18 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
 from .._support import paths
 from ..datasets import DataError
-from ..measure.image_sets import EvaluationSet
+from ..measure.photographs import Photographs
 from ..networks import Classifier, fold_batch_norm
 from .data import SIDE, ImageNet, Selection, candidate_ids, class_names, load_imagenet, pixel_hash, select_common
 
 
-class ImageNetSet(EvaluationSet):
+class ImageNetSet(Photographs):
     """``judges``: the models that must all classify an image correctly for it to be in the common subset."""
 
     name, title, side, region, at_once = "imagenet", "ImageNet validation images", SIDE, 16, 8
@@ -25,8 +24,6 @@ class ImageNetSet(EvaluationSet):
     def __init__(self, judges: tuple[str, ...], skip_unreadable: bool) -> None:
         super().__init__()
         self.judges, self.skip_unreadable = judges, skip_unreadable
-        self._decoded: dict[int, Tensor] = {}  # 150 kB an image
-        self._in_use: WeakValueDictionary[object, Tensor] = WeakValueDictionary()  # 600 kB an image
         self._selected: dict[int, Selection] = {}
 
     @cached_property
@@ -51,9 +48,8 @@ class ImageNetSet(EvaluationSet):
     def common(self, count: int, device: torch.device) -> Sequence[int]:
         found = self._selection(count, device)
         ids = found.ids[:count]
-        self._decode(ids)
-        pairs = zip(ids, found.pixels, strict=False)
-        if changed := [image_id for image_id, kept in pairs if pixel_hash(self._decoded[image_id]) != kept]:
+        pairs = zip(self.bytes_of(ids).items(), found.pixels, strict=False)
+        if changed := [image_id for (image_id, own), kept in pairs if pixel_hash(own) != kept]:
             since = "have changed since the common subset was selected"
             raise DataError(f"{len(changed)} images {since}; the first is {self.data.files[changed[0]]}")
         return ids
@@ -77,29 +73,13 @@ class ImageNetSet(EvaluationSet):
         published = method == "gradient_shap" and options.get("preset", "paper") == "paper"
         return {"samples": 20} if published else {}
 
-    def load(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """As the base class; networks that are measured on the same images at the same time share them."""
-        if not ids:
-            raise DataError("no image is left: the models classify none of the images correctly")
-        key = tuple(ids), str(device)
-        if (images := self._in_use.get(key)) is None:
-            self._decode(ids)
-            pixels = torch.stack([self._decoded[image_id] for image_id in ids])
-            images = self._in_use[key] = pixels.to(device).float() / 255
-        return images, torch.tensor([self.data.labels[image_id] for image_id in ids], device=device)
-
-    def readable(self, ids: Sequence[int]) -> Sequence[int]:
+    def decode(self, ids: Sequence[int]) -> dict[int, Tensor]:
         """Images that cannot be read are left out if the profile says so; otherwise they are an error."""
-        self._decode(ids)
-        return [image_id for image_id in ids if image_id in self._decoded]
+        pixels, bad = self.data.decode(ids, self.skip_unreadable, progress=len(ids) > self.at_once)
+        return {image_id: own for image_id, own in zip(ids, pixels, strict=True) if image_id not in bad}
 
-    def _decode(self, ids: Sequence[int]) -> None:
-        todo = [image_id for image_id in ids if image_id not in self._decoded]
-        pixels, bad = self.data.decode(todo, self.skip_unreadable, progress=len(todo) > self.at_once)
-        self._decoded |= {image_id: own for image_id, own in zip(todo, pixels, strict=True) if image_id not in bad}
-
-    def digest(self, images: Tensor) -> str:
-        return sha256((images * 255).round().byte().cpu().contiguous().numpy().tobytes()).hexdigest()
+    def labels(self, ids: Sequence[int]) -> list[int]:
+        return [self.data.labels[image_id] for image_id in ids]
 
     def provenance(self) -> str:
         parts = [f"{self.title} ({self.data.layout}), decoded to {self.side}x{self.side}"]
@@ -115,6 +95,3 @@ class ImageNetSet(EvaluationSet):
     def prepared(self, model: Classifier) -> Classifier:
         """Folded: for a large network that takes longer than measuring it on a few images."""
         return Classifier(fold_batch_norm(model.network), model.normalise).eval()
-
-    def part_size(self, device: torch.device) -> int | None:
-        return self.at_once if device.type == "cpu" else 200

@@ -12,7 +12,6 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
@@ -26,8 +25,8 @@ from torch.nn import functional as F
 from .._support import paths
 from .._support.checks import one_of
 from .._support.files import made_by_a_system
-from .._support.randomness import usable_cpus
 from ..datasets import DataError
+from ..measure.photographs import read_photographs
 
 Split = Literal["train", "val"]
 SIDE = 224
@@ -192,24 +191,19 @@ def decoded(files: Sequence[Path], side: int = SIDE) -> UInt8[Tensor, "n 3 side 
     from PIL import Image, ImageOps
 
     official = bool(files) and files[0].parents[2] == _official()
-    pixels = np.empty((len(files), 3, side, side), np.uint8)
 
-    def one(place: int) -> None:
-        try:
-            with Image.open(files[place]) as picture:
-                colours = picture.convert("RGB")
-                square = ImageOps.fit(colours, (SIDE, SIDE), Image.Resampling.BILINEAR) if official else colours
-                found = torch.from_numpy(np.array(square)).permute(2, 0, 1)
-        except Exception as problem:  # Pillow has many for damaged files
-            raise DataError(f"{files[place]} cannot be read: {problem}") from None
-        if found.shape != (3, SIDE, SIDE):
-            raise DataError(f"{files[place]} has {found.shape[2]} x {found.shape[1]} pixels, not {SIDE} x {SIDE}")
-        pixels[place] = shrink(found[None], side)[0]
+    def one(file: Path) -> np.ndarray:
+        with Image.open(file) as picture:
+            colours = picture.convert("RGB")
+        square = ImageOps.fit(colours, (SIDE, SIDE), Image.Resampling.BILINEAR) if official else colours
+        if square.size != (SIDE, SIDE):
+            raise DataError(f"it has {square.width} x {square.height} pixels, not {SIDE} x {SIDE}")
+        return shrink(torch.from_numpy(np.array(square)).permute(2, 0, 1)[None], side)[0].numpy()
 
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        for _ in pool.map(one, range(len(files))):
-            pass
-    return torch.from_numpy(pixels)
+    pixels, bad = read_photographs(files, one, side)
+    for place, reason in bad.items():
+        raise DataError(f"{files[place]} cannot be read: {reason}")
+    return pixels
 
 
 def shrink(images: UInt8[Tensor, "n 3 h w"], side: int) -> UInt8[Tensor, "n 3 side side"]:

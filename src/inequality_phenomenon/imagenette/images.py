@@ -1,9 +1,6 @@
 """Imagenette as sets of test images, one for each side, and as training images."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
-from hashlib import sha256
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -11,6 +8,7 @@ from torch import Generator, Tensor
 from .._support import paths
 from ..datasets import choose_common_subset
 from ..measure.image_sets import CommittedSet, EvaluationSet, evaluation_set
+from ..measure.photographs import Photographs
 from ..networks import RegistryEntry, read_registry, registry_file
 from ..training.data import first_of_each_class
 from .data import CLASSES, COUNTS, SIDE, decoded, imagenette_files, source
@@ -28,7 +26,7 @@ def name_of(side: int) -> str:
     return "imagenette" if side == SIDE else f"imagenette{side}"
 
 
-class ImagenetteSet(CommittedSet):
+class ImagenetteSet(Photographs, CommittedSet):
     """The validation photographs at one side; the committed subset is right under the networks at 224 pixels."""
 
     at_once = 50
@@ -41,7 +39,6 @@ class ImagenetteSet(CommittedSet):
         self.title = f"Imagenette validation photographs at {side} pixels"
         self.region = 16 if side == SIDE else side // 16  # 16 of 224, as the paper has it
         self.count, self.subset = COUNTS["val"], paths.IMAGENETTE_SUBSET
-        self._decoded: dict[int, Tensor] = {}
 
     @property
     def is_here(self) -> bool:
@@ -55,26 +52,16 @@ class ImagenetteSet(CommittedSet):
     def classes(self) -> Sequence[str]:
         return tuple(CLASSES.values())
 
-    @cached_property
-    def _files(self) -> tuple[Sequence[Any], Tensor]:
-        files, labels = imagenette_files("val")
-        return files, torch.tensor(labels)
+    def decode(self, ids: Sequence[int]) -> dict[int, Tensor]:
+        files, _ = imagenette_files("val")
+        return dict(zip(ids, decoded([files[place] for place in ids], self.side), strict=True))
 
-    def load(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-        files, labels = self._files
-        if todo := [place for place in ids if place not in self._decoded]:
-            self._decoded |= zip(todo, decoded([files[place] for place in todo], self.side), strict=True)
-        pixels = torch.stack([self._decoded[place] for place in ids]).to(device)
-        return pixels.float() / 255, labels[torch.as_tensor(ids, dtype=torch.int64)].to(device)
-
-    def digest(self, images: Tensor) -> str:
-        return sha256((images * 255).round().byte().cpu().contiguous().numpy().tobytes()).hexdigest()
+    def labels(self, ids: Sequence[int]) -> list[int]:
+        _, labels = imagenette_files("val")
+        return [labels[place] for place in ids]
 
     def provenance(self) -> str:
         return f"{self.title}, {source('val')}"
-
-    def part_size(self, device: torch.device) -> int | None:
-        return self.at_once if device.type == "cpu" else 200
 
 
 class TrainingPhotographs:
