@@ -16,7 +16,7 @@ from .._support.checks import device_of
 from .._support.profiles import Profile, load_profile
 from ..datasets import DataError
 from ..networks import REGISTRY, CheckpointError, build, fold_batch_norm, load_checkpoint
-from .data import IMAGES, SIDE, ImageNet, candidate_ids, load_imagenet, unreadable_text
+from .data import IMAGES, SIDE, candidate_ids, load_imagenet, unreadable_text
 from .public import NOT_KNOWN, PublicModel
 
 State = Literal["ok", "note", "PROBLEM"]
@@ -30,8 +30,7 @@ class Line:
     state: State = "ok"
 
     def __str__(self) -> str:
-        first, *rest = self.text.splitlines() or [""]
-        return "\n".join([f"{self.state:8s}{self.subject:12s}{first}", *(f"{'':20s}{line}" for line in rest)])
+        return f"{self.state:8s}{self.subject:12s}" + self.text.replace("\n", f"\n{'':20s}")
 
 
 def is_ready(device: str) -> bool:
@@ -48,10 +47,9 @@ def checkup(profile: str = "imagenet", device: str = "auto") -> Iterator[Line]:
     """All findings, each as soon as it is known. Published model files that are here are converted, which checks them."""
     values = load_profile(profile)
     place = device_of(device.replace("auto", "cuda" if torch.cuda.is_available() else "cpu"))
-    yield from _images(values)
     models = [REGISTRY[name] for name in models_of(values)]
-    for model in models:
-        yield _model(model)
+    yield from _images(values)
+    yield from map(_model, models)
     yield _device(place)
     yield from _disk(values, models)
     yield from _time(values, place)
@@ -71,21 +69,17 @@ def _images(profile: Profile) -> Iterator[Line]:
         yield Line("images", str(problem), "PROBLEM")
         return
     found = f"{data.root}: {data.layout}, {len(data.files)} images of {len(set(data.labels.values()))} classes"
-    if len(data.files) < IMAGES:
+    if incomplete := len(data.files) < IMAGES:
         found += f"\nA complete folder has {IMAGES} images; the common subset may differ from its"
-    yield Line("images", found, "ok" if len(data.files) == IMAGES else "note")
-    yield from _candidates(data, profile)
-
-
-def _candidates(data: ImageNet, profile: Profile) -> Iterator[Line]:
-    here = [image_id for image_id in candidate_ids() if image_id in data.files]
-    bad: dict[int, str] = {}
+    yield Line("images", found, "note" if incomplete else "ok")
+    candidates = candidate_ids()
+    here, bad = [image_id for image_id in candidates if image_id in data.files], dict[int, str]()
     for start in tqdm(range(0, len(here), 100), desc="decoding candidates", unit="x 100", leave=False):
         bad |= data.decode(here[start : start + 100], skip_unreadable=True)[1]
+    state: State = "ok" if len(here) == len(candidates) else "note"
     enough = len(here) - len(bad) >= profile.n_images
-    state: State = "PROBLEM" if not enough else "ok" if len(here) == len(candidate_ids()) else "note"
-    text = f"{len(here)} of {len(candidate_ids())} are here, {len(bad)} cannot be read; {profile.n_images} images are wanted"
-    yield Line("candidates", text, state)
+    text = f"{len(here)} of {len(candidates)} are here, {len(bad)} cannot be read; {profile.n_images} images are wanted"
+    yield Line("candidates", text, state if enough else "PROBLEM")
     if bad:
         yield Line("", unreadable_text(data.files, bad), "note" if profile.skip_unreadable else "PROBLEM")
 
@@ -165,36 +159,29 @@ def maps_planned(profile: Profile) -> float:
 def rates(model: PublicModel, device: torch.device) -> tuple[float, float]:
     """Images a second, forward and backward, and forward alone: a few seconds' measurement; weights do not matter."""
     network = fold_batch_norm(build(model.architecture, **model.arguments).eval()).to(device)
-    rows = LEAST if device.type == "cpu" else 64
+    rows, seconds = LEAST if device.type == "cpu" else 64, []
     images = torch.rand(rows, 3, SIDE, SIDE, device=device).contiguous(memory_format=torch.channels_last)
-
-    def seconds(backward: bool) -> float:
+    for backward in (True, True, False, False):  # the first of each warms up
         started = time.perf_counter()
-        inputs = images.clone().requires_grad_(backward)
         with torch.set_grad_enabled(backward):
-            total = network(inputs)[:, 0].sum()
+            total = network(images.requires_grad_(backward))[:, 0].sum()
         if backward:
-            total.backward()
+            torch.autograd.grad(total, images)
         total.item()  # waits for the GPU
-        return time.perf_counter() - started
-
-    both, forward = (min(seconds(backward) for _ in range(2)) for backward in (True, False))  # the first warms up
-    return rows / both, rows / forward
+        seconds.append(time.perf_counter() - started)
+    return rows / seconds[1], rows / seconds[3]
 
 
 def _time(profile: Profile, device: torch.device) -> Iterator[Line]:
-    speed = dict[str, tuple[float, float]]()
-    for model in (REGISTRY[name] for name in models_of(profile)):
-        if model.architecture not in speed:
-            both, forward = speed[model.architecture] = rates(model, device)
-            speeds = f"{both:.1f} images/s forward and backward, {forward:.1f} forward (measured now)"
-            yield Line("speed", f"{model.architecture}: {speeds}")
-    seconds = []
+    """An upper bound for each chapter, from the speeds that are measured now."""
+    architectures = {REGISTRY[name].architecture: REGISTRY[name] for name in models_of(profile)}
+    speed, whole = {name: rates(model, device) for name, model in architectures.items()}, 0.0
     for chapter, n, (gradients, forwards, _) in passes_of(profile):
         networks = [speed[REGISTRY[name].architecture] for name in profile.chapters[chapter].models]
-        seconds.append(sum(gradients / both + forwards / forward for both, forward in networks))
-        yield Line("time", f"{chapter}: {in_words(seconds[-1])} at most for {n} images, if nothing is cached")
-    yield Line("time", f"all chapters: {in_words(sum(seconds))} at most, with the options that ship")
+        seconds = sum(gradients / both + forwards / forward for both, forward in networks)
+        whole += seconds
+        yield Line("time", f"{chapter}: {in_words(seconds)} at most for {n} images, if nothing is cached")
+    yield Line("time", f"all chapters: {in_words(whole)} at most, with the options that ship")
 
 
 def in_words(seconds: float) -> str:

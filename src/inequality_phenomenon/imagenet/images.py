@@ -48,8 +48,8 @@ class ImageNetSet(Photographs):
     def common(self, count: int, device: torch.device) -> Sequence[int]:
         found = self._selection(count, device)
         ids = found.ids[:count]
-        pairs = zip(self.bytes_of(ids).items(), found.pixels, strict=False)
-        if changed := [image_id for (image_id, own), kept in pairs if pixel_hash(own) != kept]:
+        pairs = zip(self.kept(ids).items(), found.pixels, strict=False)
+        if changed := [image_id for (image_id, (own, _)), known in pairs if pixel_hash(own) != known]:
             since = "have changed since the common subset was selected"
             raise DataError(f"{len(changed)} images {since}; the first is {self.data.files[changed[0]]}")
         return ids
@@ -73,13 +73,10 @@ class ImageNetSet(Photographs):
         published = method == "gradient_shap" and options.get("preset", "paper") == "paper"
         return {"samples": 20} if published else {}
 
-    def decode(self, ids: Sequence[int]) -> dict[int, Tensor]:
+    def read(self, ids: Sequence[int]) -> dict[int, tuple[Tensor, int]]:
         """Images that cannot be read are left out if the profile says so; otherwise they are an error."""
         pixels, bad = self.data.decode(ids, self.skip_unreadable, progress=len(ids) > self.at_once)
-        return {image_id: own for image_id, own in zip(ids, pixels, strict=True) if image_id not in bad}
-
-    def labels(self, ids: Sequence[int]) -> list[int]:
-        return [self.data.labels[image_id] for image_id in ids]
+        return {i: (own, self.data.labels[i]) for i, own in zip(ids, pixels, strict=True) if i not in bad}
 
     def provenance(self) -> str:
         parts = [f"{self.title} ({self.data.layout}), decoded to {self.side}x{self.side}"]

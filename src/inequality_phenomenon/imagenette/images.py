@@ -52,13 +52,10 @@ class ImagenetteSet(Photographs, CommittedSet):
     def classes(self) -> Sequence[str]:
         return tuple(CLASSES.values())
 
-    def decode(self, ids: Sequence[int]) -> dict[int, Tensor]:
-        files, _ = imagenette_files("val")
-        return dict(zip(ids, decoded([files[place] for place in ids], self.side), strict=True))
-
-    def labels(self, ids: Sequence[int]) -> list[int]:
-        _, labels = imagenette_files("val")
-        return [labels[place] for place in ids]
+    def read(self, ids: Sequence[int]) -> dict[int, tuple[Tensor, int]]:
+        files, labels = imagenette_files("val")
+        pixels = decoded([files[place] for place in ids], self.side)
+        return {place: (own, labels[place]) for place, own in zip(ids, pixels, strict=True)}
 
     def provenance(self) -> str:
         return f"{self.title}, {source('val')}"
