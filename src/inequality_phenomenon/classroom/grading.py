@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.api import Gradebook  # type: ignore[import-untyped]
@@ -24,26 +25,22 @@ from ..datasets import load_cifar10
 from .course import ClassroomError, Course, course_in, make_student_files, template, user_folder, write
 from .sandbox import CannotRun, Limits, error, isolation, run_cells
 from .submissions import Collected, Submission, collect, grade_id, has_marks, with_answers
-from .table import NOT_GRADED, TO_DO, Row, why, write_grades
+from .table import NOT_GRADED, TO_DO, why, write_grades
 
 PROBE = 'from inequality_phenomenon.coursework import close\nassert close(0.25, 0.75), "{}"'
-
-
-class NotGraded(RuntimeError):
-    """A submission has no marks, for this reason."""
 
 
 @dataclass(frozen=True)
 class ClassReport:
     table: Path  # grades.csv
-    rows: list[Row]
+    rows: pd.DataFrame
     graded: int  # notebooks
     before: int  # notebooks that had been graded before, and have not changed
     seconds: float
     not_graded: list[str]  # who, what and why; where this is not empty, a person has to look
 
     def __str__(self) -> str:
-        waiting = sum(row["status"] == TO_DO for row in self.rows)
+        waiting = (self.rows.status == TO_DO).sum()
         done = f"{self.graded} notebooks graded in {self.seconds:.0f} s, {self.before} had been graded before"
         return f"{done}\n{self.table}: {len(self.rows)} rows, {waiting} answers {TO_DO}"
 
@@ -84,11 +81,13 @@ def grade(
     return ClassReport(table, rows, len(waiting) - len(failed), before, seconds, _not_graded(rows, collected))
 
 
-def _not_graded(rows: list[Row], collected: Collected) -> list[str]:
+def _not_graded(rows: pd.DataFrame, collected: Collected) -> list[str]:
     """Who, what and why: a line for each notebook without marks, and one for a student who handed in nothing of use."""
     useful = {submission.student for submission in collected.submissions} | {who for who, _ in collected.refused}
     nothing = {student: reason for student, reason in collected.students.items() if reason and student not in useful}
-    notebooks = {(row["student"], row["assignment"], row["note"]) for row in rows if row["status"] == NOT_GRADED}
+    notebooks = set(
+        rows.loc[rows.status == NOT_GRADED, ["student", "assignment", "note"]].itertuples(index=False, name=None)
+    )
     lines = [f"{who}, {what}: {reason}" for who, what, reason in sorted(notebooks) if who not in nothing]
     return [*lines, *(f"{who}: {reason}" for who, reason in nothing.items()), *collected.loose]
 
@@ -113,7 +112,7 @@ async def grade_all(
                 record(course, submission, notebook, None if trouble else submission.digest(own))
                 if trouble:
                     bar.write(f"{submission.student}, {submission.assignment}: {trouble}", file=sys.stderr)
-            except NotGraded as problem:
+            except ClassroomError as problem:
                 refused[submission.student, submission.assignment] = str(problem)
             bar.update()
 
@@ -139,15 +138,15 @@ def _errors(cell: NotebookNode) -> list[tuple[str, str]]:
 async def marked(submission: Submission, template: NotebookNode, limits: Limits) -> tuple[NotebookNode, str | None]:
     """Execute a submission. Returns its notebook, and why not every test could give its answer, or None.
 
-    A probe after each test must fail: code that ends the process or disarms ``assert`` gains nothing. Raises ``NotGraded``.
+    A probe after each test must fail: code that ends the process or disarms ``assert`` gains nothing. Raises ``ClassroomError``.
     """
     try:
         submitted = nbformat.reads(submission.file.read_text("utf-8-sig"), as_version=4)
         notebook = with_answers(template, submitted)
     except Exception as problem:  # whatever may have been uploaded under this name
-        raise NotGraded(f"not a notebook: {' '.join(str(problem).split())[:200]}") from None
+        raise ClassroomError(f"not a notebook: {' '.join(str(problem).split())[:200]}") from None
     if not has_marks(submitted, template):
-        raise NotGraded("no cell carries the assignment's marks")
+        raise ClassroomError("no cell carries the assignment's marks")
     nonce = secrets.token_hex(8)
     tests = [cell for cell in notebook.cells if is_grade(cell) and not is_solution(cell)]
     probes = {id(cell): new_code_cell(PROBE.format(nonce)) for cell in tests}
@@ -155,10 +154,10 @@ async def marked(submission: Submission, template: NotebookNode, limits: Limits)
     try:
         trouble = await run_cells(NotebookNode(notebook, cells=cells), limits)
     except Exception as problem:
-        raise NotGraded(f"could not be executed: {problem}") from None
+        raise ClassroomError(f"could not be executed: {problem}") from None
     for cell in notebook.cells:
         if is_locked(cell) and not is_grade(cell) and _errors(cell):
-            raise NotGraded(f"the assignment's own set-up cell failed: {why(cell)}")
+            raise ClassroomError(f"the assignment's own set-up cell failed: {why(cell)}")
     for cell in tests:
         if not _errors(cell) and _errors(probes[id(cell)]) != [("AssertionError", nonce)]:
             cell.outputs = [error("NoPoints", trouble or "after this cell a failing check went unnoticed")]
@@ -181,7 +180,7 @@ def record(course: Course, submission: Submission, notebook: NotebookNode, diges
             gradebook.update_or_create_submission(name, student)
         SaveAutoGrades().preprocess(notebook, {"nbgrader": place | {"db_url": course.database}})
     except SQLAlchemyError as problem:
-        raise NotGraded(f"the gradebook could not be written: {problem}") from None
+        raise ClassroomError(f"the gradebook could not be written: {problem}") from None
     notebook.metadata["graded"] = digest
     write(notebook, course.notebook("autograded", name, student))
 

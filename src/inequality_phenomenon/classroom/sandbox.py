@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
+from traitlets import Integer
 
 from .._support import paths
 from .._support.files import socket_folder
@@ -67,7 +68,7 @@ class SandboxedKernel(OwnInterpreter):
     """A kernel with limited memory and, if possible, no network. It opens no port: its sockets are files."""
 
     transport_encryption = "disabled"
-    memory = Limits.memory
+    memory = Integer(Limits.memory)
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         network = "own" if isolation() else "shared"
@@ -141,7 +142,7 @@ async def run_cells(notebook: NotebookNode, limits: Limits) -> str | None:
 
     Raises ``CannotRun`` where the process did not start, was killed by somebody else, or had no space left on the disk.
     """
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-", ignore_cleanup_errors=True)))
         for part in PROJECT:  # it looks like this project
             (folder / part).symlink_to(paths.ROOT / part)
@@ -149,24 +150,18 @@ async def run_cells(notebook: NotebookNode, limits: Limits) -> str | None:
         read, write = os.pipe()  # the process ends when nobody holds the other end
         stack.callback(os.close, write)
         log = stack.enter_context((folder / "kernel.log").open("w+"))
-        kernel = SandboxedKernel(transport="ipc", connection_file=f"{sockets}/k.json")
-        kernel.memory = limits.memory
+        kernel = SandboxedKernel(transport="ipc", connection_file=f"{sockets}/k.json", memory=limits.memory)
+        stack.push_async_callback(kernel.shutdown_kernel, now=True)
+        stack.callback(os.close, read)
+        await kernel.start_kernel(cwd=str(folder), env=_environment(folder), stdin=read, stdout=log, stderr=log)
+        client = Execution(notebook, kernel, limits)
         try:
-            await kernel.start_kernel(cwd=str(folder), env=_environment(folder), stdin=read, stdout=log, stderr=log)
-            client = Execution(notebook, kernel, limits)
-            try:
-                await client.async_start_new_kernel_client()
-            except RuntimeError as problem:
-                log.seek(0)
-                raise CannotRun(f"the process did not start: {problem} {log.read()[-1000:]}".strip()) from None
-            try:
-                trouble = await client.run()
-            finally:
-                if client.kc:
-                    client.kc.stop_channels()
-        finally:
-            os.close(read)
-            await kernel.shutdown_kernel(now=True)
+            channels = await client.async_start_new_kernel_client()
+        except RuntimeError as problem:
+            log.seek(0)
+            raise CannotRun(f"the process did not start: {problem} {log.read()[-1000:]}".strip()) from None
+        stack.callback(channels.stop_channels)
+        trouble = await client.run()
         if shutil.disk_usage(folder).free < 2**20:
             raise CannotRun(f"there is no space left in {folder.parent}")
         return trouble

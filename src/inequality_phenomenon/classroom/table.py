@@ -15,19 +15,18 @@ from .submissions import grade_id
 COLUMNS = ("student", "assignment", "question", "points", "max_points", "status", "note")
 TO_DO, BY_PERSON, BY_TEST = "to be graded by a person", "graded by a person", "graded"
 NO_ANSWER, NOT_SUBMITTED, NOT_GRADED = "no answer", "not submitted", "not graded"
-Row = dict[str, str | float]
 Result = tuple[float | str, str, str]  # points, status, note
 
 
 def write_grades(
     course: Course, templates: dict[str, NotebookNode], students: dict[str, str], refused: dict[tuple[str, str], str]
-) -> list[Row]:
-    """Write grades.csv: a row a student and question of every assignment that someone has handed in; returns the rows.
+) -> pd.DataFrame:
+    """Write grades.csv: a row a student and question of every assignment that someone has handed in; returns the table.
 
     ``students``: everybody who has a folder, and what of theirs belongs to no assignment. ``refused``: (student, assignment) ->
     why it could not be graded. Points are empty where there are none yet.
     """
-    rows: list[Row] = []
+    rows = []
     with Gradebook(course.database) as gradebook:
         everybody = sorted({*students, *(student.id for student in gradebook.students)})
         for name, template in templates.items():
@@ -36,17 +35,16 @@ def write_grades(
                 continue
             for student in everybody:
                 reason = refused.get((student, name)) or ("" if student in recorded else students.get(student, ""))
-                known = student in recorded and not reason
-                results = _results(course, template, recorded[student]) if known else {}
                 nothing = ("", NOT_GRADED if reason else NOT_SUBMITTED, reason)
+                results = _results(course, template, recorded[student]) if student in recorded and not reason else {}
                 for cell in filter(is_grade, template.cells):
-                    points, status, note = results.get(grade_id(cell), nothing)
-                    most = float(cell.metadata.nbgrader["points"])
-                    values = (student, name, grade_id(cell), points, most, status, note)
-                    rows.append(dict(zip(COLUMNS, values, strict=True)))
-    table = pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\r\n")
-    write_whole(course.folder / "grades.csv", table)
-    return rows
+                    points, *why_so = results.get(grade_id(cell), nothing)
+                    rows.append(
+                        [student, name, grade_id(cell), points, float(cell.metadata.nbgrader["points"]), *why_so]
+                    )
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    write_whole(course.folder / "grades.csv", table.to_csv(index=False, lineterminator="\r\n"))
+    return table
 
 
 def _results(course: Course, template: NotebookNode, recorded: SubmittedAssignment) -> dict[str, Result]:
