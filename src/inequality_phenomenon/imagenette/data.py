@@ -89,22 +89,20 @@ def _folder() -> Path:
 
 @cache
 def _files(folder: Path, split: Split) -> tuple[tuple[Path, ...], tuple[int, ...]]:
-    top = folder / split
+    top, problem = folder / split, ""
+    found = {name: sorted(_own_entries(top / name)) for name in CLASSES if (top / name).is_dir()}
     if not top.is_dir():
-        raise DataError(f"{folder} is no Imagenette folder: it has no folder {split!r}. {_how()}")
-    if missing := [name for name in CLASSES if not (top / name).is_dir()]:
-        raise DataError(
-            f"{len(missing)} of {len(CLASSES)} classes are missing in {top}: {', '.join(missing)}. {_how()}"
-        )
-    found = [(name, sorted(_own_entries(top / name))) for name in CLASSES]
-    if (count := sum(len(files) for _, files in found)) != COUNTS[split]:
-        raise DataError(f"{top} has {count} photographs, Imagenette has {COUNTS[split]}. {_how()}")
-    if folder != _official() and (tree := _tree(top)) != TREES[split]:
-        raise DataError(
-            f"the files in {top} are not those of the pinned commit: tree {tree}, not {TREES[split]}. {_how()}"
-        )
-    files = tuple(top / name / file for name, own in found for file in own)
-    return files, tuple(label for label, (_, own) in enumerate(found) for _ in own)
+        problem = f"{folder} is no Imagenette folder: it has no folder {split!r}"
+    elif missing := [name for name in CLASSES if name not in found]:
+        problem = f"{len(missing)} of {len(CLASSES)} classes are missing in {top}: {', '.join(missing)}"
+    elif (count := sum(map(len, found.values()))) != COUNTS[split]:
+        problem = f"{top} has {count} photographs, Imagenette has {COUNTS[split]}"
+    elif folder != _official() and (tree := _tree(top)) != TREES[split]:
+        problem = f"the files in {top} are not those of the pinned commit: tree {tree}, not {TREES[split]}"
+    if problem:
+        raise DataError(f"{problem}. {_how()}")
+    files = tuple(top / name / file for name, own in found.items() for file in own)
+    return files, tuple(label for label, own in enumerate(found.values()) for _ in own)
 
 
 def _how() -> str:
@@ -160,27 +158,26 @@ def _fetch(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".imagenette.") as name:
         folder = Path(name) / "clone"
         folder.mkdir()
-        for arguments in (("init", "--quiet"), ("fetch", "--depth=1", "--progress", REPOSITORY, COMMIT)):
-            _git(folder, *arguments)
-        _git(folder, "checkout", "--quiet", "FETCH_HEAD")
+        _git(folder)
         for split in get_args(Split):
             _files(folder, split)
         shutil.rmtree(folder / ".git")
         os.replace(folder, target)
 
 
-def _git(folder: Path, *arguments: str) -> None:
+def _git(folder: Path) -> None:
+    fetch = ("fetch", "--depth=1", "--progress", REPOSITORY, COMMIT)
     try:
-        subprocess.run(["git", "-C", str(folder), *arguments], check=True)
+        for arguments in (("init", "--quiet"), fetch, ("checkout", "--quiet", "FETCH_HEAD")):
+            subprocess.run(["git", *arguments], check=True, cwd=folder)
     except FileNotFoundError:
-        raise DataError(
-            f"Imagenette is fetched with git, and there is none. {_how()}; set INEQUALITY_IMAGENETTE"
-        ) from None
-    except subprocess.CalledProcessError:
-        raise DataError(
-            f"Imagenette could not be fetched: `git {arguments[0]}` failed, its words are above. {_how()}; bring them and set "
-            "INEQUALITY_IMAGENETTE to their folder, or connect to a network"
-        ) from None
+        what = f"Imagenette is fetched with git, and there is none. {_how()}; set INEQUALITY_IMAGENETTE"
+        raise DataError(what) from None
+    except subprocess.CalledProcessError as problem:
+        what = (
+            f"Imagenette could not be fetched: `git {problem.cmd[1]}` failed, its words are above. {_how()}; bring them"
+        )
+        raise DataError(f"{what} and set INEQUALITY_IMAGENETTE to their folder, or connect to a network") from None
 
 
 def decoded(files: Sequence[Path], side: int = SIDE) -> UInt8[Tensor, "n 3 side side"]:

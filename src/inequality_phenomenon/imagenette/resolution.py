@@ -5,9 +5,8 @@ from typing import Any
 
 import torch
 
-from ..attacks import noise_outcomes, occlude
 from ..inequality import global_gini, regional_gini
-from ..measure.measurements import attacked
+from ..measure.measurements import noise, occlusion
 from ..measure.panel import NOISE
 from ..measure.run import Run
 from ..measure.sample import Columns, Sample
@@ -48,26 +47,21 @@ def at_resolution(
     (N, R) again, "share" k (h / 224)^2 and (N, R h / 224), rounded. Kinds are those of ``KINDS``. A region has 1/16 of the
     side, at 224 pixels 1/14. ``close_call``: a margin too small to be trusted in some prediction.
     """
-    maps, (model, images, labels), (count, radius) = sample.maps(seed=seed), attacked(sample), patch
-    common: dict[str, Any] = {"ids": sample.ids, "seed": seed, "progress": True}
-    scale = sample.data.side / SIDE
-    asked = {
-        "number": (tuple(budgets), radius),
-        "share": (tuple(round(budget * scale**2) for budget in budgets), round(radius * scale)),
-    }
+    maps, (count, radius), scale = sample.maps(seed=seed), patch, sample.data.side / SIDE
     columns: Columns = {"global_gini": global_gini(maps), "regional_gini": regional_gini(maps, sample.data.region)}
+    share = tuple(round(budget * scale**2) for budget in budgets), round(radius * scale)
     known: dict[Any, Columns] = {}  # at 224 pixels both forms are one
     close = torch.zeros(len(sample.ids), dtype=torch.bool)
-    for form, (own, small) in asked.items():
+    for form, (own, small) in zip(FORMS, ((tuple(budgets), radius), share), strict=True):
         if (own, small) not in known:
             found: Columns = {}
             for kind, options in KINDS.items():
-                outcomes = noise_outcomes(model, images, labels, maps, own, draws=draws, **common, **options)
-                shares = outcomes.fooled.double().mean(2)
-                found |= {f"failure_{kind}_{budget}": shares[:, i] for i, budget in enumerate(budgets)}
-                close[list(outcomes.close_calls)] = True
-            hit = occlude(model, images, labels, maps, count, small, "black", region=sample.data.region, **common)
-            close[list(hit.close_calls)] = True
-            known[own, small] = found | {"fooled": hit.fooled}
+                noisy = noise(sample, budgets=own, draws=draws, seed=seed, **options)
+                found |= {f"failure_{kind}_{k}": noisy[f"failure_{mine}"] for k, mine in zip(budgets, own, strict=True)}
+                close |= torch.from_numpy(noisy["close_call"])
+            options = {"max_count": count, "max_radius": small, "color": "black", "region": sample.data.region}
+            hit = occlusion(sample, seed=seed, **options)
+            close |= torch.from_numpy(hit["close_call"])
+            known[own, small] = found | {"fooled": hit["fooled"]}
         columns |= {f"{name}_{form}": values for name, values in known[own, small].items()}
     return columns | {"close_call": close}
