@@ -50,31 +50,27 @@ def grade(
     submissions: str | Path,
     *,
     jobs: int | None = None,
-    cell_seconds: float = Limits.cell_seconds,
-    notebook_seconds: float = Limits.notebook_seconds,
-    memory: float = Limits.memory / 2**30,
     sources: Path | None = None,
+    **limits: float,
 ) -> ClassReport:
     """Grade ``submissions``, which has a folder for each student, and write grades.csv in the folder ``course``.
 
-    ``jobs``: notebooks at a time, by default one for each core. Seconds are of wall-clock time, ``memory`` is GiB a process.
+    ``jobs``: notebooks at a time, by default one for each core; ``limits``: those of ``sandbox.Limits``.
     What was graded without trouble and has not changed is not executed again. Raises ``ClassroomError`` where nothing can be
     graded here, and then no grade is written.
     """
     started = time.perf_counter()
     jobs = os.cpu_count() or 1 if jobs is None else jobs
-    limits = {"jobs": jobs, "cell-seconds": cell_seconds, "notebook-seconds": notebook_seconds, "memory": memory}
-    for name, value in limits.items():
+    for name, value in ({"jobs": jobs} | limits).items():
         if not 0 < value < math.inf:
-            raise ClassroomError(f"{name} must be above 0, not {value}")
+            raise ClassroomError(f"{name.replace('_', '-')} must be above 0, not {value}")
     here = course_in(course, sources)
     collected = collect(here, user_folder(submissions))
     load_cifar10("test")  # the sandbox could not fetch it
     make_student_files(here)  # the gradebook must know the assignments as they are
     templates = {name: template(here, name) for name in here.names}
     waiting = [s for s in collected.submissions if not is_graded(here, s, s.digest(templates[s.assignment]))]
-    limits_of_one = Limits(cell_seconds, notebook_seconds, int(memory * 2**30))
-    failed = asyncio.run(grade_all(here, waiting, templates, limits_of_one, jobs)) if waiting else {}
+    failed = asyncio.run(grade_all(here, waiting, templates, Limits(**limits), jobs)) if waiting else {}
     rows = write_grades(here, templates, collected.students, collected.refused | failed)
     before = len(collected.submissions) - len(waiting)
     seconds, table = time.perf_counter() - started, here.folder / "grades.csv"

@@ -23,7 +23,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
-from traitlets import Integer
+from traitlets import Float
 
 from .._support import paths
 from .._support.files import socket_folder
@@ -47,11 +47,11 @@ class CannotRun(RuntimeError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one notebook may use. Seconds are of wall-clock time. Beyond ``memory`` an allocation fails."""
+    """What one notebook may use. Seconds are of wall-clock time. Beyond ``memory``, in GiB, an allocation fails."""
 
     cell_seconds: float = 60
     notebook_seconds: float = 900
-    memory: int = 4 * 2**30  # bytes of own data, for the kernel and for each process that it starts
+    memory: float = 4  # own data of the kernel, and of each process that it starts
 
 
 @cache
@@ -68,7 +68,7 @@ class SandboxedKernel(OwnInterpreter):
     """A kernel with limited memory and, if possible, no network. It opens no port: its sockets are files."""
 
     transport_encryption = "disabled"
-    memory = Integer(Limits.memory)
+    memory = Float()  # GiB
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         network = "own" if isolation() else "shared"
@@ -168,8 +168,7 @@ async def run_cells(notebook: NotebookNode, limits: Limits) -> str | None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PYTHONPATH", "LANG", "LC_ALL") if name in os.environ}
-    return kept | dict.fromkeys(("HOME", "TMPDIR", "INEQUALITY_ROOT"), str(folder)) | {
+    return {name: os.environ[name] for name in ("PYTHONPATH", "LANG", "LC_ALL") if name in os.environ} | dict.fromkeys(("HOME", "TMPDIR", "INEQUALITY_ROOT"), str(folder)) | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "MPLCONFIGDIR": str(paths.CACHE / "matplotlib"),  # its list of fonts takes seconds to make
         "INEQUALITY_CACHE": str(folder / ".cache"), "INEQUALITY_DATA": str(cifar10_file().resolve().parent),

@@ -26,8 +26,8 @@ def raise_loopback() -> None:
 
 
 if __name__ == "__main__":
-    _, size, network, *kernel_arguments = sys.argv  # bytes that it may use; own or shared
-    resource.setrlimit(resource.RLIMIT_DATA, (int(size), int(size)))  # beyond it, ``MemoryError``
+    _, memory, network, *kernel_arguments = sys.argv  # GiB that it may use; own or shared
+    resource.setrlimit(resource.RLIMIT_DATA, (int(float(memory) * 2**30),) * 2)  # beyond it, ``MemoryError``
     Thread(target=end_with_parent, daemon=True).start()
     if network == "own":
         raise_loopback()

@@ -88,7 +88,7 @@ def _collect_from(folder: Path, course: Course, collected: Collected) -> None:
             collected.refused[student, name] = str(problem)
     unused = [str(file.relative_to(folder)) for file, may_be_one in others if may_be_one or not candidates]
     named = ", ".join(unused[:3]) + (f" and {len(unused) - 3} more" if len(unused) > 3 else "")
-    missing = "the folder is empty" if not files else ""
+    missing = "" if files else "the folder is empty"
     collected.students[student] = f"no notebook has the assignment's name; there is {named}" if unused else missing
 
 

@@ -51,9 +51,6 @@ def class_names() -> tuple[str, ...]:
     return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-Networks = Mapping[str, nn.Module]  # by checkpoint
-
-
 @dataclass(frozen=True)
 class ImageNet:
     """An indexed validation folder; images are decoded on demand."""
@@ -230,7 +227,7 @@ def pixel_hash(pixels: UInt8[Tensor, "3 h w"]) -> str:
 
 
 def select_common(
-    data: ImageNet, networks: Networks, count: int, device: str | torch.device = "cpu",
+    data: ImageNet, networks: Mapping[str, nn.Module], count: int, device: str | torch.device = "cpu",
     *, skip_unreadable: bool = False, progress: bool = False,
 ) -> Selection:  # fmt: skip
     """At least ``count`` candidates that all ``networks`` classify correctly: the evaluation set of the paper's section 4.1.
@@ -240,18 +237,16 @@ def select_common(
     accuracy), and where the candidates do not suffice.
     """
     file, selection = _stored(data, list(networks))
-    todo = candidate_ids()
     with tqdm(total=count, initial=min(len(selection.ids), count), desc="common subset", disable=not progress) as bar:
-        while len(selection.ids) < count and selection.examined < len(todo):
-            part = todo[selection.examined : selection.examined + _AT_ONCE]
-            _examine(selection, data, part, networks, device, skip_unreadable)
+        while len(selection.ids) < count and selection.examined < len(candidate_ids()):
+            _examine(selection, data, networks, device, skip_unreadable)
             _check_plausible(selection)
             write_whole(file, selection.model_dump_json(indent=1))
             bar.update(min(len(selection.ids), count) - bar.n)
     if len(selection.ids) < count:
         found = f"{selection.read} could be read and {len(selection.ids)} are classified correctly"
         models = f"by all of {', '.join(networks)}"
-        raise DataError(f"of the {len(todo)} candidates {found} {models}; n_images must not be larger")
+        raise DataError(f"of the {len(candidate_ids())} candidates {found} {models}; n_images must not be larger")
     return selection
 
 
@@ -271,25 +266,23 @@ def _stored(data: ImageNet, models: Sequence[str]) -> tuple[Path, Selection]:
 
 
 def _examine(
-    selection: Selection, data: ImageNet, part: Sequence[int], models: Networks, device: str | torch.device, skip: bool
+    selection: Selection, data: ImageNet, networks: Mapping[str, nn.Module], device: str | torch.device, skip: bool
 ) -> None:
+    """Add the next candidates to the selection."""
+    part = candidate_ids()[selection.examined :][:_AT_ONCE]
     here = [image_id for image_id in part if image_id in data.files]
     pixels, bad = data.decode(here, skip)
     kept = [place for place, image_id in enumerate(here) if image_id not in bad]
     pixels, ids = pixels[kept], [here[place] for place in kept]
     images = (pixels.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
     labels = torch.tensor([data.labels[image_id] for image_id in ids], device=device)
-    right = torch.ones(len(ids), dtype=torch.bool, device=device)
     batch = 25 if images.device.type == "cpu" else 250
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        for name, network in models.items():
-            own = correct(network, images, labels, batch)
-            selection.correct[name] += int(own.sum())
-            right &= own
-    chosen = right.nonzero().flatten().tolist()
+    right = {name: correct(network, images, labels, batch) for name, network in networks.items()}
+    chosen = torch.stack(list(right.values())).all(0).nonzero().flatten().tolist()
     selection.examined += len(part)
     selection.missing += sorted(set(part) - set(here))
     selection.unreadable |= bad
+    selection.correct = {name: selection.correct[name] + int(own.sum()) for name, own in right.items()}
     selection.ids += [ids[place] for place in chosen]
     selection.pixels += [pixel_hash(pixels[place]) for place in chosen]
 

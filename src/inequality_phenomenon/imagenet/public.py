@@ -121,13 +121,12 @@ def convert(entry: PublicModel, source: Path, shapes: Shapes) -> Conversion:
 
 def _check_shapes(entry: PublicModel, source: Path, state: dict[str, Tensor], shapes: Shapes) -> None:
     """Every tensor of the network, of the right shape, and no other. Older files lack the counters of batch norm."""
-    for key in shapes:
-        if key.endswith("num_batches_tracked"):
-            state.setdefault(key, torch.tensor(0))
-    wrong = [f"{key} is missing" for key in shapes if key not in state]
-    wrong += [f"{shown(key)} is not part of it" for key in state if key not in shapes]
-    found = {key: tuple(state[key].shape) for key in shapes if key in state}
-    wrong += [f"{key} has shape {own}, expected {shapes[key]}" for key, own in found.items() if own != shapes[key]]
+    state |= {key: torch.tensor(0) for key in shapes.keys() - state if key.endswith("num_batches_tracked")}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    wrong = [f"{key} is missing" for key in shapes if key not in found]
+    wrong += [f"{shown(key)} is not part of it" for key in found if key not in shapes]
+    other = [key for key in shapes if found.get(key, shapes[key]) != shapes[key]]
+    wrong += [f"{key} has shape {found[key]}, expected {shapes[key]}" for key in other]
     if wrong:
         rest = f"; {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise CheckpointError(f"{source} does not fit {entry.architecture}: {'; '.join(wrong[:3])}{rest}")
