@@ -24,7 +24,7 @@ from tqdm import tqdm
 from ..datasets import load_cifar10
 from .course import ClassroomError, Course, course_in, make_student_files, template, user_folder, write
 from .sandbox import CannotRun, Limits, error, isolation, run_cells
-from .submissions import Collected, Submission, collect, grade_id, has_marks, with_answers
+from .submissions import Collected, Refused, Submission, collect, grade_id, has_marks, with_answers
 from .table import NOT_GRADED, TO_DO, why, write_grades
 
 PROBE = 'from inequality_phenomenon.coursework import close\nassert close(0.25, 0.75), "{}"'
@@ -71,7 +71,7 @@ def grade(
     templates = {name: template(here, name) for name in here.names}
     waiting = [s for s in collected.submissions if not is_graded(here, s, s.digest(templates[s.assignment]))]
     failed = asyncio.run(grade_all(here, waiting, templates, Limits(**limits), jobs)) if waiting else {}
-    rows = write_grades(here, templates, collected.students, collected.refused | failed)
+    rows = write_grades(here, templates, collected.refused | failed)
     before = len(collected.submissions) - len(waiting)
     seconds, table = time.perf_counter() - started, here.folder / "grades.csv"
     return ClassReport(table, rows, len(waiting) - len(failed), before, seconds, _not_graded(rows, collected))
@@ -79,18 +79,16 @@ def grade(
 
 def _not_graded(rows: pd.DataFrame, collected: Collected) -> list[str]:
     """Who, what and why: a line for each notebook without marks, and one for a student who handed in nothing of use."""
-    useful = {submission.student for submission in collected.submissions} | {who for who, _ in collected.refused}
-    nothing = {student: reason for student, reason in collected.students.items() if reason and student not in useful}
-    notebooks = set(
-        rows.loc[rows.status == NOT_GRADED, ["student", "assignment", "note"]].itertuples(index=False, name=None)
-    )
+    useful = {one.student for one in collected.submissions} | {who for who, what in collected.refused if what}
+    nothing = {who: why for (who, what), why in collected.refused.items() if not what and who not in useful}
+    notebooks = {(row.student, row.assignment, row.note) for row in rows[rows.status == NOT_GRADED].itertuples()}
     lines = [f"{who}, {what}: {reason}" for who, what, reason in sorted(notebooks) if who not in nothing]
     return [*lines, *(f"{who}: {reason}" for who, reason in nothing.items()), *collected.loose]
 
 
 async def grade_all(
     course: Course, submissions: Sequence[Submission], templates: dict[str, NotebookNode], limits: Limits, jobs: int
-) -> dict[tuple[str, str], str]:
+) -> Refused:
     """Examine and record submissions, ``jobs`` at a time. Returns why some could not be graded; errors as ``grade``."""
     if not isolation():
         print("warning: this system cannot take the network away; submissions run with it", file=sys.stderr)

@@ -20,6 +20,7 @@ from .._support.files import made_by_a_system
 from .course import ClassroomError, Course
 
 MAY_HOLD_ONE = {".ipynb", ".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"}
+Refused = dict[tuple[str, str], str]  # (student, assignment, or "" for what belongs to none) -> why not
 LOST = "# The cell for this answer is missing. One of the cells above may be the answer."
 
 
@@ -40,8 +41,7 @@ class Collected:
     """What was found in a folder of submissions, and what in it could not be used."""
 
     submissions: list[Submission] = field(default_factory=list)
-    students: dict[str, str] = field(default_factory=dict)  # everybody -> which files of theirs are no assignment
-    refused: dict[tuple[str, str], str] = field(default_factory=dict)  # (student, assignment) -> why not
+    refused: Refused = field(default_factory=dict)
     loose: list[str] = field(default_factory=list)  # what lies in no student's folder
 
 
@@ -59,10 +59,9 @@ def collect(course: Course, handed_in: Path) -> Collected:
         elif path.suffix.casefold() in MAY_HOLD_ONE:
             collected.loose.append(f"{path.name} lies in no student's folder")
     if not collected.submissions:
-        known = [*collected.loose, *(f"{student}: {why}" for student, why in collected.students.items())]
-        known += [f"{student}, {name}: {why}" for (student, name), why in collected.refused.items()]
+        known = [f"{', '.join(filter(None, who))}: {why}" for who, why in collected.refused.items()]
         needs = f"{handed_in} needs a folder for each student, with files such as {course.names[0]}.ipynb"
-        raise ClassroomError("\n  ".join([needs, *known]))
+        raise ClassroomError("\n  ".join([needs, *collected.loose, *known]))
     return collected
 
 
@@ -71,7 +70,7 @@ def _collect_from(folder: Path, course: Course, collected: Collected) -> None:
     try:
         files = list(_files(folder))
     except OSError as problem:
-        collected.students[student] = f"cannot be read: {problem}"
+        collected.refused[student, ""] = f"cannot be read: {problem}"
         return
     for file in files:
         name = assignment_of(file.name, course.names)
@@ -88,8 +87,9 @@ def _collect_from(folder: Path, course: Course, collected: Collected) -> None:
             collected.refused[student, name] = str(problem)
     unused = [str(file.relative_to(folder)) for file, may_be_one in others if may_be_one or not candidates]
     named = ", ".join(unused[:3]) + (f" and {len(unused) - 3} more" if len(unused) > 3 else "")
-    missing = "" if files else "the folder is empty"
-    collected.students[student] = f"no notebook has the assignment's name; there is {named}" if unused else missing
+    if unused or not files:
+        there_is = f"no notebook has the assignment's name; there is {named}"
+        collected.refused[student, ""] = there_is if files else "the folder is empty"
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from nbgrader.utils import is_grade, is_solution  # type: ignore[import-untyped]
 
 from .._support.files import write_whole
 from .course import Course
-from .submissions import grade_id
+from .submissions import Refused, grade_id
 
 COLUMNS = ("student", "assignment", "question", "points", "max_points", "status", "note")
 TO_DO, BY_PERSON, BY_TEST = "to be graded by a person", "graded by a person", "graded"
@@ -18,23 +18,20 @@ NO_ANSWER, NOT_SUBMITTED, NOT_GRADED = "no answer", "not submitted", "not graded
 Result = tuple[float | str, str, str]  # points, status, note
 
 
-def write_grades(
-    course: Course, templates: dict[str, NotebookNode], students: dict[str, str], refused: dict[tuple[str, str], str]
-) -> pd.DataFrame:
+def write_grades(course: Course, templates: dict[str, NotebookNode], refused: Refused) -> pd.DataFrame:
     """Write grades.csv: a row a student and question of every assignment that someone has handed in; returns the table.
 
-    ``students``: everybody who has a folder, and what of theirs belongs to no assignment. ``refused``: (student, assignment) ->
-    why it could not be graded. Points are empty where there are none yet.
+    Points are empty where there are none yet.
     """
     rows = []
     with Gradebook(course.database) as gradebook:
-        everybody = sorted({*students, *(student.id for student in gradebook.students)})
+        everybody = sorted({*(who for who, _ in refused), *(student.id for student in gradebook.students)})
         for name, template in templates.items():
             recorded = {found.student.id: found for found in gradebook.assignment_submissions(name)}
             if not recorded and not any(assignment == name for _, assignment in refused):
                 continue
             for student in everybody:
-                reason = refused.get((student, name)) or ("" if student in recorded else students.get(student, ""))
+                reason = refused.get((student, name)) or ("" if student in recorded else refused.get((student, ""), ""))
                 nothing = ("", NOT_GRADED if reason else NOT_SUBMITTED, reason)
                 results = _results(course, template, recorded[student]) if student in recorded and not reason else {}
                 for cell in filter(is_grade, template.cells):
