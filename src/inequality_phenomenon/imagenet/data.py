@@ -153,19 +153,19 @@ def _flat(root: Path, files: dict[int, Path]) -> ImageNet:
         for place in (folder, *folder.parents[: 4 if folder.parts[-3:] == _UNZIPPED[1:] else 1])
     ]
     places += [place / "ILSVRC2012_devkit_t12" / "data" for place in places]
-    for name, read in ((_KAGGLE, _kaggle), (_CAFFE, _caffe), (_DEVKIT, _devkit)):
-        for place in places:
-            if (truth := place / name).exists():
-                try:
-                    labels = read(truth)
-                except (KeyError, ValueError, IndexError, TypeError) as problem:
-                    raise DataError(f"{truth} is not the ground truth that its name promises ({problem!r})") from None
-                if unknown := sorted(set(files) - set(labels)):
-                    names = _few([_name(i) for i in unknown])
-                    raise DataError(f"{truth} has no label for {len(unknown)} images: {names}")
-                return ImageNet(root, f"flat, labels from {name}", files, {i: labels[i] for i in files})
-    needed = f"{_KAGGLE}, {_CAFFE}, or {_DEVKIT} with meta.mat"
-    raise DataError(f"{root} is flat, and there is no ground truth in it or beside it: {needed}")
+    readers = {_KAGGLE: _kaggle, _CAFFE: _caffe, _DEVKIT: _devkit}
+    found = [place / name for name in readers for place in places if (place / name).exists()]
+    if not found:
+        needed = f"{_KAGGLE}, {_CAFFE}, or {_DEVKIT} with meta.mat"
+        raise DataError(f"{root} is flat, and there is no ground truth in it or beside it: {needed}")
+    truth = found[0]
+    try:
+        labels = readers[truth.name](truth)
+    except (KeyError, ValueError, IndexError, TypeError) as problem:
+        raise DataError(f"{truth} is not the ground truth that its name promises ({problem!r})") from None
+    if unknown := sorted(set(files) - set(labels)):
+        raise DataError(f"{truth} has no label for {len(unknown)} images: {_few([_name(i) for i in unknown])}")
+    return ImageNet(root, f"flat, labels from {truth.name}", files, {i: labels[i] for i in files})
 
 
 def _kaggle(file: Path) -> dict[int, int]:

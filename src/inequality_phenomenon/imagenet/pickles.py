@@ -72,14 +72,11 @@ def _view(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[i
     return _View(storage, offset, size, stride)
 
 
-def _ordered_dict(pairs: list[list[Any]] | None = None) -> dict[str, Any]:
-    """``pairs``, as Python 2 writes them, are used up: otherwise a few bytes could make a long list a dict again and again."""
-    made: dict[str, Any] = {}
-    for key, value in pairs or ():
-        _put(made, key, value)
+def _ordered_dict(*pairs: object) -> dict[str, Any]:
+    """Filled later, entry by entry: a list of pairs, as Python 2 gave, could in a few bytes be made a dict again and again."""
     if pairs:
-        pairs.clear()
-    return made
+        raise ValueError("it makes a dict of a list, which no checkpoint of Python 3 does")
+    return {}
 
 
 def _put(target: object, key: object, value: object) -> None:
@@ -143,11 +140,8 @@ class _Reader:
         elif name == "MARK":
             self.below.append(stack)
             self.stack = []
-        elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            count = int(name[-1])
-            stack[-count:] = [tuple(stack[-count:])]
-        elif name == "TUPLE":
-            items = self._since_mark()
+        elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
+            items = self._since_mark() if name == "TUPLE" else [stack.pop() for _ in range(int(name[-1]))][::-1]
             self.stack.append(tuple(items))
         elif name in ("APPEND", "APPENDS"):
             items = [stack.pop()] if name == "APPEND" else self._since_mark()
@@ -234,9 +228,8 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         if max(held, taken) > file.stat().st_size:
             raise ValueError("its tensors together are larger than the file")
         numbers = read({storage.key for storage in storages})
-        known = {key: reader.storages[key] for key in numbers}
-        flat = {key: torch.frombuffer(numbers[key], dtype=own.dtype, count=own.numel) for key, own in known.items()}
-        parts = {k: flat[v.storage.key].as_strided(v.size, v.stride, v.offset) for k, v in views.items()}
+        flat = {one: torch.frombuffer(numbers[one.key], dtype=one.dtype, count=one.numel) for one in storages}
+        parts = {key: flat[view.storage].as_strided(view.size, view.stride, view.offset) for key, view in views.items()}
         return {key: part.clone() for key, part in parts.items()}, tuple(sorted(reader.left))
 
 
@@ -260,13 +253,16 @@ def shown(text: str, most: int = 300) -> str:
 
 
 def _bare(state: dict[str, Any]) -> dict[str, Any]:
+    """The network's part under the network's own names; of a plain state everything."""
     if not any(key.startswith(_MODEL) for key in state):
-        return dict(state)
-    bare = {key.removeprefix(_MODEL): value for key, value in state.items() if key.startswith(_MODEL)}
+        return state
+    bare = {}
     for key, value in state.items():
-        if key.startswith(_NORMALISER):
+        if key.startswith(_MODEL):
+            bare[key.removeprefix(_MODEL)] = value
+        elif key.startswith(_NORMALISER):
             bare[f"normaliser.{key.rpartition('_')[2]}"] = value
-        elif not key.startswith((_MODEL, _COPY)):
+        elif not key.startswith(_COPY):
             raise ValueError(f"{key} belongs neither to the network nor to its normaliser or attacker")
     return bare
 

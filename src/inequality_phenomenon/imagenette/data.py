@@ -9,7 +9,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from functools import cache
@@ -145,8 +144,7 @@ def _unpack(archive: Path) -> None:
         raise DataError(f"{archive} is not the official archive: its MD5 is not {ARCHIVE_MD5}. {_how()}")
     _official().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_official().parent, prefix=".imagenette.") as name:
-        with tarfile.open(archive) as packed:
-            packed.extractall(name, filter="data")
+        shutil.unpack_archive(archive, name, filter="data")
         os.replace(Path(name) / OFFICIAL, _official())
 
 

@@ -1,6 +1,7 @@
 """Imagenette as sets of test images, one for each side, and as training images."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -112,25 +113,22 @@ class ImageSetOfSide:
     """What ``_support.plugins`` asks of an image set."""
 
     def __init__(self, side: int) -> None:
-        self.side, self.name = side, name_of(side)
+        self.side, self.training_data = side, partial(TrainingPhotographs, side)
 
-    def evaluation_set(self, judges: tuple[str, ...], skip_unreadable: bool) -> ImagenetteSet:
+    def evaluation_set(self, judges: tuple[str, ...] = (), skip_unreadable: bool = False) -> ImagenetteSet:
         """``judges`` are not asked: the subset is committed. Nor is a photograph left out: all were verified."""
         return ImagenetteSet(self.side)
 
     def class_names(self) -> Sequence[str]:
-        return tuple(CLASSES.values())
+        return self.evaluation_set().classes
 
     def public_networks(self) -> Mapping[str, RegistryEntry]:
         """Those that this project trained."""
-        return read_registry(registry_file(self.name))
+        return read_registry(registry_file(name_of(self.side)))
 
     def test_images(self) -> tuple[Tensor, Tensor]:
-        found = ImagenetteSet(self.side)
+        found = self.evaluation_set()
         return found.load(found.shuffled(), torch.device("cpu"))
-
-    def training_data(self, batch_size: int, device: torch.device) -> TrainingPhotographs:
-        return TrainingPhotographs(self.side, batch_size, device)
 
 
 AT_64, AT_128, AT_224 = map(ImageSetOfSide, SIDES)

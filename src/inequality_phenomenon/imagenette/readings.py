@@ -17,9 +17,8 @@ SEARCHES = {"best": lambda fooled: fooled.flatten(1).any(1), "largest": lambda f
 def measure_slice(run: Run) -> None:
     """The record ``readings`` of the run's pair, on the first ``slice_images`` (an option; 0: none) of the common subset."""
     if count := run.options["slice_images"]:
-        chosen = {
-            name: plan()["at_224_pixels"][name] for name in ("order", "kind", "budget", "color", "count", "radius")
-        }
+        asked = plan()["at_224_pixels"]
+        chosen = {name: asked[name] for name in ("order", "kind", "budget", "color", "count", "radius")}
         run.measure(readings, maps_of_the_slice(), models=run.pair, n_images=count, seed=run.seed, **chosen)
 
 
