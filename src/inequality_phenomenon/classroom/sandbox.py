@@ -168,7 +168,8 @@ async def run_cells(notebook: NotebookNode, limits: Limits) -> str | None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    return {name: os.environ[name] for name in ("PYTHONPATH", "LANG", "LC_ALL") if name in os.environ} | dict.fromkeys(("HOME", "TMPDIR", "INEQUALITY_ROOT"), str(folder)) | {
+    kept = {name: os.environ[name] for name in ("PYTHONPATH", "LANG", "LC_ALL") if name in os.environ}
+    return kept | dict.fromkeys(("HOME", "TMPDIR", "INEQUALITY_ROOT"), str(folder)) | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "MPLCONFIGDIR": str(paths.CACHE / "matplotlib"),  # its list of fonts takes seconds to make
         "INEQUALITY_CACHE": str(folder / ".cache"), "INEQUALITY_DATA": str(cifar10_file().resolve().parent),

@@ -63,8 +63,7 @@ class ImagenetteSet(Photographs, CommittedSet):
 
 
 class TrainingPhotographs:
-    """Training photographs as bytes; a batch has one random square crop of 60 to 100 % of the side, an image a
-    random flip.
+    """Training photographs as bytes: a batch has one random square crop, 60 to 100 % of the side, an image a random flip.
 
     The first three quarters of the training see smaller copies (Howard's progressive resizing): a third of the work.
     """
