@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -9,7 +10,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.contrib.concurrent import thread_map
+from tqdm import tqdm
 
 from .._support.randomness import usable_cpus
 from ..datasets import DataError
@@ -28,7 +29,9 @@ def read_photographs(
         except Exception as problem:  # Pillow has many for damaged files, and one for pictures of absurd size
             bad[place] = str(problem) or type(problem).__name__
 
-    thread_map(one, range(len(files)), max_workers=usable_cpus(), unit="image", desc="decoding", disable=not progress)
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        work = pool.map(one, range(len(files)))
+        list(tqdm(work, total=len(files), unit="image", desc="decoding", disable=not progress))
     return torch.from_numpy(pixels), bad
 
 
