@@ -154,22 +154,24 @@ def chromium() -> Iterator[Any]:
     chromium.quit()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for one state of a tiny network, but not for two."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    try:
-        command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder]
-        mounted = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command here")
-    if mounted.returncode:
-        pytest.skip(f"mounting a file system is not permitted here: {mounted.stderr.strip()}")
+@contextmanager
+def mounted(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of this size at a folder that is there. Skips the test where one cannot be mounted."""
+    done = subprocess.run(f"mount -t tmpfs -o size={size} tmpfs '{folder}'", shell=True, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"mounting a file system is not permitted here: {done.stderr.strip()}")
     try:
         yield folder
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for one state of a tiny network, but not for two."""
+    (tmp_path / "disk").mkdir()
+    with mounted(tmp_path / "disk", "600k") as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -242,6 +244,13 @@ def outcomes(standard: ArrayLike, robust: ArrayLike, condition: str = "", column
     tables = [pd.DataFrame({"checkpoint": name, "condition": condition, column: values}).assign(image_id=range(len(values)))
               for name, values in ((STANDARD, standard), (ROBUST, robust))]  # fmt: skip
     return pd.concat(tables, ignore_index=True)
+
+
+@pytest.fixture
+def folder(run: Run, tmp_path: Path, move: Callable[..., None]) -> Path:
+    """Where the two models of ``run`` are, their subset, and a grid's records."""
+    move(GRID=tmp_path / "grid")
+    return tmp_path
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import sys
 import tarfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import fails, no_file_above, python
+from conftest import fails, mounted, no_file_above, python
 from damage import flip_bit
 from torch import Tensor
 
@@ -213,21 +213,14 @@ def test_official_archive_is_kept_as_the_fast_file_or_leaves_nothing_where_it_do
 
 @pytest.fixture
 def read_only(data_copy: Path, members: list[Member]) -> Iterator[Path]:
-    write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, members)
-    data_copy.chmod(0o555)
-    if not os.access(data_copy, os.W_OK):
+    with (
+        nullcontext() if os.geteuid() else mounted(data_copy, "300m")
+    ):  # root may write to any folder that is not mounted
+        write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, members)
+        data_copy.chmod(0o555)
+        if os.access(data_copy, os.W_OK):
+            subprocess.run(["mount", "-o", "remount,ro", data_copy], check=True)
         yield data_copy
-        return
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", data_copy]  # root may write to any folder
-    archive = shutil.move(data_copy / datasets.OFFICIAL_ARCHIVE, data_copy.parent)
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a file system is not permitted here")
-    try:
-        shutil.move(archive, data_copy)
-        subprocess.run(["mount", "-o", "remount,ro", data_copy], check=True)
-        yield data_copy
-    finally:
-        subprocess.run(["umount", data_copy], check=True)
 
 
 def test_an_archive_in_a_folder_that_may_only_be_read_is_kept_in_the_cache_folder(read_only, tmp_path, move) -> None:

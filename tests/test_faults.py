@@ -40,12 +40,6 @@ FLIPS = [20, pytest.param(200, marks=pytest.mark.faults)]
 Context = forkserver("inequality_phenomenon.training.loop", "inequality_phenomenon.measure.measurements")
 
 
-@pytest.fixture
-def folder(run: Run, tmp_path: Path, move) -> Path:
-    move(GRID=tmp_path / "grid")
-    return tmp_path
-
-
 @pytest.mark.parametrize("flips", FLIPS)
 def test_any_flipped_bit_of_a_record_of_the_grid_is_found(folder: Path, flips: int) -> None:
     cell = GRID.cells()[0]

@@ -13,18 +13,11 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import DamagedFile
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.measure import grid as grids
-from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.networks import REGISTRY, register
 from inequality_phenomenon.training import registration
 from inequality_phenomenon.training.settings import load_settings
 
 SMALL = grids.Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=("gradient",), n_images=6)
-
-
-@pytest.fixture
-def folder(run: Run, tmp_path: Path, move) -> Path:
-    move(GRID=tmp_path / "grid")
-    return tmp_path
 
 
 def test_the_shipped_grid_has_all_combinations_and_settings_for_each() -> None:
