@@ -35,21 +35,17 @@ def linear(images: Tensor) -> Given:
     return Given("linear", model, images, torch.full((len(images),), 3), list(range(len(images))), given=exact)
 
 
-def test_the_completeness_error_falls_with_the_steps(run: Run) -> None:
+def test_completeness_compares_with_the_change_of_the_logit_and_its_error_falls_with_the_steps(run: Run) -> None:
     sample = run.sample(STANDARD)
     errors = [completeness(sample, steps=steps)["completeness_error"].mean() for steps in (2, 10, 50)]
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.3 * errors[0]
-
-
-@pytest.mark.parametrize("options", [{"baseline": "black"}, {"baseline": "zero", "space": "pixel"}])
-def test_completeness_compares_with_the_change_of_the_logit(run: Run, options: dict[str, str]) -> None:
     sample = run.sample(ROBUST)
-    found = completeness(sample, steps=3, **options)
-    logits = [sample.model(inputs) for inputs in (sample.images, torch.zeros_like(sample.images))]
-    change = (logits[0] - logits[1]).gather(1, sample.labels[:, None])[:, 0]
-    total = sample.maps(steps=3, **options).sum((1, 2, 3))
-    assert np.allclose(found["change"], change, atol=1e-4)
-    assert np.allclose(found["completeness_error"], (total - change).abs(), atol=1e-3)
+    logits = sample.model(sample.images) - sample.model(torch.zeros_like(sample.images))
+    change = logits.gather(1, sample.labels[:, None])[:, 0]
+    for options in ({"baseline": "black"}, {"baseline": "zero", "space": "pixel"}):
+        found, total = completeness(sample, steps=3, **options), sample.maps(steps=3, **options).sum((1, 2, 3))
+        assert np.allclose(found["change"], change, atol=1e-4)
+        assert np.allclose(found["completeness_error"], (total - change).abs(), atol=1e-3)
 
 
 @pytest.mark.parametrize("fill", ["mean", "black", "blur"])
@@ -89,8 +85,9 @@ def test_every_variant_is_a_valid_setting_and_unknown_names_are_refused(linear: 
     fails(ValueError, "unknown baseline 'white'", deletion_insertion, linear, fill="white")
 
 
-def test_attribution_reaches_the_attacks(run: Run) -> None:
+def test_attribution_reaches_the_attacks_and_squares_are_more_unequal(run: Run) -> None:
     sample = run.sample(STANDARD)
+    assert (global_gini(sample.maps().square()) > global_gini(sample.maps())).all()
     maps = attribute(sample.model, sample.images, sample.labels, "gradient", ids=sample.ids)
     arguments = (sample.model, sample.images, sample.labels, maps)
     fooled = noise_outcomes(*arguments, (200,), "type_2", 0, draws=2, ids=sample.ids).fooled
@@ -100,11 +97,6 @@ def test_attribution_reaches_the_attacks(run: Run) -> None:
     own = occlusion(sample, attribution={"method": "gradient"}, max_count=5, max_radius=2)
     assert own["fooled"].equal(hit.fooled)
     assert (own["fooled"] != occlusion(sample, max_count=5, max_radius=2)["fooled"]).any()
-
-
-def test_squares_are_more_unequal(run: Run) -> None:
-    maps = run.sample(STANDARD).maps()
-    assert (global_gini(maps.square()) > global_gini(maps)).all()
 
 
 def test_table_3_is_carried_over_cell_by_cell_and_names_its_leaders() -> None:
@@ -144,11 +136,11 @@ def test_contrasts_have_the_sign_of_the_statement() -> None:
     low, high = rng.normal(0.2, 0.01, 50), rng.normal(0.4, 0.01, 50)
     areas = [outcomes(low, low, "A", "deletion_area"), outcomes(high, high, "random order", "deletion_area")]
     failures = [outcomes(high, low, "A, type I", "failure"), outcomes(low, high, "C, type I", "failure")]
-    table = pd.concat([*areas, *failures])
-    rows = faithfulness_contrasts(["A"], {STANDARD: "standard", ROBUST: "robust"})
+    table, titles = pd.concat([*areas, *failures]), {STANDARD: "standard", ROBUST: "robust"}
+    rows = faithfulness_contrasts(["A"], titles)
     assert [row.label for row in rows][:2] == ["deletion: A, standard", "deletion: A, robust"]
     assert {item.verdict for item in contrasted(rows[:2], table, resamples=199)} == {"same direction"}
-    stronger = method_contrasts("A", ["C"], {STANDARD: "standard", ROBUST: "robust"}, {", type I": "failure"})
+    stronger = method_contrasts("A", ["C"], titles, {", type I": "failure"})
     assert [row.label for row in stronger] == ["type I: A − C, standard", "type I: A − C, robust"]
     assert [item.verdict for item in contrasted(stronger, table, resamples=199)] == ["same direction", "contradicted"]
 
@@ -156,8 +148,7 @@ def test_contrasts_have_the_sign_of_the_statement() -> None:
 def test_figures_tables_and_maps_of_real_records(run: Run) -> None:
     settings = {name: PAPER_SETTINGS[name] for name in ("Input X Gradient", "Integrated Gradients")}
     records = run.measure(inequality, settings)
-    panels = {"global Gini index": ("", "global_gini", "Gini")}
-    shown = methods.methods_figure(records, list(settings), panels, name="x")
+    shown = methods.methods_figure(records, list(settings), {"Gini index": ("", "global_gini", "Gini")}, name="x")
     means = records.groupby(["condition", "checkpoint"]).global_gini.mean()
     assert all(f"{name}, ℓ∞ 8/255: {means[name, ROBUST]:.3f} [" in shown.alt for name in settings)
     higher = sum(means[name, ROBUST] > means[name, STANDARD] for name in settings)

@@ -1,5 +1,6 @@
 """Promise: AutoAttack is the standard ensemble, inside its budget, a function of its seed, and goes on after a kill."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,26 +25,20 @@ def batch(test_set: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return test_set[0][:40], test_set[1][:40]
 
 
-@pytest.fixture(scope="module")
-def outcome(batch: tuple[Tensor, Tensor]) -> AutoAttackOutcome:
-    torch.manual_seed(1)
-    return auto_attack(linear_classifier(10), *batch, Threat("linf", EPSILON), seed=0)
-
-
 def survivors(outcome: AutoAttackOutcome) -> Tensor:
     return torch.tensor([name == "nothing" for name in outcome.fooled_by])
 
 
-def test_it_finds_the_exact_robust_accuracy_as_the_packages_own_does_and_names_the_first_attack(batch, outcome) -> None:
-    exact = exact_linf_survivors(linear_classifier(10), *batch, EPSILON)
+def test_it_finds_the_exact_robust_accuracy_as_the_packages_own_does_and_names_the_first_attack(batch) -> None:
+    model, (images, labels) = linear_classifier(10), batch
+    outcome = auto_attack(model, *batch, Threat("linf", EPSILON), seed=0)
+    exact, right = exact_linf_survivors(model, *batch, EPSILON), correct(model, *batch)
     assert 0 < exact.sum() < len(exact) and torch.equal(survivors(outcome), exact)
-    assert [name != "clean" for name in outcome.fooled_by] == correct(linear_classifier(10), *batch).tolist()
+    assert [name != "clean" for name in outcome.fooled_by] == right.tolist()
     assert set(outcome.fooled_by) <= {"clean", "nothing", *ENSEMBLE}
     attacked = torch.tensor([name in ENSEMBLE for name in outcome.fooled_by])
     assert attacked.any() and (outcome.distance[~attacked] == 0).all() and (outcome.distance[attacked] > 0).all()
     assert (outcome.distance <= EPSILON * (1 + 1e-4)).all()
-    model, (images, labels) = linear_classifier(10), batch
-    right = correct(model, images, labels)
     images, labels = images[right].contiguous(), labels[right]
     ensemble = AutoAttack(model, norm="Linf", eps=EPSILON, seed=0, version="standard")
     assert tuple(ensemble.attacks_to_run) == ENSEMBLE
@@ -79,9 +74,8 @@ def test_the_outcome_is_a_function_of_the_seed_and_touches_no_global_state(batch
 @pytest.fixture
 def run(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> Run:
     move(CHECKPOINTS=tmp_path, CACHE=tmp_path / "cache", EXECUTED=tmp_path / "executed")
-    some = Accuracy(correct=1, n=2)
-    facts = entry(ROBUST, trained, tmp_path, test_robust={"linf 32/255": some, "linf 8/255": some})
-    monkeypatch.setattr(REGISTRY, "_entries", {ROBUST: facts})
+    robust = dict.fromkeys(("linf 32/255", "linf 8/255"), Accuracy(correct=1, n=2))
+    monkeypatch.setattr(REGISTRY, "_entries", {ROBUST: entry(ROBUST, trained, tmp_path, test_robust=robust)})
     return run_of((ROBUST,), 12)
 
 
@@ -90,11 +84,10 @@ def test_every_model_is_measured_at_its_registered_threats_and_no_model_has_no_r
     assert run.records == {}
     fails(ValueError, "at most 10000", run.test_images, ROBUST, 10_001)
     measure_attack(run, pgd_evaluation, "PGD-20", [ROBUST])
-    record = run.records["pgd_evaluation"]
+    record, sample = run.records["pgd_evaluation"], run.test_images(ROBUST)
     assert list(record.condition) == [f"PGD-20, linf {epsilon}/255" for epsilon in (32, 8) for _ in range(12)]
     assert record.image_id.tolist() == [*range(12)] * 2
-    images, labels = run.test_images(ROBUST).images, run.test_images(ROBUST).labels
-    left = robust_correct(run.test_images(ROBUST).model, images, labels, Threat("linf", 8 / 255)).numpy()
+    left = robust_correct(sample.model, sample.images, sample.labels, Threat("linf", 8 / 255)).numpy()
     assert (record[record.condition.str.endswith(" 8/255")].robust.to_numpy() == left).all()
     assert not record.clean.all() and record.clean.any()  # accuracies are of all images, right or wrong
 
@@ -109,11 +102,10 @@ def test_a_killed_auto_attack_goes_on_with_the_part_that_it_was_at(run: Run, mon
         return auto_attack(model, images, labels, threat, **options)
 
     monkeypatch.setattr(accuracy, "auto_attack", killed_once)
-    sample = run.test_images(ROBUST)
+    measured = partial(measure, auto_attack_evaluation, run.test_images(ROBUST), at_once=5, threat="linf 32/255")
     with pytest.raises(KeyboardInterrupt):
-        measure(auto_attack_evaluation, sample, at_once=5, threat="linf 32/255")
-    resumed = measure(auto_attack_evaluation, sample, at_once=5, threat="linf 32/255")
+        measured()
+    resumed = measured()
     assert sizes == [5, 5, 5, 2]  # the first part is not attacked again
     assert len(resumed) == 12 and (resumed.robust == (resumed.fooled_by == "nothing")).all()
-    again = measure(auto_attack_evaluation, sample, at_once=5, threat="linf 32/255")
-    assert len(sizes) == 4 and again.equals(resumed)
+    assert measured().equals(resumed) and len(sizes) == 4

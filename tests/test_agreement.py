@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROBUST, STANDARD
+from conftest import ROBUST, STANDARD, outcomes
 
 from inequality_phenomenon.measure.reference import load_reference
 from inequality_phenomenon.show.foot import agreement_box
@@ -50,11 +50,9 @@ def test_a_marked_close_call_is_counted_apart(marked_by) -> None:
 
 
 def test_autoattack_is_compared_by_its_interval() -> None:
-    def rates(robust: int) -> dict[str, pd.DataFrame]:
-        ids = range(100)
-        rows = {"checkpoint": ROBUST, "condition": "AutoAttack", "image_id": ids, "robust": [i < robust for i in ids]}
-        return {"auto_attack_evaluation": pd.DataFrame(rows)}
-
-    (near,) = agreement(rates(40), rates(44)).by_interval
-    (far,) = agreement(rates(40), rates(80)).by_interval
+    few, more, many = (
+        {"auto_attack_evaluation": outcomes([], np.arange(100) < robust, "AutoAttack", "robust")}
+        for robust in (40, 44, 80)
+    )
+    (near,), (far,) = (agreement(few, there).by_interval for there in (more, many))
     assert near.endswith("of both runs meet") and far.endswith("do not meet")

@@ -44,19 +44,28 @@ def test_integrated_gradients_equal_captums_on_the_unfolded_model(trained, chose
     assert (global_gini(found) - global_gini(expected)).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("space", ["normalised", "pixel"])
-def test_gradient_and_input_x_gradient_equal_captums(trained: Classifier, chosen: Pair, space: str) -> None:
+def test_gradient_and_input_x_gradient_equal_captums_in_each_space_and_their_formulas(trained, chosen: Pair) -> None:
+    """Pixel space: x g / std; normalised: (x - mean) / std times g."""
     images, labels = chosen
-    network, inputs = (trained.network, trained.normalise(images)) if space == "normalised" else (trained, images)
-    expected = Saliency(network).attribute(inputs.clone().requires_grad_(), target=labels, abs=False)
-    assert relative(attribute(trained, images, labels, "gradient", space=space), expected) < 1e-3
-    expected = InputXGradient(network).attribute(inputs.clone().requires_grad_(), target=labels).detach()
-    assert relative(attribute(trained, images, labels, "input_x_gradient", space=space), expected) < 1e-3
+    inputs, g = trained.normalise(images), attribute(trained, images, labels, "gradient")
+    products = [images * g / trained.normalise.std, inputs * g]
+    spaces = (("pixel", trained, images, products[0]), ("normalised", trained.network, inputs, products[1]))
+    for space, network, x, product in spaces:
+        expected = Saliency(network).attribute(x.clone().requires_grad_(), target=labels, abs=False)
+        assert relative(attribute(trained, images, labels, "gradient", space=space), expected) < 1e-3
+        expected = InputXGradient(network).attribute(x.clone().requires_grad_(), target=labels).detach()
+        found = attribute(trained, images, labels, "input_x_gradient", space=space)
+        assert relative(found, expected) < 1e-3 and relative(found, product) < 1e-3
+    assert relative(*products) > 0.1
 
 
 @pytest.mark.parametrize(("method", "power"), [("smoothgrad", 1), ("smoothgrad_squared", 2)])
-def test_smoothgrad_equals_a_plain_loop_with_the_same_noise(trained, chosen: Pair, method: str, power: int) -> None:
+def test_smoothgrad_equals_a_plain_loop_and_without_noise_the_gradient(
+    trained, chosen: Pair, method, power: int
+) -> None:
     images, labels = chosen
+    quiet, g = attribute(trained, *chosen, method, sigma=0.0, samples=3), attribute(trained, *chosen, "gradient")
+    assert relative(quiet, g**power) < 1e-5
     found = attribute(trained, images, labels, method, ids=IDS, samples=4, sigma=0.3, seed=9)
     trained.double()
     inputs = trained.normalise(images.double())
@@ -160,11 +169,10 @@ def test_ids_decide_the_random_baseline_which_is_standard_normal_and_differs_bet
 
 def test_model_is_left_as_it_was(trained: Classifier, chosen: Pair) -> None:
     trained.train().requires_grad_(True)
-    before = copy.deepcopy(trained.state_dict())
-    images = chosen[0].clone()
+    before, images = copy.deepcopy(trained.state_dict()), chosen[0].clone()
     attribute(trained, images, chosen[1], steps=2)
     assert trained.training and all(p.requires_grad and p.grad is None for p in trained.parameters())
-    assert all(torch.equal(before[key], value) for key, value in trained.state_dict().items())
+    torch.testing.assert_close(dict(trained.state_dict()), dict(before), rtol=0, atol=0)
     assert torch.equal(images, chosen[0]) and not images.requires_grad
 
 
@@ -235,11 +243,6 @@ def test_integrated_gradients_equal_a_float64_sum_over_gauss_legendre_points(tra
     assert relative(attribute(trained.float(), images, labels, ids=IDS), (inputs - baseline) * mean) < 1e-3
 
 
-def test_smoothgrad_without_noise_is_the_gradient(trained: Classifier, chosen: Pair) -> None:
-    found = attribute(trained, *chosen, "smoothgrad", sigma=0.0, samples=3)
-    assert relative(found, attribute(trained, *chosen, "gradient")) < 1e-5
-
-
 def test_positive_attribution_speaks_for_the_label(trained: Classifier, chosen: Pair) -> None:
     """A small step along the gradient map raises the logit of the label it was asked for."""
     images, _ = chosen
@@ -247,13 +250,3 @@ def test_positive_attribution_speaks_for_the_label(trained: Classifier, chosen: 
         maps = attribute(trained, images, torch.full((len(images),), label), "gradient")
         moved = trained.normalise.inverse(trained.normalise(images) + 1e-3 * maps.sign())
         assert (trained(moved)[:, label] > trained(images)[:, label]).all()
-
-
-def test_input_x_gradient_depends_on_the_space_as_its_formula_says(trained: Classifier, chosen: Pair) -> None:
-    """Pixel space: x g / std; normalised: (x - mean) / std times g."""
-    images, _ = chosen
-    g = attribute(trained, *chosen, "gradient")
-    pixel, normalised = (attribute(trained, *chosen, "input_x_gradient", space=s) for s in ("pixel", "normalised"))
-    assert relative(pixel, images * g / trained.normalise.std) < 1e-3
-    assert relative(normalised, trained.normalise(images) * g) < 1e-3
-    assert relative(pixel, normalised) > 0.1
