@@ -1,6 +1,7 @@
 """The promise: after running out of memory a measurement goes on with smaller batches, and its result is the same."""
 
 from typing import get_args
+from unittest.mock import Mock, call
 
 import torch
 from conftest import fails, python
@@ -52,22 +53,18 @@ def test_parts_cover_everything_in_order_halve_after_running_out_and_keep_rows_o
 
     assert batching.for_batches(10, 16, work) == 2
     assert seen == list(range(10)) and asked[:3] == [16, 8, 4] and set(asked[3:]) == {2}
-    parts = []
-    batching.for_batches(7, 40, lambda part, rows: parts.append((part.start, part.stop, rows)), rows_per_item=20)
-    assert parts == [(0, 2, 40), (2, 4, 40), (4, 6, 40), (6, 7, 40)]
-    parts.clear()
-    batching.for_batches(2, 8, lambda part, rows: parts.append((part.start, part.stop, rows)), rows_per_item=20)
-    assert parts == [(0, 1, 8), (1, 2, 8)]
+    for items, rows, expected in ((7, 40, [(0, 2), (2, 4), (4, 6), (6, 7)]), (2, 8, [(0, 1), (1, 2)])):
+        parts = Mock()
+        batching.for_batches(items, rows, parts, rows_per_item=20)
+        assert parts.call_args_list == [call(slice(*part), rows) for part in expected]
 
 
 def test_one_row_that_does_not_fit_ends_it_and_rows_are_those_measured_for_the_architecture() -> None:
-    def broken(part: slice, rows: int) -> None:
-        raise RuntimeError("shapes do not fit")
-
     def too_large(part: slice, rows: int) -> None:
         torch.empty(2**62, dtype=torch.uint8)
 
     fails(MemoryError, "does not suffice for a single image", batching.for_batches, 3, 4, too_large)
+    broken = Mock(side_effect=RuntimeError("shapes do not fit"))
     fails(RuntimeError, "shapes do not fit", batching.for_batches, 3, 4, broken)
     assert batching.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     for architecture, arguments in (("resnet18", {"width": 16}), ("densenet_bc", {"growth": 12, "depth": 40})):
@@ -85,5 +82,5 @@ def test_the_result_does_not_depend_on_the_memory() -> None:
     # Freed memory goes back at once, so that what the process may still take does not depend on what it did before.
     done = python("-c", LIMITED, MALLOC_ARENA_MAX="1", MALLOC_MMAP_THRESHOLD_="65536")
     assert done.stdout.split("\n")[:4] == ["steps True", "gradient True", "noisy steps True", "occlusion True"]
-    for what in ("integrated_gradients", "gradient", "smoothgrad", "prediction"):
-        assert f"{what}: out of memory, going on with" in done.stderr
+    names = ("integrated_gradients", "gradient", "smoothgrad", "prediction")
+    assert all(f"{name}: out of memory, going on with" in done.stderr for name in names)

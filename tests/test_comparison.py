@@ -55,7 +55,7 @@ def test_rates_are_compared_by_wilson_and_mcnemar_and_p_values_adjusted_over_the
 
 
 def test_the_papers_tables_are_complete_keep_their_directions_and_name_our_checkpoints() -> None:
-    cells = published.table1_cells("global_gini") + published.table1_cells("regional_gini_sum_of_absolute")
+    cells = [*published.table1_cells("global_gini"), *published.table1_cells("regional_gini_sum_of_absolute")]
     assert len(cells) == 20 and {c.paper for c in cells if c.checkpoint == ROBUST} == {0.73, 0.88}
     assert [c.paper for c in cells if c.baseline is None] == [0.58, 0.57, 0.79, 0.79]
     assert len(published.published_values()) == 155 and checkpoint_of("resnet18", "linf", 8) == ROBUST
@@ -79,28 +79,33 @@ def share(k: int, n: int = 100) -> np.ndarray:
     return np.arange(n) < k
 
 
+def rates(standard: int, robust: int, condition: str, n: int = 100) -> pd.DataFrame:
+    """Records in which so many of n images fool the two networks."""
+    return outcomes(share(standard, n), share(robust, n), condition)
+
+
 def test_a_value_of_another_data_set_is_never_reproduced_and_what_was_not_measured_has_no_test() -> None:
     cells = [c for c in published.table2_cells({"N=5 R=10": (5, 2)}) if c.condition == "N=5 R=2 black"]
-    table = outcomes(share(32), share(65), "N=5 R=2 black")  # the paper's rates
-    found = {c.cell.checkpoint: c.verdict for c in compare(cells, table, resamples=99)}
-    assert found[ROBUST] == "same direction" and found[STANDARD] == "differs"
-    reversed_ = outcomes(share(65), share(32), "N=5 R=2 black")
-    assert {c.cell.checkpoint: c.verdict for c in compare(cells, reversed_, resamples=99)}[ROBUST] == "contradicted"
+    found, reverse = (
+        {c.cell.checkpoint: c.verdict for c in compare(cells, rates(*pair, "N=5 R=2 black"), resamples=99)}
+        for pair in ((32, 65), (65, 32))  # the paper's rates, and the other way round
+    )
+    assert (found[ROBUST], found[STANDARD], reverse[ROBUST]) == ("same direction", "differs", "contradicted")
     assert all(c.verdict == "not measured here" for c in compare(cells, None))
     rows = [comparison.minus("x", (ROBUST, "a", "fooled"), (STANDARD, "a", "fooled"), 1)]
-    for records in (None, outcomes(share(1), share(2), "b"), outcomes(share(1), share(2), "a").iloc[:100]):
+    for records in (None, rates(1, 2, "b"), rates(1, 2, "a").iloc[:100]):
         (found,) = contrasted(rows, records)
         assert found.terms == () and found.difference is None and found.verdict == "not measured here"
 
 
 def test_two_truth_values_are_compared_by_mcnemar_and_four_terms_are_a_difference_of_differences() -> None:
-    table = pd.concat([outcomes(share(20), share(50), "a"), outcomes(share(50), share(20), "b")])
+    table = pd.concat([rates(20, 50, "a"), rates(50, 20, "b")])
     rows = against_standard(STANDARD, [ROBUST], {"first": ("a", "fooled"), "second": ("b", "fooled")}, expected=1)
     first, second = contrasted(rows, table, resamples=99)
     assert first.difference.difference == pytest.approx(0.3) and first.difference.p == pytest.approx(2 * 0.5**30)
     assert first.adjusted_p == pytest.approx(2 * first.difference.p) and [e.value for e in first.terms] == [0.5, 0.2]
     assert (first.verdict, second.verdict) == ("same direction", "contradicted")
-    table = pd.concat([outcomes(share(30), share(60), "top"), outcomes(share(20), share(10), "random")])
+    table = pd.concat([rates(30, 60, "top"), rates(20, 10, "random")])
     table = table[~((table.checkpoint == ROBUST) & (table.condition == "random") & (table.image_id >= 80))]
     asked = place_contrasts((STANDARD, ROBUST), {"top": "random"}, "fooled")
     within, robust, between = contrasted(asked, table, resamples=99)
@@ -111,10 +116,9 @@ def test_two_truth_values_are_compared_by_mcnemar_and_four_terms_are_a_differenc
 
 def test_stacking_keeps_truth_values_and_drops_what_was_measured_twice() -> None:
     tables = {
-        "one": outcomes(share(3), share(4), "a"),
-        "two": pd.concat([outcomes(share(3), share(4), "a"), outcomes(share(5), share(6), "b")]),
+        "one": rates(3, 4, "a"), "two": pd.concat([rates(3, 4, "a"), rates(5, 6, "b")]),
         "three": outcomes(share(1) * 7.5, share(1) * 2.5, "clean", "relative_margin"),
-    }
+    }  # fmt: skip
     table = stacked(tables, ["one", "two", "three", "four"])
     assert len(table) == 600
     (found,) = contrasted(against_standard(STANDARD, [ROBUST], {"x": ("b", "fooled")}), table, resamples=99)
@@ -125,9 +129,9 @@ def test_stacking_keeps_truth_values_and_drops_what_was_measured_twice() -> None
 
 def both_subsets(common: tuple[int, int], own: tuple[int, int]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How many of 100 images fool (standard, robust) on the common subset; and on own images, which the two do not share."""
-    theirs = outcomes(share(own[0]), share(own[1]), "black")
+    theirs = rates(*own, "black")
     theirs.loc[theirs.checkpoint == ROBUST, "image_id"] += 1000
-    return outcomes(share(common[0]), share(common[1]), "black"), theirs
+    return rates(*common, "black"), theirs
 
 
 def test_means_and_differences_of_both_subsets() -> None:
@@ -157,13 +161,14 @@ COVARIATES = {"relative margin": ("margins", "relative_margin"), "Gini index": (
 
 
 def test_the_regressions_separate_the_model_from_its_margins() -> None:
-    fits = explained((STANDARD, ROBUST), "N=5 R=2 black", fragile_by_margin(), "pair", COVARIATES)
+    def fitted(names: tuple[str, ...], records: dict[str, pd.DataFrame]) -> dict:
+        return explained(names, "N=5 R=2 black", records, "pair", COVARIATES)
+
+    fits, alone = (fitted(names, fragile_by_margin()) for names in ((STANDARD, ROBUST), (ROBUST,)))
     assert list(fits) == ["model", "model + relative margin", "model + relative margin + Gini index"]
     assert fits["model"]["model"].low > 0
     adjusted = fits["model + relative margin"]
     assert adjusted["model"].low < 0 < adjusted["model"].high and adjusted["relative margin"].high < 0
-    assert explained((STANDARD, ROBUST), "N=5 R=2 black", {}, "pair", COVARIATES) == {}
-    alone = explained((ROBUST,), "N=5 R=2 black", fragile_by_margin(), "pair", COVARIATES)
     assert list(alone) == ["relative margin", "relative margin + Gini index"]
     assert alone["relative margin"]["relative margin"].high < 0
-    assert explained((ROBUST, "another"), "N=5 R=2 black", fragile_by_margin(), "pair", COVARIATES) == {}
+    assert fitted((STANDARD, ROBUST), {}) == fitted((ROBUST, "another"), fragile_by_margin()) == {}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROBUST, STANDARD, outcomes
-from test_comparison import COVARIATES, both_subsets, fragile_by_margin, share
+from test_comparison import COVARIATES, both_subsets, fragile_by_margin, rates, share
 
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.reference import load_whole_reference, stacked
@@ -27,12 +27,11 @@ SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
 ])  # fmt: skip
 def test_the_subsets_disagree_where_their_signs_do(run: Run, own: tuple[int, int], words: str) -> None:
     common, run.records["own_images"] = both_subsets((20, 40), own)
-    places = {"black": ("black", "fooled")}
-    shown = show.subsets(run, [STANDARD, ROBUST], places, common, name="s", what="Images fooled").text
-    assert words in shown
+    asked = (run, [STANDARD, ROBUST], {"black": ("black", "fooled")}, common)
+    assert words in show.subsets(*asked, name="s", what="Images fooled").text
     del run.records["own_images"]
-    shown = show.subsets(run, [STANDARD, ROBUST], places, common, name="s", what="Images fooled").text
-    assert shown == "Images fooled on each model's own images: not measured here."
+    missing = "Images fooled on each model's own images: not measured here."
+    assert show.subsets(*asked, name="s", what="Images fooled").text == missing
 
 
 def findings(table: pd.DataFrame | None) -> str:
@@ -55,9 +54,11 @@ def titles(monkeypatch: pytest.MonkeyPatch) -> None:
     (0.7, 0.2, ["3 contradicted", "2 less", "contradicted"]), (0.5, 0.5, ["3 undecided", "2 undecided", ""]),
 ])  # fmt: skip
 def test_every_sign_is_worded(titles: None, standard: float, robust: float, words: list[str]) -> None:
-    rng, kinds = np.random.default_rng(0), ("random", "type I", "type II")
-    rates = [[rng.binomial(5, rate, 200) / 5 for rate in (standard, robust)] for _ in kinds]
-    tables = [outcomes(*pair, kind, "failure_102") for kind, pair in zip(kinds, rates, strict=True)]
+    draw = np.random.default_rng(0).binomial
+    tables = [
+        outcomes(draw(5, standard, 200) / 5, draw(5, robust, 200) / 5, kind, "failure_102")
+        for kind in ("random", "type I", "type II")
+    ]
     text = findings(pd.concat(tables, ignore_index=True))
     assert f"Fails more: of 3 comparisons {words[0]}" in text, text
     assert f"Variants: of 2 comparisons {words[1]}" in text and words[2] in text, text
@@ -73,26 +74,26 @@ def test_nothing_measured_is_said_to_be_so_and_names_need_no_registry(titles: No
     assert named("cifar10-resnet18w16-linf3_new-s0") == "ℓ∞ 3/255, new"  # neither registered nor planned
 
 
+AREA = outcomes(np.full(600, 80), np.full(600, 80), "N=5 R=2", "area")
+
+
 def mechanism(records: dict[str, pd.DataFrame], top: tuple[int, int], at_random: tuple[int, int]) -> str:
     """The verdict for chosen and random places that fool (standard, robust) so many of 600 images."""
     primary = "N=5 R=2 black"
+    records = records | {"controls": rates(*at_random, "random places", 600), "occluded_area": AREA}
     if top != (0, 0):
-        records = records | {"pair": outcomes(share(top[0], 600), share(top[1], 600), primary)}
-    records = records | {"controls": outcomes(share(at_random[0], 600), share(at_random[1], 600), "random places")}
-    records |= {"occluded_area": outcomes(np.full(600, 80), np.full(600, 80), "N=5 R=2", "area")}
+        records["pair"] = rates(*top, primary, 600)
     table = stacked(records, ["pair", "controls", "occluded_area", "margins"])
     (cell,) = [c for c in table2_cells({"N=5 R=10": (5, 2)}) if c.condition == primary and c.checkpoint == ROBUST]
     gap = compare([cell], table, resamples=199)
     where = contrasted(place_contrasts((STANDARD, ROBUST), {primary: "random places"}, "fooled"), table, resamples=199)
     asked = {
         "size": ("N=5 R=2", "area"), "larger": ("N=10 R=4", "area"), "single": ("one", "fooled"), "equal": ("same", "fooled"),
-        "margin": ("clean", "relative_margin"),
+        "margin": ("clean", "relative_margin"), "random": ("random places", "fooled"),
     }  # fmt: skip
     others = contrasted(against_standard(STANDARD, [ROBUST], asked), table, resamples=199)
     fits = comparison.explained((STANDARD, ROBUST), primary, records, "pair", COVARIATES)
-    elsewhere = against_standard(STANDARD, [ROBUST], {"random": ("random places", "fooled")})
-    (elsewhere,) = contrasted(elsewhere, table, resamples=199)
-    found = dict(zip(asked, others, strict=True)) | {"random": elsewhere}
+    found = dict(zip(asked, others, strict=True))
     return show.mechanism_findings(gap[0], where[2], found, fits, robust=ROBUST).text
 
 
@@ -102,11 +103,13 @@ def test_only_margins_explain_and_one_mask_needs_no_large_budget(titles: None) -
     text = mechanism(records, (0, 0), (fooled[0] - 100, fooled[1] - 100))
     assert "is more fragile than the standard model at the primary budget, and only its smaller margins account" in text
     assert "the same for all images" in text and "Not measured here" in text
-    area = outcomes(np.full(600, 80), np.full(600, 80), "N=5 R=2", "area")
-    rates = {"one": (200, 400), "random": (100, 300)}
-    table = pd.concat([area, *(outcomes(*(share(k, 600) for k in pair), name) for name, pair in rates.items())])
-    places = {name: (name, "fooled") for name in ("one", "random")}
-    places |= {"size": ("N=5 R=2", "area"), "margin": ("no", "x")}
+    table = pd.concat([AREA, rates(200, 400, "one", 600), rates(100, 300, "random", 600)])
+    places = {
+        "one": ("one", "fooled"),
+        "random": ("random", "fooled"),
+        "size": ("N=5 R=2", "area"),
+        "margin": ("no", "x"),
+    }
     gap, *others = contrasted(against_standard(STANDARD, [ROBUST], places), table, resamples=199)
     where = contrasted(place_contrasts((STANDARD, ROBUST), {"one": "random"}, "fooled"), table, resamples=199)[2]
     found = dict(zip(list(places)[1:], others, strict=True))
@@ -141,8 +144,9 @@ def test_the_regression_table_says_what_is_not_determined() -> None:
 
 
 def test_close_calls_are_counted_and_named(run: Run) -> None:
-    table = outcomes(share(3), share(4), "a").assign(close_call=share(1, 200))
-    run.records = {"x": table, "y": table, "z": outcomes(share(3), share(4), "a")}
+    table = rates(3, 4, "a")
+    marked = table.assign(close_call=share(1, 200))
+    run.records = {"x": marked, "y": marked, "z": table}
     assert "1 of 400 outcomes: a, standard, test image 0." in foot(run, None).html
 
 
@@ -159,48 +163,31 @@ def test_the_claims_of_a_chapter_come_from_one_run() -> None:
 
 
 def test_the_readings_are_counted_by_the_sign_of_what_is_decided() -> None:
-    rng = np.random.default_rng(0)
-    shifts = {"up": 0.1, "down": -0.1, "even": 0.0}
-    rows = [
-        {"checkpoint": name, "condition": "", "image_id": i}
-        | {k: rng.normal((name == ROBUST) * v, 0.05) for k, v in shifts.items()}
-        for name in (STANDARD, WEAK, ROBUST)
-        for i in range(60)
+    shifts, noise = {"up": 0.1, "down": -0.1, "even": 0.0}, np.random.default_rng(0).normal(0, 0.05, (3, 60, 3))
+    tables = [
+        pd.DataFrame(own + (name == ROBUST) * np.array([*shifts.values()]), columns=[*shifts]).assign(checkpoint=name)
+        for name, own in zip((STANDARD, WEAK, ROBUST), noise, strict=True)
     ]
+    table = pd.concat(tables).assign(condition="").rename_axis("image_id").reset_index()
     asked = against_standard(STANDARD, [WEAK, ROBUST], {label: ("", label) for label in shifts})
-    found = contrasted(asked, pd.DataFrame(rows), resamples=999)
+    found = contrasted(asked, table, resamples=999)
     own = [item for item in found if item.contrast.terms[0][0] == ROBUST]
     assert "Readings: of 3 comparisons 1 more, 1 less, 1 undecided (" in show.tally({"Readings": own}).text
     assert "6 not measured" in show.tally({"Readings": contrasted(asked, None)}).text
 
 
 def test_significant_differences_are_marked_and_the_mark_is_explained():
-    generator = np.random.default_rng(0)
-    values = {"high": 0.6, "low": 0.2, "alike": 0.2}
-    rows = [
-        {"checkpoint": name, "condition": "c", "image_id": i, "share": mean + generator.normal(0, 0.1)}
-        for name, mean in values.items()
-        for i in range(60)
-    ]
+    noise, values = np.random.default_rng(0).normal(0, 0.1, (3, 60)), {"high": 0.6, "low": 0.2, "alike": 0.2}
+    table = pd.concat([outcomes([], mean + own, name) for (name, mean), own in zip(values.items(), noise, strict=True)])
     pairs = {"differs": ("high", "low"), "does not": ("alike", "low")}
-    asked = [comparison.minus(label, *((name, "c", "share") for name in pair)) for label, pair in pairs.items()]
-    found = contrasted(asked, pd.DataFrame(rows), resamples=999)
+    asked = [comparison.minus(label, *((ROBUST, name, "fooled") for name in pair)) for label, pair in pairs.items()]
+    found = contrasted(asked, table, resamples=999)
     html = show.contrast_table(found, name="t", caption="Caption.").html
     assert [item.adjusted_p < 0.05 for item in found] == [True, False]
     assert html.count("class='significant'") == 1 and html.index("differs") < html.index("significant")
     assert "An asterisk marks p below 0.05" in html
     plain = show.contrast_table(found[1:], name="t", caption="Caption.").html
     assert "significant" not in plain and "asterisk" not in plain and "<th scope='col'></th>" not in html
-
-
-def test_a_page_shows_the_whole_reference_run_or_this_run() -> None:
-    """Never a mixture: where the run is not as its profile plans it, nothing of the reference run is left."""
-    planned, own = (chapter.open("02_noise_attack", {"profile": "smoke"} | more) for more in ({}, {"n_images": 12}))
-    reference = load_whole_reference()["02_noise_attack"]
-    assert planned.ours.records.keys() == reference.keys() and planned.ours.n_images == 1000
-    assert all(planned.ours.records[name].equals(table) for name, table in reference.items())
-    assert set(planned.models) < set(planned.ours.models) and planned.ours.options["draws"] == 5
-    assert own.ours is own and not own.records and own.table("noise") is None
 
 
 def test_full_size_networks_are_rows_below_the_others() -> None:
