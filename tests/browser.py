@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,8 @@ class Visit:
 
 def visit(chromium: webdriver.Chrome, page: Path, axe: str) -> Visit:
     _resize(chromium, DESKTOP)
-    _open(chromium, page)
+    chromium.get(page.as_uri())
+    chromium.execute_async_script(_READY)
     return inspect(chromium, axe)
 
 
@@ -93,29 +93,18 @@ def inspect(chromium: webdriver.Chrome, axe: str) -> Visit:
     every = {"preload": False, "resultTypes": ["violations"]}
     violations = [f"light: {v}" for v in chromium.execute_async_script(_AXE, every)]
     contrast = {"preload": False, "runOnly": {"type": "rule", "values": ["color-contrast"]}}
-    chromium.execute_script(_AT_ONCE)
-    chromium.execute_script("document.documentElement.dataset.theme = 'dark'")
+    chromium.execute_script(f"{_AT_ONCE}; document.documentElement.dataset.theme = 'dark'")
     violations += [f"dark: {v}" for v in chromium.execute_async_script(_AXE, contrast)]
     chromium.execute_script("document.documentElement.dataset.theme = 'light'")
     _resize(chromium, PHONE)
     wide = chromium.execute_script(_WIDER)
     formulas = chromium.execute_script("return [...document.querySelectorAll('mjx-merror')].map((e) => e.outerHTML)")
     errors = [entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"]
-    return Visit(list(_requests(chromium)), errors, formulas, violations, wide)
-
-
-def _open(chromium: webdriver.Chrome, page: Path) -> None:
-    chromium.get(page.as_uri())
-    chromium.execute_async_script(_READY)
+    events = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    return Visit(asked, errors, formulas, violations, wide)
 
 
 def _resize(chromium: webdriver.Chrome, size: tuple[int, int]) -> None:
     metrics: dict[str, Any] = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
     chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-def _requests(chromium: webdriver.Chrome) -> Iterator[str]:
-    for entry in chromium.get_log("performance"):
-        message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent":
-            yield message["params"]["request"]["url"]

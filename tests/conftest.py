@@ -196,6 +196,15 @@ def no_file_above(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
+@contextmanager
+def umask(value: int) -> Iterator[None]:
+    before = os.umask(value)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def python(*arguments: object, cwd: Path | None = None, status: int = 0, **environment: str) -> CompletedProcess[str]:
     """Run Python to its end, which must have this exit status; arguments in capitals are variables of the environment."""
     command = [sys.executable, *map(str, arguments)]

@@ -24,29 +24,25 @@ CASES = ("missing", "broken", "good")
 
 def doctor(made: miniature.Miniature, case: str, work: Path) -> subprocess.CompletedProcess[str]:
     """Run the command on a set-up, or on one without images and models, or on a broken copy of it."""
-    environment = made.environment(work / f"kept-{case}") | {"TQDM_DISABLE": "1"}
-    environment |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    quiet = {"TQDM_DISABLE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    environment = made.environment(work / f"kept-{case}") | quiet
     if case == "missing":
         del environment["INEQUALITY_IMAGENET"]
         environment["INEQUALITY_MODELS"] = str(work / "empty")
     if case == "broken":
         environment |= {"INEQUALITY_IMAGENET": str(work / "val"), "INEQUALITY_MODELS": str(work / "models")}
-        if not (work / "val").exists():
-            damage(made, work)
+        damage(made, work)
     command = [str(Path(sys.executable).with_name("inequality")), "doctor", "imagenet"]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 def damage(made: miniature.Miniature, work: Path) -> None:
     """A cut-off image, one network's file under another's name, and one byte changed in the other file."""
-    shutil.copytree(made.images, work / "val")
-    shutil.copytree(made.published, work / "models")
-    cut = work / "val" / wordnet_ids()[miniature.CLASSES[0]] / miniature.name_of(made.ids[0])
+    images, models = shutil.copytree(made.images, work / "val"), shutil.copytree(made.published, work / "models")
+    cut = images / wordnet_ids()[miniature.CLASSES[0]] / miniature.name_of(made.ids[0])
     cut.write_bytes(cut.read_bytes()[:2000])
-    (plain,) = (work / "models").glob("*.pth")
-    other = build("densenet_bc", depth=10, classes=1000).network
-    write_public(other, work / "models" / "resnet18_linf_eps8.0.ckpt")
-    flip_bit(plain)
+    write_public(build("densenet_bc", depth=10, classes=1000).network, models / "resnet18_linf_eps8.0.ckpt")
+    flip_bit(next(models.glob("*.pth")))
 
 
 def shortened(text: str, made: miniature.Miniature, work: Path) -> str:

@@ -57,6 +57,5 @@ def with_blocks(page: str) -> str:
 
 
 if __name__ == "__main__":
-    written = with_blocks(PAGE.read_text("utf-8"))
     with atomic_path(PAGE) as temporary:
-        temporary.write_text(written, "utf-8")
+        temporary.write_text(with_blocks(PAGE.read_text("utf-8")), "utf-8")

@@ -52,8 +52,7 @@ def picture(seed: int, size: tuple[int, int] = (320, 260)) -> Image.Image:
 
 
 def jpeg(image: Image.Image, orientation: int | None = None) -> bytes:
-    buffer = io.BytesIO()
-    exif = Image.Exif()
+    buffer, exif = io.BytesIO(), Image.Exif()
     if orientation:
         exif[0x0112] = orientation
     image.save(buffer, "JPEG", quality=92, exif=exif)
@@ -78,8 +77,7 @@ def network(seed: int, inputs: torch.Tensor) -> nn.Module:
     with torch.no_grad():
         model(inputs)
         features = nn.Sequential(*body).eval()(inputs).double()
-        wanted = torch.zeros(len(inputs), 1000, dtype=torch.float64)
-        wanted[torch.arange(len(inputs)), torch.tensor(CLASSES)] = 8.0
+        wanted = 8 * nn.functional.one_hot(torch.tensor(CLASSES), 1000).double()
         classify.weight.copy_(torch.linalg.lstsq(features, wanted, driver="gelsd").solution.T)
         classify.bias.zero_()
     return model.eval()
@@ -90,19 +88,17 @@ def at(folder: Path) -> Miniature:
 
 
 def write(folder: Path) -> Miniature:
-    images, published, root = folder / "val", folder / "published", folder / "project"
-    published.mkdir(parents=True)
-    ids = candidate_ids()[: len(CLASSES)]
-    write_images(images, ids)
-    files = [images / wordnet_ids()[label] / name_of(image_id) for image_id, label in zip(ids, CLASSES, strict=True)]
+    made = at(folder)
+    made.published.mkdir(parents=True)
+    write_images(made.images, made.ids)
+    files = [made.images / wordnet_ids()[label] / name_of(i) for i, label in zip(made.ids, CLASSES, strict=True)]
     pixels = torch.from_numpy(np.stack([decode(file) for file in files])).float() / 255
     inputs = Normalise(IMAGENET_MEAN, IMAGENET_STD)(pixels)
-    plain = published / "new.pth"
-    torch.save(network(1, inputs).state_dict(), plain)
-    plain = plain.rename(published / f"resnet18-{sha256_of(plain)[:8]}.pth")
-    write_public(network(2, inputs), published / "resnet18_linf_eps8.0.ckpt")
-    write_project(root, plain.name)
-    return at(folder)
+    torch.save(network(1, inputs).state_dict(), plain := made.published / "new.pth")
+    plain = plain.rename(plain.with_name(f"resnet18-{sha256_of(plain)[:8]}.pth"))
+    write_public(network(2, inputs), made.published / "resnet18_linf_eps8.0.ckpt")
+    write_project(made.root, plain.name)
+    return made
 
 
 def write_images(images: Path, ids: tuple[int, ...]) -> None:

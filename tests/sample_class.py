@@ -125,19 +125,16 @@ def gini(values):
     return 1 - (curve[1:] + curve[:-1]).mean()""",
         "global": "def global_gini(maps):\n    return [gini(abs(m).flatten()) for m in np.asarray(maps, float)]",
         "regional": """def regional_gini(maps, region=4):
-    found = []
-    for m in abs(maps).sum(1):
-        m = np.add.reduceat(m, range(0, 32, region), axis=0)
-        found.append(gini(np.add.reduceat(m, range(0, 32, region), axis=1).flatten()))
-    return np.array(found)""",
+    places = range(0, 32, region)
+    sums = np.add.reduceat(np.add.reduceat(abs(maps).sum(1), places, axis=1), places, axis=2)
+    return np.array([gini(own.flatten()) for own in sums])""",
         "closed-k": "def k_of_n(k, n):\n    print('k of n')\n    return (n - k) / n",
         "closed-even": "evenly_spaced = lambda n: 1 / 3 - 1 / (3 * n)",
         "closed-zeros": "def with_zeros(index, n, zeros):\n    return (zeros + n * index) / (n + zeros)",
         "measure": """def mean_index(index, name, ids):
-    model, total = load_checkpoint(name), 0.0
-    for i in ids:
-        total += float(index(attribute(model, images[i : i + 1], labels[i : i + 1], ids=[i]).numpy())[0])
-    return total / len(ids)""",
+    model = load_checkpoint(name)
+    maps = [attribute(model, images[i : i + 1], labels[i : i + 1], ids=[i]).numpy() for i in ids]
+    return sum(float(index(own)[0]) for own in maps) / len(ids)""",
         "hides": "def same_index_other_top():\n    return np.eye(10)[0] + np.eye(10)[1], [0, 0, 0, 0, 0, 0, 0, 0.1, 0.3, 0.6]",
     },
     ATTACKS: {
@@ -151,10 +148,8 @@ def gini(values):
     return (images - baselines) * (weights.view(shape) * inputs.grad.view(path.shape)).sum(0)""",
         "mask": """def top_mask(maps, k):
     order = np.argsort(-maps.flatten(1).numpy(), axis=1, kind="stable")
-    mask = np.zeros(order.shape, bool)
-    for row, best in zip(mask, order):
-        row[best[:k]] = True
-    return torch.from_numpy(mask).view(maps.shape)""",
+    mask = torch.zeros(order.shape, dtype=torch.bool)
+    return mask.scatter(1, torch.from_numpy(order[:, :k]), True).view(maps.shape)""",
         "noise": """def add_noise(inputs, mask, noise, kind):
     mask = mask.float()
     return (inputs if kind == "type_1" else (1 - mask) * inputs) + mask * noise""",

@@ -1,6 +1,7 @@
 """The key of a measurement covers the code that decides it, and no other; what was kept comes back whole or not at all."""
 
 import sys
+from unittest.mock import Mock
 
 import pytest
 from conftest import fails
@@ -69,15 +70,9 @@ def test_only_measuring_code_is_in_the_key(name):
 
 def test_the_cache_computes_once_and_again_for_another_key(tmp_path, move):
     move(CACHE=tmp_path)
-    calls = []
-
-    def compute() -> bytes:
-        calls.append(1)
-        return bytes(len(calls))
-
-    first = cached("x", {"a": 1}, compute)
-    assert cached("x", {"a": 1}, compute)[0] == first[0] and len(calls) == 1
-    assert cached("x", {"a": 2}, compute)[0] != first[0] and len(calls) == 2
+    compute = Mock(side_effect=[b"first", b"second"])
+    assert [cached("x", {"a": a}, compute)[0] for a in (1, 1, 2)] == [b"first", b"first", b"second"]
+    assert compute.call_count == 2
 
 
 def test_every_single_bit_flip_in_a_cache_entry_is_found(tmp_path, move):

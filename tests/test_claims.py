@@ -28,8 +28,7 @@ def test_the_claims_cover_the_papers_sections_and_use_its_kinds_of_classes() -> 
     assert len({claim.id for claim in ALL}) == len(ALL) >= 20
     for claim in ALL:
         assert claim.quote and claim.form and claim.title
-        labels = [test.label for test in claim.tests]
-        assert len(set(labels)) == len(labels), claim.id  # the scoreboard's rows are named by them
+        assert pd.Series([test.label for test in claim.tests]).is_unique, claim.id  # they name the scoreboard's rows
     (animals,) = [claim for claim in ALL if claim.id == "animals"]
     (test,) = animals.tests
     assert isinstance(test, ClassTest) and (len(test.above), len(test.below)) == (6, 4)
@@ -112,12 +111,10 @@ SIX = sorted(REGISTRY)[:6]  # any networks: three of one kind, three of another
 ])  # fmt: skip
 def test_a_claim_about_trainings_is_decided_over_networks(means: tuple[float, ...], verdict: str) -> None:
     noise = np.random.default_rng(0).normal(0, 0.01, 1000)
-    parts = [
-        pd.DataFrame({"checkpoint": name, "image_id": range(1000), "global_gini": mean + noise - noise.mean()})
-        for name, mean in zip(SIX, means, strict=True)
-    ]
+    wide = pd.DataFrame({name: mean + noise - noise.mean() for name, mean in zip(SIX, means, strict=True)})
+    table = wide.melt(var_name="checkpoint", value_name="global_gini").assign(image_id=[*range(1000)] * 6)
     test = paired(terms=tuple((name, "", "global_gini") for name in SIX), trainings=True)
-    (found,) = module.examine([test], {"r": pd.concat(parts, ignore_index=True)}, resamples=99)
+    (found,) = examine([test], {"r": table}, resamples=99)
     expected = stats.ttest_ind(means[:3], means[3:], equal_var=False)
     assert found.verdict == verdict and isinstance(found.found, Difference)
     assert found.found.p == pytest.approx(expected.pvalue) and found.found.n == 6
@@ -137,17 +134,15 @@ def test_the_verdict_on_a_claim_needs_all_its_tests_and_rates_are_compared_by_mc
 
 
 def test_tests_of_one_chapter_and_family_are_adjusted_together_and_others_are_not() -> None:
-    tables = {"r": records(0.5, 0.6)}
-    both = {"01_inequality_test": tables, "02_noise_attack": tables}
-    alone = judge([claim(paired())], both, resamples=499)[0].outcomes[0].adjusted_p
-    same = judge([claim(paired(), name="a"), claim(paired(), name="b")], both, resamples=499)
-    assert [item.outcomes[0].adjusted_p for item in same] == pytest.approx([2 * alone, 2 * alone])
-    other = claim(paired(), name="b", chapter="02_noise_attack")
-    apart = judge([claim(paired(), name="a"), other], both, resamples=499)
-    assert [item.outcomes[0].adjusted_p for item in apart] == pytest.approx([alone, alone])
+    def adjusted(*claims: Claim) -> list[float]:
+        tables = {chapter: {"r": records(0.5, 0.6)} for chapter in ("01_inequality_test", "02_noise_attack")}
+        return [item.outcomes[0].adjusted_p for item in judge(claims, tables, resamples=499)]
+
+    (alone,), first = adjusted(claim(paired())), claim(paired(), name="a")
+    assert adjusted(first, claim(paired(), name="b")) == pytest.approx([2 * alone, 2 * alone])
+    assert adjusted(first, claim(paired(), name="b", chapter="02_noise_attack")) == pytest.approx([alone, alone])
     families = [claim(paired(), name=name).model_copy(update={"family": name[0]}) for name in ("ax", "ay", "b")]
-    found = [item.outcomes[0].adjusted_p for item in judge(families, both, resamples=499)]
-    assert found == pytest.approx([2 * alone, 2 * alone, alone])
+    assert adjusted(*families) == pytest.approx([2 * alone, 2 * alone, alone])
 
 
 @pytest.mark.parametrize(("test", "reason"), [

@@ -1,15 +1,17 @@
 """The promise: right answers get all points, wrong ones lose exactly their own, in the made-up class of ``sample_class``."""
 
 import asyncio
-import csv
 import re
 
 import jupytext
 import nbformat
+import pandas as pd
 import pytest
+import torch
 from conftest import recipe
 from sample_class import ATTACKS, DOUBT, MEASURING, WRONG, filled, hand_in, solutions
 
+from inequality_phenomenon import gini
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.classroom.course import Course
 from inequality_phenomenon.classroom.sandbox import LOOK, Limits, run_cells
@@ -23,8 +25,7 @@ Rows = list[dict[str, str]]
 
 
 def read_grades(course: Course) -> Rows:
-    with (course.folder / "grades.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return pd.read_csv(course.folder / "grades.csv", dtype=str, keep_default_na=False).to_dict("records")
 
 
 def of(table: Rows, student: str, assignment: str) -> Rows:
@@ -83,12 +84,13 @@ def test_right_answers_get_full_marks(table: Rows, student: str, name: str) -> N
 
 @pytest.mark.parametrize("student", WRONG)
 def test_a_wrong_answer_loses_exactly_its_own_points(table: Rows, student: str) -> None:
-    rows = [row for row in of(table, student, WRONG[student].assignment) if row["question"] != "judgement"]
-    lost = {row["question"] for row in rows if float(row["points"]) == 0}
-    kept = {row["question"] for row in rows if row["points"] == row["max_points"]}
-    assert lost == WRONG[student].lost, [(row["question"], row["note"]) for row in rows]
-    assert kept == {row["question"] for row in rows} - lost
-    assert all(row["note"] for row in rows if row["question"] in lost)
+    rows = of(table, student, WRONG[student].assignment)
+    assert WRONG[student].lost <= {row["question"] for row in rows}
+    for row in rows:
+        if row["question"] in WRONG[student].lost:
+            assert float(row["points"]) == 0 and row["note"], row
+        elif row["question"] != "judgement":
+            assert row["points"] == row["max_points"], row
 
 
 def test_the_table_says_why_points_are_missing(table: Rows) -> None:
@@ -123,10 +125,6 @@ def test_a_notebook_that_someone_works_on_is_never_overwritten(course: Course) -
 
 def test_answers_agree_with_the_library() -> None:
     """The hidden tests bring their own right answers; here is that these are the library's."""
-    import torch
-
-    from inequality_phenomenon import gini
-
     cells = jupytext.read(paths.ASSIGNMENTS / f"{MEASURING}.py", fmt="py:percent").cells
     source = next(cell.source for cell in cells if grade_id(cell) == "gini")
     names: dict = {"RIGHT": {}}

@@ -1,14 +1,13 @@
 """The promise: what the assignments import compares, follows through and switches off as the questions need it."""
 
 import pytest
+import torch
 from conftest import python
 
 from inequality_phenomenon import coursework
 
 
 def test_close_compares_shapes_and_values_and_follow_through_uses_right_answers_where_own_ones_fail() -> None:
-    import torch
-
     assert coursework.close(torch.ones(2, requires_grad=True), [1, 1]) and not coursework.close([1, 1], 1)
     assert not coursework.close(float("nan"), float("nan"))
     assert not coursework.close(1.001, 1) and coursework.close(1.001, 1, tolerance=1e-2)

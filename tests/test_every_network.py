@@ -12,11 +12,11 @@ from inequality_phenomenon.verdicts.every_network import PREDICTORS, every_netwo
 
 def test_a_row_has_the_committed_index_and_the_registered_accuracies() -> None:
     found = every_network().set_index("checkpoint")
-    for name, chapter, record in (
-        ("cifar10-resnet18w16-l2_1.0-s0", "06_l2_models", "inequality"),
-        ("cifar10-resnet18w16-linf8-s2", "13_is_it_inequality", "trainings_inequality"),
+    for name, record in (
+        ("cifar10-resnet18w16-l2_1.0-s0", "06_l2_models/inequality"),
+        ("cifar10-resnet18w16-linf8-s2", "13_is_it_inequality/trainings_inequality"),
     ):
-        table = pd.read_parquet(paths.REFERENCE / chapter / f"{record}.parquet")
+        table = pd.read_parquet(paths.REFERENCE / f"{record}.parquet")
         own, row = table[(table.checkpoint == name) & (table.condition == "")].global_gini, found.loc[name]
         assert row.gini.value == pytest.approx(own.mean()) and row.gini.n == len(own)
         assert row[PREDICTORS[1]] == pytest.approx(100 * REGISTRY[name].test_clean.rate)
@@ -39,10 +39,9 @@ def test_correlations_and_slopes_are_those_of_the_fitted_networks() -> None:
     assert len(fitted) - len(without) == 2 == len(fitted) - found["each other"][PREDICTORS[0]].n
     own = np.corrcoef(without[PREDICTORS[2]], [mean.value for mean in without.gini])[0, 1]
     assert found["linf"][PREDICTORS[2]].value == pytest.approx(own)
-    design = np.column_stack([np.ones(len(fitted)), *(fitted[name] for name in PREDICTORS)])
-    slopes = np.linalg.lstsq(design, gini, rcond=None)[0][1:]
-    for name, slope in zip(PREDICTORS, slopes, strict=True):
-        assert found["together"][name].value == pytest.approx(slope * fitted[name].std(ddof=0))
+    design = np.column_stack([np.ones(len(fitted)), fitted[list(PREDICTORS)]]).astype(float)
+    slopes = np.linalg.lstsq(design, gini, rcond=None)[0][1:] * fitted[list(PREDICTORS)].std(ddof=0)
+    assert [found["together"][name].value for name in PREDICTORS] == pytest.approx(slopes.tolist())
 
 
 def test_intervals_hold_what_they_should_in_nineteen_of_twenty_samples() -> None:

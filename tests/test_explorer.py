@@ -38,8 +38,7 @@ def test_the_page_holds_every_combination(chosen) -> None:
 
 @pytest.mark.slow
 def test_a_reader_finds_a_reading_by_mouse_and_by_keyboard(chosen, chromium, tmp_path) -> None:
-    script = (paths.BOOK / "static" / "readings.js").as_uri()
-    page = tmp_path / "page.html"
+    script, page = (paths.BOOK / "static" / "readings.js").as_uri(), tmp_path / "page.html"
     head = "<!doctype html><html lang=en><title>x</title>"
     page.write_text(f"{head}{explorer(chosen).html}<script src='{script}'></script>")
     chromium.get(page.as_uri())

@@ -16,13 +16,13 @@ from typing import Any
 import nbformat
 import pytest
 import torch
-from conftest import ROBUST, STANDARD, fails, forkserver
+from conftest import ROBUST, STANDARD, fails, forkserver, python
 from damage import killed_at_random, single_bit_flips
 from torch import Tensor
 
 from inequality_phenomenon import REGISTRY, attribute, datasets, global_gini, load_checkpoint, occlude
 from inequality_phenomenon._support import paths
-from inequality_phenomenon._support.files import DamagedFile, atomic_path, write_sealed
+from inequality_phenomenon._support.files import DamagedFile, write_sealed
 from inequality_phenomenon.book.workflow import chapters
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.datasets import DataError, load_cifar10, load_cifar10_bytes
@@ -52,11 +52,10 @@ def test_any_flipped_bit_of_a_record_of_the_grid_is_found(folder: Path, flips: i
 @pytest.mark.parametrize("flips", FLIPS)
 def test_any_flipped_bit_of_a_reference_record_is_found(tmp_path: Path, move, flips: int) -> None:
     chapter = "08_class_inequality"
-    shutil.copytree(paths.REFERENCE / chapter, tmp_path / chapter)
+    folder = shutil.copytree(paths.REFERENCE / chapter, tmp_path / chapter)
     shutil.copy(paths.REFERENCE / MANIFEST, tmp_path)
     move(REFERENCE=tmp_path)
-    (file,) = (tmp_path / chapter).glob("class_inequality.parquet")
-    for _ in single_bit_flips(file, flips):
+    for _ in single_bit_flips(folder / "class_inequality.parquet", flips):
         fails(RuntimeError, r"class_inequality\.parquet was altered", load_reference, chapter)
     assert load_reference(chapter)
 
@@ -71,9 +70,8 @@ def test_any_flipped_bit_of_a_checkpoint_is_found(folder: Path, flips: int) -> N
 @pytest.mark.parametrize("flips", [pytest.param(200, marks=pytest.mark.faults)])
 def test_any_flipped_bit_of_the_data_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flips: int) -> None:
     """A quarter of the flips in the header; a bit is of the training part or of the test part."""
-    data_copy = Path(shutil.copy(datasets.cifar10_file(), tmp_path)).parent
-    monkeypatch.setenv("INEQUALITY_DATA", str(data_copy))
-    store = data_copy / "cifar10.safetensors"
+    store = shutil.copy(datasets.cifar10_file(), tmp_path / "cifar10.safetensors")
+    monkeypatch.setenv("INEQUALITY_DATA", str(tmp_path))
     for count, within in ((flips // 4, 512), (flips - flips // 4, None)):
         for _ in single_bit_flips(store, count, within):
             with pytest.raises(DataError, match=f"delete {store}"):
@@ -196,36 +194,26 @@ def test_a_folder_that_may_only_be_read_is_read_and_named(small_disk: Path, move
 
 
 def test_the_command_line_says_in_one_message_what_it_cannot_write(monkeypatch, capsys) -> None:
-    def unwritable(*_: object) -> str:
-        with atomic_path(Path("/dev/full/table.csv")):
-            raise AssertionError("never reached")
-
-    monkeypatch.setattr(grids, "write_table", unwritable)
+    monkeypatch.setattr(grids, "write_table", lambda *_: write_sealed(Path("/dev/full/table.csv"), b""))
     assert main(["grid"]) == 1
     error = capsys.readouterr().err
     assert "/dev/full" in error and "the same command goes on from here" in error and "Traceback" not in error
 
 
 def test_registrations_at_once_lose_no_entry(folder: Path) -> None:
-    entry, file = REGISTRY[STANDARD], folder / "registry.yaml"
-    known = REGISTRY._entries
-
-    def add(part: int) -> None:
-        for number in range(4):
-            register(entry.model_copy(update={"name": f"{part}-{number}"}), file)
-
+    known, file = REGISTRY._entries, folder / "registry.yaml"
+    named = [REGISTRY[STANDARD].model_copy(update={"name": str(number)}) for number in range(16)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(add, range(4)))
+        list(pool.map(lambda entry: register(entry, file), named))
     REGISTRY._entries = known
     assert len(read_registry(file)) == 16
 
 
 def test_two_processes_that_measure_the_same_give_the_same_records(folder: Path) -> None:
     entries = dict(REGISTRY._entries or {})
-    pair = [start(measure_all, folder / "both", entries) for _ in range(2)]
-    for process in pair:
+    for process in [start(measure_all, folder / "both", entries) for _ in range(2)]:
         process.join()
-    assert [process.exitcode for process in pair] == [0, 0]
+        assert process.exitcode == 0
     measure_all(folder / "one", entries)
     assert records(folder / "both") == records(folder / "one")
 
@@ -248,34 +236,30 @@ try: socket.create_connection(('192.0.2.1', 80), timeout=1)
 except OSError as problem: print(problem.errno)
 images, labels = load_cifar10('test')
 print(float(global_gini(attribute(load_checkpoint({STANDARD!r}), images[:2], labels[:2], 'gradient')).mean()))"""
-    done = subprocess.run(["unshare", "-rn", sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    unreachable, index = done.stdout.split()
+    command = ["unshare", "-rn", sys.executable, "-c", code]
+    unreachable, index = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     assert unreachable == "101" and 0 < float(index) < 1
 
 
 @pytest.mark.faults
 def test_two_runs_give_byte_identical_records(tmp_path: Path) -> None:
-    roots = [tmp_path / "first", tmp_path / "second"]
-    runs = []
-    for root in roots:
+    def measured(root: Path) -> dict[str, bytes]:
         root.mkdir()
         for part in ("notebooks", "profiles", "checkpoints", "results"):
             (root / part).symlink_to(paths.ROOT / part)
         own = {"INEQUALITY_ROOT": str(root), "INEQUALITY_CACHE": str(root / "cache"), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "inequality_phenomenon.cli", "run", "laptop", "--device", "cpu"]
-        with (root / "log").open("w") as log:
-            runs.append(subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT))
-    assert [run.wait() for run in runs] == [0, 0], [(root / "log").read_text()[-3000:] for root in roots]
-    first, second = (records(root / "book/_executed/records/laptop", "*.parquet") for root in roots)
+        python("-m", "inequality_phenomenon.cli", "run", "laptop", "--device", "cpu", **own)
+        return records(root / "book/_executed/records/laptop", "*.parquet")
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(measured, (tmp_path / "first", tmp_path / "second"))
     assert {Path(name).parts[0] for name in first} == set(chapters()) and first == second
 
 
 def maps_and_verdicts(name: str, images: Tensor, labels: Tensor, threads: int, batch: int) -> tuple[Tensor, Any]:
-    before = torch.get_num_threads()
+    before, model = torch.get_num_threads(), load_checkpoint(name)
     torch.set_num_threads(threads)
     try:
-        model = load_checkpoint(name)
         maps = attribute(model, images, labels, batch=batch)
         return global_gini(maps), occlude(model, images, labels, maps, 5, 2, batch=batch)
     finally:
@@ -297,13 +281,13 @@ def test_threads_and_batches_change_no_index_and_no_clear_verdict(name: str) -> 
 
 
 def test_the_footer_names_no_secret_of_the_environment_and_escapes_what_it_shows(run: Run, monkeypatch) -> None:
-    secrets = {"SOME_API_KEY": "k3y-that-must-not-leak", "HF_TOKEN": "t0ken-that-must-not-leak"}
-    for name, value in secrets.items():
-        monkeypatch.setenv(name, value)
+    secrets = ("SOME_API_KEY", "k3y-that-must-not-leak"), ("HF_TOKEN", "t0ken-that-must-not-leak")
+    for secret in secrets:
+        monkeypatch.setenv(*secret)
     run.options = {"color": "<script>alert(1)</script>"}
     run.profile = run.profile.model_copy(update={"name": "o'clock"})
     footer = foot(run, None).html
-    assert not any(text in footer for pair in secrets.items() for text in pair)
+    assert not any(text in footer for pair in secrets for text in pair)
     assert "<script>" not in footer and "&lt;script&gt;" in footer and "data-profile='o&#x27;clock'" in footer
 
 

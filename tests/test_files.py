@@ -4,30 +4,18 @@ import errno
 import fcntl
 import hashlib
 import os
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
-from conftest import fails, no_file_above
+from conftest import fails, no_file_above, python, umask
 from damage import flip_bit
 from safetensors.torch import save_file
 
 from inequality_phenomenon._support import files
 from inequality_phenomenon._support.files import DamagedFile, atomic_path, file_lock, read_sealed, write_sealed
-
-
-@contextmanager
-def umask(value: int) -> Iterator[None]:
-    before = os.umask(value)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 def test_content_appears_under_the_name_alone_and_a_file_that_was_made_private_stays_so(tmp_path: Path) -> None:
@@ -69,13 +57,13 @@ def test_old_content_survives_an_error_while_writing(tmp_path: Path, problem: ty
 def test_old_content_survives_a_kill_while_writing(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
     target.write_text("old")
-    script = f"""import os, signal
-from pathlib import Path
+    script = f"""import os, pathlib, signal
 from inequality_phenomenon._support.files import atomic_path
-with atomic_path(Path({str(target)!r})) as temporary:
+with atomic_path(pathlib.Path({str(target)!r})) as temporary:
     temporary.write_text("half of the ne")
     os.kill(os.getpid(), signal.SIGKILL)"""
-    assert subprocess.run([sys.executable, "-c", script]).returncode == -9 and target.read_text() == "old"
+    python("-c", script, status=-9)
+    assert target.read_text() == "old"
 
 
 def test_file_that_does_not_fit_is_an_os_error_that_names_it_and_leaves_the_old_one(tmp_path: Path) -> None:
@@ -109,11 +97,8 @@ def test_sealed_content_comes_back_and_a_changed_bit_or_a_missing_end_is_named(t
 
 @pytest.mark.parametrize("problem", [None, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_one_at_a_time_holds_a_lock_also_where_the_file_system_has_none(tmp_path, monkeypatch, problem) -> None:
-    def no_locks(*_: object) -> None:
-        raise OSError(problem, os.strerror(problem or 0))
-
     if problem:
-        monkeypatch.setattr(fcntl, "flock", no_locks)
+        monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(problem, os.strerror(problem))))
     order, entered = [], threading.Event()
 
     def second() -> None:
@@ -136,11 +121,7 @@ def test_a_taken_lock_is_refused_where_one_does_not_wait_and_a_broken_one_is_an_
         pytest.fail("two hold one lock")
     with file_lock(tmp_path / "lock", wait=False):
         pass  # free again
-
-    def broken(*_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(fcntl, "flock", broken)
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
     with pytest.raises(OSError, match="Input/output"), file_lock(tmp_path / "lock"):
         pass
 

@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import psutil
 import pytest
-from conftest import fails
+from conftest import fails, umask
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.api import Gradebook
@@ -82,32 +83,27 @@ def graded(course: Course, **options: object) -> tuple[ClassReport, Rows]:
     return report, read_grades(course)
 
 
-@pytest.fixture
-def grade_tiny(tiny: Course):
+def all_graded(course: Course, answers: dict[str, dict[str, str]], **options: float) -> Rows:
     """Grade students' answers to the three questions; every one of them must be graded."""
-
-    def run(answers: dict[str, dict[str, str]], **options: float) -> Rows:
-        for student, given in answers.items():
-            hand_in_tiny(tiny, f"{student}/tiny.ipynb", given)
-        report, table = graded(tiny, **options)
-        assert report.not_graded == []
-        return table
-
-    return run
+    for student, given in answers.items():
+        hand_in_tiny(course, f"{student}/tiny.ipynb", given)
+    report, table = graded(course, **options)
+    assert report.not_graded == []
+    return table
 
 
 def points(table: Rows, student: str) -> list[str]:
     return [row["points"] for row in of(table, student, "tiny") if row["question"] != "essay"]
 
 
-def test_each_submission_stays_within_its_limits_and_not_all_that_it_prints_is_kept(grade_tiny, tiny: Course) -> None:
+def test_each_submission_stays_within_its_limits_and_not_all_that_it_prints_is_kept(tiny: Course) -> None:
     ignore = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
     second = {
         "loops": "while True: pass", "prints": "while True: print('x' * 1000)",
         "eats": "hoard = bytearray(3 * 2**30)\nanswers['two'] = 1", "ignores_interrupts": f"{ignore}\nwhile True: pass",
         "says_much": "for _ in range(10**5): print('x' * 100)\nanswers['two'] = 1", "is_right": "answers['two'] = 1",
     }  # fmt: skip
-    table = grade_tiny({student: {"two": answer} for student, answer in second.items()}, cell_seconds=6, memory=2)
+    table = all_graded(tiny, {student: {"two": answer} for student, answer in second.items()}, cell_seconds=6, memory=2)
     for student in ("loops", "prints", "eats"):
         assert points(table, student) == ["2.0", "0.0", "2.0"], student
     assert points(table, "ignores_interrupts") == ["2.0", "0.0", "0.0"]  # nothing after it can be executed
@@ -115,16 +111,16 @@ def test_each_submission_stays_within_its_limits_and_not_all_that_it_prints_is_k
     assert tiny.notebook("autograded", "tiny", "says_much").stat().st_size < 200_000
 
 
-def test_a_notebook_ends_when_its_time_is_up(grade_tiny) -> None:
-    table = grade_tiny({"sleeps": {"two": "import time\ntime.sleep(600)"}}, notebook_seconds=10)
+def test_a_notebook_ends_when_its_time_is_up(tiny: Course) -> None:
+    table = all_graded(tiny, {"sleeps": {"two": "import time\ntime.sleep(600)"}}, notebook_seconds=10)
     last = next(row for row in table if row["question"] == "three")
     assert last["points"] == "0.0" and "the notebook's 10 s were up" in last["note"]
 
 
-def test_a_submission_has_no_network_where_the_system_allows_it(grade_tiny, capsys: pytest.CaptureFixture) -> None:
+def test_a_submission_has_no_network_where_the_system_allows_it(tiny: Course, capsys: pytest.CaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         call = f"import socket\nsocket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 5)\n"
-        table = grade_tiny({"calls": {"one": call + "answers['one'] = 1"}})
+        table = all_graded(tiny, {"calls": {"one": call + "answers['one'] = 1"}})
     warned = "cannot take the network away" in capsys.readouterr().err
     assert points(table, "calls") == ["0.0" if isolation() else "2.0", "2.0", "2.0"] and warned == (not isolation())
 
@@ -138,16 +134,16 @@ def without_isolation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     isolation.cache_clear()
 
 
-def test_without_the_means_of_isolation_a_warning_is_printed(grade_tiny, without_isolation, capsys) -> None:
-    assert points(grade_tiny({"is_right": {}}), "is_right") == ["2.0", "2.0", "2.0"]
+def test_without_the_means_of_isolation_a_warning_is_printed(tiny: Course, without_isolation, capsys) -> None:
+    assert points(all_graded(tiny, {"is_right": {}}), "is_right") == ["2.0", "2.0", "2.0"]
     assert "warning: this system cannot take the network away" in capsys.readouterr().err
 
 
-def test_a_submission_learns_no_secret_and_leaves_nothing_running(grade_tiny, tiny: Course, monkeypatch) -> None:
+def test_a_submission_learns_no_secret_and_leaves_nothing_running(tiny: Course, monkeypatch) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "hidden")
     spy = "import os\nassert 'SECRET_TOKEN' not in os.environ and 'sandbox-' in os.environ['HOME']\nanswers['one'] = 1"
     stay = "import subprocess\nsubprocess.Popen(['sleep', '4242'], start_new_session=True)\nanswers['two'] = 1"
-    assert points(grade_tiny({"spies": {"one": spy, "two": stay}}), "spies") == ["2.0", "2.0", "2.0"]
+    assert points(all_graded(tiny, {"spies": {"one": spy, "two": stay}}), "spies") == ["2.0", "2.0", "2.0"]
     left = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", "4242"]]
     for process in left:
         process.kill()
@@ -158,8 +154,8 @@ def test_nothing_is_left_running_when_the_grader_is_killed(tiny: Course) -> None
     started = tiny.folder / "started"
     wait = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)"
     handed_in = hand_in_tiny(tiny, "waits/tiny.ipynb", {"one": wait}).parents[1]
-    script = "import pathlib; from inequality_phenomenon.classroom.grading import grade;"
-    script += f"grade({str(tiny.folder)!r}, {str(handed_in)!r}, jobs=1, sources=pathlib.Path({str(tiny.sources)!r}))"
+    script = f"""from pathlib import PosixPath; from inequality_phenomenon.classroom.grading import grade
+grade({tiny.folder!r}, {handed_in!r}, jobs=1, sources={tiny.sources!r})"""
     grader = subprocess.Popen([sys.executable, "-c", script])
     while not started.exists():
         assert grader.poll() is None
@@ -188,8 +184,8 @@ def test_a_second_run_executes_only_what_changed(tiny: Course) -> None:
     assert (essay["points"], essay["status"]) == ("2.5", "graded by a person")
 
 
-def test_new_questions_after_grading_need_a_new_course(grade_tiny, tiny: Course) -> None:
-    grade_tiny({"a": {}})
+def test_new_questions_after_grading_need_a_new_course(tiny: Course) -> None:
+    all_graded(tiny, {"a": {}})
     (tiny.sources / "tiny.py").write_text(tiny_source().replace('"three', '"fourth'))
     fails(ClassroomError, "start another course folder", release, tiny.folder, tiny.sources)
 
@@ -351,9 +347,7 @@ def test_a_folder_without_any_submission_says_what_there_is(tiny: Course) -> Non
 
 
 def test_a_gradebook_that_is_locked_costs_no_points(tiny: Course, monkeypatch) -> None:
-    def locked(*_: object) -> None:
-        raise OperationalError("UPDATE grade", {}, Exception("database is locked"))
-
+    locked = Mock(side_effect=OperationalError("UPDATE grade", {}, Exception("database is locked")))
     hand_in_tiny(tiny, "ada/tiny.ipynb")
     with monkeypatch.context() as held:
         held.setattr(grading.SaveAutoGrades, "preprocess", locked)
@@ -375,13 +369,10 @@ def test_a_file_belongs_to_the_assignment_in_its_name(file: str, name: str | Non
 def test_the_users_umask_decides_who_reads_the_grades_and_a_tilde_is_home(tiny: Course, monkeypatch) -> None:
     monkeypatch.setenv("HOME", str(tiny.folder.parent))
     shutil.rmtree(tiny.folder)
-    before = os.umask(0o077)
-    try:
+    with umask(0o077):
         release("~/course", tiny.sources)
         hand_in_tiny(tiny, "ada/tiny.ipynb")
         report = grade("~/course", "~/course/handed_in", sources=tiny.sources)
-    finally:
-        os.umask(before)
     assert report.table == tiny.folder / "grades.csv" and report.not_graded == []
     files = [file for file in tiny.folder.rglob("*") if file.is_file()]
     assert {"grades.csv", "gradebook.db", "tiny.ipynb"} <= {file.name for file in files}

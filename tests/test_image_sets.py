@@ -3,6 +3,7 @@
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from unittest.mock import Mock, call
 
 import pytest
 import torch
@@ -64,31 +65,23 @@ def test_another_set_needs_an_entry_point_and_nothing_else(installed, tmp_path, 
     assert "second_set" not in sys.modules and evaluation_set("second", ("judge",), True) == (("judge",), True)
     assert classes_of("second") == ("tench", "church") and len(classes_of("cifar10")) == 10
     assert REGISTRY["second-resnet18-standard"].title == "of the second set"
-    model = load_checkpoint("second-resnet18-standard")
+    model, images = load_checkpoint("second-resnet18-standard"), torch.rand(2, 3, 32, 32)
     assert not model.training and not any(weights.requires_grad for weights in model.parameters())
-    expected = build("resnet18", seed=5, width=4, classes=2).eval()
-    images = torch.rand(2, 3, 32, 32)
-    assert torch.equal(model(images), expected(images))
-    with pytest.raises(UnknownCheckpoint, match=r"and the public networks in second\.yaml$"):
-        REGISTRY["second-resnet18-linf8"]
+    assert torch.equal(model(images), build("resnet18", seed=5, width=4, classes=2).eval()(images))
+    lacking = r"and the public networks in second\.yaml$"
+    fails(UnknownCheckpoint, lacking, REGISTRY.__getitem__, "second-resnet18-linf8")
     fails(ValueError, "unknown image set 'imagenet'; known: cifar10, second", evaluation_set, "imagenet")
     del sys.modules["second_set"]
 
 
 def test_a_chapter_reads_hashes_and_judges_each_network_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed: list[Path] = []
-    judged: list[int] = []
-
-    def sha256_of(file: Path) -> str:
-        hashed.append(file)
-        return files.sha256_of(file)
-
-    monkeypatch.setattr(networks, "sha256_of", sha256_of)
+    hashed, judged = Mock(side_effect=files.sha256_of), Mock(return_value=None)
+    monkeypatch.setattr(networks, "sha256_of", hashed)
     first = run.sample(run.models[0])
-    first.model.register_forward_pre_hook(lambda module, inputs: judged.append(len(inputs[0])))
+    first.model.register_forward_pre_hook(judged)
     again, other = run.sample(run.models[0], n_images=10), run.sample(run.models[1])
-    assert again.model is first.model is not other.model and not judged and again.ids == first.ids[:10]
-    assert hashed == [REGISTRY[name].file for name in run.models]
+    assert again.model is first.model is not other.model and not judged.called and again.ids == first.ids[:10]
+    assert hashed.call_args_list == [call(REGISTRY[name].file) for name in run.models]
     flip_bit(REGISTRY[run.models[0]].file)
     fails(CheckpointError, "was altered", run.sample, run.models[0])
 

@@ -6,13 +6,14 @@ import shutil
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import fails
-from miniature import CLASSES, name_of, picture, pictures, write_images
+from miniature import CLASSES, ROBUST, STANDARD, Miniature, name_of, picture, pictures
 from PIL import Image
 from scipy.io import savemat
 from torch import Tensor
@@ -29,11 +30,14 @@ from inequality_phenomenon.measure.image_sets import Cifar10, evaluation_set
 IDS = data.candidate_ids()[: len(CLASSES)]
 
 
-@pytest.fixture(scope="module")
-def by_class(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("imagenet") / "val"
-    write_images(folder, IDS)
-    return folder
+@pytest.fixture
+def by_class(setup: Miniature) -> Path:
+    return setup.images
+
+
+@pytest.fixture
+def copy(setup: Miniature, tmp_path: Path) -> Path:
+    return shutil.copytree(setup.images, tmp_path / "val")
 
 
 @pytest.fixture
@@ -101,17 +105,14 @@ def write_caffe(folder: Path) -> None:
 
 def write_devkit(folder: Path) -> None:
     """The development kit counts the classes in an order of its own, from 1; its inner nodes are no classes."""
-    own_order = np.random.default_rng(1).permutation(1000)  # place in the kit -> class
-    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
-    synsets = np.zeros(1002, dtype=kind)
-    for place, label in enumerate(own_order):
-        synsets[place] = (place + 1, wordnet_ids()[label], "a word", 0)
-    synsets[1000], synsets[1001] = (1001, "n00001740", "entity", 3), (1002, "n00002137", "abstraction", 2)
+    own_order = np.random.default_rng(1).permutation(1000).tolist()  # place in the kit -> class
+    rows = [(place, wordnet_ids()[label], "a word", 0) for place, label in enumerate(own_order, 1)]
+    rows += [(1001, "n00001740", "entity", 3), (1002, "n00002137", "abstraction", 2)]
+    synsets = np.array(rows, dtype=[(name, "O") for name in ("ILSVRC2012_ID", "WNID", "words", "num_children")])
     savemat(folder / "meta.mat", {"synsets": synsets[:, None]})
-    place_of = {int(label): place for place, label in enumerate(own_order)}
     lines = ["1"] * 50_000
     for image_id, label in zip(IDS, CLASSES, strict=True):
-        lines[image_id] = str(place_of[label] + 1)
+        lines[image_id] = str(own_order.index(label) + 1)
     (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("\n".join(lines) + "\n")
 
 
@@ -155,9 +156,7 @@ def litter(folder: Path) -> None:
         (folder / name / "n01440764").mkdir(parents=True)
 
 
-def test_files_of_an_operating_system_are_passed_over_and_no_others(by_class: Path, flat: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "val"
-    shutil.copytree(by_class, copy)
+def test_files_of_an_operating_system_are_passed_over_and_no_others(by_class, copy: Path, flat: Path, tmp_path) -> None:
     write_caffe(flat)
     for folder in (copy, copy / "n01440764", copy / "n15075141", flat):
         litter(folder)
@@ -174,7 +173,7 @@ def test_files_of_an_operating_system_are_passed_over_and_no_others(by_class: Pa
     fails(DataError, rf"Is it {above / 'Images'}\?", load_imagenet, above)
 
 
-def test_wrong_folders_a_missing_class_and_a_ground_truth_far_above_are_named(by_class, flat, tmp_path) -> None:
+def test_wrong_folders_a_missing_class_and_a_ground_truth_far_above_are_named(by_class, copy, flat, tmp_path) -> None:
     fails(DataError, "nowhere does not exist", load_imagenet, tmp_path / "nowhere")
     fails(DataError, rf"is no ImageNet validation folder.*Is it {by_class}\?", load_imagenet, by_class.parent)
     fails(DataError, r"no ground truth in it or beside it: LOC_val_solution\.csv, val\.txt, or", load_imagenet, flat)
@@ -188,8 +187,6 @@ def test_wrong_folders_a_missing_class_and_a_ground_truth_far_above_are_named(by
     fails(DataError, r"image 4 is there twice: .*n01440764.* and .*n01491361", load_imagenet, ten)
     (ten / "n01440764" / name_of(3)).rename(ten / "n01440764" / "tench.jpg")
     fails(DataError, r"tench\.jpg is not named like ILSVRC2012_val_00000001\.JPEG", load_imagenet, ten)
-    copy = tmp_path / "val"
-    shutil.copytree(by_class, copy)
     shutil.rmtree(copy / "n02119789")
     for _ in range(2):  # not there, then empty
         fails(DataError, r"1 of 1000 classes are missing in .*: n02119789", load_imagenet, copy)
@@ -243,7 +240,7 @@ def registered(setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     public_networks.cache_clear()
 
 
-NAMES = ("imagenet-resnet18-standard-torchvision", "imagenet-resnet18-linf8-public")
+NAMES, CPU = (STANDARD, ROBUST), torch.device("cpu")
 
 
 def networks_of() -> dict[str, torch.nn.Module]:
@@ -253,7 +250,7 @@ def networks_of() -> dict[str, torch.nn.Module]:
 def test_the_selection_is_right_recorded_and_not_made_twice(registered, tmp_path: Path) -> None:
     data = load_imagenet(registered.images)
     found = select_common(data, networks_of(), 3)
-    assert tuple(found.ids) == registered.ids  # both networks classify all eight, and those beyond three came along
+    assert tuple(found.ids) == IDS  # both networks classify all eight, and those beyond three came along
     assert found.examined == 100 and len(found.missing) == 92 and found.correct == dict.fromkeys(NAMES, 8)
     images, labels = load(data, found.ids)
     assert all(torch.equal(networks.load_checkpoint(name)(images).argmax(1), labels) for name in NAMES)
@@ -261,8 +258,8 @@ def test_the_selection_is_right_recorded_and_not_made_twice(registered, tmp_path
     assert type(found).model_validate_json(file.read_text()) == found
     written = file.stat().st_mtime_ns
     assert select_common(data, networks_of(), 8) == found and file.stat().st_mtime_ns == written
-    with pytest.raises(DataError, match="of the 5000 candidates 8 could be read and 8 are classified correctly"):
-        select_common(data, networks_of(), 9)
+    too_few = "of the 5000 candidates 8 could be read and 8 are classified correctly"
+    fails(DataError, too_few, select_common, data, networks_of(), 9)
     file.write_text("{")
     fails(DataError, "is damaged: delete it", select_common, data, networks_of(), 3)
 
@@ -274,34 +271,29 @@ def test_labels_of_other_images_are_noticed(registered, monkeypatch: pytest.Monk
     data = load_imagenet(registered.images)
     select_common(data, networks_of(), 3)
     shifted = {image_id: (label + 1) % 1000 for image_id, label in data.labels.items()}
-    wrong = type(data)(data.root, data.layout, data.files, shifted)
-    with pytest.raises(DataError, match=r"classifies 0 of 8 images correctly; published are 90\.0 %"):
-        select_common(wrong, networks_of(), 3)
+    wrong = replace(data, labels=shifted)
+    fails(
+        DataError, r"classifies 0 of 8 images correctly; published are 90\.0 %", select_common, wrong, networks_of(), 3
+    )
 
 
-def test_images_that_change_after_the_selection_are_noticed(registered, tmp_path: Path, monkeypatch) -> None:
-    copy = tmp_path / "val"
-    shutil.copytree(registered.images, copy)
+def test_images_that_change_after_the_selection_are_noticed(registered, copy: Path, monkeypatch) -> None:
     monkeypatch.setenv("INEQUALITY_IMAGENET", str(copy))
-    cpu = torch.device("cpu")
-    assert tuple(ImageNetSet(NAMES, False).common(8, cpu)) == registered.ids
-    changed = copy / wordnet_ids()[CLASSES[4]] / name_of(registered.ids[4])
+    assert tuple(ImageNetSet(NAMES, False).common(8, CPU)) == IDS
+    changed = copy / wordnet_ids()[CLASSES[4]] / name_of(IDS[4])
     changed.write_bytes(pictures()[0])
-    fails(DataError, f"1 images have changed since .* the first is {changed}", ImageNetSet(NAMES, False).common, 8, cpu)
+    fails(DataError, f"1 images have changed since .* the first is {changed}", ImageNetSet(NAMES, False).common, 8, CPU)
 
 
-def test_an_unreadable_candidate_stops_the_selection_unless_allowed(registered, tmp_path: Path, monkeypatch) -> None:
-    copy = tmp_path / "val"
-    shutil.copytree(registered.images, copy)
-    (copy / wordnet_ids()[CLASSES[2]] / name_of(registered.ids[2])).write_bytes(b"broken")
+def test_an_unreadable_candidate_stops_the_selection_unless_allowed(registered, copy: Path, monkeypatch) -> None:
+    (copy / wordnet_ids()[CLASSES[2]] / name_of(IDS[2])).write_bytes(b"broken")
     data = load_imagenet(copy)
     fails(DataError, "1 images cannot be read", select_common, data, networks_of(), 3)
     found = select_common(data, networks_of(), 3, skip_unreadable=True)
-    assert list(found.unreadable) == [registered.ids[2]] and len(found.ids) == 7
+    assert list(found.unreadable) == [IDS[2]] and len(found.ids) == 7
     monkeypatch.setenv("INEQUALITY_IMAGENET", str(copy))
     own = ImageNetSet(NAMES, True)
-    cpu = torch.device("cpu")
-    assert own.correct(NAMES[0], own.model(NAMES[0], cpu), registered.ids, cpu) == found.ids
+    assert own.correct(NAMES[0], own.model(NAMES[0], CPU), IDS, CPU) == found.ids
 
 
 def test_without_a_folder_the_message_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

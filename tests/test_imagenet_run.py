@@ -99,11 +99,7 @@ def test_chapter_01_measures_what_a_plain_computation_from_the_published_files_g
 
 def test_every_picture_has_an_alternative_text(setup: Miniature) -> None:
     for chapter in CHAPTERS:
-        html = "".join(
-            str(output.data.get("text/html", ""))
-            for cell in executed(setup, chapter).cells
-            for output in cell.get("outputs", ())
-            if "data" in output
-        )
+        outputs = [output for cell in executed(setup, chapter).cells for output in cell.get("outputs", ())]
+        html = "".join(str(output.get("data", {}).get("text/html", "")) for output in outputs)
         pictures = re.findall(r"<img\b[^>]*>", html)
         assert pictures and all(re.search(r"\balt=(['\"])\s*\S", picture) for picture in pictures), chapter
