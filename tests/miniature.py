@@ -5,6 +5,7 @@ The networks are random ResNet-18 of width 4 whose last layers are solved: both 
 
 import io
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,12 +115,10 @@ def write_images(images: Path, ids: tuple[int, ...]) -> None:
 
 def write_project(root: Path, plain: str) -> None:
     """The project's own files, with a registry of the two models and a profile that computes little."""
-    (root / "checkpoints").mkdir(parents=True)
+    others = shutil.ignore_patterns("imagenet.yaml")
+    shutil.copytree(paths.ROOT / "checkpoints", root / "checkpoints", ignore=others, copy_function=os.symlink)
     for name in ("notebooks", "results"):
         (root / name).symlink_to(paths.ROOT / name)
-    for file in (paths.ROOT / "checkpoints").iterdir():
-        if file.name != "imagenet.yaml":
-            (root / "checkpoints" / file.name).symlink_to(file)
     rows = yaml.safe_load((paths.ROOT / "checkpoints" / "imagenet.yaml").read_text("utf-8"))
     mine = {row["name"]: row for row in rows if row["name"] in (STANDARD, ROBUST)}
     for row in mine.values():

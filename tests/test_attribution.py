@@ -60,9 +60,7 @@ def test_gradient_and_input_x_gradient_equal_captums_in_each_space_and_their_for
 
 
 @pytest.mark.parametrize(("method", "power"), [("smoothgrad", 1), ("smoothgrad_squared", 2)])
-def test_smoothgrad_equals_a_plain_loop_and_without_noise_the_gradient(
-    trained, chosen: Pair, method, power: int
-) -> None:
+def test_smoothgrad_equals_a_plain_loop_and_without_noise_the_gradient(trained, chosen, method, power: int) -> None:
     images, labels = chosen
     quiet, g = attribute(trained, *chosen, method, sigma=0.0, samples=3), attribute(trained, *chosen, "gradient")
     assert relative(quiet, g**power) < 1e-5

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 import yaml
-from conftest import ROBUST, STANDARD, outcomes
+from conftest import ROBUST, STANDARD
 from scipy import stats
+from test_comparison import near, rates
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.measure.reference import load_reference, load_whole_reference
@@ -65,11 +66,6 @@ def test_a_wrong_file_is_refused_by_name(change, message: str) -> None:
     assert message in str(problem.value)
 
 
-def records(standard: float, robust: float, n: int = 200, spread: float = 0.02) -> pd.DataFrame:
-    noise = np.random.default_rng(0).normal(0, spread, (2, n))
-    return outcomes(standard + noise[0], robust + noise[1], column="global_gini")
-
-
 def paired(**more: object) -> ContrastTest:
     terms = ((ROBUST, "", "global_gini"), (STANDARD, "", "global_gini"))
     return ContrastTest.model_validate({"label": "x", "record": "r", "terms": terms, "expected": 1} | more)
@@ -97,7 +93,7 @@ def claim(*tests: ContrastTest, name: str = "c", chapter: str = "01_inequality_t
     (0.60, 0.45, {"weights": (1, -0.5), "expected": -1}, "contradicted"),
 ])  # fmt: skip
 def test_the_verdict_on_a_test(standard: float, robust: float, more: dict, verdict: str) -> None:
-    (found,) = examine([paired(**more)], {"r": records(standard, robust)}, resamples=999)
+    (found,) = examine([paired(**more)], {"r": near(standard, robust)}, resamples=999)
     assert found.verdict == verdict and found.reason == ""
     assert found.means == pytest.approx((robust, standard), abs=0.01)
 
@@ -128,14 +124,14 @@ def test_the_verdict_on_a_claim_needs_all_its_tests_and_rates_are_compared_by_mc
     assert combined([against, against]) == against and combined([none, none]) == none
     assert combined([same, against]) == combined([same, none]) == combined([against, none]) == "mixed"
     assert combined([same, "not measured here"]) == combined([]) == "not measured here"
-    table = records(0, 0, n=40).assign(condition="black", fooled=[False] * 40 + [True] * 30 + [False] * 10)
-    (found,) = examine([between("black", "fooled", paper=0.70)], {"r": table}, resamples=99)
+    rows = {"r": rates(0, 30, "black", 40)}
+    (found,) = examine([between("black", "fooled", paper=0.70)], rows, resamples=99)
     assert found.found.p == pytest.approx(2 * 0.5**30) and found.verdict == "reproduced"
 
 
 def test_tests_of_one_chapter_and_family_are_adjusted_together_and_others_are_not() -> None:
     def adjusted(*claims: Claim) -> list[float]:
-        tables = {chapter: {"r": records(0.5, 0.6)} for chapter in ("01_inequality_test", "02_noise_attack")}
+        tables = {chapter: {"r": near(0.5, 0.6)} for chapter in ("01_inequality_test", "02_noise_attack")}
         return [item.outcomes[0].adjusted_p for item in judge(claims, tables, resamples=499)]
 
     (alone,), first = adjusted(claim(paired())), claim(paired(), name="a")
@@ -152,9 +148,9 @@ def test_tests_of_one_chapter_and_family_are_adjusted_together_and_others_are_no
     (between("", "global_gini", "cifar10-resnet18w16-never-s0"), "not trained yet: "),
 ])  # fmt: skip
 def test_what_is_missing_is_named(test: ContrastTest, reason: str) -> None:
-    (found,) = examine([test], {"r": records(0.5, 0.6)}, resamples=99)
+    (found,) = examine([test], {"r": near(0.5, 0.6)}, resamples=99)
     assert found.found is None and found.verdict == "not measured here" and reason in found.reason
-    (judged,) = judge([claim(test)], {"01_inequality_test": {"r": records(0.5, 0.6)}}, resamples=99)
+    (judged,) = judge([claim(test)], {"01_inequality_test": {"r": near(0.5, 0.6)}}, resamples=99)
     assert judged.verdict == "not measured here" and judged.reason == found.reason
 
 
@@ -167,7 +163,7 @@ def test_a_slope_is_over_trainings_on_the_images_that_all_share() -> None:
     by_hand = sm.OLS(means.to_numpy(), sm.add_constant(np.array([0, 1, 2, 4, 8]) / 8)).fit()
     assert (found.found.difference, found.found.p) == pytest.approx((by_hand.params[1], by_hand.pvalues[1]))
     assert (found.found.low, found.found.high) == pytest.approx(tuple(by_hand.conf_int()[1])) and found.found.n == 5
-    (missing,) = examine([claims_test], {"inequality": records(0.5, 0.6)}, resamples=99)
+    (missing,) = examine([claims_test], {"inequality": near(0.5, 0.6)}, resamples=99)
     assert "the record has no global_gini of" in missing.reason
 
 

@@ -15,8 +15,10 @@ from inequality_phenomenon.verdicts.comparison import against_standard, compare,
 SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
 
 
-def records(standard: np.ndarray, robust: np.ndarray) -> pd.DataFrame:
-    return outcomes(standard, robust, column="global_gini")
+def near(standard: float, robust: float, n: int = 200) -> pd.DataFrame:
+    """Indices of n images whose means are about these."""
+    noise = np.random.default_rng(0).normal(0, 0.02, (2, n))
+    return outcomes(standard + noise[0], robust + noise[1], column="global_gini")
 
 
 CELL = published.Cell("c", "ResNet-18, 8/255", 0.73, ROBUST, "global_gini", baseline=(STANDARD, 0.58))
@@ -28,29 +30,26 @@ CELL = published.Cell("c", "ResNet-18, 8/255", 0.73, ROBUST, "global_gini", base
     (0.50, 0.60, "same direction"), (0.60, 0.50, "contradicted"), (0.60, 0.60, "undecided"),
 ])  # fmt: skip
 def test_verdicts_follow_the_rules_fixed_in_advance(standard, robust, verdict):
-    noise = np.random.default_rng(0).normal(0, 0.02, (2, 100))
-    (found,) = compare([CELL], records(standard + noise[0], robust + noise[1]), resamples=499)
+    (found,) = compare([CELL], near(standard, robust), resamples=499)
     assert found.verdict == verdict and found.difference.difference == pytest.approx(robust - standard, abs=0.01)
 
 
 def test_only_images_that_both_models_have_enter_the_paired_test_and_no_records_are_no_measurement():
-    (found,) = compare([CELL], records(np.linspace(0.5, 0.6, 20), np.linspace(0.6, 0.7, 10)), resamples=99)
+    standard, robust = np.linspace(0.5, 0.6, 20), np.linspace(0.6, 0.7, 10)
+    (found,) = compare([CELL], outcomes(standard, robust, column="global_gini"), resamples=99)
     assert found.ours.n == 10 and found.difference.n == 10
-    assert found.difference.difference == pytest.approx(0.65 - np.linspace(0.5, 0.6, 20)[:10].mean())
+    assert found.difference.difference == pytest.approx(0.65 - standard[:10].mean())
     assert [item.verdict for item in compare([CELL], None)] == ["not measured here"]
-    only_standard = records(np.full(5, 0.5), np.array([]))
+    only_standard = outcomes(np.full(5, 0.5), np.array([]), column="global_gini")
     assert compare([CELL], only_standard, resamples=99)[0].verdict == "not measured here"
 
 
 def test_rates_are_compared_by_wilson_and_mcnemar_and_p_values_adjusted_over_the_table():
-    table = records(np.zeros(40), np.zeros(40)).assign(fooled=[False] * 40 + [True] * 30 + [False] * 10)
     cell = replace(CELL, column="fooled", paper=0.604, baseline=(STANDARD, 0.346))
-    (found,) = compare([cell], table, resamples=99)
+    (found,) = compare([cell], rates(0, 30, "", 40), resamples=99)
     assert found.difference.p == pytest.approx(2 * 0.5**30)
     assert found.ours.value == 0.75 and found.verdict == "reproduced"  # Wilson reaches down to 0.60
-    noise = np.random.default_rng(0).normal(0, 0.02, (2, 100))
-    table = records(0.5 + noise[0], 0.6 + noise[1])
-    alone, pair = compare([CELL], table, resamples=499), compare([CELL, CELL], table, resamples=499)
+    alone, pair = (compare(cells, near(0.5, 0.6), resamples=499) for cells in ([CELL], [CELL, CELL]))
     assert pair[0].adjusted_p == pytest.approx(2 * alone[0].adjusted_p)
 
 

@@ -6,11 +6,12 @@ import os
 import re
 import shutil
 import socket
+import socketserver
 import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -112,9 +113,7 @@ def test_held_out_images_are_balanced_and_never_trained_on() -> None:
 
 
 @pytest.mark.parametrize(("place", "split", "other"), [(0.1, "test", "train"), (0.9, "train", "test")])
-def test_altered_store_is_refused_with_both_digests(
-    store: Path, data_copy: Path, place, split: str, other: str
-) -> None:
+def test_altered_store_is_refused_with_both_digests(store: Path, data_copy: Path, place, split, other) -> None:
     """At 10 % of the file are test images (names are sorted), at 90 % training images."""
     altered = Path(shutil.copy(store, data_copy))
     flip_bit(altered, int(place * altered.stat().st_size))
@@ -203,9 +202,8 @@ def test_official_archive_is_kept_as_the_fast_file_or_leaves_nothing_where_it_do
 
 @pytest.fixture
 def read_only(data_copy: Path, members: list[Member]) -> Iterator[Path]:
-    with (
-        nullcontext() if os.geteuid() else mounted(data_copy, "300m")
-    ):  # root may write to any folder that is not mounted
+    """Root may write to any folder that is not mounted."""
+    with nullcontext() if os.geteuid() else mounted(data_copy, "300m"):
         write_archive(data_copy / datasets.OFFICIAL_ARCHIVE, members)
         data_copy.chmod(0o555)
         if os.access(data_copy, os.W_OK):
@@ -223,21 +221,12 @@ def test_an_archive_in_a_folder_that_may_only_be_read_is_kept_in_the_cache_folde
     assert os.listdir(read_only) == [datasets.OFFICIAL_ARCHIVE]
 
 
-@contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """The address of a proxy that says ``answer`` to everything."""
+class Nonsense(socketserver.BaseRequestHandler):
+    """A proxy that speaks no protocol."""
 
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                with server.accept()[0] as connection, suppress(OSError):
-                    connection.recv(4096)
-                    connection.sendall(answer)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
+    def handle(self) -> None:
+        self.request.recv(4096)
+        self.request.sendall(b"\xff\xfe no protocol \r\n\r\n")
 
 
 @pytest.mark.parametrize("proxy", ["nobody", "nonsense", "http://p:PORT"])
@@ -249,7 +238,10 @@ def test_without_data_and_network_one_message_names_every_source(data_copy: Path
             closed.bind(("127.0.0.1", 0))
             proxy = f"http://127.0.0.1:{closed.getsockname()[1]}"
         elif proxy == "nonsense":
-            proxy = stack.enter_context(answering(b"\xff\xfe no protocol \r\n\r\n"))
+            server = stack.enter_context(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Nonsense))
+            threading.Thread(target=server.serve_forever).start()
+            stack.callback(server.shutdown)
+            proxy = f"http://127.0.0.1:{server.server_address[1]}"
         environment = dict.fromkeys(("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"), "")
         for key in ("http_proxy", "https_proxy", "npm_config_proxy", "npm_config_https_proxy"):
             environment |= {key: proxy, key.upper(): proxy}

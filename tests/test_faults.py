@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,35 +37,24 @@ from inequality_phenomenon.show.foot import foot
 
 METHODS = ("gradient", "input_x_gradient")
 GRID = Grid(networks=("resnet18w16",), epsilons=(0, 8), seeds=(0,), attributions=METHODS, n_images=12)
-FLIPS = [20, pytest.param(200, marks=pytest.mark.faults)]
 Context = forkserver("inequality_phenomenon.training.loop", "inequality_phenomenon.measure.measurements")
 
 
-@pytest.mark.parametrize("flips", FLIPS)
-def test_any_flipped_bit_of_a_record_of_the_grid_is_found(folder: Path, flips: int) -> None:
-    cell = GRID.cells()[0]
+@pytest.mark.parametrize("flips", [20, pytest.param(200, marks=pytest.mark.faults)])
+def test_any_flipped_bit_of_a_record_or_of_a_checkpoint_is_found(folder: Path, move, flips: int) -> None:
+    chapter, cell, weights = "08_class_inequality", GRID.cells()[0], REGISTRY[STANDARD].file
     measure_cell(cell, GRID)
-    for _ in single_bit_flips(cell.record, flips):
-        fails(DamagedFile, str(cell.record), gather, GRID)
-    assert gather(GRID).state[0] == "measured"
-
-
-@pytest.mark.parametrize("flips", FLIPS)
-def test_any_flipped_bit_of_a_reference_record_is_found(tmp_path: Path, move, flips: int) -> None:
-    chapter = "08_class_inequality"
-    folder = shutil.copytree(paths.REFERENCE / chapter, tmp_path / chapter)
-    shutil.copy(paths.REFERENCE / MANIFEST, tmp_path)
-    move(REFERENCE=tmp_path)
-    for _ in single_bit_flips(folder / "class_inequality.parquet", flips):
-        fails(RuntimeError, r"class_inequality\.parquet was altered", load_reference, chapter)
-    assert load_reference(chapter)
-
-
-@pytest.mark.parametrize("flips", FLIPS)
-def test_any_flipped_bit_of_a_checkpoint_is_found(folder: Path, flips: int) -> None:
-    for _ in single_bit_flips(REGISTRY[STANDARD].file, flips):
-        fails(CheckpointError, f"{STANDARD}.safetensors was altered", load_checkpoint, STANDARD)
-    load_checkpoint(STANDARD)
+    reference = shutil.copytree(paths.REFERENCE / chapter, folder / chapter) / "class_inequality.parquet"
+    shutil.copy(paths.REFERENCE / MANIFEST, folder)
+    move(REFERENCE=folder)
+    for file, read, error, words in (
+        (cell.record, partial(gather, GRID), DamagedFile, str(cell.record)),
+        (reference, partial(load_reference, chapter), RuntimeError, f"{reference.name} was altered"),
+        (weights, partial(load_checkpoint, STANDARD), CheckpointError, f"{weights.name} was altered"),
+    ):
+        for _ in single_bit_flips(file, flips):
+            fails(error, words, read)
+    assert gather(GRID).state[0] == "measured" and load_reference(chapter) and load_checkpoint(STANDARD)
 
 
 @pytest.mark.parametrize("flips", [pytest.param(200, marks=pytest.mark.faults)])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROBUST, STANDARD, outcomes
-from test_comparison import COVARIATES, both_subsets, fragile_by_margin, rates, share
+from test_comparison import COVARIATES, SECOND, both_subsets, fragile_by_margin, rates, share
 
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.reference import load_whole_reference, stacked
@@ -17,8 +17,6 @@ from inequality_phenomenon.statistics import Estimate
 from inequality_phenomenon.verdicts import comparison
 from inequality_phenomenon.verdicts.comparison import against_standard, compare, contrasted, place_contrasts
 from inequality_phenomenon.verdicts.published import noise_cells, table2_cells
-
-SECOND = "cifar10-resnet18w16-linf8_pgd3-s0"
 
 
 @pytest.mark.parametrize(("own", "words"), [
@@ -104,12 +102,8 @@ def test_only_margins_explain_and_one_mask_needs_no_large_budget(titles: None) -
     assert "is more fragile than the standard model at the primary budget, and only its smaller margins account" in text
     assert "the same for all images" in text and "Not measured here" in text
     table = pd.concat([AREA, rates(200, 400, "one", 600), rates(100, 300, "random", 600)])
-    places = {
-        "one": ("one", "fooled"),
-        "random": ("random", "fooled"),
-        "size": ("N=5 R=2", "area"),
-        "margin": ("no", "x"),
-    }
+    places = {name: (name, "fooled") for name in ("one", "random")}
+    places |= {"size": ("N=5 R=2", "area"), "margin": ("no", "x")}
     gap, *others = contrasted(against_standard(STANDARD, [ROBUST], places), table, resamples=199)
     where = contrasted(place_contrasts((STANDARD, ROBUST), {"one": "random"}, "fooled"), table, resamples=199)[2]
     found = dict(zip(list(places)[1:], others, strict=True))

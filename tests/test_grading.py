@@ -167,7 +167,7 @@ grade({tiny.folder!r}, {handed_in!r}, jobs=1, sources={tiny.sources!r})"""
     assert not psutil.wait_procs(running, timeout=60)[1]
 
 
-def test_a_second_run_executes_only_what_changed(tiny: Course) -> None:
+def test_a_second_run_executes_only_what_changed_and_new_questions_need_a_new_course(tiny: Course) -> None:
     hand_in_tiny(tiny, "a/tiny.ipynb")
     hand_in_tiny(tiny, "b/tiny.ipynb", {"one": "answers['one'] = 2"})
     report, _ = graded(tiny)
@@ -182,10 +182,6 @@ def test_a_second_run_executes_only_what_changed(tiny: Course) -> None:
     assert points(table, "b") == ["2.0", "2.0", "2.0"]
     (essay,) = [row for row in of(table, "a", "tiny") if row["question"] == "essay"]
     assert (essay["points"], essay["status"]) == ("2.5", "graded by a person")
-
-
-def test_new_questions_after_grading_need_a_new_course(tiny: Course) -> None:
-    all_graded(tiny, {"a": {}})
     (tiny.sources / "tiny.py").write_text(tiny_source().replace('"three', '"fourth'))
     fails(ClassroomError, "start another course folder", release, tiny.folder, tiny.sources)
 
@@ -389,11 +385,10 @@ def test_our_cells_are_what_they_were_added_ones_keep_their_place_and_the_last_c
     found = with_answers(ours, new_notebook(cells=handed_in))
     expected = ["top()", ours.cells[0].source, "one()", ours.cells[2].source, "own()", "two()"]
     assert [cell.source for cell in found.cells][:6] == expected and found.cells[6:] == ours.cells[4:]
-    setup, first = copy.deepcopy(template(tiny, "tiny").cells[:2])
+    ours = template(tiny, "tiny")
     draft = copy.deepcopy(first)
-    draft["id"] = "another"
-    draft.source, first.source = "draft()", "one()"
-    found = with_answers(template(tiny, "tiny"), new_notebook(cells=[setup, draft, first]))
+    draft.source, draft["id"] = "draft()", "another"
+    found = with_answers(ours, new_notebook(cells=[setup, draft, first]))
     assert [(cell.source, grade_id(cell)) for cell in found.cells][1:3] == [("draft()", ""), ("one()", "one-answer")]
     found = with_answers(template(tiny, "tiny"), new_notebook())
     assert [cell.source for cell in found.cells] == [cell.source for cell in template(tiny, "tiny").cells]

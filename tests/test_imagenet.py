@@ -271,10 +271,8 @@ def test_labels_of_other_images_are_noticed(registered, monkeypatch: pytest.Monk
     data = load_imagenet(registered.images)
     select_common(data, networks_of(), 3)
     shifted = {image_id: (label + 1) % 1000 for image_id, label in data.labels.items()}
-    wrong = replace(data, labels=shifted)
-    fails(
-        DataError, r"classifies 0 of 8 images correctly; published are 90\.0 %", select_common, wrong, networks_of(), 3
-    )
+    words = r"classifies 0 of 8 images correctly; published are 90\.0 %"
+    fails(DataError, words, select_common, replace(data, labels=shifted), networks_of(), 3)
 
 
 def test_images_that_change_after_the_selection_are_noticed(registered, copy: Path, monkeypatch) -> None:
