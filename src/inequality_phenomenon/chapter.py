@@ -1,16 +1,16 @@
 """A chapter of the book, as its notebook sees it: what it opens, measures and compares, and what stands at its foot."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from ._support.profiles import load_profile
 from .measure.image_sets import CIFAR10
 from .measure.panel import RECORDS
-from .measure.reference import PAPER_SCALE_PROFILE, load_reference, reference_folder, stacked
+from .measure.reference import PAPER_SCALE_PROFILE, as_shipped, load_reference, reference_folder, stacked
 from .measure.run import Run, open_run
 from .show.foot import foot
 from .show.report import panel_contrasts
@@ -24,6 +24,7 @@ from .verdicts.published import Cell
 from .verdicts.scoreboard import claims_frame, reference_frames
 
 REFERENCE_PROFILE = "full"
+Found = TypeVar("Found", bound=Contrasted)
 COMMON = ("profile", "device", "n_images", "seed", "models")  # parameters of every notebook
 
 
@@ -67,20 +68,29 @@ class Chapter(Run):
         """The named records that exist, one below the other, with a ``condition`` in each row; ``None`` without any."""
         return stacked(self.records, names)
 
-    def compare(self, cells: list[Cell], *names: str) -> list[Compared]:
+    def compare(self, cells: Sequence[Cell], *names: str) -> list[Compared]:
         """Published values beside the named records: see ``verdicts.comparison.compare``."""
-        large, draws = stacked(self.full_size, names), self.profile.bootstrap
-        return compare(cells, self.table(*names), full_size=large, resamples=draws)
+        return self._found(partial(compare, cells), names)
 
     def contrast(
         self, contrasts: Sequence[Contrast], *names: str, images: Sequence[int] | None = None
     ) -> list[Contrasted]:
         """Differences found in the named records, or in their rows of some ``images`` (ids) alone: see
         ``verdicts.comparison.contrasted``."""
-        table, large = self.table(*names), stacked(self.full_size, names)
+        return self._found(partial(contrasted, contrasts), names, images)
+
+    def _found(
+        self, judge: Callable[..., list[Found]], names: Sequence[str], images: Sequence[int] | None = None
+    ) -> list[Found]:
+        """What ``judge`` finds in the named records, each with what it finds in those of the full-size networks."""
+        table, large, draws = self.table(*names), stacked(self.full_size, names), self.profile.bootstrap
         if table is not None and images is not None:
             table = table[table.image_id.isin(images)]
-        return contrasted(contrasts, table, full_size=large, resamples=self.profile.bootstrap)
+        here = judge(table, resamples=draws)
+        if large is None:
+            return here
+        beside = judge(as_shipped(large), resamples=draws)
+        return [replace(item, full_size=other) for item, other in zip(here, beside, strict=True)]
 
     def panel(self, against: str, models: Sequence[str] | None = None) -> list[list[Contrasted]]:
         """The panel of ``models`` (default: those that the chapter is about) minus that of ``against``: indices, rates."""

@@ -17,15 +17,15 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .._support import paths
 from .._support.profiles import problems_of
 from ..inequality import gini
 from ..measure.reference import as_shipped
 from ..networks import REGISTRY, named
-from ..statistics import Difference, Estimate, class_difference, holm, rank_agreement, slope
-from .comparison import Contrast, Verdict, by_class, direction, paired
+from ..statistics import Difference, Estimate, class_difference, rank_agreement, slope
+from .comparison import Contrast, Verdict, adjusted, by_class, direction, paired
 
 Tables = dict[str, pd.DataFrame]  # a chapter's records, by name
 Finding = tuple[Difference | Estimate, tuple[float, ...]]  # what a test found, and the means behind it
@@ -142,12 +142,9 @@ class ExampleTest(_Strict):
 
 Test = ContrastTest | ClassTest | AgreementTest | SlopeTest | ExampleTest
 _ReadTest = Annotated[
-    Annotated[ContrastTest, Tag("paired")]
-    | Annotated[ClassTest, Tag("classes")]
-    | Annotated[AgreementTest, Tag("agreement")]
-    | Annotated[SlopeTest, Tag("slope")]
-    | Annotated[ExampleTest, Tag("example")],
-    Discriminator(lambda raw: raw.get("kind", "paired") if isinstance(raw, dict) else raw.kind),
+    Test,
+    Field(discriminator="kind"),
+    BeforeValidator(lambda raw: {"kind": "paired"} | raw if isinstance(raw, dict) else raw),
 ]
 
 
@@ -226,16 +223,13 @@ class Judged:
 def examine(tests: Sequence[Test], tables: Tables, *, resamples: int = 9999) -> list[Outcome]:
     """Each test on one chapter's records, p-values adjusted by Holm over all of them."""
     findings = [_find(test, tables, resamples) for test in tests]
-    raw = [finding[0].p for finding in findings if isinstance(finding, tuple) and isinstance(finding[0], Difference)]
-    adjusted = iter(holm(raw))
-    outcomes = []
-    for test, finding in zip(tests, findings, strict=True):
-        if isinstance(finding, str):
-            outcomes.append(Outcome(test, None, (), None, "not measured here", finding))
-        else:
-            p = next(adjusted) if isinstance(finding[0], Difference) else None
-            outcomes.append(Outcome(test, finding[0], finding[1], p, _verdict(test, finding[0], p)))
-    return outcomes
+    adjusted_p = adjusted([None if isinstance(finding, str) else finding[0] for finding in findings])
+    return [
+        Outcome(test, None, (), None, "not measured here", finding)
+        if isinstance(finding, str)
+        else Outcome(test, *finding, p, _verdict(test, finding[0], p))
+        for test, finding, p in zip(tests, findings, adjusted_p, strict=True)
+    ]
 
 
 def judge(claims: Sequence[Claim], records: dict[str, Tables], *, resamples: int = 9999) -> list[Judged]:

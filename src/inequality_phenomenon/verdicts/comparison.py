@@ -4,7 +4,7 @@ Pure functions: whoever calls them brings the records.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -81,26 +81,14 @@ class Compared(Contrasted):
     ours: Estimate | None
 
 
-def compare(
-    cells: list[Cell],
-    records: pd.DataFrame | None,
-    *,
-    full_size: pd.DataFrame | None = None,
-    resamples: int = 9999,
-) -> list[Compared]:
+def compare(cells: Sequence[Cell], records: pd.DataFrame | None, *, resamples: int = 9999) -> list[Compared]:
     """Each cell beside our records, tests adjusted by Holm over the given cells (one table).
-
-    ``full_size``: the same records of the full-size networks, compared and adjusted by themselves.
 
     The verdicts were fixed before any value was seen: *reproduced*: our 95 % interval meets the paper's value
     +- 0.03 (Gini) or +- 5 points (rates); *same direction*: the paper's sign against the standard model, adjusted
     p < 0.05; *contradicted*: the opposite sign, adjusted p < 0.05; *undecided*: neither; *differs*: a value
     without an implied sign that is not reproduced; else *not measured here*.
     """
-    if full_size is not None:
-        beside = compare(cells, as_shipped(full_size), resamples=resamples)
-        here = compare(cells, records, resamples=resamples)
-        return [replace(item, full_size=large) for item, large in zip(here, beside, strict=True)]
     records = _readable(records, {cell.checkpoint for cell in cells})
     found = []
     for cell, item in zip(cells, contrasted(list(map(_of_cell, cells)), records, resamples=resamples), strict=True):
@@ -196,42 +184,27 @@ def place_contrasts(pair: tuple[str, str], places: dict[str, str], column: str) 
 
 
 def contrasted(
-    contrasts: Sequence[Contrast],
-    records: pd.DataFrame | None,
-    *,
-    full_size: pd.DataFrame | None = None,
-    resamples: int = 9999,
+    contrasts: Sequence[Contrast], records: pd.DataFrame | None, *, resamples: int = 9999
 ) -> list[Contrasted]:
     """The contrasts tested on our records, p-values adjusted by Holm over all of them (one table).
 
     McNemar's test for two outcomes, Welch's over trainings, else a sign-flip test. What was not measured has no terms.
-    ``full_size``: as for ``compare``.
     """
-    if full_size is not None:
-        beside = contrasted(contrasts, as_shipped(full_size), resamples=resamples)
-        here = contrasted(contrasts, records, resamples=resamples)
-        return [replace(item, full_size=large) for item, large in zip(here, beside, strict=True)]
     records = _readable(records, {name for contrast in contrasts for name, *_ in contrast.terms})
+    columns = [_shared(contrast, records) for contrast in contrasts]
+    tests = [_test(contrast, own, resamples) for contrast, own in zip(contrasts, columns, strict=True)]
     found = []
-    for contrast, (columns, test, p) in zip(contrasts, _tested(contrasts, records, resamples), strict=True):
-        terms = tuple(term for column in columns if (term := estimate(column, resamples)))
+    for contrast, own, test, p in zip(contrasts, columns, tests, adjusted(tests), strict=True):
+        terms = tuple(term for column in own if (term := estimate(column, resamples)))
         verdict = direction(test, p, contrast.expected) if test else "not measured here"
         found.append(Contrasted(contrast=contrast, terms=terms, difference=test, adjusted_p=p, verdict=verdict))
     return found
 
 
-Tested = tuple[list[pd.Series], Difference | None, float | None]  # the terms' values, the test, its adjusted p
-
-
-def _tested(contrasts: Sequence[Contrast], records: pd.DataFrame, resamples: int) -> list[Tested]:
-    """Each contrast on the images that its terms share; one term has nothing to test. Adjusted by Holm over all of them."""
-    values = [_shared(contrast, records) for contrast in contrasts]
-    tests = [
-        _test_terms(contrast, columns, resamples) if len(columns) > 1 else None
-        for contrast, columns in zip(contrasts, values, strict=True)
-    ]
-    adjusted = iter(holm([test.p for test in tests if test]))
-    return [(columns, test, next(adjusted) if test else None) for columns, test in zip(values, tests, strict=True)]
+def adjusted(tests: Sequence[object]) -> list[float | None]:
+    """The p-value of each difference among the tests, adjusted by Holm over all of them; ``None`` for anything else."""
+    found = iter(holm([test.p for test in tests if isinstance(test, Difference)]))
+    return [next(found) if isinstance(test, Difference) else None for test in tests]
 
 
 def ratios(
@@ -251,8 +224,8 @@ def ratios(
 def paired(contrast: Contrast, records: pd.DataFrame, resamples: int) -> tuple[Difference, tuple[float, ...]] | None:
     """One contrast's test, its p-value not adjusted, and the means of its terms, of its two ways of training with
     ``trainings``; ``None`` where it was not measured."""
-    ((columns, test, _),) = _tested([contrast], records, resamples)
-    if test is None:
+    columns = _shared(contrast, records)
+    if (test := _test(contrast, columns, resamples)) is None:
         return None
     means = np.array([column.mean() for column in columns], float)
     if contrast.trainings:
@@ -298,7 +271,7 @@ def by_subset(
             means = (estimate(_values(common, contrast.terms[0]), resamples), estimate(theirs, resamples))
             differences: tuple[Difference | None, Difference | None] = (None, None)
             if name != standard:
-                ((_, pairs, _),) = _tested([contrast], common, resamples)
+                pairs = _test(contrast, _shared(contrast, common), resamples)
                 differences = (pairs, _unpaired(theirs, other))
             found.append(BySubset(contrast, means, differences))
     return found
@@ -326,7 +299,10 @@ def _shared(contrast: Contrast, records: pd.DataFrame) -> list[pd.Series]:
     return [both.iloc[:, i] for i in range(len(columns))] if len(both) > 1 else []
 
 
-def _test_terms(contrast: Contrast, columns: list[pd.Series], resamples: int) -> Difference:
+def _test(contrast: Contrast, columns: list[pd.Series], resamples: int) -> Difference | None:
+    """The test of two terms or more, its p-value not adjusted; one term has nothing to test."""
+    if len(columns) < 2:
+        return None
     values = [column.to_numpy() for column in columns]
     if contrast.trainings:
         means = np.array([value.mean() for value in values])
@@ -353,7 +329,7 @@ def explained(
     tables by name; ``outcome``: the name of the one that has ``column``; ``covariates``: label -> (table, column). Empty
     where one of the tables or models is missing.
     """
-    if any(name not in records for name in (outcome, *(table for table, _ in covariates.values()))):
+    if not {outcome, *(table for table, _ in covariates.values())} <= records.keys():
         return {}
     table = records[outcome]
     keys = ["checkpoint", "image_id"]
@@ -362,12 +338,10 @@ def explained(
         rows = rows.merge(records[name][[*keys, covariate]].rename(columns={covariate: label}), on=keys)
     if rows.checkpoint.nunique() < len(models):
         return {}
-    outcomes, groups = rows[column].to_numpy(float), rows.image_id.to_numpy()
-    predictors, found = {}, {}
-    if len(models) == 2:
-        predictors["model"] = (rows.checkpoint == models[1]).to_numpy(float)
-        found["model"] = logistic_regression(outcomes, predictors, groups)
-    for label in covariates:
-        predictors = predictors | {label: rows[label].to_numpy(float)}
+    steps = ["model", *covariates] if len(models) == 2 else list(covariates)
+    values = rows.assign(model=rows.checkpoint == models[-1])[steps].astype(float)
+    outcomes, groups, found = rows[column].to_numpy(float), rows.image_id.to_numpy(), {}
+    for count in range(1, len(steps) + 1):
+        predictors = {name: values[name].to_numpy() for name in steps[:count]}
         found[" + ".join(predictors)] = logistic_regression(outcomes, predictors, groups)
     return found

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .._support import paths
@@ -56,33 +56,29 @@ NETWORKS = {
     "wide_resnet50_2": "Wide ResNet-50-2",
 }
 
-Row = dict[Any, Any]  # of the published values; ``value`` is a number, rates as fractions
+Row = dict[Any, Any]  # of the published values; ``value`` and ``standard`` are numbers, rates as fractions
 
 
 def _rows(**where: Any) -> list[Row]:
-    rows = published_values(**where).sort_values("id", kind="stable").to_dict("records")
-    return [row | {"value": float(row["value"]) / (100 if row["unit"] == "%" else 1)} for row in rows]
+    """Published values, each with the ``standard`` model's in the same place of the same table."""
+    place = ["architecture", "attribution", "metric", "setting"]
+    table = published_values(**where).sort_values("id", kind="stable")
+    table["value"] = table.value.astype(float) / np.where(table.unit == "%", 100, 1)
+    standard = table[table.training == "standard"].set_index(place).value.rename("standard")
+    return table.join(standard, on=place, validate="many_to_one").to_dict("records")
 
 
-def _cell(row: Row, standard: Row, checkpoints: tuple[str, str], column: str, condition: str = "", **more: Any) -> Cell:
-    """The cell of a published ``row``; ``standard``: that of the standard model, ``checkpoints``: ours for both."""
+def _cell(row: Row, checkpoints: tuple[str, str], column: str, condition: str = "", **more: Any) -> Cell:
+    """The cell of a published ``row``; ``checkpoints``: ours for it and for standard training."""
     facts = {key: row[key] for key in ("id", "dataset")} | {"label": f"{condition}, {named(checkpoints[0])}"} | more
     facts |= {"paper": row["value"], "checkpoint": checkpoints[0], "column": column, "condition": condition}
-    return Cell(baseline=None if row["training"] == "standard" else (checkpoints[1], standard["value"]), **facts)
+    return Cell(baseline=None if row["training"] == "standard" else (checkpoints[1], row["standard"]), **facts)
 
 
 def _ours(row: Row, network: str, dataset: str = "cifar10") -> tuple[str, str]:
     """Our checkpoints for a row's training and for standard training."""
     ours = checkpoint_of(network, row["training"], row["epsilon_255"], dataset=dataset)
     return ours, checkpoint_of(network, "standard", 0, dataset=dataset)
-
-
-def _with_standard(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Each row with that of the standard model in the same place of the same table."""
-
-    place = itemgetter("architecture", "attribution", "metric", "setting")
-    standard = {place(row): row for row in rows if row["training"] == "standard"}
-    return [(row, standard[place(row)]) for row in rows]
 
 
 def table1_cells(column: str, models: Sequence[str] = DEFAULT_MODELS) -> list[Cell]:
@@ -96,10 +92,10 @@ def table1_cells(column: str, models: Sequence[str] = DEFAULT_MODELS) -> list[Ce
     own = {"architecture": network} if dataset not in ("cifar10", "imagenet") else {}  # of Imagenette there is one
     rows = _rows(table="table1", dataset=published, metric=metric, **own)
     cells = []
-    for row, standard in _with_standard(sorted(rows, key=lambda row: row["architecture"] != network)):
+    for row in sorted(rows, key=lambda row: row["architecture"] != network):
         training = "standard" if row["training"] == "standard" else f"ℓ∞ {row['epsilon_255']}/255"
         label, spread = f"{NETWORKS[row['architecture']]}, {training}", float(row["sd"])
-        cells.append(_cell(row, standard, _ours(row, row["architecture"], dataset), column, label=label, spread=spread))
+        cells.append(_cell(row, _ours(row, row["architecture"], dataset), column, label=label, spread=spread))
     return cells
 
 
@@ -112,10 +108,7 @@ def _carried_over(row: Row, models: Sequence[str]) -> tuple[str, str]:
 def a10_cells() -> list[Cell]:
     """Appendix A.10: occlusion at N=10, R=4 on CIFAR-10. It states neither network nor epsilon: ResNet-18, 8/255 here."""
     rows = sorted(_rows(table="appendixA10"), key=lambda row: row["setting"])
-    return [
-        _cell(row, standard, _ours(row | {"epsilon_255": 8}, "resnet18"), "fooled", row["setting"])
-        for row, standard in _with_standard(rows)
-    ]
+    return [_cell(row, _ours(row | {"epsilon_255": 8}, "resnet18"), "fooled", row["setting"]) for row in rows]
 
 
 def table2_cells(budgets: dict[str, tuple[int, int]], models: Sequence[str] = DEFAULT_MODELS) -> list[Cell]:
@@ -125,12 +118,11 @@ def table2_cells(budgets: dict[str, tuple[int, int]], models: Sequence[str] = DE
     ``budgets``: the paper's budget, such as "N=5 R=10" -> our (N, R). Paper's budgets that are not named are left out.
     """
     cells = []
-    for row, standard in _with_standard(_rows(table="table2", metric="occlusion_error")):
+    for row in _rows(table="table2", metric="occlusion_error"):
         budget, _, color = row["setting"].rpartition(" ")
         if budget in budgets:
             condition = "N={} R={} {}".format(*budgets[budget], color)
-            checkpoints = _carried_over(row, models)
-            cells.append(_cell(row, standard, checkpoints, "fooled", condition, network=row["architecture"]))
+            cells.append(_cell(row, _carried_over(row, models), "fooled", condition, network=row["architecture"]))
     return cells
 
 
@@ -148,10 +140,9 @@ def noise_cells(budget: int, standard: str, robust: Sequence[str]) -> list[Cell]
         rows = {row["training"]: row for row in _rows(**source)}
         for name in (standard, *(name for name in robust if dataset_of(name) == dataset_of(standard))):
             row = rows["standard" if name == standard else "linf"]
-            facts = {"id": f"{row['id']} {name}", "network": row["architecture"]}
-            if "largest" in row["setting"]:
-                facts["network"] = "another budget"
-            cells.append(_cell(row, rows["standard"], (name, standard), f"failure_{budget}", condition, **facts))
+            network = "another budget" if "largest" in row["setting"] else row["architecture"]
+            facts = {"id": f"{row['id']} {name}", "network": network}
+            cells.append(_cell(row, (name, standard), f"failure_{budget}", condition, **facts))
     return cells
 
 
@@ -164,13 +155,13 @@ def table3_cells(budget: int, patches: tuple[int, int], models: Sequence[str] = 
     """
     columns = {"global_gini": "global_gini", "noise_error": f"failure_{budget}", "occlusion_error": "fooled"}
     cells = []
-    for row, standard in _with_standard(_rows(table="table3")):
+    for row in _rows(table="table3"):
         setting = row["setting"]
         if row["metric"] == "occlusion_error":
             setting = "N={} R={} {}".format(*patches, setting.rpartition(" ")[2])
         condition = ", ".join(filter(None, (METHOD_TITLES[row["attribution"]], setting)))
         checkpoints, column = _carried_over(row, models), columns[row["metric"]]
-        cells.append(_cell(row, standard, checkpoints, column, condition, network=row["architecture"]))
+        cells.append(_cell(row, checkpoints, column, condition, network=row["architecture"]))
     return cells
 
 
