@@ -141,11 +141,8 @@ def _judged(frame: pd.DataFrame, claim: str, test: str = "") -> str:
         row = _tested(frame, claim, test)
         return f"{_number(row)} (**{row.verdict}**)"
     rows = frame[frame.claim == claim]
-    sides = (
-        ", {} for and {} against".format(*for_and_against(rows))
-        if (verdict := rows.claim_verdict.iloc[0]) == "mixed"
-        else ""
-    )
+    verdict = rows.claim_verdict.iloc[0]
+    sides = ", {} for and {} against".format(*for_and_against(rows)) if verdict == "mixed" else ""
     ends, n = f"{rows.value.min():+.1f} to {rows.value.max():+.1f} points", rows.n.min()
     return f"{ends} in {len(rows)} tests (**{verdict}**{sides}), n = {n:.0f} images"
 

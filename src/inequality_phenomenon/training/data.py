@@ -1,7 +1,6 @@
 """The images that a network is trained on, and the few that are held out."""
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -74,6 +73,7 @@ class TrainingImages:
         self.labels = labels[ids].long().to(device)
         self.mean_colour = torch.tensor(CIFAR10_MEAN, device=device)
         self.settings = settings
+        self._held_out = tuple(part.to(device) for part in held_out_images())
 
     def batches(self, generator: Generator, progress: float = 0.0) -> Iterator[tuple[Tensor, Tensor]]:
         """Shuffled batches of (images in [0, 1], channels-last (B, 3, 32, 32); labels); the last short one is dropped."""
@@ -84,12 +84,8 @@ class TrainingImages:
 
     def held_out(self, progress: float = 0.0) -> tuple[Tensor, Tensor]:
         """All 500, whatever the progress."""
-        return self._held_out
-
-    @cached_property
-    def _held_out(self) -> tuple[Tensor, Tensor]:
-        images, labels = held_out_images()
-        return images.to(self.labels.device), labels.to(self.labels.device)
+        images, labels = self._held_out
+        return images, labels
 
     def __len__(self) -> int:
         return max(1, len(self.labels) // self.settings.batch_size)

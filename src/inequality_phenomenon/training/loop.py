@@ -169,13 +169,7 @@ def _recorded(step: Step, state: State, data: TrainingData) -> Step:
     return replay
 
 
-def train_epoch(
-    state: State,
-    settings: TrainingSettings,
-    data: TrainingData,
-    step: Step,
-    progress: bool,
-) -> float:
+def train_epoch(state: State, settings: TrainingSettings, data: TrainingData, step: Step, progress: bool) -> float:
     """One pass over the data, or less where ``stop_at`` is reached; returns the mean training loss."""
     device = data.labels.device
     generator = _generator(device, settings, state.epoch)

@@ -19,10 +19,7 @@ from .._support import paths
 from ..robustness import Threat, parse_fraction
 
 HELD_OUT = 500  # training images never trained on: the only images that may influence a choice
-
-
-def _fraction(value: object) -> float:
-    return parse_fraction(str(value))
+Fraction = Annotated[float, BeforeValidator(lambda value: parse_fraction(str(value)))]
 
 
 class TrainingSettings(BaseModel):
@@ -35,7 +32,7 @@ class TrainingSettings(BaseModel):
     arguments: dict[str, Any] = Field(default_factory=lambda: {"width": 16})
     dataset: str = "cifar10"  # or an image set that registered itself and has training images
     norm: Literal["none", "linf", "l2"] = "none"
-    epsilon: Annotated[float, BeforeValidator(_fraction)] = 0.0  # pixel units; "8/255" is read as a fraction
+    epsilon: Fraction = 0.0  # pixel units; "8/255" is read as a fraction
     attack: Literal["none", "nfgsm", "pgd"] = "none"
     attack_steps: PositiveInt = 1
     attack_step: PositiveFloat | None = None  # of PGD, in epsilons; none: 2.5 / attack_steps
@@ -49,15 +46,11 @@ class TrainingSettings(BaseModel):
     epochs: PositiveInt = 16
     batch_size: PositiveInt = 128
     peak_rate: PositiveFloat = 0.2  # highest that trained stably at batch 128 with Nesterov momentum
-    warm_up: float = Field(
-        default=0.25, gt=0, lt=1
-    )  # fraction of the steps until the peak; the rate falls linearly to 0 afterwards
+    warm_up: float = Field(default=0.25, gt=0, lt=1)  # share of the steps until the peak: see learning_rate
     momentum: float = Field(default=0.9, gt=0, lt=1)  # Nesterov's needs one
     weight_decay: NonNegativeFloat = 5e-4
     average_from: float = Field(default=2 / 3, ge=0, lt=1)  # weights are averaged, step by step, over the last third
-    precision: Literal["float32", "bfloat16"] = (
-        "bfloat16"  # of the forward pass; weights and perturbations stay float32
-    )
+    precision: Literal["float32", "bfloat16"] = "bfloat16"  # of the forward pass; weights and images stay float32
     compile: bool = False  # the network's passes by torch.compile: other roundings, worth the minute it takes on a GPU
     threads: PositiveInt = 1  # CPU threads: part of the settings because the order of additions depends on it
     seed: NonNegativeInt = 0
@@ -96,9 +89,8 @@ def load_settings(name: str) -> TrainingSettings:
     other = {} if name in known or not (seed.isascii() and seed.isdecimal()) else {"seed": int(seed)}
     if (named := f"{stem}-s0" if other else name) not in known:
         raise ValueError(f"no settings for checkpoint {name!r}; known: {', '.join(known)}")
-    return TrainingSettings.model_validate(
-        yaml.safe_load((paths.CHECKPOINTS / f"{named}.yaml").read_text("utf-8")) | other
-    )
+    values = yaml.safe_load((paths.CHECKPOINTS / f"{named}.yaml").read_text("utf-8"))
+    return TrainingSettings.model_validate(values | other)
 
 
 def learning_rate(settings: TrainingSettings, progress: float) -> float:

@@ -48,17 +48,17 @@ def agreement(
         if name == BY_INTERVAL:
             found.by_interval += _rates(records[name], reference[name])
             continue
-        tables = [t if "condition" in t else t.assign(condition="") for t in (records[name], reference[name])]
-        both = tables[0].merge(tables[1], on=KEYS, suffixes=("_here", "_there"))
+        here, there = (t if "condition" in t else t.assign(condition="") for t in (records[name], reference[name]))
+        both = here.merge(there, on=KEYS, suffixes=("_here", "_there"))
         images |= set(both.image_id)
-        marks = [both[column].astype(bool) for column in ("close_call_here", "close_call_there") if column in both]
-        close = np.logical_or.reduce(marks) if marks else pd.Series(False, index=both.index)
-        for column in [c for c in map(str, records[name]) if c in reference[name] and c not in (*KEYS, *WORK)]:
-            here, there = both[f"{column}_here"], both[f"{column}_there"]
-            if not same_draws and _of_draws(column, here):
+        close = both.filter(regex="^close_call_").astype(bool).any(axis=1)
+        for column in [str(c) for c in here if c in there and c not in (*KEYS, *WORK)]:
+            values = both[f"{column}_here"], both[f"{column}_there"]
+            of_draws = values[0].dtype == float and column.startswith(("failure_", "cifar10-", "imagenet-"))
+            if of_draws and not same_draws:  # the share of noise draws that fooled a network
                 found.skipped.append(f"{name}, {column}: another number of draws")
                 continue
-            unequal = _unequal(column, here, there)
+            unequal = _unequal(column, *values)
             found.values += len(both)
             found.close_calls += int((unequal & close).sum())
             found.differing += [
@@ -70,11 +70,6 @@ def agreement(
     found.images = len(images)
     found.skipped += [f"{name}: not in the reference run" for name in sorted(records.keys() - reference.keys())]
     return found
-
-
-def _of_draws(column: str, values: pd.Series) -> bool:
-    """Whether a column holds the share of noise draws that fooled a network."""
-    return values.dtype == float and column.startswith(("failure_", "cifar10-", "imagenet-"))
 
 
 def _unequal(column: str, here: pd.Series, there: pd.Series) -> pd.Series:
@@ -89,11 +84,10 @@ def _unequal(column: str, here: pd.Series, there: pd.Series) -> pd.Series:
 
 def _rates(here: pd.DataFrame, there: pd.DataFrame) -> list[str]:
     """Robust accuracy of both runs with Wilson intervals, for each network and condition that both have."""
-    sentences = []
-    for (checkpoint, condition), rows in here.groupby(["checkpoint", "condition"], sort=False):
-        other = there[(there.checkpoint == checkpoint) & (there.condition == condition)]
-        if len(other):
-            a, b = (wilson(int(table.robust.sum()), len(table)) for table in (rows, other))
-            word = "meet" if a.low <= b.high and b.low <= a.high else "do not meet"
-            sentences.append(f"{checkpoint}, {condition}: the 95 % intervals of both runs {word}")
+    sentences, by = [], ["checkpoint", "condition"]
+    first, second = (table.groupby(by, sort=False).robust.agg(["sum", "size"]) for table in (here, there))
+    for (checkpoint, condition), *counts in first.join(second, how="inner", rsuffix="_there").itertuples():
+        a, b = wilson(*counts[:2]), wilson(*counts[2:])
+        word = "meet" if a.low <= b.high and b.low <= a.high else "do not meet"
+        sentences.append(f"{checkpoint}, {condition}: the 95 % intervals of both runs {word}")
     return sentences

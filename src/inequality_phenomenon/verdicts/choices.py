@@ -105,15 +105,12 @@ _RELATIONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, ">": opera
 
 def table1_relation() -> pd.DataFrame:
     """The 25 pairs of Table 1: published global and regional index, and (1 + global) / 2 as a prediction of the latter."""
-    rows = published_values(table="table1")
+    rows = published_values(table="table1").astype({"value": float, "sd": float})
     keys = ["dataset", "architecture", "training", "epsilon_255"]
-    rows = rows.assign(value=rows.value.astype(float), sd=rows.sd.astype(float))
-    both = rows[rows.metric == "global_gini"].merge(
-        rows[rows.metric == "regional_gini"], on=keys, suffixes=("_global", "_regional")
-    )
-    found = both[[*keys, "value_global", "value_regional", "sd_global"]].rename(
-        columns={"value_global": "published_global", "value_regional": "published_regional", "sd_global": "spread"}
-    )
+    regional = rows[rows.metric == "regional_gini"].set_index(keys).value.rename("published_regional")
+    found = rows[rows.metric == "global_gini"].rename(columns={"value": "published_global", "sd": "spread"})
+    found = found.join(regional, on=keys)[[*keys, "published_global", "published_regional", "spread"]]
+    found = found.reset_index(drop=True)
     found["predicted"] = (1 + found.published_global) / 2
     found["residual"] = found.published_regional - found.predicted
     return found
@@ -125,10 +122,8 @@ def checks() -> pd.DataFrame:
     relation = table1_relation()
     above = int((relation.published_regional > relation.published_global).sum())
     standard = relation[(relation.dataset == "cifar10") & (relation.training == "standard")]
-    residuals = [
-        f"{row['architecture']}: {row['published_regional']:g} against {row['predicted']:.3f}"
-        for row in standard.to_dict("records")
-    ]
+    numbers = zip(standard.architecture, standard.published_regional, standard.predicted, strict=True)
+    residuals = [f"{network}: {regional:g} against {predicted:.3f}" for network, regional, predicted in numbers]
     rows = [_checked(check, published) for check in text_and_scripts()["checks"]]
     exceeds = "The published regional index exceeds the global one. Sums over equal blocks of |a| cannot."
     rows.append((exceeds, f"{above} of {len(relation)} cells", above == len(relation)))

@@ -22,10 +22,9 @@ def every_network() -> pd.DataFrame:
     """
     found: dict[str, pd.Series] = {}
     for record, tables in product(RECORDS, load_whole_reference().values()):
-        table = stacked(tables, [record])
-        if table is not None:
-            for name, own in table[table.condition == ""].groupby("checkpoint"):
-                found.setdefault(str(name), own.global_gini)
+        if (table := stacked(tables, [record])) is not None:
+            for name, values in table[table.condition == ""].groupby("checkpoint").global_gini:
+                found.setdefault(str(name), values)
     return pd.DataFrame([_row(name, values) for name, values in found.items() if dataset_of(name) == "cifar10"])
 
 

@@ -1,7 +1,8 @@
 """Every universe of the plan, its effect and interval, and what they say together: pure functions of the records."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -28,15 +29,14 @@ OUTCOME = ("networks", "trios", "images")  # choices that change no network's ou
 
 def universes(claim: str) -> pd.DataFrame:
     """All combinations of options that the plan has for a claim, a column a choice; those that coincide once."""
-    return _crossed(claim, _readings(claim, every=False))
+    found = _readings(claim, every=False)
+    for choice in plan()["claims"][claim]["choices"]:
+        if choice in OUTCOME:
+            found = found.merge(pd.DataFrame({choice: _options(claim, choice)}), how="cross")
+    return found
 
 
-def combinations(claim: str) -> pd.DataFrame:
-    """The same with those that coincide: whatever a reader can choose."""
-    return _crossed(claim, _readings(claim))
-
-
-def _readings(claim: str, every: bool = True) -> pd.DataFrame:
+def _readings(claim: str, every: bool) -> pd.DataFrame:
     """Combinations of the choices that change what happens to an image under a network; without ``every`` those that
     coincide once."""
     names, choices = [c for c in plan()["claims"][claim]["choices"] if c not in OUTCOME], plan()["choices"]
@@ -48,13 +48,6 @@ def _readings(claim: str, every: bool = True) -> pd.DataFrame:
 def _options(claim: str, choice: str) -> list[str]:
     facts, options = plan()["claims"][claim], plan()["choices"][choice]
     return [option for option in options if option in facts.get("only", {}).get(choice, options)]
-
-
-def _crossed(claim: str, readings: pd.DataFrame) -> pd.DataFrame:
-    for choice in plan()["claims"][claim]["choices"]:
-        if choice in OUTCOME:
-            readings = readings.merge(pd.DataFrame({choice: _options(claim, choice)}), how="cross")
-    return readings
 
 
 def _canonical(row: Row) -> dict[Hashable, Any]:
@@ -82,20 +75,19 @@ class Outcomes:
     right: Bool[Array, " n"]
 
 
-def outcomes(claim: str, readings: pd.DataFrame, checkpoint: str, records: Records, n: int) -> Outcomes:
-    """A network's outcome on each of the first ``n`` images in each of the ``readings``, which must be in the records."""
-    name = plan()["claims"][claim]["record"]
-    columns = _index_columns if name == "index" else _patch_columns if name == "occlusion" else _noise_columns
+def outcomes(name: str, readings: pd.DataFrame, checkpoint: str, records: Records, n: int, part: slice) -> Outcomes:
+    """A network's outcome on a ``part`` of the first ``n`` images in each of the ``readings``, which the record ``name`` has."""
+    columns = {"index": _index_columns, "occlusion": _patch_columns}.get(name, _noise_columns)
     own = records[name][records[name].checkpoint == checkpoint].sort_values("image_id")
     by_map = {str(condition): rows for condition, rows in own.groupby("condition")}
     found = np.stack(list(columns(readings, by_map)), axis=1)
     seen = records["right"]
     right = seen[seen.checkpoint == checkpoint].sort_values("image_id").right.to_numpy(bool)[:n]
-    if name == "index":
-        return Outcomes(found, right)
-    values = np.ones((n, found.shape[1]))
-    values[right] = found
-    return Outcomes(values, right)
+    values = found
+    if name != "index":  # only images that the network gets right were attacked
+        values = np.ones((n, found.shape[1]))
+        values[right] = found
+    return Outcomes(values[part], right[part])
 
 
 def _condition(row: Row) -> str:
@@ -108,26 +100,24 @@ def _index_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iter
 
 
 def _noise_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iterator[Array]:
-    budgets, bits = list(plan()["choices"]["budget"]), dict[tuple[str, str], Array]()
+    budgets = list(plan()["choices"]["budget"])
+    bits = cache(lambda condition, column: unpacked(own[condition][column], len(budgets)))
     for row in readings.to_dict("records"):
         column = "|".join(row[choice] for choice in ("pixel_order", "kind", "noise") if choice in row)
-        key = _condition(row), column
-        if key not in bits:
-            bits[key] = unpacked(own[key[0]][column], len(budgets))
-        yield bits[key][:, budgets.index(row["budget"])]
+        yield bits(_condition(row), column)[:, budgets.index(row["budget"])]
 
 
 def _patch_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iterator[Array]:
-    most, sides, grids = plan()["max_count"], plan()["sides"], dict[tuple[str, str], Array]()
+    most, sides = plan()["max_count"], plan()["sides"]
+    shape = -1, most, len(sides)
+    grid = cache(lambda condition, column: unpacked(own[condition][column], most * len(sides)).reshape(shape))
     for row in readings.to_dict("records"):
         order = str(row["order"])  # those that coincide are kept once
         order = COINCIDE["order"].get(order, order) if row["method"] == NEVER_NEGATIVE else order
-        key = _condition(row), f"{order}|{row['color']}"
-        if key not in grids:
-            grids[key] = unpacked(own[key[0]][key[1]], most * len(sides)).reshape(-1, most, len(sides))
         used = [sides.index(side) for side in plan()["choices"]["patch"][row["patch"]]["sides"][: int(row["radius"])]]
         counts = slice(int(row["count"]) - 1 if row["search"] != "best" else 0, int(row["count"]))
-        yield grids[key][:, counts, used[-1:] if row["search"] == "largest" else used].any(axis=(1, 2)).astype(bool)
+        chosen = grid(_condition(row), f"{order}|{row['color']}")[:, counts]
+        yield chosen[..., used[-1:] if row["search"] == "largest" else used].any(axis=(1, 2)).astype(bool)
 
 
 @dataclass(frozen=True)
@@ -169,20 +159,20 @@ def multiverse(
         if other := set(records[name].plan) - {digest()}:
             raise ValueError(f"the record {name} was measured under the plan {', '.join(other)}, not {digest()}")
     facts, chosen = plan()["claims"][claim], _readings(claim, every)
-    count = plan()["images"]["noise" if facts["record"] == "random_noise" else facts["record"]] if n is None else n
+    record, part = facts["record"], slice(half, None, None if half is None else 2)
+    count = plan()["images"]["noise" if record == "random_noise" else record] if n is None else n
     group = "trios" if "trios" in facts["choices"] else "networks"
     roles = ("robust", "other" if group == "trios" else "standard", "standard")
+    measured, right = records[record].groupby("checkpoint").condition.agg(set), _right_everywhere(records)[part]
     tables, differences = [], []
     for name, networks in plan()[group].items():
-        table = records[facts["record"]]
-        known = set.intersection(*(set(table[table.checkpoint == networks[role]].condition) for role in roles))
+        known = set.intersection(*(measured.get(networks[role], set()) for role in roles))
         readings = chosen[[_condition(row) in known for row in chosen.to_dict("records")]].reset_index(drop=True)
         if readings.empty:
             continue
-        seen = [outcomes(claim, readings, networks[role], records, count) for role in roles]
-        one, two, standard = seen if half is None else [Outcomes(o.values[half::2], o.right[half::2]) for o in seen]
-        both, everywhere = one.right & two.right & standard.right, _right_everywhere(records)
-        everywhere = (everywhere if half is None else everywhere[half::2])[: len(both)]
+        one, two, standard = (outcomes(record, readings, networks[role], records, count, part) for role in roles)
+        both = one.right & two.right & standard.right
+        everywhere = right[: len(both)]
         sets = {"both": (both, both), "own": (one.right, two.right), "every": (everywhere, everywhere)}
         for images in _options(claim, "images"):
             used = sets.get(images, (np.ones_like(both), np.ones_like(both)))
@@ -318,19 +308,9 @@ def permutation(found: Multiverse, draws: int = 2000, seed: int = 0) -> float:
     return float((medians >= medians[0] - 1e-12).mean())
 
 
-def anchors(found: Multiverse) -> dict[str, pd.DataFrame]:
-    """The universes that the plan names beforehand, one for each group of networks."""
-    named = {}
-    for title, options in plan()["anchors"].items():
-        asked = {choice: option for choice, option in options.items() if choice in found.table}
-        rows = found.table[np.logical_and.reduce([found.table[c] == o for c, o in asked.items()])]
-        if len(rows):
-            named[title] = rows
-    return named
-
-
 MAP = ["method", "baseline", "output", "images", "networks"]
 COLOURS = ("black", "gray", "white")
+ROLES = {"standard": "other", "linf": "robust"}  # of the published trainings
 
 
 @dataclass(frozen=True)
@@ -362,34 +342,31 @@ def closest_to_table1(records: Records, n: int) -> Closest:
         return values[values.networks != "densenet"].merge(every, on=MAP, suffixes=(" global", " regional"))
 
     paper = published_values(table="table1", dataset="cifar10", architecture="resnet18")
-    wanted = {}
-    for metric, column in (("global_gini", "global"), ("regional_gini", "regional")):
-        rows = paper[paper.metric == metric].set_index("epsilon_255").value.astype(float)
-        wanted[f"other {column}"], wanted[f"robust {column}"] = rows["0"], rows["8"]
-    return _closest([joined(half) for half in (0, 1)], wanted, [*MAP, "reading global", "reading regional"])
+    paper = paper[paper.epsilon_255.isin(["0", "8"])]
+    names = paper.training.map(ROLES) + " " + paper.metric.str.removesuffix("_gini")
+    wanted = dict(zip(names, paper.value.astype(float), strict=True))
+    return _closest(joined, wanted, [*MAP, "reading global", "reading regional"])
 
 
 def closest_to_a10(records: Records, n: int) -> Closest:
     """The six values of appendix A.10: three colours of patches at N = 10, R = 4, standard and robust."""
 
     def joined(half: int) -> pd.DataFrame:
-        tables = [multiverse(claim, records, n, half=half).table for claim in COLOURS]
-        tables = [own[(own["count"] == "10") & (own.radius == "4")].drop(columns="color") for own in tables]
-        keys = [*MAP, "order", "patch", "search", "count", "radius"]
-        first, second, third = (
-            own.set_index(keys).add_suffix(f" {color}") for own, color in zip(tables, COLOURS, strict=True)
-        )
-        return first.join(second).join(third).reset_index()
+        keys, tables = [*MAP, "order", "patch", "search", "count", "radius"], []
+        for color in COLOURS:
+            own = multiverse(color, records, n, half=half).table
+            own = own[(own["count"] == "10") & (own.radius == "4")].drop(columns="color")
+            tables.append(own.set_index(keys).add_suffix(f" {color}"))
+        return tables[0].join(tables[1:]).reset_index()
 
-    wanted = {}
-    for row in published_values(table="appendixA10").to_dict("records"):
-        role = "other" if row["training"] == "standard" else "robust"
-        wanted[f"{role} {str(row['setting']).split()[-1]}"] = float(row["value"]) / 100
-    return _closest([joined(half) for half in (0, 1)], wanted, [*MAP, "order", "patch", "search"])
+    paper = published_values(table="appendixA10")
+    names = paper.training.map(ROLES) + " " + paper.setting.str.split().str[-1]
+    wanted = dict(zip(names, paper.value.astype(float) / 100, strict=True))
+    return _closest(joined, wanted, [*MAP, "order", "patch", "search"])
 
 
-def _closest(halves: Sequence[pd.DataFrame], wanted: dict[str, float], keys: list[str]) -> Closest:
-    names = list(wanted)
+def _closest(joined: Callable[[int], pd.DataFrame], wanted: dict[str, float], keys: list[str]) -> Closest:
+    names, halves = list(wanted), [joined(0), joined(1)]
     first, second = (np.sqrt(((own[names] - pd.Series(wanted)) ** 2).mean(axis=1)) for own in halves)
     best = int(first.to_numpy().argmin())
     values = {name: (wanted[name], float(halves[1][name].iloc[best])) for name in names}
