@@ -107,10 +107,7 @@ def _cutout(images: Tensor, side: int, colour: Tensor, generator: Generator) -> 
     """One square hole an image, of one colour, its centre anywhere: DeVries and Taylor 2017. (B, H, W, 3) -> same."""
     device, (n, height, width, _) = images.device, images.shape
     centre = torch.randint(0, height, (2, n, 1), generator=generator, device=device)
-    inside = [
-        (torch.arange(length, device=device) - centre[axis] >= -side // 2)
-        & (torch.arange(length, device=device) - centre[axis] < side // 2)
-        for axis, length in ((0, height), (1, width))
-    ]
-    hole = inside[0][:, :, None] & inside[1][:, None, :]
+    offsets = [torch.arange(length, device=device) - centre[axis] for axis, length in enumerate((height, width))]
+    rows, columns = ((offset >= -side // 2) & (offset < side // 2) for offset in offsets)
+    hole = rows[:, :, None] & columns[:, None, :]
     return torch.where(hole[..., None], colour, images)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
 from tqdm import tqdm
 
 from ..networks import fold_batch_norm, load_checkpoint
@@ -220,19 +221,10 @@ def _estimate_batch_norm(model: nn.Module, settings: TrainingSettings, data: Tra
     """Running means and variances for the averaged weights, from one more pass over the training examples."""
     device = data.labels.device
     generator = _generator(device, settings, settings.epochs)
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    with _autocast(settings, device):
+    with _autocast(settings, device):  # all are crafted by one model, before its statistics change
         examples = [craft(model, *batch, settings, generator) for batch in islice(data.batches(generator, 1.0), 100)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-    model.train()
-    with torch.no_grad(), _autocast(settings, device):
-        for batch in examples:
-            model(batch)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    with _autocast(settings, device):
+        update_bn(examples, model)
     model.eval()
 
 

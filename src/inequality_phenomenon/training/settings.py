@@ -3,17 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from .._support import paths
 from ..robustness import Threat, parse_fraction
@@ -36,7 +26,7 @@ class TrainingSettings(BaseModel):
     attack: Literal["none", "nfgsm", "pgd"] = "none"
     attack_steps: PositiveInt = 1
     attack_step: PositiveFloat | None = None  # of PGD, in epsilons; none: 2.5 / attack_steps
-    cutout: NonNegativeInt = 0  # side of the square hole, 0 for none
+    cutout: int = Field(default=0, ge=0)  # side of the square hole, 0 for none
     teacher: str | None = None  # registered checkpoint whose input gradients the model imitates (IGD)
     distillation: float = Field(default=0.0, ge=0)  # weight of one minus the cosine of the two input gradients
     start_from: str | None = None  # registered checkpoint that gives the initial weights
@@ -48,30 +38,29 @@ class TrainingSettings(BaseModel):
     peak_rate: PositiveFloat = 0.2  # highest that trained stably at batch 128 with Nesterov momentum
     warm_up: float = Field(default=0.25, gt=0, lt=1)  # share of the steps until the peak: see learning_rate
     momentum: float = Field(default=0.9, gt=0, lt=1)  # Nesterov's needs one
-    weight_decay: NonNegativeFloat = 5e-4
+    weight_decay: float = Field(default=5e-4, ge=0)
     average_from: float = Field(default=2 / 3, ge=0, lt=1)  # weights are averaged, step by step, over the last third
     precision: Literal["float32", "bfloat16"] = "bfloat16"  # of the forward pass; weights and images stay float32
     compile: bool = False  # the network's passes by torch.compile: other roundings, worth the minute it takes on a GPU
     threads: PositiveInt = 1  # CPU threads: part of the settings because the order of additions depends on it
-    seed: NonNegativeInt = 0
+    seed: int = Field(default=0, ge=0)
     train_images: PositiveInt = 50_000 - HELD_OUT
     shipped: bool = True  # unless the network is too large
 
     @model_validator(mode="after")
     def _attack_fits_threat(self) -> "TrainingSettings":
         fitting = {"none": ["none"], "linf": ["nfgsm", "pgd"], "l2": ["pgd"]}[self.norm]
-        if self.attack not in fitting:
-            raise ValueError(f"norm {self.norm} goes with attack {' or '.join(fitting)}, not {self.attack}")
-        if (self.epsilon > 0) != (self.norm != "none"):
-            raise ValueError(f"norm {self.norm} does not go with epsilon {self.epsilon:g}")
-        if (self.teacher is None) != (self.distillation == 0):
-            raise ValueError("a teacher and a distillation above 0 go together")
-        if self.teacher is not None and self.compile:
-            raise ValueError("compile does not go with a teacher, whose loss is differentiated twice")
-        if (self.pruning == "none") != (self.pruned == 0):
-            raise ValueError(f"pruning {self.pruning} does not go with pruned {self.pruned:g}")
-        if self.pruning != "none" and self.start_from is None:
-            raise ValueError("pruning needs start_from: a trained model to prune")
+        wrong = {
+            f"norm {self.norm} goes with attack {' or '.join(fitting)}, not {self.attack}": self.attack not in fitting,
+            f"norm {self.norm} does not go with epsilon {self.epsilon:g}": (self.epsilon > 0) != (self.norm != "none"),
+            "a teacher and a distillation above 0 go together": (self.teacher is None) != (self.distillation == 0),
+            "compile does not go with a teacher, whose loss is differentiated twice": self.compile and self.teacher,
+            f"pruning {self.pruning} does not go with pruned {self.pruned:g}": (self.pruning == "none")
+            != (self.pruned == 0),
+            "pruning needs start_from: a trained model to prune": self.pruning != "none" and not self.start_from,
+        }
+        if problems := [problem for problem, found in wrong.items() if found]:
+            raise ValueError("; ".join(problems))
         return self
 
     @property

@@ -25,7 +25,7 @@ from ..inequality import gini
 from ..measure.reference import as_shipped
 from ..networks import REGISTRY, named
 from ..statistics import Difference, Estimate, class_difference, rank_agreement, slope
-from .comparison import Contrast, Verdict, adjusted, by_class, direction, paired
+from .comparison import Contrast, Sign, Verdict, adjusted, by_class, direction, paired
 
 Tables = dict[str, pd.DataFrame]  # a chapter's records, by name
 Finding = tuple[Difference | Estimate, tuple[float, ...]]  # what a test found, and the means behind it
@@ -40,7 +40,7 @@ class _RecordTest(_Strict):
 
     label: str
     record: str
-    expected: Literal[-1, 1] = 1
+    expected: Sign = 1
     paper: float | None = None  # its published size on CIFAR-10
 
 
@@ -48,7 +48,7 @@ class ContrastTest(_RecordTest, Contrast):
     """A contrast of the chapter's records: a difference of means on the same images, or over trainings."""
 
     kind: Literal["paired"] = "paired"
-    expected: Literal[-1, 1] = 1
+    expected: Sign = 1
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
@@ -189,9 +189,11 @@ def _parsed(content: Any) -> tuple[Claim, ...]:
         raise ValueError(f"{paths.CLAIMS.name}: {problems_of(problem)}") from None
 
 
-def in_percent(test: Test) -> bool:
-    """Whether the test is about rates, which tables show in per cent."""
-    return isinstance(test, ContrastTest) and "gini" not in test.terms[0][2]
+def unit_of_test(test: Test) -> str:
+    """What a test's value is: "points" (a difference of rates), "Gini", "correlation" or "exact"."""
+    if isinstance(test, ContrastTest):
+        return "Gini" if "gini" in test.terms[0][2] else "points"
+    return {"agreement": "correlation", "example": "exact"}.get(test.kind, "Gini")
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,7 @@ def _find(test: Test, tables: Tables, resamples: int) -> Finding | str:
 
 
 def _verdict(test: Test, found: Difference | Estimate, p: float | None) -> Verdict:
-    tolerance = 0.05 if in_percent(test) else 0.03
+    tolerance = 0.05 if unit_of_test(test) == "points" else 0.03
     meets = test.paper is not None and found.low - tolerance <= test.paper <= found.high + tolerance
     if isinstance(test, ExampleTest) or isinstance(found, Estimate):
         return "reproduced" if meets else "differs"

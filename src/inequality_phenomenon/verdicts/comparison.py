@@ -11,22 +11,11 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from .. import statistics
 from ..measure.image_sets import classes_of
 from ..measure.reference import as_shipped
 from ..networks import dataset_of, named
-from ..statistics import (
-    Difference,
-    Estimate,
-    holm,
-    logistic_regression,
-    mcnemar,
-    mean_difference,
-    mean_or_rate,
-    paired_difference,
-    rate_difference,
-    ratio_of_ratios,
-    wilson,
-)
+from ..statistics import Difference, Estimate, holm
 from .published import Cell, a10_cells, table1_cells
 
 Verdict = Literal["reproduced", "same direction", "contradicted", "mixed", "undecided", "differs", "not measured here"]
@@ -122,8 +111,8 @@ def estimate(values: pd.Series, resamples: int = 9999) -> Estimate | None:
     if len(values) < 2:
         return None
     if values.dtype == bool:
-        return wilson(int(values.sum()), len(values))
-    return mean_or_rate(values.to_numpy(), resamples=resamples)
+        return statistics.wilson(int(values.sum()), len(values))
+    return statistics.mean_or_rate(values.to_numpy(), resamples=resamples)
 
 
 def meets(ours: Estimate, cell: Cell) -> bool:
@@ -176,8 +165,8 @@ def place_contrasts(pair: tuple[str, str], places: dict[str, str], column: str) 
     found = []
     for chosen, control in places.items():
         label = f"{chosen}, chosen − random places"
-        first, second = (((name, chosen, column), (name, control, column)) for name in pair)
-        found += [minus(f"{label}, {named(name)}", *terms) for name, terms in zip(pair, (first, second), strict=True)]
+        first, second = [((name, chosen, column), (name, control, column)) for name in pair]
+        found += [minus(f"{label}, {named(terms[0][0])}", *terms) for terms in (first, second)]
         both = f"{label}, {named(pair[1])} − {named(pair[0])}"
         found.append(Contrast(label=both, terms=second + first, expected=1))
     return found
@@ -217,7 +206,7 @@ def ratios(
         values = [column.to_numpy(float) for column in columns]
         if values and all(value.mean() > 0 for value in values):
             a, b, c, d = values
-            found[contrast.label] = ratio_of_ratios(a, b, c, d, resamples=resamples)
+            found[contrast.label] = statistics.ratio_of_ratios(a, b, c, d, resamples=resamples)
     return found
 
 
@@ -280,7 +269,7 @@ def by_subset(
 def _unpaired(a: pd.Series, b: pd.Series) -> Difference | None:
     if min(len(a), len(b)) < 2:
         return None
-    return (rate_difference if a.dtype == bool else mean_difference)(a.to_numpy(), b.to_numpy())
+    return (statistics.rate_difference if a.dtype == bool else statistics.mean_difference)(a.to_numpy(), b.to_numpy())
 
 
 def _values(records: pd.DataFrame, term: Term) -> pd.Series:
@@ -306,13 +295,13 @@ def _test(contrast: Contrast, columns: list[pd.Series], resamples: int) -> Diffe
     values = [column.to_numpy() for column in columns]
     if contrast.trainings:
         means = np.array([value.mean() for value in values])
-        return mean_difference(*np.split(means, 2))
+        return statistics.mean_difference(*np.split(means, 2))
     plain = contrast.weights is None and contrast.margin == 0
     if plain and len(values) == 2 and all(value.dtype == bool for value in values):
-        return mcnemar(values[0], values[1], resamples=resamples)
+        return statistics.mcnemar(values[0], values[1], resamples=resamples)
     weights = contrast.weights or (1, -1, -1, 1)[: len(values)]
     total = np.sum([weight * value.astype(float) for weight, value in zip(weights, values, strict=True)], axis=0)
-    return paired_difference(total, np.full(len(total), contrast.margin), resamples=resamples)
+    return statistics.paired_difference(total, np.full(len(total), contrast.margin), resamples=resamples)
 
 
 def explained(
@@ -343,5 +332,5 @@ def explained(
     outcomes, groups, found = rows[column].to_numpy(float), rows.image_id.to_numpy(), {}
     for count in range(1, len(steps) + 1):
         predictors = {name: values[name].to_numpy() for name in steps[:count]}
-        found[" + ".join(predictors)] = logistic_regression(outcomes, predictors, groups)
+        found[" + ".join(predictors)] = statistics.logistic_regression(outcomes, predictors, groups)
     return found

@@ -7,17 +7,15 @@ from .comparison import Contrast, Sign, against_standard, minus
 
 
 def method_contrasts(
-    favourite: str, others: list[str], models: dict[str, str], settings: dict[str, str], expected: Sign | None = 1
+    favourite: str, others: list[str], models: dict[str, str], settings: dict[str, str]
 ) -> list[Contrast]:
-    """One method minus each other one on the same network, for each setting -> column.
+    """One method minus each other one on the same network, for each setting -> column; the paper's direction is up.
 
     ``models``: checkpoint -> how the label calls it; ``settings``: what follows the method in the condition.
     """
     leads = {setting: f"{setting.removeprefix(', ')}: " if setting else "" for setting in settings}
     return [
-        minus(
-            f"{leads[s]}{favourite} − {other}, {called}", (c, favourite + s, column), (c, other + s, column), expected
-        )
+        minus(f"{leads[s]}{favourite} − {other}, {called}", (c, favourite + s, column), (c, other + s, column), 1)
         for s, column in settings.items()
         for other in others
         for c, called in models.items()

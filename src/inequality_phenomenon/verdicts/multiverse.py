@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from itertools import product
 from typing import Any
 
@@ -101,7 +101,7 @@ def _index_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iter
 
 def _noise_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iterator[Array]:
     budgets = list(plan()["choices"]["budget"])
-    bits = cache(lambda condition, column: unpacked(own[condition][column], len(budgets)))
+    bits = cache(lambda condition, column: unpacked(own[condition][str(column)], len(budgets)))
     for row in readings.to_dict("records"):
         column = "|".join(row[choice] for choice in ("pixel_order", "kind", "noise") if choice in row)
         yield bits(_condition(row), column)[:, budgets.index(row["budget"])]
@@ -110,7 +110,7 @@ def _noise_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iter
 def _patch_columns(readings: pd.DataFrame, own: dict[str, pd.DataFrame]) -> Iterator[Array]:
     most, sides = plan()["max_count"], plan()["sides"]
     shape = -1, most, len(sides)
-    grid = cache(lambda condition, column: unpacked(own[condition][column], most * len(sides)).reshape(shape))
+    grid = cache(lambda condition, column: unpacked(own[condition][str(column)], most * len(sides)).reshape(shape))
     for row in readings.to_dict("records"):
         order = str(row["order"])  # those that coincide are kept once
         order = COINCIDE["order"].get(order, order) if row["method"] == NEVER_NEGATIVE else order
@@ -125,9 +125,8 @@ class Multiverse:
     """A claim in every universe that was measured.
 
     ``table``: a row a universe: its options, ``effect`` with its 95 % interval ``low`` to ``high``, the two means
-    ``robust`` and ``other``, ``n`` images, ``undefined`` (share of images left out), ``premise`` (ℓ2: how much higher the
-    ℓ∞ network lies than the standard one). ``differences``: for each group of networks the images that all of them get right,
-    by the universes of "both".
+    ``robust`` and ``other``, ``n`` images, ``undefined`` (share of images left out). ``differences``: for each group of
+    networks the images that all of them get right, by the universes of "both".
     """
 
     claim: str
@@ -162,7 +161,7 @@ def multiverse(
     record, part = facts["record"], slice(half, None, None if half is None else 2)
     count = plan()["images"]["noise" if record == "random_noise" else record] if n is None else n
     group = "trios" if "trios" in facts["choices"] else "networks"
-    roles = ("robust", "other" if group == "trios" else "standard", "standard")
+    roles = ("robust", "other", "standard") if group == "trios" else ("robust", "standard")
     measured, right = records[record].groupby("checkpoint").condition.agg(set), _right_everywhere(records)[part]
     tables, differences = [], []
     for name, networks in plan()[group].items():
@@ -170,15 +169,13 @@ def multiverse(
         readings = chosen[[_condition(row) in known for row in chosen.to_dict("records")]].reset_index(drop=True)
         if readings.empty:
             continue
-        one, two, standard = (outcomes(record, readings, networks[role], records, count, part) for role in roles)
-        both = one.right & two.right & standard.right
+        seen = [outcomes(record, readings, networks[role], records, count, part) for role in roles]
+        (one, two), both = seen[:2], np.logical_and.reduce([own.right for own in seen])
         everywhere = right[: len(both)]
         sets = {"both": (both, both), "own": (one.right, two.right), "every": (everywhere, everywhere)}
         for images in _options(claim, "images"):
             used = sets.get(images, (np.ones_like(both), np.ones_like(both)))
-            table = readings.assign(**{"images": images, group: name}, **effects(one.values, two.values, *used))
-            premise = effects(one.values, standard.values, used[0], standard.right & used[1])["effect"]
-            tables.append(table.assign(premise=premise))
+            tables.append(readings.assign(**{"images": images, group: name}, **effects(one.values, two.values, *used)))
         if "both" in _options(claim, "images"):
             differences.append(np.nan_to_num((one.values - two.values)[both]))
     table = pd.concat(tables, ignore_index=True) if tables else chosen.iloc[:0].assign(effect=[], low=[], high=[])
@@ -188,9 +185,8 @@ def multiverse(
 def _right_everywhere(records: Records) -> Bool[Array, " n"]:
     """Which images all networks of the plan that exist classify correctly."""
     judges = [name for name in planned_networks() if name in REGISTRY]
-    seen = records["right"].pivot_table(index="image_id", columns="checkpoint", values="right", aggfunc="first")
-    found: Array = np.logical_and.reduce([seen.sort_index()[judge].to_numpy(bool) for judge in judges])
-    return found
+    seen = records["right"].pivot(index="image_id", columns="checkpoint", values="right")
+    return seen[judges].astype(bool).all(axis=1).to_numpy()
 
 
 def effects(one: Array, two: Array, used_one: Array, used_two: Array) -> dict[str, Array]:
@@ -357,7 +353,7 @@ def closest_to_a10(records: Records, n: int) -> Closest:
             own = multiverse(color, records, n, half=half).table
             own = own[(own["count"] == "10") & (own.radius == "4")].drop(columns="color")
             tables.append(own.set_index(keys).add_suffix(f" {color}"))
-        return tables[0].join(tables[1:]).reset_index()
+        return reduce(pd.DataFrame.join, tables).reset_index()
 
     paper = published_values(table="appendixA10")
     names = paper.training.map(ROLES) + " " + paper.setting.str.split().str[-1]

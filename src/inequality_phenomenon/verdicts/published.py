@@ -36,7 +36,7 @@ class Cell:
     spread: float | None = None  # the paper's +-
     baseline: tuple[str, float] | None = None
     dataset: str = "cifar10"  # of the published value
-    network: str | None = None  # of the published value, where it, or the setting, may be another than ours
+    network: str | None = None  # of the published value; none where the paper does not say
 
     @property
     def tolerance(self) -> float:
@@ -70,9 +70,11 @@ def _rows(**where: Any) -> list[Row]:
 
 def _cell(row: Row, checkpoints: tuple[str, str], column: str, condition: str = "", **more: Any) -> Cell:
     """The cell of a published ``row``; ``checkpoints``: ours for it and for standard training."""
-    facts = {key: row[key] for key in ("id", "dataset")} | {"label": f"{condition}, {named(checkpoints[0])}"} | more
-    facts |= {"paper": row["value"], "checkpoint": checkpoints[0], "column": column, "condition": condition}
-    return Cell(baseline=None if row["training"] == "standard" else (checkpoints[1], row["standard"]), **facts)
+    ours, standard = checkpoints
+    facts = {"id": row["id"], "label": f"{condition}, {named(ours)}", "paper": row["value"], "checkpoint": ours}
+    facts |= {"column": column, "condition": condition, "dataset": row["dataset"], "network": row["architecture"]}
+    baseline = None if row["training"] == "standard" else (standard, row["standard"])
+    return Cell(**facts | {"baseline": baseline} | more)
 
 
 def _ours(row: Row, network: str, dataset: str = "cifar10") -> tuple[str, str]:
@@ -107,8 +109,9 @@ def _carried_over(row: Row, models: Sequence[str]) -> tuple[str, str]:
 
 def a10_cells() -> list[Cell]:
     """Appendix A.10: occlusion at N=10, R=4 on CIFAR-10. It states neither network nor epsilon: ResNet-18, 8/255 here."""
-    rows = sorted(_rows(table="appendixA10"), key=lambda row: row["setting"])
-    return [_cell(row, _ours(row | {"epsilon_255": 8}, "resnet18"), "fooled", row["setting"]) for row in rows]
+    rows = [row | {"epsilon_255": 8, "architecture": None} for row in _rows(table="appendixA10")]
+    rows.sort(key=lambda row: row["setting"])
+    return [_cell(row, _ours(row, "resnet18"), "fooled", row["setting"]) for row in rows]
 
 
 def table2_cells(budgets: dict[str, tuple[int, int]], models: Sequence[str] = DEFAULT_MODELS) -> list[Cell]:
@@ -122,7 +125,7 @@ def table2_cells(budgets: dict[str, tuple[int, int]], models: Sequence[str] = DE
         budget, _, color = row["setting"].rpartition(" ")
         if budget in budgets:
             condition = "N={} R={} {}".format(*budgets[budget], color)
-            cells.append(_cell(row, _carried_over(row, models), "fooled", condition, network=row["architecture"]))
+            cells.append(_cell(row, _carried_over(row, models), "fooled", condition))
     return cells
 
 
@@ -140,9 +143,7 @@ def noise_cells(budget: int, standard: str, robust: Sequence[str]) -> list[Cell]
         rows = {row["training"]: row for row in _rows(**source)}
         for name in (standard, *(name for name in robust if dataset_of(name) == dataset_of(standard))):
             row = rows["standard" if name == standard else "linf"]
-            network = "another budget" if "largest" in row["setting"] else row["architecture"]
-            facts = {"id": f"{row['id']} {name}", "network": network}
-            cells.append(_cell(row, (name, standard), f"failure_{budget}", condition, **facts))
+            cells.append(_cell(row, (name, standard), f"failure_{budget}", condition, id=f"{row['id']} {name}"))
     return cells
 
 
@@ -160,8 +161,7 @@ def table3_cells(budget: int, patches: tuple[int, int], models: Sequence[str] = 
         if row["metric"] == "occlusion_error":
             setting = "N={} R={} {}".format(*patches, setting.rpartition(" ")[2])
         condition = ", ".join(filter(None, (METHOD_TITLES[row["attribution"]], setting)))
-        checkpoints, column = _carried_over(row, models), columns[row["metric"]]
-        cells.append(_cell(row, checkpoints, column, condition, network=row["architecture"]))
+        cells.append(_cell(row, _carried_over(row, models), columns[row["metric"]], condition))
     return cells
 
 

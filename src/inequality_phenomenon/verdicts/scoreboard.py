@@ -17,7 +17,7 @@ from ..measure.image_sets import CIFAR10
 from ..measure.reference import load_run, load_whole_reference, stacked
 from ..networks import REGISTRY, named
 from ..statistics import Difference
-from .claims import AgreementTest, ExampleTest, Judged, Outcome, Tables, in_percent, judge, load_claims
+from .claims import Judged, Outcome, Tables, judge, load_claims, unit_of_test
 from .comparison import Compared, Verdict, compare, published_tables
 from .published import published_values
 
@@ -38,11 +38,10 @@ CHAPTERS = {  # the chapter that measures a published table, or tests its claim 
 
 def outcome_row(outcome: Outcome) -> dict[str, Any]:
     """One test's outcome as a row: differences of rates in percentage points."""
-    found, test = outcome.found, outcome.test
-    kinds = {AgreementTest: "correlation", ExampleTest: "exact"}
-    unit = "points" if in_percent(test) else kinds.get(type(test), "Gini")
+    found, unit = outcome.found, unit_of_test(outcome.test)
     scale = 100 if unit == "points" else 1
-    row: dict[str, Any] = {"test": test.label, "unit": unit, "verdict": outcome.verdict, "reason": outcome.reason}
+    row: dict[str, Any] = {"test": outcome.test.label, "unit": unit}
+    row |= {"verdict": outcome.verdict, "reason": outcome.reason}
     if found is None:
         return row
     value = found.difference if isinstance(found, Difference) else found.value
