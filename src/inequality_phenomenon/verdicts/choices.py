@@ -1,6 +1,6 @@
 """The paper's text beside its authors' released scripts: what each difference does to our numbers; and its numbers alone.
 
-The differences are data: ``results/paper_and_code.yaml``.
+The differences are data: ``results/text_and_scripts.yaml``.
 """
 
 import operator
