@@ -215,7 +215,7 @@ def test_wrong_choices_and_images_that_cannot_be_attributed_are_refused(trained,
         ({"baseline": "zero_or_image"}, "drawn for each sample of gradient_shap; no other method has it"),
         ({"power": 0}, "at least 1"), ({"space": "latent"}, "unknown space 'latent'; known: normalised, pixel"),
         ({"baseline": "white"}, "unknown baseline 'white'; known: normal, zero, black, mean, blur, zero_or_image"),
-        ({"steps": 0}, "at least 1"), ({"samples": 0}, "at least 1"), ({"sigma": -0.1}, "sigma at least 0"),
+        ({"steps": 0}, "at least 1"), ({"samples": 0}, "at least 1"), ({"sigma": -0.1}, "sigma must be at least 0"),
         ({"ids": [1, 2]}, "24 images need as many ids, got 2"),
     ]:  # fmt: skip
         fails(ValueError, message, attribute, trained, images, labels, **options)

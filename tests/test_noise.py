@@ -130,7 +130,7 @@ def test_bad_noise_options_and_measurements(subset: Subset) -> None:
         ("unknown positions 'middle'; known: top, random, lowest", {"positions": "middle"}),
         ("unknown space 'rgb'; known: normalised, pixel", {"space": "rgb"}),
         ("unknown distribution 'cauchy'; known: normal, uniform", {"distribution": "cauchy"}),
-        ("unknown option sigma; known: positions", {"sigma": 2}), ("choose one", {"energy": 1.0, "clamp": True}),
+        ("unknown option sigma; known: clamp, distribution, positions", {"sigma": 2}), ("choose one", {"energy": 1.0, "clamp": True}),
         ("energy must be positive", {"energy": 0.0}),
     ]:  # fmt: skip
         fails(ValueError, message, perturb_with_noise, model, images, maps, **options)

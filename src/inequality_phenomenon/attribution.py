@@ -5,8 +5,8 @@ batch that an image is in, nor on the device.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float32, Int64
@@ -68,26 +68,8 @@ _BASELINE_CHOICE = 6  # second part of a random key; 1 and 2 are used below, 3 t
 
 def resolve_options(method: str, preset: Preset = "paper", **overrides: Any) -> Options:
     """The options of a preset with single ones replaced; ``ValueError`` lists the valid names."""
-    presets = {"paper": PAPER, "released": RELEASED}
     checks.one_of("method", method, METHODS)
-    checks.one_of("preset", preset, tuple(presets))
-    known = {field.name for field in fields(Options)}
-    if unknown := set(overrides) - known:
-        raise ValueError(f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
-    options = replace(presets[preset][method], **overrides)
-    for field, choices in (
-        ("output", get_args(Output)),
-        ("space", get_args(Space)),
-        ("baseline", get_args(Baseline)),
-        ("inner", get_args(Inner)),
-    ):
-        checks.one_of(field, getattr(options, field), choices)
-    for field in ("steps", "samples", "power"):
-        checks.whole(field, getattr(options, field))
-    checks.whole("seed", options.seed, 0)
-    checks.real("sigma", options.sigma)
-    if min(options.steps, options.samples, options.power) < 1 or options.sigma < 0:
-        raise ValueError(f"steps, samples and power must be at least 1 and sigma at least 0, got {asdict(options)}")
+    options = checks.options({"paper": PAPER[method], "released": RELEASED[method]}, preset, overrides)
     if options.baseline == "zero_or_image" and method != "gradient_shap":
         raise ValueError("the baseline zero_or_image is drawn for each sample of gradient_shap; no other method has it")
     return options
@@ -134,15 +116,12 @@ def attribute(
     with torch.no_grad():
         classes = network(inputs[:1]).shape[1]
     checks.classes_known(labels, classes)
-    function = _FUNCTIONS[method]
-    integrates = method == "integrated_gradients" or (
-        "smoothgrad" in method and options.inner == "integrated_gradients"
-    )
+    integrates = "integrated_gradients" in (method, options.inner if "smoothgrad" in method else "")
     maps = torch.empty_like(inputs, memory_format=torch.contiguous_format)
 
     def attribute_part(part: slice, rows: int) -> None:
-        baseline = _baseline(model, images[part], inputs[part], ids[part], options)
-        maps[part] = function(network, inputs[part], labels[part], baseline, ids[part], options, rows)
+        start = baseline_of(model, images[part], ids[part], options, inputs[part])
+        maps[part] = _FUNCTIONS[method](_Part(network, inputs[part], labels[part], start, ids[part], options, rows))
 
     for_batches(
         len(images),
@@ -159,98 +138,99 @@ def attribute(
 
 
 def baseline_of(
-    model: Classifier, images: Float32[Tensor, "n 3 h w"], ids: list[int], options: Options
+    model: Classifier,
+    images: Float32[Tensor, "n 3 h w"],
+    ids: list[int],
+    options: Options,
+    inputs: Tensor | None = None,
 ) -> Float32[Tensor, "n 3 h w"]:
-    """The point from which ``attribute`` counts importance with these ``options``, in their space."""
-    return _baseline(model, images, model.normalise(images) if options.space == "normalised" else images, ids, options)
+    """The point from which ``attribute`` counts importance with these ``options``, in their space.
 
-
-def _baseline(model: Classifier, images: Tensor, inputs: Tensor, ids: list[int], options: Options) -> Tensor:
-    """As ``baseline_of``; ``inputs`` are the images in the options' space."""
+    ``inputs``: the images in that space, where they are known.
+    """
+    to_space = model.normalise if options.space == "normalised" else nn.Identity()
+    inputs = to_space(images) if inputs is None else inputs
     if options.baseline == "normal":
         drawn = normal_images(ids, tuple(images.shape[1:]), options.seed).to(inputs)
         return drawn.contiguous(memory_format=torch.channels_last)
     if options.baseline in ("zero", "zero_or_image"):
         return torch.zeros_like(inputs)
     if options.baseline == "black":
-        pixels = torch.zeros_like(images)
-    elif options.baseline == "mean":
-        pixels = model.normalise.mean.expand_as(images)
-    else:
-        from torchvision.transforms.functional import gaussian_blur
+        return to_space(torch.zeros_like(images))
+    if options.baseline == "mean":
+        return to_space(model.normalise.mean.expand_as(images))
+    from torchvision.transforms.functional import gaussian_blur
 
-        pixels = gaussian_blur(images, kernel_size=[11, 11], sigma=[3.0, 3.0])
-    return model.normalise(pixels) if options.space == "normalised" else pixels
+    return to_space(gaussian_blur(images, kernel_size=[11, 11], sigma=[3.0, 3.0]))
 
 
-def _integrated_gradients(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, rows: int
-) -> Tensor:
+class _Part(NamedTuple):
+    """Some of the images, as a method gets them; ``rows``: how many the network gets at once."""
+
+    network: nn.Module
+    inputs: Tensor
+    labels: Tensor
+    baseline: Tensor
+    ids: list[int]
+    options: Options
+    rows: int
+
+    def noisy(self, sample: int) -> Tensor:
+        noise = normal_images(self.ids, tuple(self.inputs.shape[1:]), self.options.seed, 1, sample)
+        return self.inputs + self.options.sigma * noise.to(self.inputs)
+
+    def uniform(self, *key: int) -> Tensor:
+        """A number in [0, 1) for each image."""
+        return uniform_images(self.ids, (1, 1, 1), self.options.seed, *key).to(self.inputs)
+
+
+def _integrated_gradients(part: _Part) -> Tensor:
     """Sundararajan et al. 2017: (x - x0) times the mean gradient on the straight line from x0 to x."""
     from captum.attr import IntegratedGradients
 
-    at_once = rows if rows < options.steps else None  # None: all points of all images
-    return IntegratedGradients(network, multiply_by_inputs=True).attribute(
-        inputs, baseline, target=labels, n_steps=options.steps, method="gausslegendre", internal_batch_size=at_once
+    steps = part.options.steps
+    at_once = part.rows if part.rows < steps else None  # None: all points of all images
+    return IntegratedGradients(part.network, multiply_by_inputs=True).attribute(
+        part.inputs, part.baseline, part.labels, n_steps=steps, method="gausslegendre", internal_batch_size=at_once
     )
 
 
-def _gradient(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, rows: int
-) -> Tensor:
+def _gradient(part: _Part) -> Tensor:
     from captum.attr import Saliency
 
-    return Saliency(network).attribute(inputs.detach().requires_grad_(), target=labels, abs=False).detach()
+    return Saliency(part.network).attribute(part.inputs.detach().requires_grad_(), part.labels, abs=False).detach()
 
 
-def _input_x_gradient(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, rows: int
-) -> Tensor:
+def _input_x_gradient(part: _Part) -> Tensor:
     """Shrikumar et al. 2016."""
     from captum.attr import InputXGradient
 
-    return InputXGradient(network).attribute(inputs.detach().requires_grad_(), target=labels).detach()
+    return InputXGradient(part.network).attribute(part.inputs.detach().requires_grad_(), part.labels).detach()
 
 
-def _noise(sample: int, inputs: Tensor, ids: list[int], options: Options) -> Tensor:
-    return options.sigma * normal_images(ids, tuple(inputs.shape[1:]), options.seed, 1, sample).to(inputs)
-
-
-def _smoothgrad(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, rows: int
-) -> Tensor:
+def _smoothgrad(part: _Part) -> Tensor:
     """Smilkov et al. 2017: mean signed gradient over noisy copies; squared (Hooker et al. 2019) it is never negative."""
-    inner = _gradient if options.inner == "gradient" else _integrated_gradients
-    total = torch.zeros_like(inputs)
-    for sample in range(options.samples):
-        noisy = inputs + _noise(sample, inputs, ids, options)
-        total += inner(network, noisy, labels, baseline, ids, options, rows) ** options.power
-    return total / options.samples
+    inner, total = _FUNCTIONS[part.options.inner], torch.zeros_like(part.inputs)
+    for sample in range(part.options.samples):
+        total += inner(part._replace(inputs=part.noisy(sample))) ** part.options.power
+    return total / part.options.samples
 
 
-def _gradient_shap(
-    network: nn.Module, inputs: Tensor, labels: Tensor, baseline: Tensor, ids: list[int], options: Options, rows: int
-) -> Tensor:
+def _gradient_shap(part: _Part) -> Tensor:
     """Lundberg and Lee 2017: (x + noise - x0) times the gradient at a random point between x0 and x + noise, averaged.
 
     With "zero_or_image" each sample draws its x0: zero or x itself.
     """
-    total = torch.zeros_like(inputs)
-    for sample in range(options.samples):
-        noisy = inputs + _noise(sample, inputs, ids, options)
-        place = uniform_images(ids, (1, 1, 1), options.seed, 2, sample).to(inputs)
-        start = baseline
-        if options.baseline == "zero_or_image":
-            drawn = uniform_images(ids, (1, 1, 1), options.seed, _BASELINE_CHOICE, sample).to(inputs)
-            start = torch.where(drawn < 0.5, baseline, inputs)
-        total += (noisy - start) * _gradient(
-            network, start + place * (noisy - start), labels, start, ids, options, rows
-        )
-    return total / options.samples
+    total, start = torch.zeros_like(part.inputs), part.baseline
+    for sample in range(part.options.samples):
+        noisy, place = part.noisy(sample), part.uniform(2, sample)
+        if part.options.baseline == "zero_or_image":
+            start = torch.where(part.uniform(_BASELINE_CHOICE, sample) < 0.5, part.baseline, part.inputs)
+        total += (noisy - start) * _gradient(part._replace(inputs=start + place * (noisy - start)))
+    return total / part.options.samples
 
 
-# (network, inputs, labels, baseline, ids, options, rows that the network gets at once) -> maps; not all need everything
-_FUNCTIONS: dict[str, Callable[[nn.Module, Tensor, Tensor, Tensor, list[int], Options, int], Tensor]] = {
+_FUNCTIONS: dict[str, Callable[[_Part], Tensor]] = {
     "integrated_gradients": _integrated_gradients,
     "input_x_gradient": _input_x_gradient,
     "gradient": _gradient,

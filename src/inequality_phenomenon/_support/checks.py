@@ -1,11 +1,15 @@
 """Checks of arguments that public functions share: a wrong one is answered here, in words, not from inside torch."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
+
+T = TypeVar("T")
 
 
 def whole(name: str, value: object, least: int | None = None, most: int | None = None) -> None:
@@ -30,6 +34,25 @@ def one_of(name: str, value: object, known: tuple[Any, ...]) -> None:
     """``ValueError`` with the known values unless ``value`` is one of them."""
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")
+
+
+def options(presets: Mapping[str, T], preset: str, changes: Mapping[str, Any]) -> T:
+    """The options, a dataclass, of a preset with some fields changed. What a field may be, its type says.
+
+    A literal is one of its values, ``seed`` at least 0, another whole number at least 1, a real one at least 0.
+    """
+    one_of("preset", preset, tuple(presets))
+    kinds = get_type_hints(type(presets[preset]))
+    if unknown := set(changes) - set(kinds):
+        raise ValueError(f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(sorted(kinds))}")
+    for name, value in changes.items():
+        if get_origin(kinds[name]) is Literal:
+            one_of(name, value, get_args(kinds[name]))
+        elif kinds[name] is int:
+            whole(name, value, 0 if name == "seed" else 1)
+        elif kinds[name] is float:
+            real(name, value, 0)
+    return replace(presets[preset], **changes)  # type: ignore[type-var]
 
 
 def real_tensor(name: str, value: object) -> None:

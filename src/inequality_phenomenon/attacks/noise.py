@@ -1,7 +1,7 @@
 """Inductive noise (paper, section 3.2.1): random values on the subpixels that matter most, or in their place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal, get_args
 
@@ -39,26 +39,14 @@ class NoiseOptions:
 NOISE_PRESETS = {"paper": NoiseOptions(), "released": NoiseOptions(distribution="uniform", threshold=True)}
 
 
-def resolve_noise_options(kind: str, preset: str = "paper", **overrides: Any) -> NoiseOptions:
-    """The options of a preset with single ones replaced; ``ValueError`` lists the valid names."""
-    checks.one_of("kind", kind, get_args(Kind))
-    checks.one_of("preset", preset, get_args(Preset))
-    known = [field.name for field in fields(NoiseOptions)]
-    if unknown := set(overrides) - set(known):
-        raise ValueError(f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(known)}")
-    options = replace(NOISE_PRESETS[preset], **overrides)
-    checks.one_of("positions", options.positions, get_args(Positions))
-    checks.one_of("space", options.space, get_args(Space))
-    checks.one_of("distribution", options.distribution, get_args(Distribution))
-    return options
-
-
 class _Noise:
     """One kind of noise on images (N, 3, H, W): ranks of the subpixels, values for a draw, and Equation 5."""
 
-    def __init__(self, model: Classifier, kind: str, options: NoiseOptions, seed: int) -> None:
+    def __init__(self, model: Classifier, kind: str, seed: int, preset: str, overrides: dict[str, Any]) -> None:
+        checks.one_of("kind", kind, get_args(Kind))
         checks.whole("seed", seed, 0)
-        self.model, self.kind, self.options, self.seed = model, kind, options, seed
+        self.model, self.kind, self.seed = model, kind, seed
+        self.options = checks.options(NOISE_PRESETS, preset, overrides)
 
     def check(self, budgets: Sequence[int], subpixels: int, energy: object) -> None:
         most = subpixels - self.options.threshold
@@ -137,7 +125,7 @@ def perturb_with_noise(
     ``overrides``: fields of ``NoiseOptions``. Returns images as the model is fed them: they may leave [0, 1].
     Raises ``ValueError`` for wrong shapes, pixels out of range, a budget above the image's size and unknown names.
     """
-    noise = _Noise(model, kind, resolve_noise_options(kind, preset, **overrides), seed)
+    noise = _Noise(model, kind, seed, preset, overrides)
     checks.whole("draw", draw, 0)
     numbers = checked_ids(images, maps, ids)
     checks.classifier(model, images)
@@ -179,7 +167,7 @@ def noise_outcomes(
     memory is that of one batch. Raises ``ValueError`` also for labels out of range and images misclassified at the
     start (naming them).
     """
-    noise = _Noise(model, kind, resolve_noise_options(kind, preset, **overrides), seed)
+    noise = _Noise(model, kind, seed, preset, overrides)
     checks.whole("draws", draws)
     numbers = checked_ids(images, maps, ids)
     noise.check(budgets, images[0].numel(), energy)

@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -152,7 +151,10 @@ def occlude(
     checks.one_of("preset", preset, get_args(Preset))
     checks.one_of("search", search, get_args(Search))
     default: tuple[str, Color] = ("regional", "black") if preset == "paper" else ("top_pixels", "minimum")
-    places = _checked_places(images, maps, places | {"positions": places.get("positions") or default[0]})
+    places["ids"], places["positions"] = (
+        checked_ids(images, maps, places.get("ids")),
+        places.get("positions") or default[0],
+    )
     fill = patch_fill(model, images, default[1] if color is None else color)
     grid = _Grid(maps, max_count, _sides(max_radius), places)
     order = torch.arange(len(grid.count), device=images.device)
@@ -167,10 +169,6 @@ def occlude(
     mask = grid.masks(torch.arange(len(images), device=images.device), found)
     area, occluded = mask.flatten(1).sum(1), torch.where(mask, fill, images)
     return replace(hit, count=grid.count[found], radius=grid.radius[found], area=area, images=occluded)
-
-
-def _checked_places(images: Tensor, maps: Tensor, places: dict[str, Any]) -> dict[str, Any]:
-    return places | {"ids": checked_ids(images, maps, places.get("ids"))}
 
 
 def occlude_area(
@@ -190,7 +188,7 @@ def occlude_area(
 
     Other arguments and errors as ``occlude``; ``places``: positions, region, seed, ids of ``patch_centres``.
     """
-    places = _checked_places(images, maps, places)
+    places["ids"] = checked_ids(images, maps, places.get("ids"))
     centres = patch_centres(maps, max_radius=radius, **places)[:, : max(area, 1)]
     fill, (height, width) = patch_fill(model, images, color), images.shape[2:]
     mask = torch.cat([area_mask(part, radius, area, height, width) for part in centres.split(100)])
@@ -201,27 +199,16 @@ def occlude_area(
 
 @dataclass(frozen=True)
 class GridOutcomes:
-    """What each mask (n, r) of a grid does to each image: one bit a mask, in Algorithm 1's order (n outer, r inner).
+    """What each mask (n, r) of a grid does to each image, at [image, n - 1, r - 1].
 
-    ``unpack_grid`` reads the bits. With ``fooled = unpack_grid(...)`` the best of a smaller grid is
-    ``fooled[:, :n, :r].any((1, 2))``, the one largest mask ``fooled[:, n - 1, r - 1]``, Algorithm 1 as printed
-    ``fooled[:, n - 1, :r].any(1)``. Positions "separate" depend on ``max_radius``, all others are the same in each grid.
+    The best of a smaller grid is ``fooled[:, :n, :r].any((1, 2))``, the one largest mask ``fooled[:, n - 1, r - 1]``,
+    Algorithm 1 as printed ``fooled[:, n - 1, :r].any(1)``. Positions "separate" depend on ``max_radius``, others do not.
     """
 
-    fooled: UInt8[np.ndarray, "n bytes"]
-    close: UInt8[np.ndarray, "n bytes"]  # the margin is below CLOSE
-    max_count: int
-    max_radius: int
+    fooled: Bool[Tensor, "n counts radii"]
+    close: Bool[Tensor, "n counts radii"]  # the margin is below CLOSE
     close_at_start: Bool[Tensor, " n"]  # the clean image's margin is
     forwards: Int64[Tensor, " n"]  # predictions spent, the one on the clean image included
-
-
-def unpack_grid(
-    bits: UInt8[np.ndarray, "n bytes"], max_count: int, max_radius: int
-) -> Bool[np.ndarray, "n counts radii"]:
-    """The bits of ``GridOutcomes`` as booleans, mask (n, r) at [image, n - 1, r - 1]."""
-    flat = np.unpackbits(bits, axis=1, count=max_count * max_radius)
-    return flat.astype(bool).reshape(len(bits), max_count, max_radius)
 
 
 @torch.no_grad()
@@ -245,10 +232,9 @@ def grid_outcomes(
     Batches are full: they hold masks of several images. A mask that hides no more than the one with a patch less has its
     outcome and costs nothing. Arguments and errors as for ``occlude``.
     """
-    places, sides = _checked_places(images, maps, places), _sides(max_radius) if sides is None else sides
+    places["ids"], sides = checked_ids(images, maps, places.get("ids")), _sides(max_radius) if sides is None else sides
     for side in sides:
         checks.whole("the side of a patch", side, 1)
-    max_radius = len(sides)
     fill, grid = patch_fill(model, images, color), _Grid(maps, max_count, sides, places)
     referee, needed = Referee(model, images, labels, batch), grid.needed()
     which, place = needed.nonzero(as_tuple=True)
@@ -260,8 +246,9 @@ def grid_outcomes(
             fooled[ids, places_of], margins = referee.verdicts(occluded, ids)
             close[ids, places_of] = margins.abs() < CLOSE
             bar.update(len(part))
-    for one in range(max_radius, needed.shape[1]):
+    shape = (len(images), max_count, len(sides))
+    needs, fooled, close = (outcome.view(shape) for outcome in (needed, fooled, close))
+    for count in range(1, max_count):
         for outcome in (fooled, close):
-            outcome[:, one] = torch.where(needed[:, one], outcome[:, one], outcome[:, one - max_radius])
-    bits = [np.packbits(outcome.cpu().numpy(), axis=1) for outcome in (fooled, close)]
-    return GridOutcomes(bits[0], bits[1], max_count, max_radius, referee.close_at_start, 1 + needed.sum(1))
+            outcome[:, count] = torch.where(needs[:, count], outcome[:, count], outcome[:, count - 1])
+    return GridOutcomes(fooled, close, referee.close_at_start, 1 + needed.sum(1))

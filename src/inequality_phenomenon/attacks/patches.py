@@ -20,14 +20,14 @@ _PATCH_PLACES = 5  # second part of a random key
 _NOWHERE = -1_000_000  # the centre of a patch that hides nothing
 
 
-def patch_mask(centres: Int64[Tensor, "n patches 2"], radius: int, height: int, width: int) -> Bool[Tensor, "n 1 h w"]:
-    """Union of the squares [row - r, row + r) x [column - r, column + r) around ``centres``, clipped at the border."""
-    return _squares(centres, 2 * radius, height, width)
+def patch_mask(
+    centres: Int64[Tensor, "n patches 2"], radius: float, height: int, width: int
+) -> Bool[Tensor, "n 1 h w"]:
+    """Union of the squares [row - r, row + r) x [column - r, column + r) around ``centres``, clipped at the border.
 
-
-def _squares(centres: Tensor, side: int, height: int, width: int) -> Tensor:
-    """As ``patch_mask``; an odd ``side`` has its centre in the middle."""
-    along = []
+    A square of an odd side, ``radius`` 1.5 for example, has its centre in the middle.
+    """
+    along, side = [], int(2 * radius)
     for axis, length in enumerate((height, width)):
         offset = torch.arange(length, device=centres.device) - centres[:, :, axis, None]  # (N, patches, length)
         along.append(((offset >= -(side // 2)) & (offset < side - side // 2)).float())
@@ -113,7 +113,7 @@ def first_patches(
     small = torch.uint8 if patches < 256 else torch.int32  # one of these is kept for every radius of a search
     first = torch.full((len(centres), height, width), patches, dtype=small, device=centres.device)
     for patch in range(patches - 1, -1, -1):
-        first.masked_fill_(_squares(centres[:, patch : patch + 1], side, height, width)[:, 0], patch)
+        first.masked_fill_(patch_mask(centres[:, [patch]], side / 2, height, width)[:, 0], patch)
     return first
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..attacks import Color, Kind, grid_outcomes, noise_outcomes, unpack_grid
+from ..attacks import Color, Kind, grid_outcomes, noise_outcomes
 from ..measure.measurements import Conditions, attacked
 from ..measure.multiverse import index_readings, plan
 from ..measure.run import Run
@@ -59,8 +59,8 @@ def readings(
             close[list(noisy.close_calls)] = True
         for fill in color:
             grid = grid_outcomes(*attacked(sample), own, max(count), radius, fill, ids=sample.ids, progress=True)
-            fooled, near = (torch.tensor(unpack_grid(bits, max(count), radius)) for bits in (grid.fooled, grid.close))
-            close |= near.flatten(1).any(1) | grid.close_at_start.cpu()
+            fooled = grid.fooled.cpu()
+            close |= (grid.close.flatten(1).any(1) | grid.close_at_start).cpu()
             for (search, outcome), n in product(SEARCHES.items(), count):
                 columns[f"patches|{by}|{fill}|{search}|{n}"] = outcome(fooled[:, :n])
     return columns | {"close_call": close}

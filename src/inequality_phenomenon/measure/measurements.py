@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from ..attacks import BUDGETS, mask_areas, noise_outcomes, occlude, occlude_area
-from ..inequality import REDUCES, Reduce, gini, global_gini, regional_values, top_share
+from ..inequality import REDUCES, gini, global_gini, regional_values, top_share
 from ..networks import Classifier, logits
 from .sample import Columns, Sample
 
@@ -30,18 +30,19 @@ def inequality(sample: Sample, *, region: int = 4, method: str = "integrated_gra
     """
     maps = sample.maps(method, **options)
     columns = {"global_gini": global_gini(maps), "global_gini_positive": global_gini(maps, sign="positive")}
-    columns |= {f"regional_gini_{reduce}": _regional_gini(maps, region, reduce) for reduce in REDUCES}
+    columns |= {f"regional_gini_{reduce}": gini_or_nan(regional_values(maps, region, reduce)) for reduce in REDUCES}
     shares = top_share(maps.abs().flatten(1), list(TOP_COUNTS))
     columns |= {f"top_{count}": shares[:, i] for i, count in enumerate(TOP_COUNTS)}
     columns["positive_fraction"] = (maps > 0).flatten(1).double().mean(1)
     return columns
 
 
-def _regional_gini(maps: Tensor, region: int, reduce: Reduce) -> Tensor:
-    values = regional_values(maps, region, reduce)
+def gini_or_nan(values: Float64[Tensor, "n values"]) -> Float64[Tensor, " n"]:
+    """``gini``, and NaN where a reading leaves nothing of an image's map."""
     something = (values > 0).any(1)
     found = torch.full((len(values),), torch.nan, dtype=torch.float64, device=values.device)
-    found[something] = gini(values[something])
+    if something.any():
+        found[something] = gini(values[something])
     return found
 
 
@@ -79,7 +80,7 @@ def noise(
     shares, packed = found.fooled.double().mean(2), packed_draws(found.fooled)
     columns = {f"failure_{budget}": shares[:, i] for i, budget in enumerate(budgets)}
     columns |= {f"draws_{budget}": packed[:, i] for i, budget in enumerate(budgets)}
-    return columns | {"close_call": _marked(found.close_calls, len(sample.ids))}
+    return columns | {"close_call": np.isin(range(len(sample.ids)), found.close_calls)}
 
 
 def attacked(sample: Sample) -> tuple[Classifier, Tensor, Tensor]:
@@ -120,7 +121,7 @@ def occlusion(
     columns = {"fooled": hit.fooled, "forwards": hit.forwards}
     if locate:
         columns |= {name: torch.where(hit.fooled, getattr(hit, name), 0) for name in ("count", "radius", "area")}
-    return columns | {"close_call": _marked(hit.close_calls, len(sample.ids))}
+    return columns | {"close_call": np.isin(range(len(sample.ids)), hit.close_calls)}
 
 
 def occluded_area(sample: Sample, *, max_count: int, max_radius: int, seed: int = 0, **places: Any) -> Columns:
@@ -138,7 +139,7 @@ def area_occlusion(
     """
     maps = chosen_maps(sample, maps_from, seed)
     hit = occlude_area(*attacked(sample), maps, area, radius, ids=sample.ids, seed=seed, progress=True, **options)
-    return {"fooled": hit.fooled, "close_call": _marked(hit.close_calls, len(sample.ids))}
+    return {"fooled": hit.fooled, "close_call": np.isin(range(len(sample.ids)), hit.close_calls)}
 
 
 def occlusion_conditions(budgets: Sequence[Sequence[int]], colors: Sequence[str]) -> Conditions:
@@ -172,9 +173,3 @@ def chosen_maps(sample: Sample, maps_from: Donor, seed: int, attribution: Attrib
     donor = maps_from[sample.checkpoint] if isinstance(maps_from, dict) else maps_from
     options: dict[str, Any] = {"seed": seed} | (attribution or {})
     return (sample.seen_by(donor) if donor else sample).maps(**options)
-
-
-def _marked(indices: tuple[int, ...], n: int) -> np.ndarray:
-    marks = np.zeros(n, bool)
-    marks[list(indices)] = True
-    return marks

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import islice, product
 from typing import Any, cast
 
 import numpy as np
@@ -19,13 +20,13 @@ from torch import Tensor
 
 from .._support import paths
 from ..attacks import Color, grid_outcomes, noise_outcomes
-from ..inequality import gini, region_sums
+from ..inequality import region_sums
 from ..networks import REGISTRY
+from .measurements import Conditions, attacked, gini_or_nan
 from .run import Run
-from .sample import Sample, measure
+from .sample import Columns, Measuring, Sample, measure
 
 DECISIVE = ("options", "with", "draws", "sides")  # of an option; its title and reason decide no value
-Conditions = dict[str, dict[str, Any]]  # by name: further arguments of a measuring function
 
 
 @cache
@@ -80,20 +81,18 @@ def goes_with(option: dict[str, Any], chosen: dict[str, str]) -> bool:
     return all(chosen[name] in allowed for name, allowed in option.get("with", {}).items() if name in chosen)
 
 
-def map_conditions(record: str) -> Conditions:
-    """The maps that a record needs, by "method|baseline|output": the arguments of the measuring functions."""
+def map_conditions(record: str, count: int | None = None) -> Conditions:
+    """The maps that a record needs, or the first ``count``, by "method|baseline|output": arguments of measuring functions."""
     choices = plan()["choices"]
     claims = [claim for claim in plan()["claims"].values() if claim["record"] == record]
     wanted: Conditions = {}
-    for method in choices["method"]:
-        for baseline, start in choices["baseline"].items():
-            for output in choices["output"]:
-                chosen = {"method": method, "baseline": baseline, "output": output}
-                asked = any(all(chosen[c] in claim["only"].get(c, [chosen[c]]) for c in chosen) for claim in claims)
-                if asked and goes_with(start, chosen):
-                    options = start["options"] | {"method": method, "output": output}
-                    wanted["|".join(chosen.values())] = {"attribution": options, "draws": start.get("draws", 1)}
-    return wanted
+    for method, baseline, output in product(choices["method"], choices["baseline"], choices["output"]):
+        chosen, start = {"method": method, "baseline": baseline, "output": output}, choices["baseline"][baseline]
+        asked = any(all(chosen[c] in claim["only"].get(c, [chosen[c]]) for c in chosen) for claim in claims)
+        if asked and goes_with(start, chosen):
+            options = start["options"] | {"method": method, "output": output}
+            wanted["|".join(chosen.values())] = {"attribution": options, "draws": start.get("draws", 1)}
+    return dict(islice(wanted.items(), count))
 
 
 def measure_multiverse(run: Run) -> None:
@@ -103,43 +102,32 @@ def measure_multiverse(run: Run) -> None:
     plan's (null: all); ``attacked``, how many of the networks are attacked. ``right``: which images each network of the plan
     classifies correctly; only these are attacked.
     """
-    options, n, attacked = run.options, run.n_images, run.models[: run.options["attacked"]]
-    known, alone = [name for name in planned_networks() if name in REGISTRY], {"": dict[str, Any]()}
-    _record(run, right, "right", known, alone, n)
-    _record(run, index_readings, "index", run.models, _first(map_conditions("index"), options["maps"]), n)
-    maps, few = _first(map_conditions("noise"), options["attacked_maps"]), min(n, options["occlusion_images"])
-    _record(run, noise_readings, "noise", attacked, maps, n, only_right=True)
-    _record(run, random_noise, "random_noise", attacked, alone, n, only_right=True)
-    maps = _first(map_conditions("occlusion"), options["attacked_maps"])
-    _record(run, patch_readings, "occlusion", attacked, maps, few, only_right=True)
-
-
-def _first(conditions: Conditions, count: int | None) -> Conditions:
-    return dict(list(conditions.items())[:count])
+    options, n, known = run.options, run.n_images, [name for name in planned_networks() if name in REGISTRY]
+    some: dict[str, Any] = {"models": run.models[: options["attacked"]], "only_right": True}
+    few = min(n, options["occlusion_images"])
+    _record(run, right, "right", n, models=known)
+    _record(run, index_readings, "index", n, map_conditions("index", options["maps"]))
+    _record(run, noise_readings, "noise", n, map_conditions("noise", options["attacked_maps"]), **some)
+    _record(run, random_noise, "random_noise", n, **some)
+    _record(run, patch_readings, "occlusion", few, map_conditions("occlusion", options["attacked_maps"]), **some)
 
 
 def _record(
-    run: Run,
-    function: Any,
-    name: str,
-    models: Sequence[str],
-    conditions: Conditions,
-    count: int,
-    *,
-    only_right: bool = False,
-) -> None:
+    run: Run, function: Measuring, name: str, n: int, conditions: Conditions | None = None, *,
+    models: Sequence[str] | None = None, only_right: bool = False,
+) -> None:  # fmt: skip
     frames = []
-    for checkpoint in models:
-        sample = run.test_images(checkpoint, count)
+    for checkpoint in models or run.models:
+        sample = run.test_images(checkpoint, n)
         if only_right:
             sample = sample.at(np.flatnonzero(right(sample, plan_id=digest(), seed=run.seed)["right"]).tolist())
-        for condition, further in conditions.items():
+        for condition, further in (conditions or {"": {}}).items():
             table = measure(function, sample, run, seed=run.seed, plan_id=digest(), **further)
             frames.append(table.assign(condition=condition))
     run.record(name, pd.concat(frames, ignore_index=True).assign(plan=digest()))
 
 
-def right(sample: Sample, *, plan_id: str, seed: int) -> dict[str, np.ndarray]:
+def right(sample: Sample, *, plan_id: str, seed: int) -> Columns:
     """Which images the network classifies correctly."""
     kept = sample.data.correct(sample.checkpoint, sample.model, sample.ids, sample.images.device)
     return {"right": np.isin(sample.ids, kept)}
@@ -151,9 +139,7 @@ def maps_of(sample: Sample, attribution: dict[str, Any], draws: int, seed: int) 
     return torch.stack(drawn).mean(0) if draws > 1 else drawn[0]
 
 
-def index_readings(
-    sample: Sample, *, attribution: dict[str, Any], draws: int, seed: int, plan_id: str
-) -> dict[str, np.ndarray]:
+def index_readings(sample: Sample, *, attribution: dict[str, Any], draws: int, seed: int, plan_id: str) -> Columns:
     """The Gini index of a map in every reading of the plan, a column each, in float32.
 
     A reading that leaves nothing of an image's map has no index there: NaN.
@@ -170,67 +156,46 @@ def index_readings(
         "positive_of_sum": blocks.clamp_min(0),
         "absolute_of_sum": blocks.abs(),
     }
-    return {name: _index(own.flatten(1)).float().cpu().numpy() for name, own in values.items()}
+    return {name: gini_or_nan(own.flatten(1)).float().cpu().numpy() for name, own in values.items()}
 
 
-def _index(values: Tensor) -> Tensor:
-    found = torch.full((len(values),), torch.nan, dtype=torch.float64, device=values.device)
-    something = (values > 0).any(1)
-    if something.any():
-        found[something] = gini(values[something])
-    return found
-
-
-def noise_readings(
-    sample: Sample, *, attribution: dict[str, Any], draws: int, seed: int, plan_id: str
-) -> dict[str, np.ndarray]:
+def noise_readings(sample: Sample, *, attribution: dict[str, Any], draws: int, seed: int, plan_id: str) -> Columns:
     """Which budgets of noise fool the network, in every reading: columns "order|kind|noise", a bit a budget.
 
     ``close_call``: a margin too small to be trusted in some prediction.
     """
     maps = maps_of(sample, attribution, draws, seed)
-    orders = {"signed": maps, "absolute": maps.abs()}
-    return _noise(sample, [(f"{order}|", own, {}) for order, own in orders.items()], seed)
+    return _noise(sample, {"signed|": maps, "absolute|": maps.abs()}, seed)
 
 
-def random_noise(sample: Sample, *, seed: int, plan_id: str) -> dict[str, np.ndarray]:
+def random_noise(sample: Sample, *, seed: int, plan_id: str) -> Columns:
     """The same at random places of each image: columns "kind|noise"."""
-    return _noise(sample, [("", sample.images, {"positions": "random"})], seed)
+    return _noise(sample, {"": sample.images}, seed, positions="random")
 
 
-def _noise(sample: Sample, places: Sequence[tuple[str, Tensor, dict[str, Any]]], seed: int) -> dict[str, np.ndarray]:
-    choices = plan()["choices"]
-    budgets, columns = [int(budget) for budget in choices["budget"]], dict[str, np.ndarray]()
-    close = np.zeros(len(sample.ids), bool)
-    for prefix, maps, positions in places:
-        for kind in choices["kind"]:
-            for noise, option in choices["noise"].items():
-                found = noise_outcomes(
-                    sample.model, sample.images, sample.labels, maps, budgets, kind, seed, draws=1, ids=sample.ids,
-                    **option["options"], **positions,
-                )  # fmt: skip
-                columns[f"{prefix}{kind}|{noise}"] = packed(found.fooled[:, :, 0])
-                close[list(found.close_calls)] = True
+def _noise(sample: Sample, orders: dict[str, Tensor], seed: int, **positions: Any) -> Columns:
+    choices, columns, close = plan()["choices"], Columns(), np.zeros(len(sample.ids), bool)
+    for (order, maps), kind, (noise, option) in product(orders.items(), choices["kind"], choices["noise"].items()):
+        options = option["options"] | positions | {"draws": 1, "ids": sample.ids}
+        found = noise_outcomes(*attacked(sample), maps, [*map(int, choices["budget"])], kind, seed, **options)
+        columns[f"{order}{kind}|{noise}"] = packed(found.fooled[:, :, 0])
+        close[list(found.close_calls)] = True
     return columns | {"close_call": close}
 
 
-def patch_readings(
-    sample: Sample, *, attribution: dict[str, Any], draws: int, seed: int, plan_id: str
-) -> dict[str, np.ndarray]:
+def patch_readings(sample: Sample, *, attribution: dict[str, Any], draws: int, seed: int, plan_id: str) -> Columns:
     """Which masks fool the network, in every reading: columns "order|colour", a bit a mask, patches outer, sides inner.
 
     ``close_call``: a margin too small to be trusted in some prediction.
     """
-    maps, columns = maps_of(sample, attribution, draws, seed), dict[str, np.ndarray]()
-    close = np.zeros(len(sample.ids), bool)
+    maps, columns, close = maps_of(sample, attribution, draws, seed), Columns(), np.zeros(len(sample.ids), bool)
+    grid: Any = {"max_count": plan()["max_count"], "sides": plan()["sides"], "ids": sample.ids, "progress": True}
     for order, color in patch_columns(attribution["method"]):
         ranked = {"absolute": maps.abs(), "positive": maps.clamp_min(0)}.get(order, maps)
-        found = grid_outcomes(
-            sample.model, sample.images, sample.labels, ranked, plan()["max_count"], color=color, sides=plan()["sides"],
-            positions="top_pixels" if order == "pixels" else "regional", ids=sample.ids, progress=True,
-        )  # fmt: skip
-        columns[f"{order}|{color}"] = as_bytes(found.fooled)
-        close |= found.close.any(1) | found.close_at_start.cpu().numpy()
+        positions = "top_pixels" if order == "pixels" else "regional"
+        found = grid_outcomes(*attacked(sample), ranked, color=color, positions=positions, **grid)
+        columns[f"{order}|{color}"] = packed(found.fooled.flatten(1))
+        close |= (found.close.flatten(1).any(1) | found.close_at_start).cpu().numpy()
     return columns | {"close_call": close}
 
 
@@ -246,12 +211,7 @@ def patch_columns(method: str) -> Iterator[tuple[str, Color]]:
 
 def packed(outcomes: Bool[Tensor, "n columns"]) -> np.ndarray:
     """Truth values as bytes, one object an image, the first column in the highest bit."""
-    return as_bytes(np.packbits(outcomes.cpu().numpy(), axis=1))
-
-
-def as_bytes(rows: np.ndarray) -> np.ndarray:
-    """Rows of whole numbers below 256 as one ``bytes`` each: what a column of a record can hold."""
-    return np.array([row.tobytes() for row in rows], dtype=object)
+    return np.array([row.tobytes() for row in np.packbits(outcomes.cpu().numpy(), axis=1)], dtype=object)
 
 
 def unpacked(column: pd.Series, count: int) -> Bool[np.ndarray, "n count"]:

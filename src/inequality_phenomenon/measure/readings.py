@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._support import paths
 from .._support.randomness import normal_images, uniform_images
-from ..attacks import Centres, Color, grid_outcomes, mask_areas, unpack_grid
+from ..attacks import Centres, Color, grid_outcomes, mask_areas
 from ..attribution import baseline_of, resolve_options
 from ..inequality import gini, global_gini
 from ..networks import REGISTRY, checkpoint_of
@@ -103,8 +103,7 @@ def readings_of_algorithm_1(
     maps = chosen_maps(sample, None, seed, attribution)
     places: dict[str, Any] = {"positions": positions, "seed": seed, "ids": sample.ids}
     hit = grid_outcomes(*attacked(sample), maps, max_count, max_radius, color, **places)
-    fooled, close = (torch.tensor(unpack_grid(b, max_count, max_radius)) for b in (hit.fooled, hit.close))
-    areas = mask_areas(maps, max_count, max_radius, **places).cpu()
+    fooled, close, areas = hit.fooled, hit.close, mask_areas(maps, max_count, max_radius, **places)
     by_count = _first(fooled.flatten(1), areas.flatten(1))
     by_radius = _first(fooled.mT.flatten(1), areas.mT.flatten(1))
     return {
