@@ -20,19 +20,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ._support import paths
-from ._support.files import atomic_path, file_lock, sha256_of
+from ._support.files import file_lock, sha256_of
 from .datasets import load_cifar10
 from .networks import (
     CIFAR10_MEAN,
     CIFAR10_STD,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
+    IMAGENET,
     Accuracy,
     CheckpointError,
     Classifier,
     Normalise,
     fold_batch_norm,
     training_of,
+    write_registry,
 )
 from .robustness import Threat, correct, robust_correct
 
@@ -41,7 +41,7 @@ SMALL = 64  # side up to which images are normalised as CIFAR-10's; larger ones 
 SPACES: dict[str, tuple[Values, Values]] = {
     "no normalisation": (None, None),
     "CIFAR-10's mean and std": (CIFAR10_MEAN, CIFAR10_STD),
-    "ImageNet's mean and std": (IMAGENET_MEAN, IMAGENET_STD),
+    "ImageNet's mean and std": IMAGENET,
 }
 
 
@@ -80,8 +80,8 @@ def classifier_of(
     try:
         given = [None if values is None else tuple(map(float, values)) for values in (mean, std)]
     except (TypeError, ValueError):
-        given = [(0,), (0,)]
-    if {len(values or (0, 0, 0)) for values in given} != {3} or (mean is None) != (std is None):
+        given = [(), ()]
+    if [values and len(values) for values in given] not in ([None, None], [3, 3]):
         raise ValueError(
             f"mean and std are three numbers each, or None both for pixels in [0, 1]; got {mean!r} and {std!r}"
         )
@@ -92,7 +92,7 @@ def classifier_of(
         network, kind = model, ""
     network = copy.deepcopy(network).to(images.device).eval().requires_grad_(False).float()
     small = images.shape[-1] <= SMALL
-    space = Normalise() if small else Normalise(IMAGENET_MEAN, IMAGENET_STD)
+    space = Normalise() if small else Normalise(*IMAGENET)
     own = Normalise(given[0], given[1] or ()) if given[0] else None
     wrapped = not isinstance(out := network((own or nn.Identity()).to(images.device)(images[:1].clone())), Tensor)
     out = getattr(out, "logits", None) if wrapped else out
@@ -221,8 +221,6 @@ def register_own(
         test_clean=rates[0], test_robust={"linf 8/255": rates[1]},
     )  # fmt: skip
     with file_lock(file.with_name(f".{file.name}.lock")):
-        entries = (read_own(file, file.stat().st_mtime_ns) if file.exists() else {}) | {name: entry}
-        rows = [one.model_dump(mode="json", exclude_defaults=True) for one in entries.values()]
-        with atomic_path(file) as temporary:
-            temporary.write_text(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True), "utf-8")
+        known = read_own(file, file.stat().st_mtime_ns) if file.exists() else {}
+        write_registry(known | {name: entry}, file)
     return entry

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 from ._support import paths
 from ._support.checks import device_of, one_of, whole
-from ._support.files import atomic_path, file_lock, sha256_of
+from ._support.files import atomic_path, file_lock, sha256_of, write_whole
 from ._support.plugins import NO_IMAGE_SETS, image_set, image_sets
 
 # Mean and standard deviation of the CIFAR-10 training pixels, per channel, for pixels in [0, 1].
@@ -25,6 +26,7 @@ CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # as torchvision and Salman et al. have it
 IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET = IMAGENET_MEAN, IMAGENET_STD
 
 
 class Normalise(nn.Module):
@@ -68,12 +70,9 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        same = stride == 1 and inputs == outputs
-        self.shortcut = (
-            nn.Identity()
-            if same
-            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
@@ -87,24 +86,27 @@ def resnet18(width: int | Sequence[int] = 64, classes: int = 10, stem: str = "ci
     (11.2 M parameters), 16 ships with this project (0.70 M); filter pruning leaves other channels in each stage.
     ``stem``: "imagenet" is a 7x7 convolution of stride 2 and a 3x3 pooling of stride 2, normalised as ImageNet.
     """
-    given: list[Any] = list(width) if isinstance(width, (list, tuple)) else [width]
-    for channels in [*given, classes]:
-        whole("width and classes", channels, 1)
-    if given != [width] and len(given) != 4:
+    widths = _whole_numbers("width and classes", width, classes)
+    if widths != [width] and len(widths) != 4:
         raise ValueError(f"width is one number, or one for each of the four stages; got {width}")
-    widths: list[int] = given if len(given) == 4 else [given[0] * 2**stage for stage in range(4)]
-    inputs = widths[0]
+    widths = widths if len(widths) == 4 else [widths[0] * 2**stage for stage in range(4)]
     one_of("stem", stem, ("cifar10", "imagenet"))
-    first = (3, 1, 1) if stem == "cifar10" else (7, 2, 3)
+    first, inputs = (3, 1, 1) if stem == "cifar10" else (7, 2, 3), widths[0]
     stages: list[nn.Module] = [nn.Conv2d(3, inputs, *first, bias=False), nn.BatchNorm2d(inputs), nn.ReLU()]
-    if stem == "imagenet":
-        stages.append(nn.MaxPool2d(3, 2, 1))
+    stages += [nn.MaxPool2d(3, 2, 1)] if stem == "imagenet" else []
     for outputs, stride in zip(widths, (1, 2, 2, 2), strict=True):
         stages += [BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs, 1)]
         inputs = outputs
     stages += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes)]
-    normalise = Normalise() if stem == "cifar10" else Normalise(IMAGENET_MEAN, IMAGENET_STD)
-    return Classifier(nn.Sequential(*stages), normalise)
+    return Classifier(nn.Sequential(*stages), Normalise() if stem == "cifar10" else Normalise(*IMAGENET))
+
+
+def _whole_numbers(name: str, given: int | Sequence[int], *others: int) -> list[int]:
+    """One number, or several, as a list; all of them, and the others, must be 1 or more."""
+    found: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
+    for value in (*found, *others):
+        whole(name, value, 1)
+    return found
 
 
 class DenseLayer(nn.Module):
@@ -128,45 +130,36 @@ def densenet_bc(depth: int | Sequence[int] = 40, growth: int = 12, classes: int 
     ``depth``: of three equal dense blocks, or the layers of each block. 40 with growth 12 ships with this project (0.176 M
     parameters); [6, 12, 24, 16] with growth 32 is DenseNet-121 for 32x32 pixels (6.96 M).
     """
-    given: list[Any] = list(depth) if isinstance(depth, (list, tuple)) else [depth]
-    for value in (*given, growth, classes):
-        whole("depth, growth and classes", value, 1)
-    if given == [depth]:
-        layers_per_block, rest = divmod(given[0] - 4, 6)
-        if rest or given[0] < 10:
+    blocks = _whole_numbers("depth, growth and classes", depth, growth, classes)
+    if blocks == [depth]:
+        layers_per_block, rest = divmod(blocks[0] - 4, 6)
+        if rest or blocks[0] < 10:
             raise ValueError(f"a DenseNet-BC depth is 6 n + 4, not {depth}")
-        given = [layers_per_block] * 3
+        blocks = [layers_per_block] * 3
     channels = 2 * growth
     layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1, bias=False)]
-    for block, count in enumerate(given):
-        for _ in range(count):
-            layers.append(DenseLayer(channels, growth))
-            channels += growth
-        if block < len(given) - 1:  # transition: halve the channels and the sides
-            layers += [
-                nn.BatchNorm2d(channels),
-                nn.ReLU(),
-                nn.Conv2d(channels, channels // 2, 1, bias=False),
-                nn.AvgPool2d(2),
-            ]
+    for block, count in enumerate(blocks):
+        if block:  # transition: halve the channels and the sides
+            halved = nn.Conv2d(channels, channels // 2, 1, bias=False)
+            layers += [nn.BatchNorm2d(channels), nn.ReLU(), halved, nn.AvgPool2d(2)]
             channels //= 2
+        layers += [DenseLayer(channels + place * growth, growth) for place in range(count)]
+        channels += count * growth
     layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
     return Classifier(nn.Sequential(*layers))
 
 
-def _torchvision(name: str) -> Callable[..., Classifier]:
-    """torchvision's network of this name for 224x224 images and 1000 classes, without weights."""
+def _torchvision(name: str, classes: int = 1000) -> Classifier:
+    """torchvision's network of this name for 224x224 images, without weights."""
+    from torchvision.models import get_model  # slow import
 
-    def make(classes: int = 1000) -> Classifier:
-        from torchvision.models import get_model  # slow import
-
-        return Classifier(get_model(name, weights=None, num_classes=classes), Normalise(IMAGENET_MEAN, IMAGENET_STD))
-
-    return make
+    return Classifier(get_model(name, weights=None, num_classes=classes), Normalise(*IMAGENET))
 
 
 ARCHITECTURES: dict[str, Callable[..., Classifier]] = {"resnet18": resnet18, "densenet_bc": densenet_bc}
-ARCHITECTURES |= {f"imagenet_{name}": _torchvision(name) for name in ("resnet18", "resnet50", "wide_resnet50_2")}
+ARCHITECTURES |= {
+    f"imagenet_{name}": partial(_torchvision, name) for name in ("resnet18", "resnet50", "wide_resnet50_2")
+}
 
 
 def build(architecture: str, *, seed: int = 0, **arguments: Any) -> Classifier:
@@ -303,9 +296,7 @@ class _Registry(Mapping[str, Any]):
         dataset = dataset_of(name) if isinstance(name, str) else None
         if dataset in image_sets() and name in (public := image_set(dataset).public_networks()):
             return public[name]
-        others = (
-            "".join(f", and the public networks in {known_set}.yaml" for known_set in image_sets()) or NO_IMAGE_SETS
-        )
+        others = "".join(f", and the public networks in {other}.yaml" for other in image_sets()) or NO_IMAGE_SETS
         raise UnknownCheckpoint(f"unknown checkpoint {name!r}; known: {', '.join(known)}{others}")
 
     def __iter__(self):  # type: ignore[no-untyped-def]
@@ -398,11 +389,14 @@ def register(entry: RegistryEntry, file: Path | None = None) -> None:
     """Add or replace one entry of its registry, atomically, entries sorted by name; others may do so meanwhile."""
     file = file or registry_file(dataset_of(entry.name))
     with file_lock(paths.LOCKS / "registry"):
-        entries = read_registry(file) | {entry.name: entry}
-        rows = [entries[name].model_dump(mode="json", exclude_defaults=True) for name in sorted(entries)]
-        with atomic_path(file) as temporary:
-            temporary.write_text(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True, width=110), "utf-8")
+        write_registry(dict(sorted((read_registry(file) | {entry.name: entry}).items())), file)
     REGISTRY.forget()
+
+
+def write_registry(entries: Mapping[str, BaseModel], file: Path) -> None:
+    """Write a list of networks, in this order."""
+    rows = [entry.model_dump(mode="json", exclude_defaults=True) for entry in entries.values()]
+    write_whole(file, yaml.safe_dump(rows, sort_keys=False, allow_unicode=True, width=110))
 
 
 # --- names: DATASET-NETWORK-TRAINING-sSEED, and the paper's networks that they stand for ------------------------------

@@ -1,5 +1,6 @@
 """How robust a classifier is: the accuracy that projected gradient descent or AutoAttack leaves."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, get_args
@@ -53,7 +54,6 @@ class Threat:
 
 
 def _per_image(values: Tensor) -> Tensor:
-    """(N,) -> (N, 1, 1, 1)."""
     return values.view(-1, 1, 1, 1)
 
 
@@ -111,8 +111,6 @@ def pgd(
         checks.real("step", step, 0)
     if not isinstance(generator, Generator):
         raise TypeError(f"generator must be a torch.Generator, which decides the random start; got {generator!r}")
-    with torch.no_grad():
-        checks.classes_known(labels, model(images[:1]).shape[1])
     step = 2.5 * threat.epsilon / steps if step is None else step
     adversarial = (images + random_start(images, threat, generator)).clamp_(0, 1)
     active = torch.arange(len(images), device=images.device)  # not yet misclassified
@@ -134,6 +132,8 @@ def _check(model: nn.Module, images: Tensor, labels: Tensor, threat: Threat) -> 
     checks.module(model, images)
     if not isinstance(threat, Threat):
         raise TypeError(f"threat must be a Threat, such as Threat('linf', 8 / 255); got {threat!r}")
+    with torch.no_grad():
+        checks.classes_known(labels, model(images[:1]).shape[1])
 
 
 def correct(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> Bool[Tensor, " n"]:
@@ -160,28 +160,45 @@ def robust_correct(
     _check(model, images, labels, threat)
     for name, value, least in (("steps", steps, 1), ("restarts", restarts, 1), ("batch", batch, 1), ("seed", seed, 0)):
         checks.whole(name, value, least)
+    _refuse_training(model)
+    fast, parts = fold_batch_norm(model), list(zip(images.split(batch), labels.split(batch), strict=True))
+    found = [
+        attacked_again(fast, x, y, threat, restart_generators(x.device, seed, index, restarts), steps=steps)["robust"]
+        for index, (x, y) in enumerate(tqdm(parts, desc=f"PGD-{steps} {threat}", disable=not progress))
+    ]
+    return torch.cat(found)
+
+
+def _refuse_training(model: nn.Module) -> None:
     if model.training:
         raise ValueError("the model is in training mode: call model.eval() before measuring its robustness")
-    fast = fold_batch_norm(model)
-    with torch.no_grad():
-        checks.classes_known(labels, fast(images[:1]).shape[1])
-    survives = correct(fast, images, labels, batch)
-    starts = range(0, len(images), batch)
-    for index, start in enumerate(tqdm(starts, desc=f"PGD-{steps} {threat}", disable=not progress)):
-        part = torch.arange(start, min(start + batch, len(images)), device=images.device)
-        for restart in range(restarts):
-            left = part[survives[part]]
-            if not len(left):
-                break
-            generator = restart_generator(images.device, seed, index, restart)
-            adversarial = pgd(fast, images[left], labels[left], threat, steps=steps, generator=generator)
-            survives[left] = correct(fast, adversarial, labels[left], batch)
-    return survives
 
 
-def restart_generator(device: torch.device, seed: int, batch: int, restart: int) -> Generator:
-    """What the random start of one restart on one batch, by its index, is drawn from."""
-    return Generator(device).manual_seed(seed * 1_000_003 + batch * 101 + restart)
+def restart_generators(device: torch.device, seed: int, batch: int, restarts: int) -> list[Generator]:
+    """What the random starts of all restarts on one batch, by its index, are drawn from."""
+    return [Generator(device).manual_seed(seed * 1_000_003 + batch * 101 + restart) for restart in range(restarts)]
+
+
+def attacked_again(
+    model: nn.Module, images: Tensor, labels: Tensor, threat: Threat, generators: list[Generator], *,
+    steps: int, attack: Callable[..., Tensor] = pgd,
+) -> dict[str, Tensor]:  # fmt: skip
+    """One restart of ``attack`` a generator, on the images of a batch that are still correct.
+
+    ``robust``: correct to the end; ``relative_distance`` (of epsilon) and ``outside`` (of [0, 1]): the largest over the restarts.
+    """
+    robust = correct(model, images, labels)
+    distance, outside = torch.zeros(2, len(images), device=images.device)
+    for generator in generators:
+        left = robust.nonzero().flatten()
+        if not len(left):
+            break
+        adversarial = attack(model, images[left], labels[left], threat, steps=steps, generator=generator)
+        robust[left] = correct(model, adversarial, labels[left])
+        moved = distances(adversarial - images[left], threat) / threat.epsilon
+        beyond = (adversarial - adversarial.clamp(0, 1)).abs().flatten(1).amax(1)
+        distance[left], outside[left] = distance[left].maximum(moved), outside[left].maximum(beyond)
+    return {"robust": robust, "relative_distance": distance, "outside": outside}
 
 
 def robust_accuracy(model: nn.Module, images: Tensor, labels: Tensor, threat: Threat, **options) -> float:  # type: ignore[no-untyped-def]
@@ -194,7 +211,7 @@ ENSEMBLE = (
     "apgd-t",
     "fab-t",
     "square",
-)  # of AutoAttack's standard version, in its order; the last is the black box
+)  # AutoAttack's standard version, in order; the last is the black box
 
 
 @dataclass(frozen=True)
@@ -223,8 +240,7 @@ def auto_attack(
     """
     from pyautoattack import AutoAttack  # slow import
 
-    if model.training:
-        raise ValueError("the model is in training mode: call model.eval() before measuring its robustness")
+    _refuse_training(model)
     images = images.contiguous()  # the package reshapes by view, which channels-last images refuse
     fast = fold_batch_norm(model)
     right = correct(fast, images, labels)

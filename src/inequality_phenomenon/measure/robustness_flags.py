@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from ..robustness import Threat, ascend, correct, distances, input_gradient, pgd, restart_generator
+from ..robustness import Threat, ascend, attacked_again, correct, input_gradient, pgd, restart_generators
 
 Evidence = Mapping[str, np.ndarray]  # columns of one value an image
 Attack = Callable[..., Tensor]  # takes the arguments of ``pgd``
@@ -94,10 +94,10 @@ def evaluate(
     parts = []
     for index, (x, y) in enumerate(zip(images.split(batch), labels.split(batch), strict=True)):
         columns = _outputs(model, x) | _one_step(model, x, y, threat)
-        generators = [restart_generator(x.device, seed, index, restart) for restart in range(restarts + 1)]
-        columns |= _many_steps(model, x, y, threat, attack, steps, generators[:-1])
+        *generators, last = restart_generators(x.device, seed, index, restarts + 1)
+        columns |= attacked_again(model, x, y, threat, generators, steps=steps, attack=attack)
         unlimited = Threat(threat.norm, 0.5 if threat.norm == "linf" else 0.5 * math.sqrt(x[0].numel()))
-        columns["unlimited"] = _many_steps(model, x, y, unlimited, attack, steps, generators[-1:])["robust"]
+        columns["unlimited"] = attacked_again(model, x, y, unlimited, [last], steps=steps, attack=attack)["robust"]
         parts.append({name: values.cpu().numpy() for name, values in columns.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -140,27 +140,3 @@ def _one_step(model: nn.Module, images: Tensor, labels: Tensor, threat: Threat) 
         "zero_gradient": (flat == 0).all(1) | ~flat.isfinite().all(1),
         "one_step": clean & correct(model, moved, labels),
     }
-
-
-def _many_steps(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    threat: Threat,
-    attack: Attack,
-    steps: int,
-    generators: list[Generator],
-) -> dict[str, Tensor]:
-    """One restart a generator, on the images that are still correct; the largest distances over the restarts."""
-    robust = correct(model, images, labels)
-    distance, outside = torch.zeros(2, len(images), device=images.device)
-    for generator in generators:
-        left = robust.nonzero().flatten()
-        if not len(left):
-            break
-        adversarial = attack(model, images[left], labels[left], threat, steps=steps, generator=generator)
-        robust[left] = correct(model, adversarial, labels[left])
-        moved = distances(adversarial - images[left], threat) / threat.epsilon
-        beyond = (adversarial - adversarial.clamp(0, 1)).abs().flatten(1).amax(1)
-        distance[left], outside[left] = distance[left].maximum(moved), outside[left].maximum(beyond)
-    return {"robust": robust, "relative_distance": distance, "outside": outside}
