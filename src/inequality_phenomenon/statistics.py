@@ -121,7 +121,8 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Estimate:
 def bootstrap_mean(values: Values, *, resamples: int = 9999, seed: int = 0) -> Estimate:
     """Mean over images with a percentile bootstrap interval, resampling images (Efron 1979)."""
     values = _checked(values)
-    _check_draws(resamples, seed)
+    whole("resamples", resamples, 2)
+    whole("seed", seed, 0)
     if np.ptp(values) == 0:  # the bootstrap distribution is one point
         return Estimate(float(values[0]), float(values[0]), float(values[0]), len(values))
     distinct, counts = np.unique(values, return_counts=True)
@@ -203,10 +204,8 @@ def slope(x: Values, y: Values) -> Difference:
     """By how much ``y`` rises for 1 of ``x``: least squares, Student's interval and p; n counts the points, three or more."""
     x, y = _checked(x), _checked(y)
     found = stats.linregress(x, y)
-    half = stats.t.ppf(0.975, len(x) - 2) * found.stderr
-    return Difference(
-        float(found.slope), float(found.slope - half), float(found.slope + half), float(found.pvalue), len(x)
-    )
+    rise, half = float(found.slope), float(stats.t.ppf(0.975, len(x) - 2) * found.stderr)
+    return Difference(rise, rise - half, rise + half, float(found.pvalue), len(x))
 
 
 def ratio_of_ratios(a: Values, b: Values, c: Values, d: Values, *, resamples: int = 9999, seed: int = 0) -> Estimate:
@@ -331,11 +330,13 @@ def logistic_regression(outcome: np.ndarray, predictors: dict[str, Values], grou
         if not plain.mle_retvals["converged"] or not (plain.bse < 10).all():  # separated: the likelihood is flat
             return unknown
         found = model.fit(disp=0, maxiter=100, cov_type="cluster", cov_kwds={"groups": pd.factorize(groups)[0]})
-    low, high = found.conf_int().T
-    return {
-        name: Estimate(float(found.params[i]), float(low[i]), float(high[i]), len(outcome))
-        for i, name in enumerate(columns)
-    }
+    return _coefficients(list(columns), found)
+
+
+def _coefficients(names: list[str], found: Any) -> dict[str, Estimate]:
+    """A regression's coefficients by name, with their 95 % intervals."""
+    rows = zip(names, found.params, *found.conf_int().T, strict=True)
+    return {name: Estimate(float(value), float(low), float(high), int(found.nobs)) for name, value, low, high in rows}
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> Estimate:
@@ -350,9 +351,8 @@ def linear_regression(outcome: np.ndarray, predictors: dict[str, Values]) -> dic
     from statsmodels.regression.linear_model import OLS  # slow import
 
     design = np.column_stack([np.ones(len(outcome)), *(_standardised(n, v) for n, v in predictors.items())])
-    found = OLS(_checked(outcome), design).fit()
-    places = zip(predictors, found.params[1:], *found.conf_int()[1:].T, strict=True)
-    return {name: Estimate(float(value), float(low), float(high), len(outcome)) for name, value, low, high in places}
+    found = _coefficients(["(intercept)", *predictors], OLS(_checked(outcome), design).fit())
+    return {name: found[name] for name in predictors}
 
 
 def _standardised(name: str, values: Values) -> Values:
@@ -363,11 +363,6 @@ def _standardised(name: str, values: Values) -> Values:
     if np.ptp(values) == 0:
         raise ValueError(f"the predictor {name} is the same for all images")
     return (values - values.mean()) / values.std()
-
-
-def _check_draws(resamples: int, seed: int) -> None:
-    whole("resamples", resamples, 2)
-    whole("seed", seed, 0)
 
 
 def _outcomes(values: np.ndarray) -> np.ndarray:

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
+from .._support.checks import one_of
 from .._support.randomness import uniform_images
-from ..attribution import METHOD_TITLES, Baseline, baseline_of, resolve_options
+from ..attribution import METHOD_TITLES, Baseline
 from ..networks import fold_batch_norm, logits
 from .measurements import Attribution, Conditions, chosen_maps
 from .sample import Columns, Sample
@@ -43,19 +44,14 @@ def attributed(settings: Conditions) -> Conditions:
     return {name: {"attribution": options} for name, options in settings.items()}
 
 
-# --- how exact, how faithful -----------------------------------------------------------------------------------
-
-
 def completeness(sample: Sample, **options: Any) -> Columns:
     """How far Integrated Gradients miss their own axiom, sum of a = f_y(x) - f_y(x'), at a finite number of steps.
 
     ``options``: those of ``attribute``. Columns, in logits: ``change`` = f_y(x) - f_y(x'), ``completeness_error`` =
     |sum of a - change|.
     """
-    model, resolved = sample.model, resolve_options("integrated_gradients", **options)
-    start = baseline_of(model, sample.images, sample.ids, resolved)
-    start = model.normalise.inverse(start) if resolved.space == "normalised" else start
-    network = fold_batch_norm(model)
+    start, network = sample.baseline(**options), fold_batch_norm(sample.model)
+    start = start if options.get("space") == "pixel" else sample.model.normalise.inverse(start)
     change = _outputs(network, sample.images, sample.labels) - _outputs(network, start, sample.labels)
     total = sample.maps("integrated_gradients", **options).double().flatten(1).sum(1)
     return {"change": change, "completeness_error": (total - change).abs()}
@@ -77,30 +73,19 @@ def deletion_insertion(
     the first p per cent), and the areas under both curves, ``deletion_area`` and ``insertion_area``. An order that finds
     what matters has a small first and a large second area.
     """
-    if order not in ("top", "random"):
-        raise ValueError(f"unknown order {order!r}; known: top, random")
-    images = sample.images
-    scores = (
-        chosen_maps(sample, None, seed, attribution)
-        if order == "top"
-        else uniform_images(sample.ids, tuple(images.shape[1:]), seed, _ORDER).to(images)
-    )
+    one_of("order", order, ("top", "random"))
+    images, network, percents = sample.images, fold_batch_norm(sample.model), sorted({0, *shares, 100})
+    if order == "top":
+        scores = chosen_maps(sample, None, seed, attribution)
+    else:
+        scores = uniform_images(sample.ids, tuple(images.shape[1:]), seed, _ORDER).to(images)
     ranks = scores.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view(images.shape)
-    blank = baseline_of(
-        sample.model,
-        images,
-        sample.ids,
-        resolve_options("integrated_gradients", baseline=fill, space="pixel", seed=seed),
-    )
-    network = fold_batch_norm(sample.model)
-    percents = sorted({0, *shares, 100})
+    blank = sample.baseline(baseline=fill, space="pixel", seed=seed)
     curves: dict[str, list[Tensor]] = {"deletion": [], "insertion": []}
     for percent in percents:
         first = ranks < round(percent / 100 * images[0].numel())
-        for name, inputs in (
-            ("deletion", torch.where(first, blank, images)),
-            ("insertion", torch.where(first, images, blank)),
-        ):
+        for name, (inside, outside) in {"deletion": (blank, images), "insertion": (images, blank)}.items():
+            inputs = torch.where(first, inside, outside)
             curves[name].append(_outputs(network, inputs, sample.labels, softmax=True))
     columns: dict[str, Tensor] = {}
     for name, values in curves.items():

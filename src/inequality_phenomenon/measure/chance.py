@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from .._support.randomness import uniform_images
-from ..attribution import attribute, baseline_of, resolve_options
+from ..attribution import attribute
 from ..inequality import global_gini, regional_gini
 from ..networks import LADDER, Classifier
 from .run import Run
@@ -37,9 +37,7 @@ def parts_of_maps(sample: Sample, *, region: int = 4, seed: int = 0) -> dict[str
     """
     options: dict[str, Any] = {"space": "pixel", "baseline": "zero"}
     maps, gradients = sample.maps(seed=seed, **options), sample.maps("gradient", space="pixel", seed=seed)
-    step = sample.images - baseline_of(
-        sample.model, sample.images, sample.ids, resolve_options("integrated_gradients", **options)
-    )
+    step = sample.images - sample.baseline(**options)
     order = uniform_images(sample.ids, tuple(maps.shape[1:]), seed, _PERMUTED, 0).flatten(1).argsort(1).to(maps.device)
     permuted = maps.flatten(1).gather(1, order).view_as(maps)
     relative = maps.abs().flatten(1) / maps.abs().flatten(1).amax(1, keepdim=True)

@@ -6,6 +6,7 @@ The images are chosen by a rule, never by eye. Nothing here is a result; the num
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -67,18 +68,12 @@ def shared_images(run: Run, checkpoints: Sequence[str] | None = None, classes: i
 
 def views(sample: Sample, inputs: Float32[Tensor, "n 3 h w"], **facts: Sequence[int]) -> list[View]:
     """What the sample's network makes of ``inputs``, which are its images or were made of them, one each."""
-    best = logits(sample.model, inputs).softmax(1).max(1)
+    confidence, guess = logits(sample.model, inputs).softmax(1).max(1)
+    names = ([sample.classes[label] for label in labels.tolist()] for labels in (sample.labels, guess))
+    rows = zip(sample.ids, *names, inputs.cpu(), confidence.tolist(), *facts.values(), strict=True)
     return [
-        View(
-            sample.checkpoint,
-            image_id,
-            sample.classes[label],
-            inputs[i].cpu(),
-            sample.classes[int(best.indices[i])],
-            float(best.values[i]),
-            **{name: int(values[i]) for name, values in facts.items()},
-        )
-        for i, (image_id, label) in enumerate(zip(sample.ids, sample.labels.tolist(), strict=True))
+        View(sample.checkpoint, image_id, label, image, found, sure, **dict(zip(facts, more, strict=True)))
+        for image_id, label, found, image, sure, *more in rows
     ]
 
 
@@ -116,9 +111,8 @@ def occluded_views(
     sample: Sample, max_count: int, max_radius: int, color: str = "black", *, seed: int = 0
 ) -> dict[tuple[int, int], list[View]]:
     """(n, r) -> one view an image: each mask of Algorithm 1 by itself; (0, 0): nothing is hidden."""
-    grid = [(count, radius) for count in range(1, max_count + 1) for radius in range(1, max_radius + 1)]
-    clean = {(0, 0): views(sample, sample.images)}
-    return clean | {place: hidden(sample, *place, color, seed=seed) for place in grid}
+    grid = product(range(1, max_count + 1), range(1, max_radius + 1))
+    return {(0, 0): views(sample, sample.images)} | {place: hidden(sample, *place, color, seed=seed) for place in grid}
 
 
 def first_successes(
@@ -143,20 +137,20 @@ class Occluded:
 
 def occluded_for_all(samples: dict[str, Sample], *budget: Any, seed: int = 0) -> list[Occluded]:
     """Each image of ``shared_images`` under each network's own map, seen by all; ``budget``: as for ``first_successes``."""
-    before = {name: views(sample, sample.images) for name, sample in samples.items()}
+    before = _by_image({name: views(sample, sample.images) for name, sample in samples.items()})
     rows = []
     for owner, sample in samples.items():
         own = first_successes(sample, *budget, seed=seed)
         inputs = torch.stack([view.image for view in own]).to(sample.images)
-        after = {name: own if name == owner else views(other, inputs) for name, other in samples.items()}
+        after = _by_image({name: own if name == owner else views(other, inputs) for name, other in samples.items()})
         sizes = sample.maps(seed=seed).abs().sum(1).cpu()
-        rows.append(
-            [
-                Occluded(owner, size, *({name: found[i] for name, found in both.items()} for both in (before, after)))
-                for i, size in enumerate(sizes)
-            ]
-        )
+        rows.append([Occluded(owner, *one) for one in zip(sizes, before, after, strict=True)])
     return [one for of_image in zip(*rows, strict=True) for one in of_image]
+
+
+def _by_image(found: dict[str, list[View]]) -> list[dict[str, View]]:
+    """The views of one image by network, for each image."""
+    return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
 
 
 def clipped(maps: Float32[Tensor, "n 3 h w"]) -> Float32[Tensor, "n 3 h w"]:

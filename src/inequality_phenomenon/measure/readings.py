@@ -13,7 +13,6 @@ from torch import Tensor
 from .._support import paths
 from .._support.randomness import normal_images, uniform_images
 from ..attacks import Centres, Color, grid_outcomes, mask_areas
-from ..attribution import baseline_of, resolve_options
 from ..inequality import gini, global_gini
 from ..networks import REGISTRY, checkpoint_of
 from .measurements import Attribution, attacked, chosen_maps, inequality, noise
@@ -185,23 +184,19 @@ def product_null(sample: Sample, *, seed: int = 0, **options: Any) -> Columns:
     is what the shape of the two distributions adds, *shuffled* to *measured* what their dependence adds. Each of |a| and,
     with ``_positive``, of max(a, 0). ``options``: those of ``attribute``; the baseline must differ from the image everywhere.
     """
-    resolved = resolve_options("integrated_gradients", seed=seed, **options)
     maps = sample.maps(seed=seed, **options).double()
-    images = sample.model.normalise(sample.images) if resolved.space == "normalised" else sample.images
-    step = (images - baseline_of(sample.model, sample.images, sample.ids, resolved)).double()
+    images = sample.images if options.get("space") == "pixel" else sample.model.normalise(sample.images)
+    step = (images - sample.baseline(seed=seed, **options)).double()
     if (step == 0).any():
         raise ValueError("a subpixel equals its baseline, so its mean gradient is not known; use the normal baseline")
     gradient, shape = maps / step, tuple(maps.shape[1:])
     drawn = [normal_images(sample.ids, shape, seed, _NULL, factor).to(maps) for factor in (0, 1)]
-    moved = [_moments_of(factor, noise) for factor, noise in zip((step, gradient), drawn, strict=True)]
+    moved = [
+        factor.mean((2, 3), keepdim=True) + factor.std((2, 3), keepdim=True) * noise
+        for factor, noise in zip((step, gradient), drawn, strict=True)
+    ]
     order = uniform_images(sample.ids, shape, seed, _NULL, 2).flatten(2).argsort(2).to(maps.device)
     shuffled = step * gradient.flatten(2).gather(2, order).view_as(maps)
     products = {"measured": maps, "normal": moved[0] * moved[1], "shuffled": shuffled}
     columns = {name: global_gini(product) for name, product in products.items()}
     return columns | {f"{name}_positive": global_gini(product, sign="positive") for name, product in products.items()}
-
-
-def _moments_of(factor: Tensor, noise: Tensor) -> Tensor:
-    """Standard normal ``noise`` with each image's and channel's mean and standard deviation of ``factor``."""
-    places = (2, 3)
-    return factor.mean(places, keepdim=True) + factor.std(places, keepdim=True) * noise
