@@ -226,7 +226,7 @@ def test_bad_images_labels_maps_and_options(subset: Subset) -> None:
         ("unknown positions 'top'; known: regional, top_pixels", {"positions": "top"}),
         ("unknown search 'all'; known: grid, single", {"search": "all"}),
         ("64 places of 4x4 pixels, got a count of 65", {"max_count": 65}), ("regions of 5x5 do not tile", {"region": 5}),
-        ("at least 1, got 10 and 0", {"max_radius": 0}), ("at least 1, got 0 and 4", {"max_count": 0}),
+        ("max_radius must be at least 1, got 0", {"max_radius": 0}), ("max_count must be at least 1, got 0", {"max_count": 0}),
     ]:  # fmt: skip
         fails(ValueError, message, occlude, *subset, **options)
 

@@ -87,9 +87,7 @@ def attribute(
     progress: bool = False,
     **overrides: Any,
 ) -> Float32[Tensor, "n 3 h w"]:
-    """Attribution of an output of the network, by default the logit of ``labels``, to every subpixel.
-
-    Positive values speak for the label.
+    """Attribution of an output, by default the logit of ``labels``, to every subpixel; positive values speak for the label.
 
     ``images`` in [0, 1] on the model's device; ``ids``: the images' numbers, which seed their random baselines and
     noise (default 0, 1, ...); ``batch``: images per forward pass times steps (default: what is fastest for the

@@ -82,9 +82,7 @@ def classifier_of(
     except (TypeError, ValueError):
         given = [(), ()]
     if [values and len(values) for values in given] not in ([None, None], [3, 3]):
-        raise ValueError(
-            f"mean and std are three numbers each, or None both for pixels in [0, 1]; got {mean!r} and {std!r}"
-        )
+        raise ValueError(f"mean and std are three numbers each, or None for pixels in [0, 1]; got {mean!r} and {std!r}")
     if isinstance(model, Classifier) and mean is None:
         given = [tuple(values.flatten().tolist()) for values in (model.normalise.mean, model.normalise.std)]
         network, kind = model.network, model.kind

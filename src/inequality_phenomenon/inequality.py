@@ -1,7 +1,7 @@
 """How unequally an attribution map spreads importance: the Gini index (paper, section 3.1 and Equation 4)."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Float64
@@ -12,13 +12,7 @@ from ._support.checks import one_of, real_tensor, whole
 LARGE = 2**24  # values above which rows are sorted in parts
 
 Reduce = Literal["sum_of_absolute", "sum_of_positive", "positive_of_sum", "absolute_of_sum", "no_blocks_positive"]
-REDUCES: tuple[Reduce, ...] = (
-    "sum_of_absolute",
-    "sum_of_positive",
-    "positive_of_sum",
-    "absolute_of_sum",
-    "no_blocks_positive",
-)
+REDUCES: tuple[Reduce, ...] = get_args(Reduce)
 
 
 def gini(values: Float[Tensor, "... n"]) -> Float64[Tensor, "..."]:
@@ -67,8 +61,7 @@ def _checked_maps(maps: Tensor) -> Tensor:
     real_tensor("maps", maps)
     if maps.ndim != 4:
         raise ValueError(f"attribution maps have shape (N, channels, height, width), got {tuple(maps.shape)}")
-    finite = torch.isfinite(maps).flatten(1).all(1)
-    _refuse_image(~finite, "has NaN or infinite values")
+    _refuse_image(~torch.isfinite(maps).flatten(1).all(1), "has NaN or infinite values")
     _refuse_image((maps == 0).flatten(1).all(1), "is all zero")
     return maps.double()
 

@@ -357,9 +357,8 @@ def load_checkpoint(name: str, device: str | torch.device = "cpu") -> Classifier
     if (found := sha256_of(entry.file)) != entry.sha256:
         raise CheckpointError(f"{entry.file} was altered: SHA-256 {found}, registered {entry.sha256}")
     model = build(entry.architecture, **entry.arguments)
-    model.load_state_dict(
-        {key: value.float() if value.is_floating_point() else value for key, value in load_file(entry.file).items()}
-    )
+    state = load_file(entry.file)
+    model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
     return model.to(device).eval().requires_grad_(False)
 
 

@@ -40,9 +40,7 @@ class Threat:
         checks.real("epsilon", self.epsilon, 0)
 
     def __str__(self) -> str:
-        if self.norm == "linf":
-            return f"linf {self.epsilon * 255:.6g}/255"
-        return f"l2 {self.epsilon:g}"
+        return f"linf {self.epsilon * 255:.6g}/255" if self.norm == "linf" else f"l2 {self.epsilon:g}"
 
     @classmethod
     def parse(cls, text: str) -> "Threat":

@@ -42,7 +42,7 @@ def for_batches(
     work: Callable[[slice, int], None],
     *,
     rows_per_item: int = 1,
-    description: str = "",
+    description: str = "prediction",
     progress: bool = False,
 ) -> int:
     """Call ``work(part, rows)`` for consecutive parts of ``count`` items; returns the number of rows that fitted.
@@ -61,13 +61,9 @@ def for_batches(
                 if not is_out_of_memory(problem):
                     raise
                 if rows == 1:
-                    raise MemoryError(
-                        "the memory does not suffice for a single image: close other programs"
-                    ) from problem
+                    raise MemoryError("memory does not suffice for a single image: close other programs") from problem
                 rows //= 2
-                bar.write(
-                    f"{description or 'prediction'}: out of memory, going on with {rows} at once", file=sys.stderr
-                )
+                bar.write(f"{description}: out of memory, going on with {rows} at once", file=sys.stderr)
             else:
                 bar.update(part.stop - start)
                 start = part.stop

@@ -120,10 +120,9 @@ def device_of(device: object) -> torch.device:
     """The device of this name; ``ValueError`` where there is none."""
     try:
         found = torch.device(device)  # type: ignore[call-overload]
-    except (RuntimeError, TypeError):
+        one_of("device", found.type, ("cpu", "cuda"))
+    except (RuntimeError, TypeError, ValueError):
         raise ValueError(f"unknown device {device!r}; known: cpu, cuda") from None
-    if found.type not in ("cpu", "cuda"):
-        raise ValueError(f"unknown device {device!r}; known: cpu, cuda")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {found} was asked for, but torch sees {torch.cuda.device_count()} GPUs")
     return found

@@ -39,5 +39,4 @@ def image_set(name: str) -> ImageSetModule:
     if name not in image_sets():
         others = f", {', '.join(image_sets())}" if image_sets() else NO_IMAGE_SETS
         raise ValueError(f"unknown image set {name!r}; known: cifar10{others}")
-    module: ImageSetModule = entry_points(group=GROUP)[name].load()
-    return module
+    return entry_points(group=GROUP)[name].load()

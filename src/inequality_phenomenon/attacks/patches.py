@@ -88,10 +88,8 @@ def _kept_apart(centres: Tensor, distance: int) -> Tensor:
 
 def mask_grid(max_count: int, max_radius: int) -> list[tuple[int, int]]:
     """All (n, r) in the order of Algorithm 1."""
-    checks.whole("max_count", max_count)
-    checks.whole("max_radius", max_radius)
-    if max_count < 1 or max_radius < 1:
-        raise ValueError(f"max_count and max_radius must be at least 1, got {max_count} and {max_radius}")
+    checks.whole("max_count", max_count, 1)
+    checks.whole("max_radius", max_radius, 1)
     return [(n, r) for n in range(1, max_count + 1) for r in range(1, max_radius + 1)]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .._support import paths
-from .._support.files import Locked, atomic_path, file_lock, read_sealed, write_sealed
+from .._support.files import Locked, file_lock, read_sealed, write_sealed, write_whole
 from .._support.profiles import Profile, read_settings
 
 if TYPE_CHECKING:  # slow imports, which the workflow engine does without
@@ -70,12 +70,11 @@ class Grid(BaseModel):
 
     def cell(self, checkpoint: str, attribution: str) -> GridCell:
         """The cell of these two; ``ValueError`` where the grid has none."""
-        for cell in self.cells():
-            if (cell.checkpoint, cell.attribution) == (checkpoint, attribution):
-                return cell
-        raise ValueError(
-            f"{paths.GRID_FILE.name} has no cell of checkpoint {checkpoint!r} and attribution {attribution!r}"
-        )
+        cells = {(cell.checkpoint, cell.attribution): cell for cell in self.cells()}
+        if (checkpoint, attribution) not in cells:
+            which = f"checkpoint {checkpoint!r} and attribution {attribution!r}"
+            raise ValueError(f"{paths.GRID_FILE.name} has no cell of {which}")
+        return cells[checkpoint, attribution]
 
     def targets(self) -> list[str]:
         """The cells' records, as the Snakefile names them."""
@@ -128,10 +127,8 @@ def measure_cell(cell: GridCell, grid: Grid) -> "pd.DataFrame":
         run = Run("grid", profile, device, grid.n_images, profile.seed, (cell.checkpoint,), (), {})
         sample = run.sample(cell.checkpoint)
         table = measure(inequality, sample, method=cell.attribution, region=grid.region, seed=profile.seed)
-    buffer = BytesIO()
-    table.to_parquet(buffer, index=False)
     facts = json.dumps(_facts(cell, grid), sort_keys=True)
-    write_sealed(cell.record, facts.encode() + b"\n" + buffer.getvalue())
+    write_sealed(cell.record, facts.encode() + b"\n" + table.to_parquet(index=False))
     return table
 
 
@@ -174,19 +171,18 @@ def gather(grid: Grid) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    return pd.DataFrame([_row(cell, grid) for cell in grid.cells()]).astype({"n": "Int64"})
-
-
-def _row(cell: GridCell, grid: Grid) -> dict[str, Any]:
     from ..statistics import bootstrap_mean
 
-    state, table = read_record(cell, grid)
-    row: dict[str, Any] = asdict(cell) | {"state": state, "n": None if table is None else len(table)}
-    for column in COLUMNS:
-        found = None if table is None else bootstrap_mean(table[column].to_numpy(), resamples=RESAMPLES)
-        row[column] = found and found.value
-        row |= {f"{column}_low": found and found.low, f"{column}_high": found and found.high}
-    return row
+    rows, columns = [], [f"{column}{end}" for column in COLUMNS for end in ("", "_low", "_high")]
+    for cell in grid.cells():
+        state, table = read_record(cell, grid)
+        row: dict[str, Any] = asdict(cell) | {"state": state, "n": None if table is None else len(table)}
+        if table is not None:
+            for column in COLUMNS:
+                found = bootstrap_mean(table[column].to_numpy(), resamples=RESAMPLES)
+                row |= {column: found.value, f"{column}_low": found.low, f"{column}_high": found.high}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=[*GridCell.__dataclass_fields__, "state", "n", *columns]).astype({"n": "Int64"})
 
 
 def summary(table: "pd.DataFrame") -> str:
@@ -202,8 +198,7 @@ def summary(table: "pd.DataFrame") -> str:
 def write_table() -> str:
     """Gather the records into ``_build/grid/table.csv``; returns what to print."""
     table = gather(load_grid())
-    with atomic_path(paths.GRID / "table.csv") as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    write_whole(paths.GRID / "table.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     measured = table[table.state == "measured"]
     shown = measured[[*GridCell.__dataclass_fields__, "n", *COLUMNS]]
     text = shown.to_string(index=False, float_format="%.3f") + "\n" if len(measured) else ""

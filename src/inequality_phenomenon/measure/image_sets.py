@@ -139,8 +139,7 @@ class CommittedSet(EvaluationSet):
         return range(self.count)
 
     def shuffled(self) -> Sequence[int]:
-        order: list[int] = np.random.default_rng(0).permutation(self.count).tolist()
-        return order
+        return np.random.default_rng(0).permutation(self.count).tolist()
 
     def common_note(self, count: int, device: torch.device, called: Callable[[str], str]) -> str:
         found = common_subset(self.subset)
@@ -152,10 +151,7 @@ class CommittedSet(EvaluationSet):
 
 class Cifar10(CommittedSet):
     name, title, side, region, at_once, count = "cifar10", "CIFAR-10 test images", 32, 4, 500, 10_000
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return CIFAR10_CLASSES
+    classes = CIFAR10_CLASSES
 
     def load(self, ids: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
         images, labels = _cifar10_on(str(device))
@@ -193,5 +189,4 @@ def evaluation_set(name: str, judges: tuple[str, ...] = (), skip_unreadable: boo
     """
     if name == CIFAR10.name:
         return CIFAR10
-    found: EvaluationSet = image_set(name).evaluation_set(judges, skip_unreadable)
-    return found
+    return image_set(name).evaluation_set(judges, skip_unreadable)

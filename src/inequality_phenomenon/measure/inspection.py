@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -197,18 +198,15 @@ class Inspection:
 
     def to_frame(self) -> pd.DataFrame:
         """Everything in one table: ``network``, ``image_id``, ``quantity``, ``value``; truth values are 0 and 1."""
-        parts = {
-            (one.label, name): self.values(one, name).astype(float)
-            for one, name in product(self.plan.quantities(), self.networks)
-        }
+        cells = product(self.plan.quantities(), self.networks)
+        parts = {(one.label, name): self.values(one, name).astype(float) for one, name in cells}
         table = pd.concat(parts, names=["quantity", "network"]).rename("value").reset_index()
         return table[["network", "image_id", "quantity", "value"]]
 
 
 def _paired(a: pd.Series, b: pd.Series) -> dict[str, Any]:
-    if a.dtype == b.dtype == bool:
-        return vars(mcnemar(a.to_numpy(), b.to_numpy()))
-    return vars(paired_difference(a.to_numpy(float), b.to_numpy(float)))
+    rates, (first, second) = a.dtype == b.dtype == bool, (values.to_numpy(float) for values in (a, b))
+    return vars(mcnemar(first, second) if rates else paired_difference(first, second))
 
 
 def dominance(sample: Sample, *, share: float = TOP_SHARE, seed: int = 0) -> dict[str, np.ndarray]:
@@ -276,11 +274,10 @@ def _refusal(model: Classifier, images: Tensor, labels: Tensor, scores: Tensor, 
 def _fingerprint(model: Classifier, scores: Tensor, gradient: Tensor) -> str:
     """Hash of the weights, the structure, the files of its classes, and, rounded, what it does to the first images."""
     found = hashlib.sha256(f"{model} torch {torch.__version__}".encode())
-    modules = {inspect.getmodule(type(part)) for part in model.modules()} - {None}
-    for file in sorted({str(getattr(module, "__file__", "")) for module in modules}):
+    files = {getattr(inspect.getmodule(type(part)), "__file__", None) or "" for part in model.modules()}
+    for file in sorted(files):
         if file.endswith(".py") and "site-packages" not in file:
-            with open(file, "rb") as code:
-                found.update(code.read())
+            found.update(Path(file).read_bytes())
     for name, value in sorted(model.state_dict().items()):
         found.update(name.encode() + value.detach().cpu().numpy().tobytes())
     said = torch.cat([scores.flatten(), gradient.flatten(1).norm(dim=1)])
@@ -359,8 +356,7 @@ def _with_shipped(records: dict[str, pd.DataFrame], plan: Plan) -> dict[str, pd.
     for name, own in records.items():
         chapter, tables = BOOK[name]
         settings = {"seed": plan.seed} | ({"draws": plan.draws} if name == "noise" else {})
-        book = stacked(load_reference(chapter, settings), tables)
-        if book is not None:
+        if (book := stacked(load_reference(chapter, settings), tables)) is not None:
             book = book[book.checkpoint.isin(SHIPPED) & book.image_id.isin(own.image_id)]
             if name == "attack":
                 book = book[book.condition == f"PGD-20, {plan.threat}"].assign(condition="")

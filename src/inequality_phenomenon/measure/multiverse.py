@@ -40,9 +40,8 @@ def plan() -> dict[str, Any]:
             if not option.get("why"):
                 raise ValueError(f"{paths.MULTIVERSE.name}: {choice} {name} has no reason")
             if unknown := set(option) - {"title", "why", *DECISIVE} if choice in found["choices"] else ():
-                raise ValueError(
-                    f"{paths.MULTIVERSE.name}: {choice} {name} has the unknown key {', '.join(map(str, unknown))}"
-                )
+                keys = ", ".join(map(str, unknown))
+                raise ValueError(f"{paths.MULTIVERSE.name}: {choice} {name} has the unknown key {keys}")
             _known(choices, f"{choice} {name}", option.get("with", {}))
     for claim, facts in found["claims"].items():
         _known(choices, f"the claim {claim}", {name: [] for name in facts["choices"]} | facts.get("only", {}))
@@ -70,10 +69,8 @@ def digest() -> str:
 
 def planned_networks() -> list[str]:
     """All networks of the plan, measured or not."""
-    groups = [*plan()["networks"].values(), *plan()["trios"].values()]
-    return list(
-        dict.fromkeys(group[role] for group in groups for role in ("standard", "robust", "other") if role in group)
-    )
+    groups, roles = [*plan()["networks"].values(), *plan()["trios"].values()], ("standard", "robust", "other")
+    return list(dict.fromkeys(group[role] for group in groups for role in roles if role in group))
 
 
 def goes_with(option: dict[str, Any], chosen: dict[str, str]) -> bool:

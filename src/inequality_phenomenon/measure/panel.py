@@ -19,11 +19,9 @@ def measure_panel(run: Run, prefix: str = "", **where: Any) -> None:
     The run's options: ``max_count``, ``max_radius``, ``colors`` of the patches; ``budget`` and ``draws`` of the noise.
     ``prefix``: of the records' names; ``where``: models and images, as for ``Run.measure``.
     """
-    options = run.options
-    patches = occlusion_conditions([(options["max_count"], options["max_radius"])], options["colors"])
-    noisy = {"budgets": (options["budget"],), "draws": options["draws"]}
+    noisy = {"budgets": (run.options["budget"],), "draws": run.options["draws"]}
     run.measure(inequality, {"": {}}, name=f"{prefix}inequality", seed=run.seed, **where)
-    run.measure(occlusion, patches, name=f"{prefix}occlusion", seed=run.seed, **where)
+    run.measure(occlusion, _patches(run), name=f"{prefix}occlusion", seed=run.seed, **where)
     run.measure(noise, NOISE, name=f"{prefix}noise", seed=run.seed, **noisy, **where)
 
 
@@ -42,13 +40,13 @@ def measure_trainings(run: Run) -> None:
 
 def panel_columns(run: Run) -> dict[str, tuple[str, str]]:
     """Every quantity of the panel: label -> (condition, column)."""
-    options = run.options
-    patches = occlusion_conditions([(options["max_count"], options["max_radius"])], options["colors"])
-    return (
-        {"global Gini": ("", "global_gini"), "regional Gini": ("", "regional_gini_sum_of_absolute")}
-        | {f"occlusion {label}": (label, "fooled") for label in patches}
-        | {f"noise {kind}": (kind, f"failure_{options['budget']}") for kind in NOISE}
-    )
+    columns = {"global Gini": ("", "global_gini"), "regional Gini": ("", "regional_gini_sum_of_absolute")}
+    columns |= {f"occlusion {label}": (label, "fooled") for label in _patches(run)}
+    return columns | {f"noise {kind}": (kind, f"failure_{run.options['budget']}") for kind in NOISE}
+
+
+def _patches(run: Run) -> Conditions:
+    return occlusion_conditions([(run.options["max_count"], run.options["max_radius"])], run.options["colors"])
 
 
 def repeated(checkpoint: str) -> list[str]:

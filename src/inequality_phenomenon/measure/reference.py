@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from .._support import paths
-from .._support.files import atomic_path, sha256_of
+from .._support.files import atomic_path, sha256_of, write_whole
 from .._support.profiles import load_profile
 from ..networks import FULL_SIZE, REGISTRY, network_name
 
@@ -49,10 +49,8 @@ def load_reference(
 def _committed(file: Path, sha256: str, profile: str, modified: int) -> pd.DataFrame:
     """A committed table, read and verified once for as long as its file is not ``modified``. Not to be written to."""
     if (found := sha256_of(file)) != sha256:
-        raise RuntimeError(
-            f"{file} was altered: SHA-256 {found}, manifest {sha256}; `git checkout` or "
-            f"`inequality reference --profile {profile}` brings it back"
-        )
+        again = f"`git checkout` or `inequality reference --profile {profile}` brings it back"
+        raise RuntimeError(f"{file} was altered: SHA-256 {found}, manifest {sha256}; {again}")
     return pd.read_parquet(file)
 
 
@@ -121,8 +119,7 @@ def save_reference(profile: str, chapter: str = "*", *, cut_off: bool = False) -
             "checkpoints": {name: REGISTRY[name].sha256 for name in sorted(table.checkpoint.unique())},
             **measured_by,
         } | ({"whole": False} if cut_off else {})
-    with atomic_path(folder / MANIFEST) as temporary:
-        temporary.write_text(yaml.safe_dump(known, sort_keys=True), "utf-8")
+    write_whole(folder / MANIFEST, yaml.safe_dump(known, sort_keys=True))
 
 
 @cache

@@ -106,9 +106,8 @@ def evaluate(
 def _outputs(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """What repeated passes over the images show."""
     first, *others = (model(images) for _ in range(PASSES))
-    deviation = torch.stack(
-        [(other - first).norm(dim=1) / first.norm(dim=1).clamp_min(1e-12) for other in others]
-    ).amax(0)
+    size = first.norm(dim=1).clamp_min(1e-12)
+    deviation = torch.stack([(other - first).norm(dim=1) / size for other in others]).amax(0)
     inside = ((first >= -1e-5) & (first <= 1 + 1e-5)).all(1)
     everywhere = torch.ones(len(images), dtype=torch.bool)
     return {

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from .._support import paths
-from .._support.checks import whole
+from .._support.checks import one_of, whole
 from .._support.files import atomic_path
 from .._support.profiles import ChapterPlan, Profile, ProfileError, load_profile
 from ..networks import REGISTRY, training_of
@@ -99,10 +99,9 @@ class Run:
     ) -> pd.DataFrame:
         """``function(sample, **parameters)`` for every model: one row per model, condition and image.
 
-        ``conditions`` maps a label, kept in the column ``condition``,
-        to further parameters. ``own``: as for ``sample``. Each model's and condition's table is cached by itself, so a killed run goes on. The
-        whole is the run's record ``name`` (default: the function's), written beside the executed notebooks as ``record``
-        says.
+        ``conditions`` maps a label, kept in the column ``condition``, to further parameters. ``own``: as for ``sample``.
+        Each model's and condition's table is cached by itself, so a killed run goes on. The whole is the run's record
+        ``name`` (default: the function's), see ``record``.
         """
         frames = []
         for checkpoint in self.models if models is None else models:
@@ -140,15 +139,14 @@ def open_run(
     """A chapter's run from a notebook's parameters; ``None`` means the profile's value.
 
     Models that the profile plans and the registry lacks are left out and named in ``untrained``. Where all ``models`` are
-    of the user's private registry, they come after those of the profile. Raises
-    ``ProfileError`` for an unknown profile, ``ValueError`` for an unknown model, device or number of images.
+    of the user's private registry, they come after those of the profile. Raises ``ProfileError`` for an unknown profile,
+    ``ValueError`` for an unknown model, device or number of images.
     """
     values = load_profile(profile)
     if not isinstance(chapter, str) or chapter not in values.chapters:
         raise ProfileError(f"profile {profile!r} has no chapter {chapter}; it has: {', '.join(values.chapters)}")
     own: ChapterPlan = values.chapters[chapter]
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"unknown device {device!r}; known: auto, cpu, cuda")
+    one_of("device", device, ("auto", "cpu", "cuda"))
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device cuda was asked for, but torch sees no GPU; use -p device cpu")
     if device == "auto":

@@ -139,9 +139,7 @@ def _measure(function: Measuring, sample: Sample, parameters: dict[str, Any]) ->
         found = function(sample, **parameters)
         columns = {name: v.cpu().numpy() if isinstance(v, Tensor) else v for name, v in found.items()}
         table = pd.DataFrame({"checkpoint": sample.checkpoint, "image_id": sample.ids} | columns)
-        buffer = BytesIO()
-        table.to_parquet(buffer, index=False)
-        return buffer.getvalue()
+        return table.to_parquet(index=False)
 
     content, facts = cached(function.__name__, key, compute)
     return pd.read_parquet(BytesIO(content)), facts

@@ -8,15 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from .._support import paths
-from ..networks import (
-    REGISTRY,
-    Accuracy,
-    CheckpointError,
-    RegistryEntry,
-    dataset_of,
-    fold_batch_norm,
-    load_checkpoint,
-)
+from ..networks import REGISTRY, Accuracy, CheckpointError, RegistryEntry, dataset_of, fold_batch_norm, load_checkpoint
 from ..robustness import Threat, correct
 from ..statistics import wilson
 from ..training.data import test_images
@@ -92,11 +84,9 @@ def verify_checkpoint(
 
 def _rate(what: str, count: int, n: int, registered: Accuracy) -> Check:
     found = wilson(count, n, confidence=CONFIDENCE)
-    return Check(
-        f"{what:12s} {found.value:7.2%} [{found.low:.2%}, {found.high:.2%}] n={n}, "
-        f"registered {registered.rate:.2%} n={registered.n}",
-        found.low <= registered.rate <= found.high,
-    )
+    measured = f"{what:12s} {found.value:7.2%} [{found.low:.2%}, {found.high:.2%}] n={n}"
+    text = f"{measured}, registered {registered.rate:.2%} n={registered.n}"
+    return Check(text, found.low <= registered.rate <= found.high)
 
 
 def _floors(entry: RegistryEntry) -> list[Check]:
@@ -109,14 +99,11 @@ def _floors(entry: RegistryEntry) -> list[Check]:
         own = own_threat(entry)
         assert own is not None, "a floor for a threat needs a training against it"
         pairs.append((own, entry.test_robust[own], floor.robust))
-    return [
-        Check(
-            f"{what:12s} {found.rate:7.2%} n={found.n}, floor {least:.0%}",
-            found.rate >= least,
-            known_miss=found.rate < least and entry.name in KNOWN_MISSES,
-        )
-        for what, found, least in pairs
-    ]
+    checks = []
+    for what, found, least in pairs:
+        text, passed = f"{what:12s} {found.rate:7.2%} n={found.n}, floor {least:.0%}", found.rate >= least
+        checks.append(Check(text, passed, known_miss=not passed and entry.name in KNOWN_MISSES))
+    return checks
 
 
 def meets_floor(checkpoint: str) -> bool | None:
