@@ -28,10 +28,7 @@ def gini(values: Float[Tensor, "... n"]) -> Float64[Tensor, "..."]:
 
 
 def _shares(values: Tensor, first: int = 0) -> Tensor:
-    """The values in float64, relative to the largest of their row, so that sums neither overflow nor underflow.
-
-    ``first``: the number of the first row, for messages.
-    """
+    """In float64, relative to the largest of a row, so that sums neither overflow nor underflow; ``first`` row: for messages."""
     real_tensor("values", values)
     if values.ndim == 0 or values.shape[-1] == 0:
         raise ValueError(f"inequality needs at least one value on the last axis, got shape {tuple(values.shape)}")

@@ -144,10 +144,7 @@ def mean_or_rate(values: Values, *, resamples: int = 9999) -> Estimate:
 
 @_remembered
 def paired_difference(a: Values, b: Values, *, resamples: int = 9999, seed: int = 0) -> Difference:
-    """Mean of a - b over the same images: bootstrap interval, and the p-value of a sign-flip permutation test.
-
-    The smallest p-value it can give is 1 / (resamples + 1).
-    """
+    """Mean of a - b over the same images: bootstrap interval, p of a sign-flip permutation test, at least 1 / (resamples + 1)."""
     a, b = _checked(a), _checked(b)
     if a.shape != b.shape:
         raise ValueError(f"a paired difference needs values of the same images, got {len(a)} and {len(b)}")
@@ -209,10 +206,7 @@ def slope(x: Values, y: Values) -> Difference:
 
 
 def ratio_of_ratios(a: Values, b: Values, c: Values, d: Values, *, resamples: int = 9999, seed: int = 0) -> Estimate:
-    """(mean a / mean b) / (mean c / mean d) on the same images, with a percentile bootstrap interval over images.
-
-    ``ValueError`` where a mean is 0: there is no ratio.
-    """
+    """(mean a / mean b) / (mean c / mean d) on the same images, percentile bootstrap over them; ``ValueError`` if a mean is 0."""
     values = [_checked(np.asarray(part, float)) for part in (a, b, c, d)]
     if any(part.mean() == 0 for part in values):
         raise ValueError("a mean of 0 has no ratio")

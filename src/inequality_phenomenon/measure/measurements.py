@@ -89,10 +89,7 @@ def attacked(sample: Sample) -> tuple[Classifier, Tensor, Tensor]:
 
 
 def packed_draws(fooled: Bool[Tensor, "*rows draws"]) -> Int64[Tensor, " *rows"]:
-    """Which draws fooled the model, as whole numbers: bit d is draw d, and one bit set above them ends the draws.
-
-    So runs with different numbers of draws can be compared on those that they share.
-    """
+    """Which draws fooled the model, as whole numbers: bit d is draw d; one bit above ends them, so that shared draws compare."""
     bits = 2 ** torch.arange(fooled.shape[-1], device=fooled.device)
     return (fooled * bits).sum(-1) + 2 ** fooled.shape[-1]
 

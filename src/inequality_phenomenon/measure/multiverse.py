@@ -137,10 +137,7 @@ def maps_of(sample: Sample, attribution: dict[str, Any], draws: int, seed: int) 
 
 
 def index_readings(sample: Sample, *, attribution: dict[str, Any], draws: int, seed: int, plan_id: str) -> Columns:
-    """The Gini index of a map in every reading of the plan, a column each, in float32.
-
-    A reading that leaves nothing of an image's map has no index there: NaN.
-    """
+    """The Gini index of a map in every reading of the plan, a column each, in float32; NaN where nothing of a map is left."""
     maps = maps_of(sample, attribution, draws, seed).double()
     pixels, blocks = maps.sum(1, keepdim=True), region_sums(maps, sample.data.region)
     values = {
@@ -157,10 +154,7 @@ def index_readings(sample: Sample, *, attribution: dict[str, Any], draws: int, s
 
 
 def noise_readings(sample: Sample, *, attribution: dict[str, Any], draws: int, seed: int, plan_id: str) -> Columns:
-    """Which budgets of noise fool the network, in every reading: columns "order|kind|noise", a bit a budget.
-
-    ``close_call``: a margin too small to be trusted in some prediction.
-    """
+    """Which budgets of noise fool the network, in every reading: columns "order|kind|noise", a bit a budget; ``close_call``."""
     maps = maps_of(sample, attribution, draws, seed)
     return _noise(sample, {"signed|": maps, "absolute|": maps.abs()}, seed)
 
@@ -181,10 +175,7 @@ def _noise(sample: Sample, orders: dict[str, Tensor], seed: int, **positions: An
 
 
 def patch_readings(sample: Sample, *, attribution: dict[str, Any], draws: int, seed: int, plan_id: str) -> Columns:
-    """Which masks fool the network, in every reading: columns "order|colour", a bit a mask, patches outer, sides inner.
-
-    ``close_call``: a margin too small to be trusted in some prediction.
-    """
+    """Which masks fool the network, in every reading: columns "order|colour", a bit a mask, sides inner; ``close_call``."""
     maps, columns, close = maps_of(sample, attribution, draws, seed), Columns(), np.zeros(len(sample.ids), bool)
     grid: Any = {"max_count": plan()["max_count"], "sides": plan()["sides"], "ids": sample.ids, "progress": True}
     for order, color in patch_columns(attribution["method"]):

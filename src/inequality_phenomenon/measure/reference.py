@@ -1,7 +1,4 @@
-"""Records as files: those of the reference run, which are committed, and those that a profile's last run wrote.
-
-A record is a table with one row an image.
-"""
+"""Records, tables of one row an image, as files: those of the reference run, which are committed, and of the last run."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -69,10 +66,7 @@ def load_whole_reference(folder: Path | None = None) -> dict[str, dict[str, pd.D
 
 
 def as_shipped(records: pd.DataFrame) -> pd.DataFrame:
-    """Records in which the full-size networks have the names of those that ship, unless these are in them too.
-
-    Tables and claims name the shipped networks; so they read paper-scale records as well.
-    """
+    """Records with the names of the shipped networks, which tables and claims have, for full-size ones, unless both are there."""
     present = {network_name(name) for name in records.checkpoint.unique()}
     pairs = [(f"-{large}-", f"-{small}-") for large, small in FULL_SIZE.items() if {large} == present & {large, small}]
 

@@ -69,10 +69,7 @@ def verify_and_say(checkpoints: Sequence[str], count: int) -> bool:
 def verify_checkpoint(
     checkpoint: str, images: Float[Tensor, "n 3 h w"], labels: Int64[Tensor, " n"], *, progress: bool = True
 ) -> list[Check]:
-    """Measure a checkpoint again on these test images: registered rates, floors, flags of the evaluation.
-
-    Raises ``CheckpointError`` for a missing or altered file.
-    """
+    """Measure a checkpoint again on these test images: registered rates, floors, flags. Errors as of ``load_checkpoint``."""
     entry, model = REGISTRY[checkpoint], load_checkpoint(checkpoint)
     clean = correct(fold_batch_norm(model), images, labels)
     checks = [_rate("clean", int(clean.sum()), len(clean), entry.test_clean)]
