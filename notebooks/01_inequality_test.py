@@ -43,8 +43,7 @@ from inequality_phenomenon.verdicts.published import table1_cells
 
 table1 = ours.compare(table1_cells("global_gini", ours.models), "inequality")
 against = {"The index rises against the standard network": [item for item in table1[:5] if item.cell.baseline]}
-shown = figures.gini_by_epsilon(table1[:5], name="global-gini", title="Global Gini index")
-shown + show.conclusions(against) + figures.order_note(table1[:5])
+figures.gini_by_epsilon(table1[:5], name="global-gini", title="Global Gini index") + show.conclusions(against)
 
 # %% [markdown]
 # ## The claim and the method

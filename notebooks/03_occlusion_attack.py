@@ -185,7 +185,8 @@ shown + attacks.occlusion_pictures(occluded_for_all(few, *large, colors[0], seed
 # %% tags=["hide-input"]
 caption = f"Images fooled, the ℓ∞ model minus the standard one, under each variant of the attack; {primary} unless the row says otherwise."
 table = show.contrast_table(under_control, name="3-controls", caption=caption)
-table += attacks.area_note(areas, total=run.data.pixels)
+hidden, pixels = {"area": ("Pixels hidden by the largest mask", "pixels")}, run.data.pixels
+table += show.means_table(areas, hidden, name="3-areas", caption=f"How large the masks are, of {pixels} pixels.")
 own = {label: (label, "fooled") for label in measurements.occlusion_conditions([small], ours.options["colors"])}
 others, records = [name for name in ours.models if name != standard], ours.table("pair", "ladder")
 table + show.subsets(ours, [standard, *others], own, records, name="3-subsets", what="Images fooled")

@@ -21,7 +21,7 @@ auto_attack_models: list[str] | None = None  # checkpoints to attack by AutoAtta
 auto_attack_images: int | None = None  # the first so many test images for AutoAttack
 
 # %% tags=["hide-input"]
-from inequality_phenomenon import chapter
+from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure import accuracy
 from inequality_phenomenon.show import models as networks
 
@@ -84,7 +84,10 @@ networks.trade_off_figure(networks.registered(), strongest, name="trade-off")
 # :::
 
 # %% tags=["hide-input"]
-networks.subjects_note(run, ours)
+first = f"the first {run.n_images} of the 10,000 test images, whether or not a model classifies them correctly"
+show.models_note(
+    run, ours, f"Images: {first}. The {len(networks.registered())} registered models were measured on all."
+)
 
 # %% [markdown]
 # ## Results

@@ -49,10 +49,6 @@ published, indices, parts = table1_relation(), ours.records["inequality"], ours.
 on_text = indices[indices.condition == "text"]
 ledger.relation_figure(published, parts, on_text, name="relation")
 
-# %% tags=["hide-input"]
-readings = ours.compare(reading_cells(["text", "scripts"]), "inequality")
-show.listed(ledger.column_sentences(readings, published))
-
 # %% [markdown]
 # ## The claims and the method
 #
@@ -109,11 +105,11 @@ ledger.ledger_table(
 # is left out there, and *n* is smaller.
 
 # %% tags=["hide-input"]
-ledger.readings_table(readings, name="12-readings")
+ledger.readings_table(ours.compare(reading_cells(["text", "scripts"]), "inequality"), name="12-readings")
 
 # %% tags=["hide-input"]
 pair = [part[part.checkpoint.isin(run.pair)] for part in (parts, on_text)]
-ledger.relation_note(*pair)
+ledger.relation_table(*pair, name="12-relation")
 
 # %% [markdown]
 # Why can sums over blocks not exceed the index of the map? Replacing every value by the mean of its block takes from the rich and gives to the
@@ -125,9 +121,6 @@ ledger.relation_note(*pair)
 
 # %% tags=["hide-input"]
 ledger.null_figure(ours.records["product_null"], name="product-null")
-
-# %% tags=["hide-input"]
-ledger.null_note(ours.records["product_null"])
 
 # %% [markdown]
 # **Algorithm 1: the break, the loops, the size of a patch.** As printed, it has a `break` inside two loops. A `break` leaves the inner loop only, so the printed
@@ -153,7 +146,7 @@ show.comparison_table(
 )
 
 # %% tags=["hide-input"]
-ledger.loops_note(ours.records["large"])
+ledger.loops_table(ours.records["large"], name="12-loops")
 
 # %% [markdown]
 # How much of an image can a budget hide? Computed exactly, over all sets of centres.

@@ -49,7 +49,7 @@ fits = {name: ours.explain([name, robust], condition, "occlusion", covariates) f
 at_equal_accuracy = ours.panel(early, [robust])
 slopes = {f" at equal margin, against {show.named(name)}": fit for name, fit in fits.items()}
 show.conclusions({"At equal accuracy, the ℓ∞ model is fooled": at_equal_accuracy[1]}) + show.listed(
-    [show.slope_sentence(fit, "Gini index", where) for where, fit in slopes.items()]
+    [show.slope_sentence(fit, where) for where, fit in slopes.items()]
 )
 
 # %% tags=["hide-input"]

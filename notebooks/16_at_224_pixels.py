@@ -176,7 +176,7 @@ outcomes = {"fits": (primary, "occlusion", "fooled"), "fits-noise": ("type II", 
 for label, (condition, record, column) in outcomes.items():
     fits = ours.explain(run.pair, condition, record, covariates, column=column)
     caption = f"Log odds of being fooled, {condition}, a standard deviation of a predictor; errors clustered by image."
-    shown += show.regression_table(fits, name=f"16-{label}", caption=caption)
+    shown += show.regression_table(fits, name=f"16-{label}", caption=caption) + show.listed([show.slope_sentence(fits)])
 low = photographs.lowest_margins(ours.records)
 cells = {primary: (primary, "fooled")} | {f"noise, {kind}": (kind, most) for kind in NOISE}
 found = ours.contrast(against_standard(standard, [robust], cells), "noise", "occlusion", images=low)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from conftest import entry, run_of
 
+from inequality_phenomenon import show
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import load_profile, profile_names
 from inequality_phenomenon.measure.accuracy import findings, planned_models, training_log
@@ -184,8 +185,9 @@ def test_the_log_of_a_shipped_model_ends_where_its_training_did(name: str) -> No
     assert ("pgd10" in log) == (settings.threat is not None)
 
 
-def test_the_note_says_what_this_run_measures(registry) -> None:
+def test_the_note_says_what_this_run_measures(registry, tables) -> None:
     run = run_of((STANDARD,), N)
-    words = text(chapter.subjects_note(run, run))
-    assert "Measured in this run: standard." in words and f"the first {N} of the 10,000 test images" in words
-    assert "Registered: 4 models." in words and "Planned, but not trained yet" in words
+    assert "Nothing was measured in this run" in text(show.models_note(run, run, "The first ones."))
+    run.records = tables
+    words = text(show.models_note(run, run, "The first ones."))
+    assert "Measured in this run: standard." in words and "The first ones." in words and "subset" not in words

@@ -242,9 +242,8 @@ def test_a_reading_with_the_published_values_is_found(monkeypatch: pytest.Monkey
     assert math.isnan(ledger.closeness(found["positive_of_sum", "scripts"])[1])
     text = ledger.readings_table(compared, name="x").text
     assert "5 of 5" in text and "maps of the scripts" not in text
-    findings = show.listed(ledger.column_sentences(compared, choices.table1_relation())).text
     closest = "positive of sum on the maps of the text comes closest"
-    assert f"The regional column. Of 5 combinations of a reading and maps, {closest}" in findings
+    assert f"Of 5 combinations of a reading and maps, {closest}" in text
 
 
 def test_readings_of_algorithm_1_stand_beside_the_black_cells_of_a10() -> None:
@@ -267,13 +266,13 @@ def test_figures_of_real_records(run: Run) -> None:
     shown = ledger.relation_figure(choices.table1_relation(), parts, on_text, name="x")
     assert "mean absolute error of 0.016 over 25 cells" in shown.text
     assert f"global {parts[parts.checkpoint == ROBUST].absolute.mean():.3f}" in shown.alt
-    assert "exceed the map's own index on 0 of 40 maps" in ledger.relation_note(parts, on_text).text
-    assert "0.571 and 0.785" in ledger.null_figure(null, name="x").text
+    assert "exceed the map's own index on 0 of 40 maps" in ledger.relation_table(parts, on_text, name="x").text
+    shown = ledger.null_figure(null, name="x").text
     gap = null[null.checkpoint == ROBUST].measured.mean() - null[null.checkpoint == STANDARD].measured.mean()
-    assert f"is {gap:+.3f}." in ledger.null_note(null).text
+    assert "0.571 and 0.785" in shown and f"is {gap:+.3f}:" in shown
     assert "Published ±" in ledger.spread_table(choices.table1_relation(), indices, name="x").text
     grid = run.measure(readings.readings_of_algorithm_1, {"small": {"max_count": 2, "max_radius": 2}})
-    assert "changes the outcome of 0 of 20 images" in ledger.loops_note(grid).text
+    assert "<strong>0.0 %</strong>" in ledger.loops_table(grid, name="x").text
     assert "60.9 %" in ledger.area_table({"N=10 R=4": (624, 1024)}, name="x").text
 
 

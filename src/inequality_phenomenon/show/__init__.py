@@ -6,6 +6,7 @@ from .style import Shown, boxed, drawn, listed, look, table
 from .tables import (
     comparison_table,
     contrast_table,
+    means_table,
     models_note,
     outcome_table,
     ratios_note,

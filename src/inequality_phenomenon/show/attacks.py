@@ -6,15 +6,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ..measure.galleries import Occluded, View
+from ..measure.galleries import Occluded
 from ..networks import named
 from ..statistics import Estimate, wilson
 from ..verdicts.comparison import Contrasted, estimate
-from .style import Shown, boxed, dot_panels, drawn, image, listed, look, table
-from .words import NAMES, by_condition, by_model, interval, mean, number, percent, rate, stated, text_of
+from .style import Shown, boxed, dot_panels, drawn, image, log_ticks, look, table
+from .tables import means_table
+from .words import NAMES, by_model, mean, number, percent, rate, stated, text_of
 
 
-def noise_curves(records: pd.DataFrame, kinds: list[str], budgets: list[int], *, name: str, total: int = 3072) -> Shown:
+def noise_curves(records: pd.DataFrame, kinds: list[str], budgets: list[int], *, name: str, total: int) -> Shown:
     """Figure 3: failure against the number of noisy subpixels, a panel for each kind of noise, a line for each model."""
     figure, panels = plt.subplots(1, len(kinds), figsize=(9.5, 3.6), sharey=True, squeeze=False)
     words = []
@@ -25,18 +26,15 @@ def noise_curves(records: pd.DataFrame, kinds: list[str], budgets: list[int], *,
             axes.plot(budgets, values, label=named(checkpoint), ms=6, **look(checkpoint))
             axes.fill_between(budgets, low, high, color=look(checkpoint)["color"], alpha=0.15, lw=0)
             words.append(f"{kind}, {named(checkpoint)}: {values[0]:.1f} % to {values[-1]:.1f} %")
-        axes.set_xscale("log")
-        labelled = [b for i, b in enumerate(budgets) if i == 0 or b > 1.3 * budgets[i - 1]]  # others would overlap
-        axes.set_xticks(labelled, [str(budget) for budget in labelled], fontsize=9)
-        axes.minorticks_off()
+        log_ticks(
+            axes, [b for i, b in enumerate(budgets) if i == 0 or b > 1.3 * budgets[i - 1]]
+        )  # others would overlap
         axes.set(title=kind, xlabel=f"noisy subpixels of {total}")
     panels[0, 0].set(ylabel="images that fail, %", ylim=(-3, None))
     panels[0, 0].legend(loc="upper left")
-    caption = (
-        f"Failure rates from {budgets[0]} to {budgets[-1]} noisy subpixels: {'; '.join(words)}. "
-        "Bands: 95 % bootstrap intervals over images."
-    )
-    return drawn(figure, name=name, caption=caption, alt=f"Three line charts, one a kind of noise. {'; '.join(words)}.")
+    said = f"Failures from {budgets[0]} to {budgets[-1]} noisy subpixels: {'; '.join(words)}."
+    caption = f"{said} Bands: 95 % bootstrap intervals over images."
+    return drawn(figure, name=name, caption=caption, alt=f"Line charts, one a kind of noise. {said}")
 
 
 def rates_figure(records: pd.DataFrame, conditions: list[str], *, name: str) -> Shown:
@@ -49,28 +47,23 @@ def rates_figure(records: pd.DataFrame, conditions: list[str], *, name: str) -> 
     return drawn(figure, name=name, caption=caption, alt=f"Dot plot of fooled images by condition. {'; '.join(words)}.")
 
 
-def first_success_figure(located: pd.DataFrame, *, name: str, total: int = 1024) -> Shown:
+def first_success_figure(located: pd.DataFrame, *, name: str, total: int) -> Shown:
     """Share of images fooled by masks up to an area, and up to a number of patches, at Algorithm 1's first success."""
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    figure, (by_area, by_count) = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
     words = []
     for checkpoint, rows in by_model(located):
         fooled = rows[rows.fooled]
-        for axes, values, end in (
-            (panels[0], 100 * fooled.area / total, 70),
-            (panels[1], fooled["count"], located["count"].max()),
-        ):
-            ordered = np.sort(values.to_numpy(float))
-            share = 100 * np.arange(len(ordered) + 1) / len(rows)
-            places, shares = [0, *ordered, max(end, 1)], [*share, share[-1]]
-            style = {"drawstyle": "steps-post", "markevery": 0.15, "ms": 6, "label": named(checkpoint)}
-            axes.plot(places, shares, **style | look(checkpoint))
+        style = {"drawstyle": "steps-post", "markevery": 0.15, "ms": 6, "label": named(checkpoint)} | look(checkpoint)
+        share = 100 * np.arange(len(fooled) + 1) / len(rows)
+        by_area.plot([0, *(100 * fooled.area / total).sort_values(), 70], [*share, share[-1]], **style)
+        by_count.plot([0, *fooled["count"].sort_values(), located["count"].max()], [*share, share[-1]], **style)
         medians = f"median {fooled.area.median():.0f} pixels and {fooled['count'].median():.0f} patches"
         middle = medians if len(fooled) else "none"
         words.append(f"{named(checkpoint)}: {len(fooled)} of {len(rows)} images fooled, first success at {middle}")
-    panels[0].set_xlabel("occluded area at the first success, % of the image")
-    panels[1].set_xlabel("patches at the first success")
-    panels[0].set(ylabel="images fooled so far, %", ylim=(0, 100))
-    panels[0].legend()
+    by_area.set(xlabel="occluded area at the first success, % of the image", ylim=(0, 100))
+    by_area.set_ylabel("images fooled so far, %")
+    by_count.set_xlabel("patches at the first success")
+    by_area.legend()
     caption = f"{'; '.join(words)}. The medians are over fooled images only; the curves count all images."
     return drawn(figure, name=name, caption=caption, alt=f"Two cumulative curves a model. {'; '.join(words)}.")
 
@@ -81,7 +74,10 @@ def occlusion_pictures(found: Sequence[Occluded], *, name: str) -> Shown:
     words = []
     for row, one in zip(axes, found, strict=True):
         owner, own = named(one.checkpoint), one.after[one.checkpoint]
-        before, after = map(_guesses, (one.before, one.after))
+        before, after = (
+            "\n".join(f"{named(model)}: {view.guess} {100 * view.confidence:.0f} %" for model, view in views.items())
+            for views in (one.before, one.after)
+        )
         pictures = (one.before[one.checkpoint].image, one.importance, own.image)
         for axis, title, picture in zip(row, (before, f"map of {owner}", after), pictures, strict=True):
             image(axis, picture, cmap="magma")
@@ -93,27 +89,12 @@ def occlusion_pictures(found: Sequence[Occluded], *, name: str) -> Shown:
     fooled = [one for one in found if one.after[one.checkpoint].fooled]
     others = [view for one in fooled for name, view in one.after.items() if name != one.checkpoint]
     caption = (
-        "The first image of the subset in each of the first classes, its map, and the image at Algorithm 1's first success (else with the "
-        f"last mask). In {len(fooled)} of {len(found)} cases the map's own model is fooled; {sum(not view.fooled for view in others)} of "
-        f"{len(others)} times another model still recognises that image. Above the pictures: what each model predicts, with its confidence."
+        "The image, its map, and the image at Algorithm 1's first success, else with the last mask; above, what each model predicts. "
+        f"In {len(fooled)} of {len(found)} cases the map's own model is fooled; {sum(not view.fooled for view in others)} of "
+        f"{len(others)} times another model still recognises that image."
     )
     alt = f"Grid of images, maps and occluded images. {'; '.join(words)}."
     return drawn(figure, name=name, caption=caption, alt=alt, vector=False)
-
-
-def _guesses(views: dict[str, View]) -> str:
-    return "\n".join(f"{named(model)}: {view.guess} {100 * view.confidence:.0f} %" for model, view in views.items())
-
-
-def area_note(records: pd.DataFrame, *, total: int = 1024) -> Shown:
-    """How much of the image the largest mask of each budget hides, measured."""
-    sentences = [
-        f"{condition}, map of {named(c)}: the largest mask hides {number(area.value, 'pixels')} of {total} pixels on average "
-        f"{interval(area, 'pixels')}, {100 * area.value / total:.0f} % of the image, at most {rows.area.max()} (n = {area.n})."
-        for condition, c, rows in by_condition(records)
-        for area in [mean(rows, "area")]
-    ]
-    return listed(sentences)
 
 
 def transfer_matrix(records: pd.DataFrame, attacks: Sequence[str], *, name: str) -> Shown:
@@ -124,7 +105,9 @@ def transfer_matrix(records: pd.DataFrame, attacks: Sequence[str], *, name: str)
     figure, panels = plt.subplots(rows, columns, figsize=(columns * (side + 1.2), side * rows), squeeze=False)
     words, lower = [], 0
     for axes, attack in zip(panels.flat, attacks, strict=False):
-        rates = 100 * _means(records, attack, models)
+        made = records[records.condition == attack].set_index("checkpoint")[[m for m in models if m in records]]
+        means = made.astype(float).groupby(level=0).mean()
+        rates = 100 * means.reindex(index=models, columns=models).to_numpy()  # NaN where not measured
         lower += int(np.sum(rates < np.diag(rates)))
         axes.imshow(rates, cmap="cividis", vmin=0, vmax=100)
         for (row, column), value in np.ndenumerate(rates):
@@ -140,17 +123,10 @@ def transfer_matrix(records: pd.DataFrame, attacks: Sequence[str], *, name: str)
         axes.set_axis_off()
     cells = len(attacks) * len(models) * (len(models) - 1)
     caption = (
-        f"Images fooled, in per cent. Rows: the network that the attack images were made on; columns: the one that sees "
-        f"them. Off the diagonal, {lower} of {cells} values are below the diagonal value of their column, the network's "
-        f"own images."
+        "Images fooled, in per cent. Rows: the network that the images were made on; columns: the one that sees them. Off the "
+        f"diagonal, {lower} of {cells} values are below the diagonal value of their column, the network's own images."
     )
     return drawn(figure, name=name, caption=caption, alt=f"Matrices of fooled images. {'; '.join(words)}.")
-
-
-def _means(records: pd.DataFrame, attack: str, models: list[str]) -> np.ndarray:
-    """(made on, shown to): mean share of fooled images; NaN where not measured."""
-    rows = records[records.condition == attack].set_index("checkpoint")[[m for m in models if m in records]]
-    return rows.astype(float).groupby(level=0).mean().reindex(index=models, columns=models).to_numpy()
 
 
 def pair_table(
@@ -179,14 +155,9 @@ def _rate(rows: pd.DataFrame, target: str) -> Estimate | None:
 
 
 def clipping_table(records: pd.DataFrame, *, name: str) -> Shown:
-    """Means over images of what clipping at three standard deviations does, a row a network (paper, A.2)."""
-    rows = [
-        {"": named(checkpoint)}
-        | {header: text_of(mean(rows, c), unit) for c, (header, unit) in NAMES["clipping"].items()}
-        for checkpoint, rows in by_model(records)
-    ]
+    """What clipping at three standard deviations does (paper, A.2)."""
     caption = "What clipping at three standard deviations does to maps of Integrated Gradients, means over images."
-    return table(rows, name=name, caption=caption)
+    return means_table(records, NAMES["clipping"], name=name, caption=caption)
 
 
 def clipping_in_short(item: Contrasted, records: pd.DataFrame) -> Shown:

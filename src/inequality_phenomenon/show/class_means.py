@@ -7,11 +7,11 @@ import pandas as pd
 
 from ..measure.classes import INDICES, ClassExample, animals, objects
 from ..networks import dataset_of, named
-from ..statistics import Difference, Estimate, bootstrap_mean, class_ranks
-from ..verdicts.claims import AgreementTest, ClassTest, Outcome, Test
+from ..statistics import Estimate, bootstrap_mean, class_ranks
+from ..verdicts.claims import AgreementTest, ClassTest, Test
 from ..verdicts.comparison import by_class
-from .style import Shown, dot_panels, drawn, image, listed, table
-from .words import interval, number, text_of, verdict_badge
+from .style import Shown, dot_panels, drawn, image, table
+from .words import number, text_of
 
 REGIONAL = "regional_gini_sum_of_absolute"
 MOST = 24  # classes that are shown; of more than that, both ends
@@ -79,20 +79,18 @@ def class_dots(records: pd.DataFrame, models: list[str], *, name: str) -> Shown:
     for axes in every:
         for label in axes.get_yticklabels():
             label.set_fontweight("bold" if _kind(label.get_text(), models[-1]) == "animal" else "normal")
+    ends = [
+        f"{title}, {named(m)}: highest for {first} ({number(of[first][0].value)}), lowest for {last} ({number(of[last][0].value)})"
+        for title, own in found.items()
+        for m, of in own.items()
+        if len(of) > 1
+        for first, *_, last in [list(of)]
+    ]
     caption = (
         f"Class means with 95 % bootstrap intervals over images; animals in bold. Order: {named(models[-1])}. "
-        + " ".join(_ends(records, models[-1], column) for column in INDICES)
+        f"{'; '.join(ends) or 'Too few images of each class'}."
     )
     return drawn(figure, name=name, caption=caption, alt=f"Dot plots of class means. {'; '.join(words)}.")
-
-
-def _ends(records: pd.DataFrame, checkpoint: str, column: str) -> str:
-    """The classes at both ends in one sentence."""
-    found = ranked(records, checkpoint, column)
-    if len(found) < 2:
-        return f"The {INDICES[column]}: too few images of each class."
-    first, *_, last = (f"{class_name} ({number(mean.value)})" for class_name, (mean, _) in found.items())
-    return f"The {INDICES[column]}: highest for {first}, lowest for {last}."
 
 
 def example_grid(examples: dict[str, list[ClassExample]], checkpoint: str, *, name: str) -> Shown:
@@ -114,18 +112,3 @@ def example_grid(examples: dict[str, list[ClassExample]], checkpoint: str, *, na
     )
     alt = f"Grid of images beside their attribution maps. {'; '.join(words)}."
     return drawn(figure, name=name, caption=caption, alt=alt, vector=False)
-
-
-def class_findings(records: pd.DataFrame, models: list[str], outcomes: list[Outcome]) -> Shown:
-    """The verdicts of the primary tests and the classes at the ends, in sentences made from the numbers."""
-    sentences = []
-    for outcome in outcomes:
-        found, lead = outcome.found, f"<strong>{outcome.test.label}</strong>"
-        if not isinstance(found, Difference) or outcome.adjusted_p is None:
-            sentences.append(f"{lead}: not measured here ({outcome.reason}).")
-            continue
-        sentences.append(
-            f"{lead}: {number(found.difference, signed=True)} {interval(found, signed=True)} over images; over classes, adjusted "
-            f"p = {outcome.adjusted_p:.3f} (n = {found.n} images). Verdict: {verdict_badge(outcome.verdict)}"
-        )
-    return listed([*sentences, *(f"{named(model)}. {_ends(records, model, c)}" for model in models for c in INDICES)])

@@ -31,14 +31,13 @@ def _count(title: str, items: Sequence[Contrasted]) -> list[str]:
     return [f"<strong>{title}:</strong> {counted(items)} (adjusted p below 0.05)."] if items else []
 
 
-def slope_sentence(fits: Mapping[str, Mapping[str, Estimate]], predictor: str, where: str = "") -> str:
-    """What one standard deviation of a predictor does in the last regression of ``comparison.explained``."""
-    effect = list(fits.values())[-1].get(predictor) if fits else None
-    if effect is None:
-        return f"<strong>{predictor}{where}.</strong> Not measured here."
-    word = {1: "raises", -1: "lowers", 0: "is not shown to change"}[side(effect)]
-    change = plain(effect, "log odds")
-    return f"<strong>{predictor}{where}.</strong> One standard deviation more {word} the log odds: {change}, n = {effect.n}."
+def slope_sentence(fits: Mapping[str, Mapping[str, Estimate]], where: str = "") -> str:
+    """What one standard deviation of the Gini index does in the last regression of ``comparison.explained``."""
+    said = "Not measured here."
+    if fits and (effect := list(fits.values())[-1].get("Gini index")):
+        word = {1: "raises", -1: "lowers", 0: "is not shown to change"}[side(effect)]
+        said = f"One standard deviation more {word} the log odds: {plain(effect, 'log odds')}, n = {effect.n}."
+    return f"<strong>Gini index{where}.</strong> {said}"
 
 
 def mechanism_findings(
@@ -70,7 +69,7 @@ def mechanism_findings(
             f"<strong>Regression.</strong> Log odds of being fooled, {name} against standard: {plain(alone, 'log odds')} alone, "
             f"{plain(adjusted, 'log odds')} at equal margin (n = {alone.n} rows, one an image and model)."
         )
-        sentences.append(slope_sentence(fits, "Gini index"))
+        sentences.append(slope_sentence(fits))
     sign = decided_sign(gap)
     reasons = {
         "where the patches are": decided_sign(where) == sign,

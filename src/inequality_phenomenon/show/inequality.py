@@ -11,7 +11,7 @@ from jaxtyping import Float
 from ..networks import dataset_of, named, network_of
 from ..verdicts.comparison import Compared, meets
 from ..verdicts.published import published_values, table1_cells
-from .style import Shown, dot, dot_panels, drawn, listed, look
+from .style import Shown, dot, dot_panels, drawn, look
 from .words import means, number
 
 
@@ -30,10 +30,10 @@ def gini_by_epsilon(found: list[Compared], *, name: str, title: str) -> Shown:
     known = [(item.cell, item.ours) for item in found if item.ours]
     words = "; ".join(f"{cell.label}: paper {cell.paper:.2f}, ours {number(ours.value)}" for cell, ours in known)
     (first, low), (last, high) = known[0], known[-1]
-    trend = "rises" if high.value > low.value else "does not rise"
+    rises = all(a.value < b.value for (_, a), (_, b) in pairwise(known))
     caption = (
-        f"{title} {trend} from {number(low.value)} ({first.label}) to {number(high.value)} ({last.label}). "
-        "Dashes: the paper. Bars: 95 % bootstrap intervals over images."
+        f"{title} {'rises' if rises else 'does not rise'} at every step: {number(low.value)} ({first.label}) to "
+        f"{number(high.value)} ({last.label}). Dashes: the paper. Bars: 95 % bootstrap intervals over images."
     )
     return drawn(figure, name=name, caption=caption, alt=f"Dot plot of {title} by model. {words}.")
 
@@ -49,10 +49,9 @@ def lorenz_curves(curves: dict[str, Float[np.ndarray, " points"]], *, name: str)
         axes.plot(population, 100 * curve, label=named(checkpoint), **marks)
     axes.set(xlabel="least important subpixels, %", ylabel="their share of the total |attribution|, %")
     axes.legend()
-    half = {named(c): f"{100 * float(np.interp(50, population, curve)):.1f} %" for c, curve in curves.items()}
-    words = "; ".join(f"{model}: {share}" for model, share in half.items())
-    caption = f"Lorenz curves of |attribution|, averaged over images. The less important half of the subpixels holds: {words}."
-    return drawn(figure, name=name, caption=caption, alt=f"Lorenz curves. Share held by the lower half: {words}.")
+    words = (f"{named(c)}: {100 * np.interp(50, population, curve):.1f} %" for c, curve in curves.items())
+    found = f"averaged over images. The less important half of the subpixels holds: {'; '.join(words)}."
+    return drawn(figure, name=name, caption=f"Lorenz curves of |attribution|, {found}", alt=f"Lorenz curves, {found}")
 
 
 def top_share_curves(
@@ -67,9 +66,8 @@ def top_share_curves(
     axes.legend()
     at = int(np.argmin(np.abs(counts - 0.05 * total)))
     words = "; ".join(f"{named(c)}: {100 * share[at]:.1f} %" for c, share in shares.items())
-    caption = f"What the most important subpixels carry, averaged over images. The top {counts[at]} ({100 * counts[at] / total:.0f} %) carry: {words}."
-    alt = f"Curves of the share carried by the top N subpixels. Top {counts[at]}: {words}."
-    return drawn(figure, name=name, caption=caption, alt=alt)
+    found = f"The top {counts[at]} subpixels ({100 * counts[at] / total:.0f} %) carry, averaged over images: {words}."
+    return drawn(figure, name=name, caption=found, alt=f"Curves by number of subpixels. {found}")
 
 
 def readings_figure(records: pd.DataFrame, columns: Sequence[str], *, name: str) -> Shown:
@@ -89,11 +87,3 @@ def readings_figure(records: pd.DataFrame, columns: Sequence[str], *, name: str)
         f"within 0.03: {'; '.join(f'{title}: {sum(values)}' for title, values in met.items())}."
     )
     return drawn(figure, name=name, caption=caption, alt=f"Dot plot of the readings by model. {'; '.join(words)}.")
-
-
-def order_note(ladder: list[Compared]) -> Shown:
-    """Whether the mean index rises at every step of epsilon."""
-    values = [item.ours.value for item in ladder if item.ours]
-    rises = all(a < b for a, b in pairwise(values))
-    fall = f"does not rise at every step of ε: {', '.join(map(number, values))}"
-    return listed([f"The mean {f'rises with ε over all {len(values)} measured models' if rises else fall}."])

@@ -11,19 +11,17 @@ from ..measure.readings import POSITIVE_PRODUCT_OF_NORMALS, PRODUCT_OF_NORMALS, 
 from ..networks import named, training_of
 from ..verdicts.choices import Choice, Effect
 from ..verdicts.comparison import Compared, Contrasted
-from .style import Shown, dot_panels, drawn, listed, look, shared_legend, table
+from .style import Shown, dot_panels, drawn, look, shared_legend, table
+from .tables import means_table
 from .words import (
     NAMES,
-    by_condition,
     by_model,
     decided_sign,
     difference_cell,
     in_unit,
-    mean,
     means,
     number,
     percent,
-    plain,
     unit_for,
     verdict_badge,
 )
@@ -97,16 +95,18 @@ def readings_table(found: Sequence[Compared], *, name: str) -> Shown:
     groups = by_reading(found)
     cells = [item.cell for item in next(iter(groups.values()))]
     rows = [["the published column", *(f"<strong>{cell.paper:.2f}</strong>" for cell in cells), "", ""]]
+    distances = {}
     for (reading, maps), items in groups.items():
         met, distance, n = closeness(items)
         if n:
             values = [number(item.ours.value) if item.ours else "" for item in items]
+            distances[f"{reading.replace('_', ' ')} on the maps of the {maps}"] = distance
             what = f"{reading.replace('_', ' ')}<br><small>maps of the {maps}</small>"
             rows.append([what, *values, f"{met} of {n}", number(distance)])
     columns = ["Reading", *(cell.label.removeprefix("ResNet-18, ") for cell in cells), "Met", "Mean distance"]
     caption = (
-        "Five readings of the regional index, on maps with the settings of the text and of the scripts. Met: published values "
-        "that our 95 % interval meets within 0.03."
+        f"Of {len(distances)} combinations of a reading and maps, {min(distances, key=distances.__getitem__)} comes closest to the "
+        "published regional column. Met: published values that our 95 % interval meets within 0.03."
     )
     return table(pd.DataFrame(rows, columns=columns), name=name, caption=caption)
 
@@ -117,19 +117,6 @@ def closeness(items: Sequence[Compared]) -> tuple[int, float, int]:
     distances = [abs(ours.value - item.cell.paper) for item, ours in measured]
     met = sum(item.verdict == "reproduced" for item, _ in measured)
     return met, float(np.mean(distances)) if distances else float("nan"), len(measured)
-
-
-def column_sentences(found: Sequence[Compared], published: pd.DataFrame) -> list[str]:
-    """Which reading comes closest to the published regional column, and how close (1 + global) / 2 comes."""
-    close = {key: closeness(items) for key, items in by_reading(found).items()}
-    ranked = sorted((key for key in close if close[key][2]), key=lambda key: close[key][1])
-    (reading, maps), (met, distance, n) = ranked[0], close[ranked[0]]
-    return [
-        f"<strong>The regional column.</strong> Of {len(ranked)} combinations of a reading and maps, {reading.replace('_', ' ')} on the "
-        f"maps of the {maps} comes closest to the published values: mean distance {number(distance)}, {met} of {n} met.",
-        f"<strong>The published table by itself.</strong> (1 + global) / 2 predicts the regional column with a mean absolute "
-        f"error of {number(published.residual.abs().mean())} over {len(published)} cells.",
-    ]
 
 
 def relation_figure(published: pd.DataFrame, records: pd.DataFrame, regional: pd.DataFrame, *, name: str) -> Shown:
@@ -168,28 +155,27 @@ def relation_figure(published: pd.DataFrame, records: pd.DataFrame, regional: pd
     return drawn(figure, name=name, caption=caption, alt=f"Scatter plot of Table 1. {caption} {'; '.join(words)}.")
 
 
-def relation_note(records: pd.DataFrame, regional: pd.DataFrame) -> Shown:
+def relation_table(records: pd.DataFrame, regional: pd.DataFrame, *, name: str) -> Shown:
     """The identity, the half rule and the bound of block sums, checked on every image."""
-    sentences = []
-    for checkpoint, rows in by_model(records):
-        error = (rows.identity - rows.positive).abs().max()
-        rows = rows.assign(rule=rows.positive - rows.half_rule)
-        share, among, held, rule = (mean(rows, column) for column in ("share", "among_positive", "held_by_top", "rule"))
-        sentences.append(
-            f"<strong>{named(checkpoint)}.</strong> 1 − q (1 − G₊) equals Gini(max(a, 0)) on every image (largest difference "
-            f"{error:.1e}, n = {len(rows)}). q is {plain(share)} and G₊ is {plain(among)}, against {number(rows.absolute.mean())} for "
-            f"all |a|. Gini(max(a, 0)) minus (1 + Gini(|a|)) / 2 is {plain(rule, signed=True)}. If 1 − Gini counted the subpixels that "
-            f"dominate, these would hold 100 % of the total; they hold {plain(held, '%')}."
-        )
+    columns = {
+        "share": ("q, positive subpixels", "%"),
+        "among_positive": ("G₊, index among these", "Gini"),
+        "absolute": ("Gini(|a|)", "Gini"),
+        "rule": ("Gini(max(a, 0)) − (1 + Gini(|a|)) / 2", "Gini"),
+        "held_by_top": ("What 1 − Gini(|a|) of the subpixels hold", "%"),
+    }
     over = int((regional.regional_gini_sum_of_absolute > regional.global_gini).sum())
-    sentences.append(
-        f"Block sums of |a| exceed the map's own index on {over} of {len(regional)} maps; the published column does so in every cell."
+    caption = (
+        "1 − q (1 − G₊) equals Gini(max(a, 0)) on every image (largest difference "
+        f"{(records.identity - records.positive).abs().max():.1e}). If 1 − Gini counted the subpixels that dominate, these would hold 100 % of "
+        f"the total. Block sums of |a| exceed the map's own index on {over} of {len(regional)} maps; the published column does so in every cell."
     )
-    return listed(sentences)
+    return means_table(records.assign(rule=records.positive - records.half_rule), columns, name=name, caption=caption)
 
 
 def null_figure(records: pd.DataFrame, *, name: str) -> Shown:
-    """Gini indices of our maps beside those of products of independent numbers, for |a| and for max(a, 0)."""
+    """Gini indices of our maps beside those of products of independent numbers, for |a| and for max(a, 0); and where the gap
+    between the two networks comes from: moments, shapes of the factors, or their dependence."""
     theory = {"Gini(|a|)": PRODUCT_OF_NORMALS, "Gini(max(a, 0))": POSITIVE_PRODUCT_OF_NORMALS}
     found = [
         {words: means(records, kind + end) for kind, words in NAMES["products"].items()} for end in ("", "_positive")
@@ -199,47 +185,32 @@ def null_figure(records: pd.DataFrame, *, name: str) -> Shown:
     figure, every, words = dot_panels(panels, (9, 2.9), share=True)
     for axes, value in zip(every, theory.values(), strict=True):
         axes.axvline(value, color="#444444", ls=":")
-    parts = [
-        f"{named(checkpoint)} {rows.measured.mean():.3f}, and {rows.normal.mean():.3f} for products of normal numbers with the same moments"
-        for checkpoint, rows in by_model(records)
-    ]
+    of = records.groupby("checkpoint", sort=False)[[*NAMES["products"]]].mean()
+    gap = of.iloc[-1] - of.iloc[0]
     caption = (
         f"What chance gives. Two independent normal variables of mean 0 have {PRODUCT_OF_NORMALS:.3f} and {POSITIVE_PRODUCT_OF_NORMALS:.3f} "
-        f"(dotted); the paper's standard networks on CIFAR-10 have 0.58 and 0.79. Ours, Gini(|a|): {'; '.join(parts)}. "
-        "Bars: 95 % bootstrap intervals over images."
+        "(dotted); the paper's standard networks on CIFAR-10 have 0.58 and 0.79. The gap in Gini(|a|) between "
+        f"{named(of.index[-1])} and {named(of.index[0])} is {gap.measured:+.3f}: {gap.normal:+.3f} for products of normal numbers with the same "
+        f"moments, {gap.shuffled - gap.normal:+.3f} by the shapes of the two distributions, {gap.measured - gap.shuffled:+.3f} by the dependence "
+        f"between the factors (n = {len(records) // len(of)} each). Bars: 95 % bootstrap intervals over images."
     )
     return drawn(figure, name=name, caption=caption, alt=f"Dot plots. {'; '.join(words)}.")
 
 
-def null_note(records: pd.DataFrame) -> Shown:
-    """Where the gap between two networks comes from: moments, shapes of the factors, or their dependence."""
-    models = by_model(records)
-    if len(models) != 2:
-        return listed(["The decomposition of the gap: not measured here."])
-    (_, first), (second_name, second) = models
-    gaps = {kind: second[kind].mean() - first[kind].mean() for kind in ("normal", "shuffled", "measured")}
-    sentence = (
-        f"The gap between {named(second_name)} and the standard network is {gaps['measured']:+.3f}. Products of normal numbers "
-        f"with the maps' own moments have {gaps['normal']:+.3f} of it; the shapes of the two distributions add "
-        f"{gaps['shuffled'] - gaps['normal']:+.3f}, the dependence between the factors "
-        f"{gaps['measured'] - gaps['shuffled']:+.3f} (n = {len(first)} and {len(second)})."
-    )
-    return listed([sentence])
-
-
-def loops_note(records: pd.DataFrame) -> Shown:
+def loops_table(records: pd.DataFrame, *, name: str) -> Shown:
     """The order of Algorithm 1's loops: the same images fooled, by larger or smaller first masks."""
-    sentences = []
-    for condition, checkpoint, rows in by_condition(records):
-        fooled = rows[rows.fooled]
-        differ = int((rows.fooled != rows.fooled_radius_outer).sum())
-        areas = (fooled[f"area_{order}_outer"].mean() for order in ("count", "radius"))
-        text = "{:.0f} pixels with n outer, {:.0f} with r outer".format(*areas) if len(fooled) else "there is none"
-        sentences.append(
-            f"{condition}, {named(checkpoint)}: the order of the loops changes the outcome of {differ} of {len(rows)} images. "
-            f"Mean area of the first successful mask: {text}."
-        )
-    return listed(sentences)
+    columns = {"differ": ("Images whose outcome the order changes", "%")}
+    columns |= {
+        f"area_{o}_outer": (f"First successful mask, {letter} outer", "pixels")
+        for o, letter in (("count", "n"), ("radius", "r"))
+    }
+    found = records.assign(differ=records.fooled != records.fooled_radius_outer)
+    areas = [column for column in columns if column != "differ"]
+    found[areas] = found[areas].where(found.fooled)
+    caption = (
+        "The order of Algorithm 1's loops. The size of the first successful mask, in pixels, is over fooled images."
+    )
+    return means_table(found, columns, name=name, caption=caption)
 
 
 def area_table(limits: dict[str, tuple[int, int]], *, name: str) -> Shown:

@@ -1,7 +1,6 @@
 """Figures and tables of the chapter on attribution methods (section 4.5)."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from ..networks import named
 from ..verdicts.comparison import Compared, Contrasted
 from ..verdicts.published import published_leaders
 from .style import Shown, dot_panels, drawn, image, shared_legend, table
-from .tables import comparison_table, contrast_table
-from .words import MISSING, NAMES, by_condition, by_model, interval, mean, means, number
+from .tables import comparison_table, contrast_table, means_table
+from .words import NAMES, by_model, means
 
 
 def leaders_table(*, name: str) -> Shown:
@@ -35,18 +34,16 @@ def table3(found: Sequence[Compared], *, noise: str) -> Shown:
         "fooled": ("4-occlusion", "Table 3, images fooled by occlusion at the smaller budget."),
     }
     cells = {column: [item for item in found if column in item.cell.column] for column in parts}
-    return _joined(comparison_table(cells[c], name=name, caption=said) for c, (name, said) in parts.items())
+    tables = (comparison_table(cells[c], name=name, caption=said) for c, (name, said) in parts.items())
+    return sum(tables, Shown("", ""))
 
 
 def statement_tables(found: Mapping[str, Sequence[Contrasted]]) -> Shown:
     """A table for each statement of section 4.5. ``found``: of ``section45_contrasts``."""
-    captions = [f"{text}? Differences between methods, same network." for text in found]
-    parts = zip(found.values(), ("4-sparser", "4-noisier", "4-patches"), captions, strict=True)
-    return _joined(contrast_table(items, name=name, caption=caption) for items, name, caption in parts)
-
-
-def _joined(parts: Iterable[Shown]) -> Shown:
-    return reduce(Shown.__add__, parts)
+    shown, caption = Shown("", ""), "{}? Differences between methods, same network."
+    for name, (text, items) in zip(("4-sparser", "4-noisier", "4-patches"), found.items(), strict=True):
+        shown += contrast_table(items, name=name, caption=caption.format(text))
+    return shown
 
 
 def methods_figure(
@@ -75,21 +72,15 @@ def completeness_table(errors: pd.DataFrame, indices: pd.DataFrame, *, name: str
 
     ``errors``: of ``ablation.completeness``; ``indices``: of ``measurements.inequality``, under the same conditions.
     """
-    index = indices.groupby(["condition", "checkpoint"]).global_gini.mean()
-    rows: dict[str, dict[str, str]] = {}
-    for condition, checkpoint, own in by_condition(errors):
-        error = mean(own, "completeness_error")
-        cell = (
-            f"<strong>{number(error.value, 'logits')}</strong> <small>{interval(error, 'logits')} "
-            f"({100 * error.value / own.change.abs().mean():.0f} %)</small>, Gini {number(index[condition, checkpoint])} "
-            f"<small>n = {error.n}</small>"
-        )
-        rows.setdefault(condition, {"Baseline and steps": condition})[named(checkpoint)] = cell
+    keys = ["condition", "checkpoint", "image_id"]
+    sizes = errors.groupby(keys[:2]).change.transform(lambda change: change.abs().mean())
+    found = errors.assign(relative=errors.completeness_error / sizes).merge(indices[[*keys, "global_gini"]], on=keys)
+    columns = {"completeness_error": ("Error in logits", "logits"), "relative": ("Relative error", "%")}
     caption = (
-        "How far the maps of Integrated Gradients are from adding up to the change of the logit: mean error in logits "
-        "with its 95 % interval; in brackets, the same relative to the mean size of that change; then the global Gini index."
+        "How far the maps of Integrated Gradients are from adding up to the change of the logit: the mean error, the same "
+        "relative to the mean size of that change, and the global Gini index."
     )
-    return table(pd.DataFrame(rows.values()).fillna(MISSING), name=name, caption=caption)
+    return means_table(found, columns | {"global_gini": ("Gini index", "Gini")}, name=name, caption=caption)
 
 
 def faithfulness_figure(records: pd.DataFrame, shares: Sequence[int], *, name: str) -> Shown:

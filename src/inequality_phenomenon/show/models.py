@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 from .._support import paths
 from ..measure.accuracy import AUTO_ATTACK, PGD, findings, planned_models, training_log
 from ..measure.robustness_flags import FLAGS, Flag
-from ..measure.run import Run
 from ..measure.verification import meets_floor, own_threat
 from ..networks import FULL_SIZE, LADDER, REGISTRY, RegistryEntry, named, network_name
 from ..robustness import ENSEMBLE
@@ -20,8 +19,8 @@ from ..training.floors import floor_of
 from ..verdicts.comparison import Contrast, Contrasted, minus
 from ..verdicts.every_network import PREDICTORS
 from .style import Shown, boxed, dot, drawn, listed, look, shared_legend, table, unfolded
-from .tables import contrast_cell, source_sentence
-from .words import MISSING, NAMES, percent, plain, text_of
+from .tables import contrast_cell
+from .words import MISSING, NAMES, percent, plain, text_of, threat_text
 
 COMMON = "linf 8/255"  # the threat that every model is measured under
 
@@ -39,24 +38,6 @@ def others() -> list[str]:
 def registered() -> list[str]:
     """All registered models, the ladder first, those that do not ship last."""
     return ladder() + others() + REGISTRY.unshipped
-
-
-def _symbol(threat: str) -> str:
-    """A threat as readers write it: ℓ∞ 8/255."""
-    return threat.replace("linf ", "ℓ∞ ").replace("l2 ", "ℓ2 ")
-
-
-def subjects_note(run: Run, ours: Run) -> Shown:
-    """Which run the page's numbers are of, which models and images this one measures, and what is not there."""
-    sentences = [
-        source_sentence(run, ours),
-        f"Measured in this run: {', '.join(map(named, run.models))}.",
-        f"Images: the first {run.n_images} of the 10,000 test images, whether or not a model classifies them correctly.",
-        f"Registered: {len(registered())} models. Each was measured on all test images.",
-    ]
-    if missing := planned_models():
-        sentences.append(f"Planned, but not trained yet: {len(missing)} models, listed at the end of this chapter.")
-    return listed(sentences)
 
 
 def attack_contrasts(models: Sequence[str]) -> list[Contrast]:
@@ -111,7 +92,7 @@ def auto_attack_table(found: Sequence[Contrasted], records: pd.DataFrame | None,
         own = _of(records, checkpoint, threat, AUTO_ATTACK)
         titles = zip(ENSEMBLE, ("APGD-CE", "APGD-T", "FAB-T", "Square"), strict=True)
         first = [f"{title} {(own.fooled_by == attack).sum()}" for attack, title in titles if len(own)]
-        row = {"": f"{named(checkpoint)}, attacked at {_symbol(threat)}"}
+        row = {"": f"{named(checkpoint)}, attacked at {threat_text(threat)}"}
         row["AutoAttack"] = text_of(item.terms[0] if item.difference else None, "%")
         rows.append(row | {"AutoAttack − PGD-20": contrast_cell(item), "First fooled by": ", ".join(first) or "—"})
     caption = (
@@ -185,7 +166,7 @@ def flags_table(tables: dict[str, pd.DataFrame], *, name: str) -> Shown:
     rows = []
     for flag in FLAGS:
         found = [(c, condition, item) for c, condition, item in findings(tables) if item.flag is flag]
-        raised = "; ".join(f"{named(c)} ({_symbol(condition)})" for c, condition, item in found if item.raised)
+        raised = "; ".join(f"{named(c)} ({threat_text(condition)})" for c, condition, item in found if item.raised)
         largest = max((item.value for *_, item in found), default=0.0)
         words = f"<strong>{'raised' if raised else 'not raised'}</strong> <small>largest {_limit(flag, largest)}<br>of {len(found)}"
         ours = f"{words}{': ' if raised else ''}{raised}</small>" if found else MISSING
@@ -225,7 +206,7 @@ def _facts(entry: RegistryEntry) -> dict[str, str]:
     shipping = remade or f"{entry.file.stat().st_size / 1e6:.2f} MB"
     return {
         "Network": f"{entry.architecture}, {_pairs(entry.arguments)}; {entry.parameters:,} parameters",
-        "Trained against": _symbol(own_threat(entry) or "none: standard training"),
+        "Trained against": threat_text(own_threat(entry) or "none: standard training"),
         "Training": _pairs(shown),
         "Trained in": f"{entry.training_seconds / 60:.0f} minutes on the clock, {html.escape(entry.machine)}",
         "File": f"{shipping}, half precision, SHA-256 <code>{entry.sha256}</code>",
@@ -245,18 +226,18 @@ def _rates(entry: RegistryEntry) -> dict[str, str]:
         value = text_of(wilson(accuracy.correct, accuracy.n), "%")
         if minimum := least.get(key):
             value += f" <small>floor {100 * minimum:g} %: {'met' if accuracy.rate >= minimum else 'missed'}</small>"
-        rows[key if key == clean else f"PGD-20, 2 restarts, {_symbol(key)}"] = value
+        rows[key if key == clean else f"PGD-20, 2 restarts, {threat_text(key)}"] = value
     return rows
 
 
 def _evaluation(checkpoint: str, tables: dict[str, pd.DataFrame]) -> dict[str, str]:
     found = [(condition, item) for name, condition, item in findings(tables) if name == checkpoint]
-    raised = sorted({f"{item.flag.name} ({_symbol(condition)})" for condition, item in found if item.raised})
+    raised = sorted({f"{item.flag.name} ({threat_text(condition)})" for condition, item in found if item.raised})
     checked = len({item.flag.name for _, item in found})
     words = f"{', '.join(raised) or 'none raised'}; {checked} of {len(FLAGS)} checked"
     stronger = tables.get("auto_attack_evaluation")
     return {"Flags": words if found else "not checked here"} | {
-        f"AutoAttack, {_symbol(threat)}": text_of(_rate(_of(stronger, checkpoint, threat, AUTO_ATTACK)), "%")
+        f"AutoAttack, {threat_text(threat)}": text_of(_rate(_of(stronger, checkpoint, threat, AUTO_ATTACK)), "%")
         for threat in REGISTRY[checkpoint].test_robust
     }
 
@@ -280,28 +261,27 @@ def planned_table(*, name: str) -> Shown:
 
 def models_in_short(found: Sequence[Contrasted], tables: dict[str, pd.DataFrame]) -> Shown:
     """The chapter's conclusion, in the box on top of the page. ``found``: of ``attack_contrasts``; ``tables``: records."""
-    sentences = [_floors_sentence(), _ladder_sentence()]
+    met = {name: fine for name in [*REGISTRY, *REGISTRY.unshipped] if (fine := meets_floor(name)) is not None}
+    missed = [named(name) for name, fine in met.items() if not fine]
+    words = f"; missed by {', '.join(missed)}" if missed else ""
+    sentences = [
+        f"<strong>Quality floors.</strong> Met by {len(met) - len(missed)} of {len(met)}{words}.",
+        _ladder_sentence(),
+    ]
     for item in found:
         said = "AutoAttack is not measured here"
         if item.difference:
             strong, weak = item.terms
             said = f"{plain(strong, '%')} under AutoAttack, {percent(weak.value)} under PGD-20, n = {strong.n}"
-        what = f"{named(item.contrast.terms[0][0])}, attacked at {_symbol(item.contrast.label)}"
+        what = f"{named(item.contrast.terms[0][0])}, attacked at {threat_text(item.contrast.label)}"
         sentences.append(f"<strong>{what}</strong>: {said}.")
     if checks := findings(tables):
-        raised = [f"{item.flag.name}, {named(c)}, {_symbol(condition)}" for c, condition, item in checks if item.raised]
+        raised = [
+            f"{item.flag.name}, {named(c)}, {threat_text(condition)}" for c, condition, item in checks if item.raised
+        ]
         words = f"{len(raised)} raised{': ' if raised else ''}{'; '.join(raised)}"
         sentences.append(f"<strong>Flags.</strong> {len(checks)} checks, {words}.")
     return boxed(sentences)
-
-
-def _floors_sentence() -> str:
-    """Of the networks that ship, and of the full-size ones."""
-    met = {name: meets_floor(name) for name in [*REGISTRY, *REGISTRY.unshipped]}
-    counted = sum(fine is not None for fine in met.values())
-    missed = [named(name) for name, fine in met.items() if fine is False]
-    words = f"; missed by {', '.join(missed)}" if missed else ""
-    return f"<strong>Quality floors.</strong> Met by {counted - len(missed)} of {counted}{words}."
 
 
 def _ladder_sentence() -> str:
@@ -311,7 +291,7 @@ def _ladder_sentence() -> str:
     falls, rises = all(a > b for a, b in pairwise(clean)), all(a < b for a, b in pairwise(robust))
     values = ", ".join(f"{e.title} {percent(c)} / {percent(r)}" for e, c, r in zip(entries, clean, robust, strict=True))
     return (
-        f"<strong>The ladder</strong> (clean / PGD-20 at {_symbol(COMMON)}, all test images): {values}. With ε, clean accuracy "
+        f"<strong>The ladder</strong> (clean / PGD-20 at {threat_text(COMMON)}, all test images): {values}. With ε, clean accuracy "
         f"{'falls' if falls else 'does not fall'} and robust accuracy {'rises' if rises else 'does not rise'} at every step."
     )
 
@@ -327,13 +307,10 @@ def predictors_figure(networks: pd.DataFrame, found: dict[str, dict[str, Estimat
     panels[0].set_ylabel("global Gini index")
     shared_legend(figure, panels[0], ncols=4, fontsize=7)
     alone = {predictor: f"r = {plain(r, 'r')}" for predictor, r in found["alone"].items()}
-    linf, each = found["linf"], found["each other"][PREDICTORS[0]]
-    said = "; ".join(
-        f"{p.partition(',')[0]}: {found['alone'][p].value:.2f}, without ℓ2 {linf[p].value:.2f}" for p in PREDICTORS
-    )
+    each = found["each other"][PREDICTORS[0]]
     caption = (
-        f"How each goes with the index (Pearson's r over {found['alone'][PREDICTORS[0]].n} networks, {each.n} without the ℓ2 ones): {said}. "
-        f"Without them budget and robust accuracy go together (r = {plain(each, 'r')}); the nearer that is to 1, the less can they be told apart. "
+        f"How each goes with the index: Pearson's r over {found['alone'][PREDICTORS[0]].n} networks. Without the ℓ2 ones ({each.n} left) budget "
+        f"and robust accuracy go together (r = {plain(each, 'r')}); the nearer that is to 1, the less can they be told apart. "
         "Hollow: DenseNets, in no correlation. Bars: 95 % intervals over up to 1000 images, not the same ones for all networks."
     )
     words = [

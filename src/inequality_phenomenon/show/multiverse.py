@@ -23,7 +23,8 @@ from ..verdicts.multiverse import (
     with_maps,
 )
 from .style import Shown, boxed, dot, drawn, folded, listed, look, table
-from .words import NAMES, by_model, mean, number, p_value, plain, text_of, verdict_badge
+from .tables import means_table
+from .words import NAMES, by_model, mean, number, p_value, plain, verdict_badge
 
 BINS = 150  # of the ranked universes, in the dashboard below the curve
 
@@ -242,14 +243,10 @@ def _option_title(choice: str, option: str) -> str:
 
 def chance_table(records: pd.DataFrame, *, resamples: int) -> Shown:
     """The index of a map, of its two factors and of its permutation, and how many of its values are small."""
-    columns = NAMES["chance"] | {f"below_{100 * s:.0f}": f"Below {100 * s:.0f} % of the largest" for s in SMALL}
-    units = {column: "%" if column.startswith("below") else "Gini" for column in columns}
-    rows = [
-        {"": named(name)} | {title: text_of(mean(own, c, resamples), units[c]) for c, title in columns.items()}
-        for name, own in by_model(records)
-    ]
+    columns = {column: (title, "Gini") for column, title in NAMES["chance"].items()}
+    columns |= {f"below_{100 * s:.0f}": (f"Below {100 * s:.0f} % of the largest", "%") for s in SMALL}
     caption = "Gini indices of |a|, and the share of small subpixels: Integrated Gradients from black, and what it is made of."
-    return table(rows, name="chance", caption=caption)
+    return means_table(records, columns, name="chance", caption=caption, resamples=resamples)
 
 
 def cascade_figure(records: pd.DataFrame, *, resamples: int) -> Shown:

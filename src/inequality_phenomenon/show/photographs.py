@@ -17,8 +17,8 @@ from ..training.floors import floor_of
 from ..verdicts.comparison import Contrast, Contrasted
 from ..verdicts.multiverse import sides, slice_effects
 from .sliders import first_success_slider, maps_slider, noise_slider
-from .style import Shown, drawn, listed, table
-from .words import decided_sign, difference_cell, number, points, text_of, unit_for
+from .style import Shown, drawn, listed, log_ticks, table
+from .words import decided_sign, difference_cell, number, text_of, unit_for
 
 NOISES = dict(zip(KINDS, ("noise at random places", "noise of type I", "noise of type II"), strict=True))
 
@@ -67,17 +67,11 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
             title = label.replace(f", {part}", "").replace(" Gini index", "")
             axes.errorbar(pixels, value, [value - low, high - value], label=title, marker="o", ms=5, capsize=3)
         axes.axhline(0, color="black", lw=0.8)
-        axes.set_xscale("log")
-        axes.set_xticks(pixels, list(map(str, pixels)))
-        axes.minorticks_off()
+        log_ticks(axes, pixels)
         axes.set(title=heading, xlabel="side, pixels")
         axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     panels[0].set_ylabel("ℓ∞ network minus standard one")
     panels[1].set_ylabel("points")
-    words = [
-        f"{label}: {', '.join(f'{points(i.difference, unit_for(i.contrast))} at {side} pixels' for i, side in zip(items, pixels, strict=False) if i.difference)}"
-        for label, items in rows.items()
-    ]
     moved = {part: [items[-1] for label, items in rows.items() if part in label] for part in parts}
     counts = "; ".join(
         f"{title}: {sum(map(bool, map(decided_sign, moved[part])))} of {len(moved[part])}"
@@ -89,7 +83,7 @@ def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, nam
         f"How many effects are seen to change from {pixels[0]} to {pixels[-1]} pixels (adjusted p below 0.05): {counts}. The intervals of the other rates' "
         f"changes reach up to {widest:.0f} points. Bars: 95 % intervals over images; one training of each kind at each size."
     )
-    alt = f"Three line charts of effects against the side. {'; '.join(words)}."
+    alt = f"Three line charts of effects against the side; the table below has every value. Changed: {counts}."
     titles = [*(f"{side} pixels" for side in pixels), f"{pixels[-1]} minus {pixels[0]}"]
     cells = [{"": label} | dict(zip(titles, map(difference_cell, items), strict=True)) for label, items in rows.items()]
     title = "Each effect, the ℓ∞ network minus the standard one, by the size of the photographs."

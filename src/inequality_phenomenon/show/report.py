@@ -10,12 +10,12 @@ from ..measure.accuracy import PGD
 from ..measure.panel import RECORDS, panel_columns, repeated, subjects
 from ..measure.reference import stacked
 from ..measure.run import Run
-from ..networks import REGISTRY, RegistryEntry, named, training_of
+from ..networks import REGISTRY, named, training_of
 from ..statistics import Estimate
 from ..verdicts.comparison import Contrast, Contrasted, against_standard, estimate, explained
 from .style import Shown, boxed, dot_panels, drawn, listed, table
 from .tables import FULL_SIZE, contrast_table
-from .words import decided_sign, percent, points, side, text_of
+from .words import decided_sign, percent, points, side, text_of, threat_text
 
 Groups = Sequence[Sequence[Contrasted]]
 
@@ -48,12 +48,6 @@ def price_contrasts(run: Run, against: str) -> list[Contrast]:
     condition = f"{PGD}, linf 8/255"
     columns = {"clean accuracy": (condition, "clean"), f"accuracy under {PGD} at 8/255": (condition, "robust")}
     return against_standard(against, subjects(run), columns)
-
-
-def price_table(found: Sequence[Contrasted], against: str, *, name: str) -> Shown:
-    """``found``: of ``price_contrasts``."""
-    caption = f"Accuracy on the first images of the test set, minus that of {named(against)}."
-    return contrast_table(found, name=name, caption=caption)
 
 
 def _grouped(run: Run) -> list[dict[str, tuple[str, str]]]:
@@ -92,19 +86,13 @@ def panel_table(ours: Run, full_size: dict[str, pd.DataFrame] | None = None, *, 
     for tables, note in ((ours.records, ""), (full_size or {}, FULL_SIZE)):
         records = stacked(tables, RECORDS)
         for model in ours.models if not note else () if records is None else records.checkpoint.unique():
+            entry = REGISTRY[model]
+            robust = (f"{percent(a.rate)} <small>{threat_text(t)}</small>" for t, a in entry.test_robust.items())
             units = ("Gini" if "gini" in column else "%" for _, column in places.values())
             values = (_value(records, model, place, ours) for place in places.values())
-            columns[named(model) + note] = [_accuracies(REGISTRY[model]), *map(text_of, values, units)]
+            accuracies = "<br>".join((f"<strong>{percent(entry.test_clean.rate)}</strong>", *robust))
+            columns[named(model) + note] = [accuracies, *map(text_of, values, units)]
     return table(pd.DataFrame(columns), name=name, caption="Accuracy, inequality and both attacks.")
-
-
-def _accuracies(entry: RegistryEntry) -> str:
-    """Clean and robust accuracy on the full test set."""
-    robust = "<br>".join(
-        f"{percent(accuracy.rate)} <small>{threat.replace('linf', 'ℓ∞').replace('l2', 'ℓ2')}</small>"
-        for threat, accuracy in entry.test_robust.items()
-    )
-    return f"<strong>{percent(entry.test_clean.rate)}</strong><br>{robust}"
 
 
 def _value(records: pd.DataFrame | None, model: str, place: tuple[str, str], run: Run) -> Estimate | None:
@@ -134,28 +122,22 @@ def differences(found: Groups, against: str | None = None, *, name: str, caption
     return indices + contrast_table(found[1], name=f"{name}-points", caption=f"Images fooled{caption}")
 
 
-def remedy_sentence(found: Groups, subject: str, robust: str) -> str:
-    """What the training of ``subject`` changes of the network ``robust``; empty where it was not measured.
-
-    ``found``: of ``panel_contrasts`` against ``robust``.
-    """
-    ginis, rates = ([item for item in group if item.contrast.terms[0][0] == subject] for group in found)
-    gini = next((item.difference for item in ginis if item.contrast.terms[0][2] == "global_gini"), None)
-    if gini is None:
-        return ""
-    signs = [decided_sign(item) for item in rates]
-    return (
-        f"changes the global Gini index of {named(robust)} by {points(gini, 'Gini')}, n = {gini.n}. Of its {len(rates)} rates of "
-        f"being fooled by noise or patches, {signs.count(-1)} are then lower and {signs.count(1)} higher; the others are "
-        "undecided (adjusted p above 0.05). One training each."
-    )
-
-
 def remedies_in_short(ours: Run, found: Groups) -> Shown:
-    """The box on top of a page without a claim of the paper: what each subject's training changes. ``found``: as above."""
-    changes = {name: remedy_sentence(found, name, ours.pair[1]) for name in subjects(ours)}
-    known = [f"<strong>{named(name)}</strong> {change}" for name, change in changes.items() if change]
-    return boxed(known or ["Not measured here."])
+    """The box on top of a page without a claim of the paper: what each subject's training changes of the l_inf network.
+
+    ``found``: of ``panel_contrasts`` against that.
+    """
+    sentences = []
+    for subject in subjects(ours):
+        (item, _), rates = ([item for item in group if item.contrast.terms[0][0] == subject] for group in found)
+        signs = [decided_sign(rate) for rate in rates]
+        if gini := item.difference:  # the global index is the first
+            sentences.append(
+                f"<strong>{named(subject)}</strong> changes the global Gini index of {named(ours.pair[1])} by {points(gini, 'Gini')}, "
+                f"n = {gini.n}. Of its {len(rates)} rates of being fooled by noise or patches, {signs.count(-1)} are then lower and "
+                f"{signs.count(1)} higher; the others are undecided (adjusted p above 0.05). One training each."
+            )
+    return boxed(sentences or ["Not measured here."])
 
 
 def trainings_figure(found: Groups, *, name: str) -> Shown:
@@ -189,14 +171,18 @@ def slopes_table(
     *fixed, asked = covariates
     sentences = []
     for group in groups:
-        outcomes = [(place, "occlusion" if place[1] == "fooled" else "noise") for place in rates.values()]
-        fits = [explained(group, at, ours.records, what, covariates, column) for (at, column), what in outcomes]
-        effects = [list(fit.values())[-1][asked] if fit else None for fit in fits]
+        cells, sides = [], []
+        for condition, column in rates.values():
+            record = "occlusion" if column == "fooled" else "noise"
+            fits = explained(group, condition, ours.records, record, covariates, column)
+            effect = list(fits.values())[-1][asked] if fits else None
+            sides.append(side(effect) if effect else 0)
+            cell = text_of(effect, "log odds")
+            cells.append(
+                cell if sides[-1] else cell.replace("strong>", "span>")
+            )  # bold where the interval leaves out 0
         names = " and ".join(map(named, group))
-        shown = [text_of(e if e and np.isfinite(e.value) else None, "log odds") for e in effects]
-        bold = [bool(e and side(e)) for e in effects]  # where the interval does not hold 0
-        columns[names] = [s if b else s.replace("strong>", "span>") for s, b in zip(shown, bold, strict=True)]
-        sides = [side(effect) for effect in effects if effect]
+        columns[names] = cells
         sentences.append(f"{names}: raises {sides.count(1)}, lowers {sides.count(-1)} of {len(rates)}")
     caption = (
         f"Log odds of being fooled for one standard deviation of the {asked}, at equal {' and '.join(fixed)}. "

@@ -141,6 +141,13 @@ def image(axes: Axes, pixels: Tensor | np.ndarray, **more: Any) -> None:
     axes.grid(False)
 
 
+def log_ticks(axes: Axes, places: Sequence[int]) -> None:
+    """A logarithmic x axis that names these places alone."""
+    axes.set_xscale("log")
+    axes.set_xticks(places, list(map(str, places)), fontsize=9)
+    axes.minorticks_off()
+
+
 def shared_legend(figure: MatplotlibFigure, axes: Axes, **more: Any) -> None:
     """One legend outside of the panels, of what one of them shows."""
     handles, labels = axes.get_legend_handles_labels()

@@ -1,7 +1,7 @@
 """Tables of comparisons: paper, ours, difference, verdict. Full-size networks are rows of their own."""
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ from .words import (
     claim_badge,
     difference_cell,
     in_unit,
+    mean,
     p_value,
     plain,
     points,
@@ -34,26 +35,18 @@ SOME = 2  # tests of a claim; more are opened by the reader
 FULL_SIZE = " <small>(full size: one training, too short)</small>"
 
 
-def models_note(run: Run, ours: Run) -> Shown:
-    """Which run the page's numbers are of, which networks this run measured, and which nobody has trained yet."""
+def models_note(run: Run, ours: Run, images: str = "") -> Shown:
+    """Which run the page's numbers are of, which networks this run measured, and which nobody has trained yet; and the
+    ``images``, if they are not the common subset."""
+    of = f"of the reference run ({ours.n_images} images asked for); the foot of the page compares this run with it."
+    own = "of this run, with your own parameters or without a reference run."
     measured = f"Measured in this run: {', '.join(map(named, run.models))}."
-    sentences = [
-        source_sentence(run, ours),
-        measured if run.records else "Nothing was measured in this run: the images are not here.",
-    ]
+    sentences = [f"The numbers on this page are {own if ours is run else of}"]
+    sentences.append(measured if run.records else "Nothing was measured in this run: the images are not here.")
     if run.untrained:
-        missing = ", ".join(named(name) for name in run.untrained)
+        missing = ", ".join(map(named, run.untrained))
         sentences.append(f"Planned, but not trained yet: {missing}. What needs it is marked as not measured.")
-    sentences.append(ours.data.common_note(ours.n_images, run.device, named))
-    return listed(sentences)
-
-
-def source_sentence(run: Run, ours: Run) -> str:
-    """Which run a page's numbers are of."""
-    if ours is run:
-        return "The numbers on this page are of this run, with your own parameters or without a reference run."
-    asked = f"of the reference run ({ours.n_images} images asked for)"
-    return f"The numbers on this page are {asked}; the foot of the page compares this run with it."
+    return listed([*sentences, images or ours.data.common_note(ours.n_images, run.device, named)])
 
 
 def comparison_table(found: Sequence[Compared], *, name: str, caption: str) -> Shown:
@@ -101,34 +94,29 @@ def contrast_cell(item: Contrasted) -> str:
     return difference_cell(item) + (f"<br><small>{sums(item)}</small>" if item.difference else "")
 
 
+def means_table(
+    records: pd.DataFrame, columns: Mapping[str, tuple[str, str]], *, name: str, caption: str, resamples: int = 9999
+) -> Shown:
+    """A row a network, and a condition if there are several: means over images. ``columns``: column -> (header, unit)."""
+    several = "condition" in records and records.condition.nunique() > 1
+    rows = [
+        {"": ", ".join([*map(str, conditions), named(str(model))])}
+        | {header: text_of(mean(own, column, resamples), unit) for column, (header, unit) in columns.items()}
+        for (*conditions, model), own in records.groupby(["condition"] * several + ["checkpoint"], sort=False)
+    ]
+    return table(rows, name=name, caption=caption)
+
+
 def regression_table(fits: dict[str, dict[str, Estimate]], *, name: str, caption: str) -> Shown:
-    """Log odds ratios of the nested regressions of ``comparison.explained``, without the intercepts; then what the last says
-    of the Gini index."""
+    """Log odds ratios of the nested regressions of ``comparison.explained``, without the intercepts."""
     rows = [
         {"Regression on": specification, "Predictor": predictor, "Ours": text_of(effect, "log odds")}
         for specification, effects in fits.items()
         for predictor, effect in effects.items()
         if predictor != "(intercept)"
     ]
-    shown = table(
-        rows,
-        name=name,
-        caption=f"{caption} A row of the data is a network on an image.",
-        missing="The regression: not measured here.",
-    )
-    last = list(fits.values())[-1] if fits else {}
-    words = {
-        1: "goes with being fooled more often",
-        -1: "goes with being fooled less often",
-        0: "is not seen to matter",
-    }
-    if len(last) > 2 and (index := last.get("Gini index")):
-        shown += listed(
-            [
-                f"At equal {' and '.join(name for name in last if name not in ('(intercept)', 'Gini index'))} a higher Gini index {words[side(index)]}."
-            ]
-        )
-    return shown
+    caption += " A row of the data is a network on an image."
+    return table(rows, name=name, caption=caption, missing="The regression: not measured here.")
 
 
 def ratios_note(ratios: dict[str, Estimate]) -> Shown:
@@ -162,9 +150,9 @@ def subsets(
     rows = []
     for row in found:
         cells, unit = {"": row.contrast.label}, unit_for(row.contrast)
-        for header, mean, gap in zip(("Common subset", "Own images"), row.means, row.differences, strict=True):
+        for header, own_mean, gap in zip(("Common subset", "Own images"), row.means, row.differences, strict=True):
             minus = "" if gap is None else f"<br><small>minus standard: {points(gap, unit)}</small>"
-            cells[header] = text_of(mean, "%" if unit == "points" else unit) + minus
+            cells[header] = text_of(own_mean, "%" if unit == "points" else unit) + minus
         rows.append(cells)
     return table(rows, name=name, caption=caption) + listed([_subsets_sentence(found)])
 

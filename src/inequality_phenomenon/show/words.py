@@ -36,6 +36,11 @@ def interval(item: Estimate | Difference, unit: str = "Gini", *, signed: bool = 
     return f"[{number(item.low, unit, signed=signed)}, {number(item.high, unit, signed=signed)}]"
 
 
+def threat_text(threat: str) -> str:
+    """A threat as readers write it: ℓ∞ 8/255."""
+    return threat.replace("linf ", "ℓ∞ ").replace("l2 ", "ℓ2 ")
+
+
 def percent(value: float) -> str:
     """A rate, such as "41.8 %"."""
     return f"{number(value, '%')} %"
@@ -184,15 +189,6 @@ def decided(item: Contrasted, more: str, less: str, undecided: str) -> str:
 def by_model(records: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each network, in the order of the records."""
     return [(str(name), rows) for name, rows in records.groupby("checkpoint", sort=False)]
-
-
-def by_condition(records: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """The rows of each condition and network, in the order of the records."""
-    return [
-        (str(condition), name, own)
-        for condition, rows in records.groupby("condition", sort=False)
-        for name, own in by_model(rows)
-    ]
 
 
 def mean(rows: pd.DataFrame, column: str, resamples: int = 9999) -> Estimate:
