@@ -128,7 +128,7 @@ few = shared_images(run, classes=5)
 clean = {name: views(sample, sample.images) for name, sample in few.items()}
 found = {"integrated_gradients": {name: sample.maps(**options) for name, sample in few.items()}}
 caption = "Maps of Integrated Gradients, as they are and clipped, beside the image and what the network says."
-sliders.maps_slider(few, clean, found, name="maps-slider", caption=caption, records=run.records["inequality"])
+sliders.maps_slider(clean, found, name="maps-slider", caption=caption, records=run.records["inequality"])
 
 # %% [markdown]
 # ## What decides it

@@ -21,7 +21,7 @@ region: int | None = None  # side of a region in pixels (the paper: 4)
 # %% tags=["hide-input"]
 from inequality_phenomenon import chapter, show
 from inequality_phenomenon.measure.classes import INDICES, class_inequality
-from inequality_phenomenon.show import class_means
+from inequality_phenomenon.show import inequality as figures
 
 run = chapter.open("08_class_inequality", globals())
 run.measure(class_inequality, models=run.compared, region=run.options["region"], seed=run.seed)
@@ -30,12 +30,12 @@ run.in_short()
 
 # %% tags=["hide-input"]
 records = ours.records["class_inequality"]
-class_means.class_dots(records, [standard, robust], name="classes")
+figures.class_dots(records, [standard, robust], name="classes")
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.verdicts.claims import examine
 
-primary, secondary = class_means.class_tests(standard, robust)
+primary, secondary = figures.class_tests(standard, robust)
 decided = examine(primary, ours.records, resamples=resamples)
 show.outcome_table(
     decided,
@@ -90,10 +90,10 @@ show.models_note(run, ours)
 # in the [chapter on the inequality test](01_inequality_test).
 
 # %% tags=["hide-input"]
-class_means.class_table(records, robust, "global_gini", name="8-global")
+figures.class_table(records, robust, "global_gini", name="8-global")
 
 # %% tags=["hide-input"]
-class_means.class_table(records, robust, class_means.REGIONAL, name="8-regional")
+figures.class_table(records, robust, figures.REGIONAL, name="8-regional")
 
 # %% [markdown]
 # ## What decides it
@@ -116,7 +116,7 @@ from inequality_phenomenon.measure.classes import class_examples
 
 sample = ours.sample(robust)
 examples = {column: class_examples(sample, records, column, seed=ours.seed) for column in INDICES}
-class_means.example_grid(examples, robust, name="class-examples")
+figures.example_grid(examples, robust, name="class-examples")
 
 # %% [markdown]
 # ## What could be wrong

@@ -21,7 +21,7 @@ auto_attack_models: list[str] | None = None  # checkpoints to attack by AutoAtta
 auto_attack_images: int | None = None  # the first so many test images for AutoAttack
 
 # %% tags=["hide-input"]
-from inequality_phenomenon import chapter, show
+from inequality_phenomenon import REGISTRY, chapter, show
 from inequality_phenomenon.measure import accuracy
 from inequality_phenomenon.show import models as networks
 
@@ -119,7 +119,7 @@ networks.flags_table(ours.records, name="10-flags")
 networks.training_curves(networks.ladder(), name="training-ladder")
 
 # %% tags=["hide-input"]
-networks.training_curves(networks.others(), name="training-others")
+networks.training_curves([name for name in REGISTRY if name not in networks.ladder()], name="training-others")
 
 # %% [markdown]
 # **What goes with the Gini index?** The budget $\varepsilon$ of ℓ∞ training, or the accuracy that it costs, or the robustness that it buys? Every

@@ -48,7 +48,6 @@ from inequality_phenomenon.show import sliders
 samples = shared_images(run)
 clean = {name: views(sample, sample.images) for name, sample in samples.items()}
 sliders.maps_slider(
-    samples,
     clean,
     {"integrated_gradients": {name: sample.maps(seed=run.seed) for name, sample in samples.items()}},
     name="gallery-maps",
@@ -127,7 +126,6 @@ sliders.first_success_slider(
 # %% tags=["hide-input"]
 pair = {name: samples[name] for name in run.pair}
 sliders.maps_slider(
-    pair,
     clean,
     {
         method: {name: sample.maps(method, seed=run.seed) for name, sample in pair.items()}

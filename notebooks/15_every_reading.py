@@ -27,8 +27,8 @@ attacked: int | None = None  # how many of the networks are attacked
 from inequality_phenomenon import chapter
 from inequality_phenomenon.measure.chance import measure_chance
 from inequality_phenomenon.measure.multiverse import measure_multiverse
+from inequality_phenomenon.show import boxed
 from inequality_phenomenon.show import multiverse as show
-from inequality_phenomenon.show.explorer import explorer
 from inequality_phenomenon.verdicts.multiverse import closest_to_a10, closest_to_table1, multiverse
 
 run = chapter.open("15_every_reading", globals())
@@ -39,9 +39,8 @@ n, few = ours.n_images, min(ours.n_images, ours.options["occlusion_images"])
 asked = {"index": n, "regional": n, "l2": n, "l2_regional": n, "noise": n, "noise_random": n}
 asked |= dict.fromkeys(("black", "gray", "white", "minimum"), few)
 found = {claim: multiverse(claim, ours.records, count) for claim, count in asked.items()}
-show.readings_in_short(
-    *([found[claim]] for claim in ("index", "l2", "noise")), [found[c] for c in ("black", "gray", "white")]
-)
+patches = show.sentence(*(found[colour] for colour in ("black", "gray", "white")))
+boxed([*(show.sentence(found[claim]) for claim in ("index", "l2", "noise")), patches])
 
 # %% tags=["hide-input"]
 show.specification_curve(found["index"], name="index")
@@ -59,7 +58,7 @@ show.overview(list(found.values()))
 
 # %% tags=["hide-input"]
 main = {claim: asked[claim] for claim in ("index", "noise", "black", "gray", "white")}
-explorer([multiverse(claim, ours.records, count, every=True) for claim, count in main.items()])
+show.explorer([multiverse(claim, ours.records, count, every=True) for claim, count in main.items()])
 
 # %% [markdown]
 # ## The claim and the method

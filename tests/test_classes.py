@@ -12,7 +12,8 @@ from inequality_phenomenon.datasets import CIFAR10_CLASSES
 from inequality_phenomenon.inequality import global_gini
 from inequality_phenomenon.measure.classes import animals, class_examples, class_inequality, objects
 from inequality_phenomenon.measure.run import Run
-from inequality_phenomenon.show import class_means, outcome_table
+from inequality_phenomenon.show import inequality as figures
+from inequality_phenomenon.show import outcome_table
 from inequality_phenomenon.statistics import bootstrap_classes, class_difference, class_ranks, rank_agreement
 from inequality_phenomenon.verdicts.claims import examine
 from inequality_phenomenon.verdicts.comparison import by_class
@@ -77,7 +78,7 @@ def test_rank_agreement_sees_agreement_opposition_and_chance() -> None:
 @pytest.mark.parametrize(("shift", "verdict"), [(0.05, "same direction"), (-0.05, "contradicted"), (0.0, "undecided")])
 def test_animals_and_objects_get_every_verdict(shift: float, verdict: str) -> None:
     tables = {"class_inequality": made_up(shift)}
-    primary, secondary = class_means.class_tests(STANDARD, ROBUST)
+    primary, secondary = figures.class_tests(STANDARD, ROBUST)
     animals, agreement = examine(primary, tables, resamples=999)
     assert animals.verdict == verdict and agreement.verdict == "same direction"
     assert len(secondary) == 4 and all(o.found for o in examine(secondary, tables, resamples=199))
@@ -87,19 +88,19 @@ def test_animals_and_objects_get_every_verdict(shift: float, verdict: str) -> No
 
 def test_tables_and_figures_are_in_the_order_of_the_means_and_a_class_without_images_is_named() -> None:
     table = made_up(0.05)
-    order = list(class_means.ranked(table, ROBUST, "global_gini"))
+    order = list(figures.ranked(table, ROBUST, "global_gini"))
     means = table[table.checkpoint == ROBUST].groupby("label").global_gini.mean().sort_values(ascending=False)
     assert order == [CIFAR10_CLASSES[label] for label in means.index]
-    shown = class_means.class_table(table, ROBUST, "global_gini", name="t").html
+    shown = figures.class_table(table, ROBUST, "global_gini", name="t").html
     places = [shown.index(f"<th scope='row'>{name}</th>") for name in order]
     assert places == sorted(places)
-    figure = class_means.class_dots(table, [STANDARD, ROBUST], name="d")
+    figure = figures.class_dots(table, [STANDARD, ROBUST], name="d")
     assert f"highest for {order[0]}" in figure.text and f"lowest for {order[-1]}" in figure.text
     assert figure.text.count("highest for") == 4
     table = table[table.label != CIFAR10_CLASSES.index("cat")]
-    animals, _ = examine(class_means.class_tests(STANDARD, ROBUST)[0], {"class_inequality": table}, resamples=99)
+    animals, _ = examine(figures.class_tests(STANDARD, ROBUST)[0], {"class_inequality": table}, resamples=99)
     assert animals.verdict == "not measured here" and animals.reason == "fewer than two images of cat"
-    assert "cat" not in class_means.class_table(table, ROBUST, "global_gini", name="t").html
+    assert "cat" not in figures.class_table(table, ROBUST, "global_gini", name="t").html
 
 
 def test_the_record_is_that_of_the_maps_and_the_examples_follow_the_rule(run: Run) -> None:
@@ -115,5 +116,5 @@ def test_the_record_is_that_of_the_maps_and_the_examples_follow_the_rule(run: Ru
         own = sorted(rows[rows.label == label].global_gini)
         assert example.label == CIFAR10_CLASSES[label] and example.value == own[(len(own) - 1) // 2]
     assert (highest.image == sample.images[sample.ids.index(highest.image_id)]).all()
-    shown = class_means.example_grid({"global_gini": [typical, highest, low_typical, lowest]}, ROBUST, name="g")
+    shown = figures.example_grid({"global_gini": [typical, highest, low_typical, lowest]}, ROBUST, name="g")
     assert f"highest image: {highest.label}, {highest.value:.3f}" in shown.alt

@@ -14,7 +14,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.measure.reference import load_reference
-from inequality_phenomenon.show.explorer import EXCLUDED, STEP, explorer, packed_readings
+from inequality_phenomenon.show.multiverse import EXCLUDED, STEP, explorer, packed_readings
 from inequality_phenomenon.verdicts.multiverse import multiverse
 
 

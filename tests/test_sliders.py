@@ -109,7 +109,7 @@ def test_the_page_says_what_clipping_hides(run, records_elsewhere):
 def test_the_numbers_change_with_the_sliders_and_count_every_mask_up_to_this_one(run, few, records_elsewhere):
     clean = {name: galleries.views(sample, sample.images) for name, sample in few.items()}
     maps = {"integrated_gradients": {name: sample.maps() for name, sample in few.items()}}
-    html = sliders.maps_slider(few, clean, maps, name="m", caption="c").html
+    html = sliders.maps_slider(clean, maps, name="m", caption="c").html
     for model, found in maps["integrated_gradients"].items():
         for value in global_gini(found).tolist():
             assert f"<dd>{value:.3f}</dd>" in html, model

@@ -1,16 +1,19 @@
 """Figures, tables and sentences of the chapters, in one style."""
 
 from ..networks import named
-from .findings import conclusions, controls, mechanism_findings, slope_sentence, tally
-from .style import Shown, boxed, drawn, listed, look, table
+from .style import Shown, boxed, listed
 from .tables import (
     comparison_table,
+    conclusions,
     contrast_table,
+    controls,
     means_table,
+    mechanism_findings,
     models_note,
     outcome_table,
     ratios_note,
     regression_table,
+    slope_sentence,
     subsets,
+    tally,
 )
-from .words import interval, number, p_text, percent, points, side, text_of, verdict_badge

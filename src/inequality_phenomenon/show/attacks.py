@@ -1,6 +1,7 @@
 """Figures and tables of the chapters on both attacks, on transfer and on clipping."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -134,15 +135,14 @@ def pair_table(
 ) -> Shown:
     """The paper's Table 4 in its CIFAR-10 form: each network's images on both, and on those that fooled their maker."""
     rows = []
-    for attack in attacks:
-        for source, target in ((source, target) for source in pair for target in pair):
-            made = records[(records.checkpoint == source) & (records.condition == attack)]
-            own = made[source].dropna().infer_objects()
-            outcomes = source != target and len(own) and own.isin((0, 1)).all() and own.sum() > 1
-            fooling = text_of(_rate(made[own.astype(bool)], target), "%") if outcomes else "—"
-            row = {"Attack": attack, "Made on": named(source), "Shown to": named(target)}
-            row["Ours"] = text_of(_rate(made, target), "%")
-            rows.append(row | {"Of those that fool their maker": fooling})
+    for attack, source, target in product(attacks, pair, pair):
+        made = records[(records.checkpoint == source) & (records.condition == attack)]
+        own = made[source].dropna().infer_objects()
+        outcomes = source != target and len(own) and own.isin((0, 1)).all() and own.sum() > 1
+        fooling = text_of(_rate(made[own.astype(bool)], target), "%") if outcomes else "—"
+        row = {"Attack": attack, "Made on": named(source), "Shown to": named(target)}
+        row["Ours"] = text_of(_rate(made, target), "%")
+        rows.append(row | {"Of those that fool their maker": fooling})
     return table(rows, name=name, caption=caption)
 
 

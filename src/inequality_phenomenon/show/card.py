@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import torch
 from jaxtyping import Float, Int64
 from safetensors.torch import load_file
@@ -17,8 +16,8 @@ from ..datasets import load_cifar10
 from ..foreign import make_network
 from ..measure.inspection import RANDOM, Inspection, Plan, Quantity, inspected
 from ..networks import named
-from .style import Shown, boxed, dots, drawn, listed, shared_legend, table, unfolded
-from .words import MISSING, plain, text_of
+from .style import Shown, boxed, dot_panels, drawn, listed, table, unfolded
+from .words import MISSING, number, plain, text_of
 
 CITE = (
     "<footer>To cite: <a href='https://openreview.net/forum?id=4t9q35BxGr'>Duan et al., Inequality phenomenon in "
@@ -98,10 +97,8 @@ class Report(Inspection):
             q.label: [(network, found) for network in self.networks if (found := self.estimate(q, network))]
             for q in quantities
         }
-        figure, axes = plt.subplots(figsize=(8.5, 1.3 + 0.42 * len(rows)))
-        words = dots(axes, rows, lambda found: plain(found, quantities[0].unit), unit=quantities[0].unit)
-        axes.set_xlabel(axis)
-        shared_legend(figure, axes, loc="outside upper center", ncols=3)
+        unit, size = quantities[0].unit, (8.5, 1.3 + 0.42 * len(rows))
+        figure, _, words = dot_panels({"": (rows, unit)}, size, lambda found: plain(found, unit))
         caption = f"{axis.capitalize()} of each network. Bars: 95 % intervals over images."
         return drawn(figure, name=name, caption=caption, alt=f"Dot plot. {'; '.join(words)}.")
 
@@ -119,9 +116,8 @@ class Report(Inspection):
 def _said(row: Mapping[Any, Any], more: str, less: str) -> str:
     """On which side a difference lies, if that is decided, and its size."""
     side = (more if row["difference"] > 0 else less) if row["adjusted_p"] < 0.05 else "not decided"
-    scale, digits, unit = (1, 3, "") if row["unit"] == "Gini" else (100, 1, " points")
-    value, low, high = (f"{scale * row[key]:+.{digits}f}" for key in ("difference", "low", "high"))
-    return f"{side}, {value}{unit} [{low}, {high}]"
+    value, low, high = (number(row[key], row["unit"], signed=True) for key in ("difference", "low", "high"))
+    return f"{side}, {value}{'' if row['unit'] == 'Gini' else ' points'} [{low}, {high}]"
 
 
 def inspect_network(

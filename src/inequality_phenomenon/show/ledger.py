@@ -44,17 +44,17 @@ def differences_table(choices: dict[str, list[Choice]], *, name: str) -> Shown:
 
 def ledger_table(effects: Sequence[Effect], *, name: str, caption: str) -> Shown:
     """One row a choice: what it does to each network's number, and to the claim."""
-    rows = [_ledger_row(effect) for effect in effects if effect.measured]
+    gaps = ("Gap: the text", "Gap: this change")
+    rows = [
+        {
+            "": f"{effect.choice.topic}<br><small class='wrap'>{effect.choice.in_text}<br>→ {effect.choice.in_scripts}</small>"
+        }
+        | {named(item.contrast.terms[0][0]): _change(item) for item in effect.changes}
+        | {t: f"{verdict_badge(i.verdict)}<br>{difference_cell(i)}" for t, i in zip(gaps, effect.gaps, strict=True)}
+        for effect in effects
+        if effect.measured
+    ]
     return table(rows, name=name, caption=caption, missing=f"{caption} Not measured here.")
-
-
-def _ledger_row(effect: Effect) -> dict[str, str]:
-    choice, titles = effect.choice, ("Gap: the text", "Gap: this change")
-    return {
-        "": f"{choice.topic}<br><small class='wrap'>{choice.in_text}<br>→ {choice.in_scripts}</small>",
-        **{named(item.contrast.terms[0][0]): _change(item) for item in effect.changes},
-        **{t: f"{verdict_badge(i.verdict)}<br>{difference_cell(i)}" for t, i in zip(titles, effect.gaps, strict=True)},
-    }
 
 
 def _change(item: Contrasted) -> str:

@@ -19,10 +19,8 @@ from .words import NAMES, by_model, means
 def leaders_table(*, name: str) -> Shown:
     """Which method has the largest value in each column of the paper's own Table 3."""
     found = published_leaders()
-    caption = (
-        f"The paper's Table 3 by itself (ImageNet, ResNet-50): the method with the largest value is the one that the text "
-        f"names in {(found.Agree == 'yes').sum()} of {len(found)} columns."
-    )
+    agree = f"{(found.Agree == 'yes').sum()} of {len(found)} columns"
+    caption = f"The paper's own Table 3: the largest value is of the method that the text names in {agree}."
     return table(found, name=name, caption=caption)
 
 
@@ -60,10 +58,8 @@ def methods_figure(
     height = -(-len(panels) // 2) * (0.42 * len(methods) + 1)
     figure, _, words = dot_panels(found, (8.4, height), share=True)
     pairs = [[e.value for _, e in items] for rows, _ in found.values() for items in rows.values() if len(items) == 2]
-    caption = (
-        f"Every method, both networks. The mean of the ℓ∞ network is the higher one in {sum(b > a for a, b in pairs)} of "
-        f"{len(pairs)} pairs of marks. Bars: 95 % bootstrap intervals over images."
-    )
+    higher = f"{sum(b > a for a, b in pairs)} of {len(pairs)} pairs of marks"
+    caption = f"The mean of the ℓ∞ network is the higher one in {higher}. Bars: 95 % bootstrap intervals over images."
     return drawn(figure, name=name, caption=caption, alt=f"Dot plots by method. {'; '.join(words)}.")
 
 
@@ -105,10 +101,8 @@ def faithfulness_figure(records: pd.DataFrame, shares: Sequence[int], *, name: s
             axes.set(title=f"{kind}, {named(checkpoint)}", xlabel=f"subpixels {done}, %")
         row[0].set(ylabel="confidence in the label, %", ylim=(0, None))
     shared_legend(figure, panels[0, 0], ncols=3)
-    caption = (
-        "Confidence in the label as the most important subpixels are deleted first (left: lower is better) or inserted first "
-        f"(right: higher is better). Best area: {'; '.join(winners)}. Means over images."
-    )
+    rule = "The most important subpixels first; lower is better on the left, higher on the right."
+    caption = f"{rule} Best area: {'; '.join(winners)}. Means over images."
     return drawn(figure, name=name, caption=caption, alt=f"Line charts of confidence. {'; '.join(words)}.")
 
 
@@ -136,10 +130,7 @@ def maps_by_method(
             image(axis, signed[index], cmap="RdBu_r", vmin=-bound, vmax=bound)
     for axis, method in zip(axes[0, 1:], settings, strict=True):
         axis.set_title(method, fontsize=8)
-    caption = (
-        "The same images under each method, summed over the three colours: red speaks for the label, blue against it. "
-        "Each map has its own scale."
-    )
+    caption = "Maps summed over the colours, each on its own scale: red speaks for the label, blue against it."
     names, titles = ", ".join(map(named, samples)), ", ".join(settings)
     alt = f"Grid of {len(labels)} images ({', '.join(labels)}) and their maps by {titles}, for {names}."
     return drawn(figure, name=name, caption=caption, alt=alt, vector=False)

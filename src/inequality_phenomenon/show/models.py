@@ -30,14 +30,9 @@ def ladder() -> list[str]:
     return [name for name in LADDER if name in REGISTRY]
 
 
-def others() -> list[str]:
-    """The registered models that are not on the ladder."""
-    return [name for name in REGISTRY if name not in LADDER]
-
-
 def registered() -> list[str]:
     """All registered models, the ladder first, those that do not ship last."""
-    return ladder() + others() + REGISTRY.unshipped
+    return [*ladder(), *(name for name in REGISTRY if name not in LADDER), *REGISTRY.unshipped]
 
 
 def attack_contrasts(models: Sequence[str]) -> list[Contrast]:
@@ -77,9 +72,8 @@ def accuracy_table(records: pd.DataFrame, *, name: str) -> Shown:
                 inside.append(found.low <= known.rate <= found.high)
         rows.append(row)
     caption = (
-        "Accuracy of the registered models on all test images, measured when the model was registered; below it on the first "
-        f"test images, where this chapter measured them. In {sum(inside)} of {len(inside)} cells the value of all images lies "
-        "in the 95 % interval of the first ones."
+        "Accuracy on all test images, when the model was registered; below it on the first ones, where this chapter measured them. In "
+        f"{sum(inside)} of {len(inside)} cells the value of all images lies in the 95 % interval of the first ones."
     )
     return table(rows, name=name, caption=caption)
 
@@ -95,10 +89,7 @@ def auto_attack_table(found: Sequence[Contrasted], records: pd.DataFrame | None,
         row = {"": f"{named(checkpoint)}, attacked at {threat_text(threat)}"}
         row["AutoAttack"] = text_of(item.terms[0] if item.difference else None, "%")
         rows.append(row | {"AutoAttack − PGD-20": contrast_cell(item), "First fooled by": ", ".join(first) or "—"})
-    caption = (
-        "AutoAttack, standard version, and PGD-20 with 2 restarts on the same images. Last column: images that each attack, "
-        "in this order, was the first to fool."
-    )
+    caption = "On the same images. Last column: images that each attack of the ensemble, in this order, was the first to fool."
     return table(rows, name=name, caption=caption)
 
 
@@ -171,9 +162,7 @@ def flags_table(tables: dict[str, pd.DataFrame], *, name: str) -> Shown:
         words = f"<strong>{'raised' if raised else 'not raised'}</strong> <small>largest {_limit(flag, largest)}<br>of {len(found)}"
         ours = f"{words}{': ' if raised else ''}{raised}</small>" if found else MISSING
         rows.append({"": flag.name, "Raised if above": _limit(flag, flag.limit), "Ours": ours})
-    caption = (
-        "Flags: signs that a robust accuracy is an artefact of its evaluation. The largest value of all evaluations."
-    )
+    caption = "Signs that a robust accuracy is an artefact of its evaluation, with the largest value of all."
     return table(rows, name=name, caption=caption)
 
 
@@ -183,19 +172,12 @@ def _limit(flag: Flag, value: float) -> str:
 
 def model_cards(tables: dict[str, pd.DataFrame]) -> Shown:
     """A collapsible card for each registered model; ``tables``: records with evaluations of some of them."""
-    cards = [
-        unfolded(
-            f"{named(name)}: <code>{name}</code>",
-            (
-                _facts(REGISTRY[name])
-                | _rates(REGISTRY[name])
-                | _evaluation(name, tables)
-                | {key: text.format(name=name) for key, text in NAMES["model_card"].items()}
-            ).items(),
-            f"class='model-card' id='card-{name}'",
-        )
-        for name in registered()
-    ]
+    cards = []
+    for name in registered():
+        always = {key: text.format(name=name) for key, text in NAMES["model_card"].items()}
+        facts = _facts(REGISTRY[name]) | _rates(REGISTRY[name]) | _evaluation(name, tables) | always
+        attributes = f"class='model-card' id='card-{name}'"
+        cards.append(unfolded(f"{named(name)}: <code>{name}</code>", facts.items(), attributes))
     return Shown("".join(cards), "\n".join(f"Model card: {name}" for name in registered()))
 
 
@@ -249,14 +231,13 @@ def planned_table(*, name: str) -> Shown:
         device = " --device cuda" if network_name(checkpoint) in FULL_SIZE else ""
         written = (paths.CHECKPOINTS / f"{checkpoint}.yaml").exists()
         made = f"<code>inequality train {checkpoint}{device}</code>" if written else "settings not written"
-        rows.append(
-            {"": f"<code>{checkpoint}</code>", "Made by": made, "Wanted by chapters": ", ".join(chapters) or "none yet"}
-        )
+        rows.append([f"<code>{checkpoint}</code>", made, ", ".join(chapters) or "none yet"])
     caption = (
         f"Planned models without a checkpoint: {len(rows)}. Nothing about them is measured. Those on photographs need <code>inequality data "
         "imagenette</code> first, full-size distillation the full-size standard network."
     )
-    return table(rows, name=name, caption=caption, missing="Every planned model is trained and registered.")
+    frame = pd.DataFrame(rows, columns=["", "Made by", "Wanted by chapters"])
+    return table(frame, name=name, caption=caption, missing="Every planned model is trained and registered.")
 
 
 def models_in_short(found: Sequence[Contrasted], tables: dict[str, pd.DataFrame]) -> Shown:
@@ -264,10 +245,8 @@ def models_in_short(found: Sequence[Contrasted], tables: dict[str, pd.DataFrame]
     met = {name: fine for name in [*REGISTRY, *REGISTRY.unshipped] if (fine := meets_floor(name)) is not None}
     missed = [named(name) for name, fine in met.items() if not fine]
     words = f"; missed by {', '.join(missed)}" if missed else ""
-    sentences = [
-        f"<strong>Quality floors.</strong> Met by {len(met) - len(missed)} of {len(met)}{words}.",
-        _ladder_sentence(),
-    ]
+    floors = f"<strong>Quality floors.</strong> Met by {len(met) - len(missed)} of {len(met)}{words}."
+    sentences = [floors, _ladder_sentence()]
     for item in found:
         said = "AutoAttack is not measured here"
         if item.difference:
@@ -276,9 +255,7 @@ def models_in_short(found: Sequence[Contrasted], tables: dict[str, pd.DataFrame]
         what = f"{named(item.contrast.terms[0][0])}, attacked at {threat_text(item.contrast.label)}"
         sentences.append(f"<strong>{what}</strong>: {said}.")
     if checks := findings(tables):
-        raised = [
-            f"{item.flag.name}, {named(c)}, {threat_text(condition)}" for c, condition, item in checks if item.raised
-        ]
+        raised = [f"{item.flag.name}, {named(c)}, {threat_text(at)}" for c, at, item in checks if item.raised]
         words = f"{len(raised)} raised{': ' if raised else ''}{'; '.join(raised)}"
         sentences.append(f"<strong>Flags.</strong> {len(checks)} checks, {words}.")
     return boxed(sentences)
@@ -306,7 +283,6 @@ def predictors_figure(networks: pd.DataFrame, found: dict[str, dict[str, Estimat
         axes.set(xlabel=predictor, title=f"r = {plain(found['alone'][predictor], 'r')}")
     panels[0].set_ylabel("global Gini index")
     shared_legend(figure, panels[0], ncols=4, fontsize=7)
-    alone = {predictor: f"r = {plain(r, 'r')}" for predictor, r in found["alone"].items()}
     each = found["each other"][PREDICTORS[0]]
     caption = (
         f"How each goes with the index: Pearson's r over {found['alone'][PREDICTORS[0]].n} networks. Without the ℓ2 ones ({each.n} left) budget "
@@ -317,20 +293,19 @@ def predictors_figure(networks: pd.DataFrame, found: dict[str, dict[str, Estimat
         f"{named(row.checkpoint)}: {', '.join(f'{p} {row[p]:.0f}' for p in PREDICTORS)}, index {plain(row.gini)}"
         for _, row in networks.iterrows()
     ]
-    alt = f"Three scatter plots of the Gini index. {'; '.join(f'{p}: {r}' for p, r in alone.items())}. {'; '.join(words)}."
+    alone = "; ".join(f"{predictor}: r = {plain(r, 'r')}" for predictor, r in found["alone"].items())
+    alt = f"Three scatter plots of the Gini index. {alone}. {'; '.join(words)}."
     return drawn(figure, name=name, caption=caption, alt=alt)
 
 
 def predictors_table(found: dict[str, dict[str, Estimate]], *, name: str) -> Shown:
     """Pearson's r of each predictor with the index, and the index for one standard deviation of it at equal others."""
+    together = "Together, Gini for one standard deviation"
+    columns = {"Alone, r": ("alone", "r"), "Alone, without ℓ2": ("linf", "r"), together: ("together", "Gini")}
     rows = [
-        {
-            "Goes with the Gini index?": predictor,
-            "Alone, r": text_of(found["alone"][predictor], "r"),
-            "Alone, without ℓ2": text_of(found["linf"][predictor], "r"),
-            "Together, Gini for one standard deviation": text_of(found["together"][predictor]),
-        }
-        for predictor in PREDICTORS
+        {"Goes with the Gini index?": p}
+        | {title: text_of(found[key][p], unit) for title, (key, unit) in columns.items()}
+        for p in PREDICTORS
     ]
     caption = "What goes with the global Gini index; 95 % intervals over networks, which are few and partly alike."
     return table(rows, name=name, caption=caption)

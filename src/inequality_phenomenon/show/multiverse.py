@@ -1,6 +1,13 @@
-"""All readings of a claim on one page: the specification curve, shares in words and by option, what decides."""
+"""All readings of a claim on one page: the specification curve, shares in words and by option, what decides, and every
+universe of the main claims for the reader to pick one (script: book/static/readings.js).
+"""
 
+import gzip
+import json
+from base64 import b64encode
 from collections.abc import Sequence
+from itertools import product
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,11 +29,13 @@ from ..verdicts.multiverse import (
     verdict_of,
     with_maps,
 )
-from .style import Shown, boxed, dot, drawn, folded, listed, look, table
+from .style import Shown, dot, drawn, folded, listed, look, table
 from .tables import means_table
 from .words import NAMES, by_model, mean, number, p_value, plain, verdict_badge
 
 BINS = 150  # of the ranked universes, in the dashboard below the curve
+STEP = {"points": 0.01, "Gini": 0.005}  # of the packed effects
+EXCLUDED = 255
 
 
 def share_text(share: float) -> str:
@@ -36,11 +45,6 @@ def share_text(share: float) -> str:
 
 def unit_of(found: Multiverse) -> str:
     return "Gini" if plan()["claims"][found.claim]["record"] == "index" else "points"
-
-
-def readings_in_short(*groups: Sequence[Multiverse]) -> Shown:
-    """The box on top: each claim, or several as one, with the share of readings that bear it out."""
-    return boxed([sentence(*found) for found in groups])
 
 
 def sentence(*found: Multiverse) -> str:
@@ -79,23 +83,9 @@ def overview(multiverses: Sequence[Multiverse], *, name: str = "readings") -> Sh
     ]
     caption = (
         "In how many readings each claim holds. For and against: the 95 % interval of the universe leaves out 0. All at once: a "
-        f"permutation test of the median effect over the readings in which both networks classify an image correctly. {_missing(multiverses)}"
+        "permutation test of the median effect over the readings in which both networks classify an image correctly."
     )
     return table(rows, name=name, caption=caption, missing="No reading was measured here.")
-
-
-def _missing(multiverses: Sequence[Multiverse]) -> str:
-    """Which networks of the plan these claims still lack."""
-    there = pd.concat(
-        [own.table.get(group, pd.Series(dtype=str)) for own in multiverses for group in ("networks", "trios")]
-    )
-    asked = {c for own in multiverses for c in plan()["claims"][own.claim]["choices"]} & {"networks", "trios"}
-    lacking = [o["title"] for group in sorted(asked) for name, o in plan()[group].items() if name not in set(there)]
-    return (
-        f"Planned and not measured for any of them yet: {'; '.join(f'“{title}”' for title in lacking)}."
-        if lacking
-        else ""
-    )
 
 
 def specification_curve(found: Multiverse, *, name: str) -> Shown:
@@ -122,7 +112,6 @@ def specification_curve(found: Multiverse, *, name: str) -> Shown:
     top.legend(loc="upper left", markerscale=3)
     _dashboard(below, strips, len(ranked))
     own = shares(found).iloc[0]
-    first = [by_option(found, choice) for choice in list(explained_variance(found))[:1]]
     caption = (
         f"{plan()['claims'][found.claim]['title']}: in {share_text(own['for'])} of {len(ranked):,} readings. Above, the effect in each, from the smallest to the "
         "largest; below, where in that order the readings with an option lie (dark: most of those at this place have it)."
@@ -130,7 +119,7 @@ def specification_curve(found: Multiverse, *, name: str) -> Shown:
     low, high = (number(float(found.table.effect.quantile(q)), unit, signed=True) for q in (0.05, 0.95))
     alt = (
         f"Effects of {len(ranked):,} readings, 90 % of them from {low} to {high} {unit}; {share_text(own['for'])} for the claim, "
-        f"{share_text(own.against)} against, {share_text(own.undecided)} undecided. {''.join(first)}"
+        f"{share_text(own.against)} against, {share_text(own.undecided)} undecided."
     )
     return drawn(figure, name=name, caption=caption, alt=alt)
 
@@ -187,10 +176,7 @@ def what_decides(multiverses: Sequence[Multiverse], most: int = 2) -> Shown:
     """For each claim the choices that explain most of the effects' variance, with the share for each option."""
     sentences = []
     for found in (f for f in multiverses if len(f.table)):
-        parts = {
-            choice: f"({share_text(share)} of the variance)" for choice, share in explained_variance(found).items()
-        }
-        if parts:
+        if parts := {c: f"({share_text(s)} of the variance)" for c, s in explained_variance(found).items()}:
             said = [f"{by_option(found, choice)} <small>{share}</small>" for choice, share in parts.items()]
             first, share = next(iter(parts.items()))
             title = f"{plan()['claims'][found.claim]['title']}: {called(first)} {share}"
@@ -223,22 +209,23 @@ def closest_note(found: Closest, what: str, unit: str) -> Shown:
         f"{name.replace('other ', 'standard, ').replace('robust ', 'ℓ∞, ')}: paper {number(paper, unit)}, ours {number(ours, unit)}"
         for name, (paper, ours) in found.values.items()
     ]
-    options = "; ".join(_option_title(choice, option) for choice, option in found.options.items())
+    titles = []
+    for choice, option in found.options.items():
+        kind, column = choice, ""
+        if choice.startswith("reading"):  # of one column of Table 1
+            kind, column = (
+                "values" if option in plan()["choices"]["values"] else "sign",
+                f"{choice.removeprefix('reading ')} column: ",
+            )
+        titles.append(column + titled(kind, option))
     tolerance, words = (0.03, "0.03") if unit == "Gini" else (0.05, "5 points")
     verdict = f"meets all of them within {words}" if found.meets(tolerance) else f"does not meet all within {words}"
     sentence = (
         f"<strong>{what}: the nearest of {found.among:,} readings {verdict}</strong> (root mean square distance "
         f"{number(found.distance, unit)} on the half of the images that did not choose it, {number(found.chosen, unit)} on the "
-        f"half that did). {'; '.join(said)}. It is: {options}."
+        f"half that did). {'; '.join(said)}. It is: {'; '.join(titles)}."
     )
     return listed([sentence])
-
-
-def _option_title(choice: str, option: str) -> str:
-    if choice.startswith("reading"):
-        kind = "values" if option in plan()["choices"]["values"] else "sign"
-        return f"{choice.removeprefix('reading ')} column: {titled(kind, option)}"
-    return titled(choice, option)
 
 
 def chance_table(records: pd.DataFrame, *, resamples: int) -> Shown:
@@ -263,3 +250,38 @@ def cascade_figure(records: pd.DataFrame, *, resamples: int) -> Shown:
     axes.legend()
     caption = f"A network that has learnt nothing has an index, too. {'; '.join(said)} (n = {len(own)} images each)."
     return drawn(figure, name="cascade", caption=caption, alt=caption)
+
+
+def packed_readings(found: Multiverse) -> dict[str, Any]:
+    """One claim for the script: its choices, and the bytes of all combinations. ``found``: with those that coincide.
+
+    For each combination of options, the last choice running fastest: the effect and the half width of its 95 % interval, two
+    bytes in ``STEP`` units, compressed. A half width of ``EXCLUDED`` marks a combination that the plan excludes.
+    """
+    table, step = with_maps(found.table), STEP[unit_of(found)]
+    options = {choice: in_order(choice, table[choice]) for choice in deciding(found)}
+    options = {choice: own for choice, own in options.items() if len(own) > 1}
+    measured = table.set_index(list(options))[["effect", "high"]]
+    every = measured.reindex(list(product(*options.values())))
+    effect, half = every.effect / step, (every.high - every.effect) / step
+    packed = [effect.clip(-127, 127).round().fillna(0), half.clip(0, EXCLUDED - 1).round().fillna(EXCLUDED)]
+    content = np.stack(packed, axis=1).astype(np.int16).astype(np.uint8).tobytes()
+    return {
+        "id": found.claim,
+        "title": plan()["claims"][found.claim]["title"],
+        "unit": unit_of(found),
+        "step": 100 * step if unit_of(found) == "points" else step,
+        "choices": [{"label": called(c), "options": [titled(c, o) for o in own]} for c, own in options.items()],
+        "readings": b64encode(gzip.compress(content, 9, mtime=0)).decode(),
+    }
+
+
+def explorer(multiverses: Sequence[Multiverse]) -> Shown:
+    """The page's own part: a claim and its choices as lists, the effect, and its place among all."""
+    claims = [packed_readings(found) for found in multiverses if len(found.table)]
+    content = json.dumps(claims, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    html = (
+        "<div class='readings'><p class='no-script'>With scripts on, you choose a reading here and see its effect.</p>"
+        f"<script type='application/json'>{content}</script></div>"
+    )
+    return Shown(html, "In the book's page you choose a reading here and see its effect.")

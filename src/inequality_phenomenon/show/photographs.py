@@ -1,6 +1,7 @@
 """Figures and tables of the chapter on photographs: how effects move with the size, and a slice of all readings."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,17 +43,10 @@ def resolution_contrasts(pairs: Mapping[int, Sequence[str]], budgets: Sequence[i
     return [contrast for label, column in labels.items() for contrast in moving(label, column)]
 
 
-def _by_label(found: Sequence[Contrasted]) -> dict[str, list[Contrasted]]:
-    rows: dict[str, list[Contrasted]] = {}
-    for item in found:
-        rows.setdefault(item.contrast.label, []).append(item)
-    return rows
-
-
 def resolution_figure(found: Sequence[Contrasted], pixels: Sequence[int], *, name: str) -> Shown:
     """Each effect against the side, with its interval: Gini indices, then rates with the same number and the same share; and
     a table of them, a row a quantity, a column a side, and the change from the first to the last. ``found``: as above."""
-    rows = _by_label(found)
+    rows = {label: list(items) for label, items in groupby(found, lambda item: item.contrast.label)}
     if not all(item.difference for item in found):
         return listed(["Resolution: not measured here."])
     parts = {"Gini": "Gini indices"} | {f"same {form}": f"the same {form} of subpixels" for form in FORMS}
@@ -95,13 +89,12 @@ def networks_table(pairs: Mapping[int, Sequence[str]], *, name: str) -> Shown:
     rows = []
     for checkpoint in (checkpoint for pair in pairs.values() for checkpoint in pair):
         entry, floor = REGISTRY[checkpoint], floor_of(checkpoint)
-        robust = entry.test_robust["linf 8/255"]
-        row = {"": named(checkpoint), "Clean": text_of(wilson(entry.test_clean.correct, entry.test_clean.n), "%")}
-        row["PGD-20 at ℓ∞ 8/255"] = text_of(wilson(robust.correct, robust.n), "%")
+        known = {"Clean": entry.test_clean, "PGD-20 at ℓ∞ 8/255": entry.test_robust["linf 8/255"]}
+        row = {"": named(checkpoint)} | {k: text_of(wilson(a.correct, a.n), "%") for k, a in known.items()}
         asked = [f"{100 * value:.0f} %" for value in (floor.clean, floor.robust) if value] if floor else []
         rows.append(row | {"Floors": ", ".join(asked) or "—"})
     caption = (
-        "The networks of this chapter. Weights below 224 pixels do not ship; <code>inequality train</code> makes them."
+        "The networks of this chapter. Below 224 pixels they do not ship; <code>inequality train</code> makes them."
     )
     return table(rows, name=name, caption=caption)
 
@@ -122,7 +115,7 @@ def seen(run: Run, ours: Run) -> Shown:
     clean = {name: views(sample, sample.images) for name, sample in few.items()}
     maps = {"integrated_gradients": {name: sample.maps(seed=run.seed) for name, sample in few.items()}}
     caption = "Maps of Integrated Gradients, as they are and clipped, beside the photograph and what the network says."
-    shown = maps_slider(few, clean, maps, name="16-maps", caption=caption, records=ours.records.get("inequality"))
+    shown = maps_slider(clean, maps, name="16-maps", caption=caption, records=ours.records.get("inequality"))
     kind, two, budgets = "type I", {name: sample.at(slice(2)) for name, sample in few.items()}, ours.options["budgets"]
     noise = {kind: {n: noisy_views(sample, budgets, seed=run.seed, **NOISE[kind]) for n, sample in two.items()}}
     caption = "What both networks are fed and what they say, as the budget grows. One draw, clipped to what a screen can show."
@@ -143,8 +136,5 @@ def slice_table(records: pd.DataFrame | None, pair: Sequence[str], *, name: str)
         row = {"Claim": plan()["claims"][claim]["title"], "Readings": len(own)}
         row |= {side.capitalize(): int(counts.get(side, 0)) for side in ("for", "against", "undecided")}
         rows.append(row | {"Median effect": f"{middle} {unit} <small>from {low} to {high}</small>"})
-    caption = (
-        f"In how many readings each claim holds on {int(found.n.max()) if len(found) else 0} photographs. For and against: the 95 % interval of the "
-        "reading, over images, leaves out 0."
-    )
+    caption = f"On {int(found.n.max()) if len(found) else 0} photographs. For and against: the reading's 95 % interval leaves out 0."
     return table(rows, name=name, caption=caption, missing="A slice of all readings: not measured here.")

@@ -10,13 +10,13 @@ import pandas as pd
 
 from .._support import paths
 from ..measure.reference import commit, manifest
-from ..verdicts.claims import Claim, load_claims
+from ..verdicts.claims import load_claims
 from ..verdicts.published import NETWORKS as PAPER_NETWORKS
 from ..verdicts.published import published_values
 from ..verdicts.scoreboard import CHAPTERS, MISSING, VERDICTS, Frames, claim_verdicts, counts, measured_claims
 from .foot import PROVENANCE
 from .style import Shown, drawn, table, unfolded
-from .tables import FULL_SIZE, figures, missing_text, outcome_text
+from .tables import FULL_SIZE, counts_text, figures, missing_text, results
 from .words import NAMES, claim_badge, p_value, verdict_badge
 
 NETWORKS = PAPER_NETWORKS | {"not stated": "network not stated"}
@@ -26,41 +26,22 @@ def claims_table(frame: pd.DataFrame, full_size: pd.DataFrame | None = None) -> 
     """A row for each claim: the paper's words, our test, the chapter, the verdict, the result; and one for full size."""
     rows = []
     for claim in load_claims():
-        title = f"{claim.title}{_words_of(claim)}<small>{chapter_link(claim.chapter)}</small>"
-        rows.append(_claim_row(frame, claim, title))
+        # where the paper makes the claim, in which words, and what is tested here: opened by the reader
+        data = NAMES["claimed_on"].get(claim.data, claim.data)
+        place = "Appendix " if claim.section.startswith("A.") else "Section " if claim.section[0].isdigit() else ""
+        title = (
+            f"{claim.title}<details><summary>{place}{claim.section}; {data}</summary>The paper: “{html.escape(claim.quote)}”<br>"
+            f"We test: {html.escape(claim.form)}</details><small>{chapter_link(claim.chapter)}</small>"
+        )
+        found = {title: frame}
         if full_size is not None and claim.data != "none":
-            large = _claim_row(full_size, claim, claim.title + FULL_SIZE)
-            rows += [large] if large["Verdict"] != verdict_badge(MISSING) else []
+            found[claim.title + FULL_SIZE] = full_size
+        for words, every in found.items():
+            tests = every[every.claim == claim.id]
+            if every is frame or tests.claim_verdict.ne(MISSING).any():
+                rows.append({"The paper's claim": words, "Verdict": claim_badge(tests), "Ours": results(tests)})
     units = "Differences of rates are in percentage points; the last line of each result has both means."
-    caption = f"The {len(load_claims())} claims. {units}"
-    return table(rows, name="claims", caption=caption, folds=False)
-
-
-def _claim_row(frame: pd.DataFrame, claim: Claim, title: str) -> dict[str, str]:
-    tests = frame[frame.claim == claim.id]
-    return {"The paper's claim": title, "Verdict": claim_badge(tests), "Ours": _results(tests)}
-
-
-def _words_of(claim: Claim) -> str:
-    """Where the paper makes the claim, in which words, and what is tested here: opened by the reader."""
-    data = NAMES["claimed_on"].get(claim.data, claim.data)
-    place = "Appendix " if claim.section.startswith("A.") else "Section " if claim.section[0].isdigit() else ""
-    return (
-        f"<details><summary>{place}{claim.section}; {data}</summary>The paper: “{html.escape(claim.quote)}”<br>"
-        f"We test: {html.escape(claim.form)}</details>"
-    )
-
-
-def _results(tests: pd.DataFrame) -> str:
-    """The tests of a claim: one as it is, several counted above a list that opens."""
-    measured = tests[tests.value.notna()]
-    if not len(measured):
-        return missing_text("; ".join(dict.fromkeys(tests.reason)) if "reason" in tests else "")
-    if len(tests) == 1:
-        return outcome_text(tests.iloc[0])
-    items = "".join(f"<li>{html.escape(row.test)}: {outcome_text(row)}</li>" for _, row in tests.iterrows())
-    words = _words(counts(tests.verdict))
-    return f"<details><summary>{len(tests)} tests: {words}</summary><ul>{items}</ul></details>"
+    return table(rows, name="claims", caption=f"The {len(load_claims())} claims. {units}", folds=False)
 
 
 def chapter_link(chapter: str) -> str:
@@ -83,15 +64,20 @@ def values_table(values: pd.DataFrame, full_size: pd.DataFrame | None = None) ->
         if large is not None and not pd.isna(large.loc[row.id].value_y):
             rows.append(_value_row(large.loc[row.id], FULL_SIZE))
             classes.append(f"{large.loc[row.id].verdict.replace(' ', '-')} {row.dataset} full-size")
-    caption = (
-        f"All {len(published)} published values. Differences of rates are in percentage points. p is of McNemar's test or of a "
-        "sign-flip test, adjusted by Holm over the table of the chapter."
-    )
+    units = "Differences of rates are in percentage points; p is adjusted by Holm over the table of the chapter."
+    caption = f"All {len(published)} published values. {units}"
     return table(rows, name="values", caption=caption, row_classes=classes)
 
 
 def _value_row(row: pd.Series, note: str = "") -> dict[str, str]:
     """``row``: a published value (``value_x``) joined with ours (``value_y``)."""
+    ours, minus = missing_text(row.get("reason", "")), "—"
+    if pd.notna(row.value_y):
+        value = figures(row, "value_y", sign="") + (" %" if row.unit else "")
+        ours = f"<strong>{value}</strong> <small>[{figures(row, 'low', 'high', sign='')}]<br>n = {row['n']:.0f}</small>"
+    if pd.notna(row.difference):
+        bounds, p = figures(row, "difference_low", "difference_high"), p_value(row.p, row.p_is_bound is True)
+        minus = f"{figures(row, 'difference')} <small>[{bounds}]<br>{p}, {row.test}</small>"
     training = f"ℓ∞ {row.epsilon_255}/255" if row.epsilon_255 != "" else "ℓ∞, ε not stated"
     network = f"{NAMES['datasets'][row.dataset]}, {NETWORKS[row.architecture]}"
     method = "" if row.attribution == "integrated_gradients" else row.attribution.replace("_", " ")
@@ -102,25 +88,10 @@ def _value_row(row: pd.Series, note: str = "") -> dict[str, str]:
         "Where": f"{NAMES['tables'][row.table]}<br>no. {row.id.rpartition('.')[2]}{note}",
         "What": f"{what}<br>{chapter_link(CHAPTERS[row.table])}",
         "Paper": f"{row.value_x}{' %' if row.unit else ''}{spread}" if row.value_x else "—",
-        "Ours": value_text(row),
-        "Minus standard": _difference(row),
+        "Ours": ours,
+        "Minus standard": minus,
         "Verdict": verdict_badge(row.verdict),
     }
-
-
-def value_text(row: pd.Series) -> str:
-    """Our value with its interval and n; or why there is none."""
-    if pd.isna(row.value_y):
-        return missing_text(row.get("reason", ""))
-    value = figures(row, "value_y", sign="") + (" %" if row.unit else "")
-    return f"<strong>{value}</strong> <small>[{figures(row, 'low', 'high', sign='')}]<br>n = {row['n']:.0f}</small>"
-
-
-def _difference(row: pd.Series) -> str:
-    if pd.isna(row.difference):
-        return "—"
-    value, bounds = figures(row, "difference"), figures(row, "difference_low", "difference_high")
-    return f"{value} <small>[{bounds}]<br>{p_value(row.p, row.p_is_bound is True)}, {row.test}</small>"
 
 
 def verdict_counts(frames: Frames) -> dict[str, dict[Any, int]]:
@@ -133,30 +104,22 @@ def counts_figure(frames: Frames, *, name: str) -> Shown:
     """The verdicts as bars: claims, then published values."""
     bars = verdict_counts(frames)
     figure, axes = plt.subplots(figsize=(8.5, 1.8))
-    for place, found in enumerate(bars.values()):
-        total, left = sum(found.values()), 0.0
-        for verdict in VERDICTS:
-            share = 100 * found[verdict] / total
-            label = None if place else verdict
-            axes.barh(
-                place, share, left=left, color=NAMES["verdict_colours"][verdict], edgecolor="#444444", label=label
-            )
-            if share > 3:
-                ink = "white" if verdict in ("reproduced", "contradicted") else "black"
-                where = left + share / 2
-                axes.text(where, place, str(found[verdict]), color=ink, ha="center", va="center", fontsize=9)
-            left += share
-    axes.set_yticks(range(len(bars)), list(bars))
+    found = pd.DataFrame(bars)
+    shares = 100 * found / found.sum()
+    style: dict[str, Any] = {"color": NAMES["verdict_colours"], "edgecolor": "#444444", "legend": False, "width": 0.8}
+    shares.T.plot.barh(stacked=True, ax=axes, **style)
+    for verdict, bar in zip(found.index, axes.containers, strict=True):
+        ink = "white" if verdict in ("reproduced", "contradicted") else "black"
+        counted = [
+            str(n) if share > 3 else "" for n, share in zip(found.loc[verdict], shares.loc[verdict], strict=True)
+        ]
+        axes.bar_label(bar, counted, label_type="center", color=ink, fontsize=9)  # type: ignore[arg-type]
     axes.invert_yaxis()
     axes.set_xlabel("share, %; the numbers are counts")
     axes.grid(False)
     figure.legend(loc="outside upper center", ncols=len(VERDICTS))
-    words = "; ".join(f"{bar}: {_words(found)}" for bar, found in bars.items())
+    words = "; ".join(f"{title}: {counts_text(own)}" for title, own in bars.items())
     return drawn(figure, name=name, caption=f"Verdicts. {words}.", alt=f"Stacked bars of verdict counts. {words}.")
-
-
-def _words(found: dict[Any, int]) -> str:
-    return ", ".join(f"{count} {verdict}" for verdict, count in found.items() if count)
 
 
 def _filter(legend: str, options: Sequence[tuple[str, str]]) -> str:

@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import product
 
 import matplotlib
 import numpy as np
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from ..inequality import global_gini, top_share
 from ..measure.galleries import View, clipped
-from ..measure.sample import Sample
 from ..networks import named
 from ..statistics import wilson
 from .style import Shown, table
@@ -56,8 +56,9 @@ def slider(
     for part in (part for parts in panels.values() for part in parts):
         if wrong := [key for key, stop in part.at.items() if key not in axes or not 0 <= stop < len(axes[key].stops)]:
             raise ValueError(f"slider {name}: no such place: {', '.join(f'{key} {part.at[key]}' for key in wrong)}")
-    controls = "".join(_control(f"{name}-{key}", key, axis) for key, axis in axes.items())
-    boxes = "".join(_panel(title, parts, axes) for title, parts in panels.items())
+    moving = {key: axis for key, axis in axes.items() if len(axis.stops) > 1}
+    controls = "".join(_control(f"{name}-{key}", key, axis) for key, axis in moving.items())
+    boxes = "".join(_panel(title, parts, moving) for title, parts in panels.items())
     unfolded = table(values, name=f"{name}-values", caption="All values of this figure.")
     start = ", ".join(f"{axis.label} {axis.stops[axis.start]}" for axis in axes.values())
     body = (
@@ -80,12 +81,11 @@ def _control(identity: str, key: str, axis: Axis) -> str:
 
 
 def _panel(title: str, parts: Sequence[Part], axes: Mapping[str, Axis]) -> str:
-    live = " aria-live='polite'" if title.lower().startswith("numbers") else ""
-    shown = "".join(
-        f"<div data-when='{' '.join(f'{key}={stop}' for key, stop in part.at.items())}'"
-        f"{'' if all(axes[key].start == stop for key, stop in part.at.items()) else ' hidden'}>{part.html}</div>"
-        for part in parts
-    )
+    live, shown = " aria-live='polite'" if title.lower().startswith("numbers") else "", ""
+    for part in parts:
+        at = {key: stop for key, stop in part.at.items() if key in axes}
+        hidden = "" if all(axes[key].start == stop for key, stop in at.items()) else " hidden"
+        shown += f"<div data-when='{' '.join(f'{key}={stop}' for key, stop in at.items())}'{hidden}>{part.html}</div>"
     return f"<div class='slider-panel'{live}><p class='slider-title'>{title}</p>{shown}</div>"
 
 
@@ -119,12 +119,15 @@ def _seen(view: View, what: str, **at: int) -> Part:
     return Part(picture(view.image, alt) + guess, at)
 
 
+def _all_seen(clean: Mapping[str, Sequence[View]], models: Sequence[str]) -> list[Part]:
+    return [_seen(view, "", model=m, image=i) for m, name in enumerate(models) for i, view in enumerate(clean[name])]
+
+
 def _image_axis(seen: Sequence[View]) -> Axis:
     return Axis("Image", [f"{view.label} (test image {view.image_id})" for view in seen])
 
 
 def maps_slider(
-    samples: Mapping[str, Sample],
     clean: Mapping[str, Sequence[View]],
     maps: Mapping[str, Mapping[str, Float[Tensor, "n 3 h w"]]],
     *,
@@ -134,45 +137,35 @@ def maps_slider(
 ) -> Shown:
     """Attribution maps by image, network and method, as they are and clipped at three standard deviations.
 
-    ``samples``: networks on the same images, in the order of the slider; ``clean``: their views of these; ``maps``:
-    method -> network -> maps. ``records``: of ``measurements.inequality``, for the mean beside each image's own index.
+    ``maps``: method -> network -> maps, the networks in the order of the slider; ``clean``: their views of the same images.
+    ``records``: of ``measurements.inequality`` under the same method, for the mean beside each image's own index.
     """
-    models, methods = list(samples), list(maps)
-    labels = [view.label for view in clean[models[0]]]
-    axes = {"model": Axis("Network", [named(m) for m in models], len(models) - 1)}
-    axes |= {"image": _image_axis(clean[models[0]])}
-    if len(methods) > 1:
-        axes |= {"method": Axis("Attribution method", [m.replace("_", " ") for m in methods])}
-    panels: dict[str, list[Part]] = {"image": [], "attribution map": [], "the same, clipped at 3σ": [], "numbers": []}
+    models = list(next(iter(maps.values())))
+    axes = {
+        "model": Axis("Network", [named(m) for m in models], len(models) - 1),
+        "image": _image_axis(clean[models[0]]),
+        "method": Axis("Attribution method", [m.replace("_", " ") for m in maps]),
+    }
+    panels = {"image": _all_seen(clean, models), "attribution map": [], "the same, clipped at 3σ": [], "numbers": []}
     rows = []
-    for m, model in enumerate(models):
-        panels["image"] += [_seen(view, "", model=m, image=i) for i, view in enumerate(clean[model])]
-        for k, method in enumerate(methods):
-            several = len(methods) > 1
-            found, cut = maps[method][model], clipped(maps[method][model])
-            size = found.abs().flatten(1)
-            shares = top_share(size, [round(TOP * size.shape[1])])[:, 0].tolist()
-            ginis = global_gini(found).tolist(), global_gini(cut).tolist()
-            for i, (label, gini, after) in enumerate(zip(labels, *ginis, strict=True)):
-                place = {"model": m, "image": i} | ({"method": k} if several else {})
-                words = f"of {named(model)} for the {label}: Gini index {gini:.3f}"
-                panels["attribution map"].append(Part(importance(found[i], f"Map {words}"), place))
-                alt = f"Clipped map {words}, {after:.3f} after clipping"
-                panels["the same, clipped at 3σ"].append(Part(importance(cut[i], alt), place))
-                facts = {"Gini index": number(gini), "Gini index, clipped": number(after)}
-                facts["Top 5 % of subpixels carry"] = percent(shares[i])
-                panels["numbers"].append(Part(_facts(facts | _mean_gini(records, model, method)), place))
-                row = {"Network": named(model), "Image": label}
-                rows.append(row | ({"Method": method.replace("_", " ")} if several else {}) | facts)
+    for (m, model), (k, method) in product(enumerate(models), enumerate(maps)):
+        found, cut = maps[method][model], clipped(maps[method][model])
+        size = found.abs().flatten(1)
+        shares = top_share(size, [round(TOP * size.shape[1])])[:, 0].tolist()
+        own = pd.DataFrame() if records is None else records[records.checkpoint == model]
+        measured = {f"mean of {len(own)} images": plain(mean(own, "global_gini"))} if len(own) else {}
+        numbers = zip(global_gini(found).tolist(), global_gini(cut).tolist(), shares, strict=True)
+        for i, (gini, after, share) in enumerate(numbers):
+            place, label = {"model": m, "image": i, "method": k}, clean[model][i].label
+            words = f"of {named(model)} for the {label}: Gini index {gini:.3f}"
+            alts = f"Map {words}", f"Clipped map {words}, {after:.3f} after clipping"
+            panels["attribution map"].append(Part(importance(found[i], alts[0]), place))
+            panels["the same, clipped at 3σ"].append(Part(importance(cut[i], alts[1]), place))
+            facts = {"Gini index": number(gini), "Gini index, clipped": number(after)}
+            facts["Top 5 % of subpixels carry"] = percent(share)
+            panels["numbers"].append(Part(_facts(facts | measured), place))
+            rows.append({"Network": named(model), "Image": label, "Method": axes["method"].stops[k]} | facts)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
-
-
-def _mean_gini(records: pd.DataFrame | None, model: str, method: str) -> dict[str, str]:
-    """The mean of all measured images, where the records are of this method."""
-    if records is None or method != "integrated_gradients" or not (records.checkpoint == model).any():
-        return {}
-    found = mean(records[records.checkpoint == model], "global_gini")
-    return {f"mean of {found.n} images": plain(found)}
 
 
 def _facts(facts: Mapping[str, str]) -> str:
@@ -196,17 +189,15 @@ def noise_slider(
     }
     panels: dict[str, list[Part]] = {title: [] for title in [*map(named, models), "numbers"]}
     rows = []
-    for c, condition in enumerate(conditions):
-        for b, budget in enumerate(budgets):
-            rates = {}
-            for model in models:
-                for i, view in enumerate(noisy[condition][model][budget]):
-                    what = f"with {condition} noise on {budget} subpixels"
-                    panels[named(model)].append(_seen(view, what, budget=b, kind=c, image=i))
-                chosen = records[(records.checkpoint == model) & (records.condition == condition)]
-                rates[f"{named(model)} fails"] = rate(mean(chosen, f"failure_{budget}"))
-            panels["numbers"].append(Part(_facts(rates), {"budget": b, "kind": c}))
-            rows.append({"Noisy subpixels": str(budget), "Noise": condition} | rates)
+    for (c, condition), (b, budget) in product(enumerate(conditions), enumerate(budgets)):
+        rates, what = {}, f"with {condition} noise on {budget} subpixels"
+        for model in models:
+            views = enumerate(noisy[condition][model][budget])
+            panels[named(model)] += [_seen(view, what, budget=b, kind=c, image=i) for i, view in views]
+            chosen = records[(records.checkpoint == model) & (records.condition == condition)]
+            rates[f"{named(model)} fails"] = rate(mean(chosen, f"failure_{budget}"))
+        panels["numbers"].append(Part(_facts(rates), {"budget": b, "kind": c}))
+        rows.append({"Noisy subpixels": str(budget), "Noise": condition} | rates)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)
 
 
@@ -263,17 +254,15 @@ def first_success_slider(
         "color": Axis("Patches", colors),
         "image": _image_axis(clean[models[0]]),
     }
-    panels: dict[str, list[Part]] = {"before": [], "after": [], "numbers": []}
+    panels: dict[str, list[Part]] = {"before": _all_seen(clean, models), "after": [], "numbers": []}
     rows = []
-    for m, model in enumerate(models):
-        panels["before"] += [_seen(view, "", model=m, image=i) for i, view in enumerate(clean[model])]
-        for c, color in enumerate(colors):
-            for i, view in enumerate(found[color][model]):
-                at = {"model": m, "color": c, "image": i}
-                panels["after"].append(_seen(view, f"with {view.pixels} pixels {color}", **at))
-                patches = f"{view.count} patches of radius {view.radius}" if view.fooled else "no mask succeeds"
-                facts = {"first success": patches, "hidden": f"{view.pixels} of {view.image[0].numel()} pixels"}
-                panels["numbers"].append(Part(_facts(facts), at))
-                said = {"Says before": clean[model][i].guess, "Says after": view.guess}
-                rows.append({"Network": named(model), "Patches": color, "Image": view.label} | said | facts)
+    for (m, model), (c, color) in product(enumerate(models), enumerate(colors)):
+        for i, (before, view) in enumerate(zip(clean[model], found[color][model], strict=True)):
+            at = {"model": m, "color": c, "image": i}
+            panels["after"].append(_seen(view, f"with {view.pixels} pixels {color}", **at))
+            patches = f"{view.count} patches of radius {view.radius}" if view.fooled else "no mask succeeds"
+            facts = {"first success": patches, "hidden": f"{view.pixels} of {view.image[0].numel()} pixels"}
+            panels["numbers"].append(Part(_facts(facts), at))
+            said = {"Says before": before.guess, "Says after": view.guess}
+            rows.append({"Network": named(model), "Patches": color, "Image": view.label} | said | facts)
     return slider(axes, panels, pd.DataFrame(rows), name=name, caption=caption)

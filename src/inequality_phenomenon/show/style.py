@@ -71,39 +71,6 @@ def dot(
     axes.errorbar(x, y, **style | more)
 
 
-def dots(
-    axes: Axes,
-    rows: "Rows",
-    said: Callable[[Estimate], str] = plain,
-    *,
-    unit: str = "Gini",
-    step: float = 0.24,
-    **more: Any,
-) -> list[str]:
-    """A named row for each quantity, in it the networks ``step`` apart; returns every dot in words, its value as ``said``.
-
-    ``rows``: name -> (checkpoint, value). A network's first dot has its title for the legend, trainings that differ in the
-    seed share one. Of two networks that look alike the second is hollow.
-    """
-    kinds = {_unseeded(c): look(c) for items in rows.values() for c, _ in items}
-    hollow = {kind for i, kind in enumerate(kinds) if kinds[kind] in list(kinds.values())[:i]}
-    titled, words = set[str](), []
-    for place, (name, items) in enumerate(rows.items()):
-        for shift, (checkpoint, value) in enumerate(items):
-            kind, title = _unseeded(checkpoint), named(checkpoint)
-            style = {"label": None if kind in titled else title} | ({"mfc": "white"} if kind in hollow else {}) | more
-            dot(axes, value, place + step * (shift - (len(items) - 1) / 2), checkpoint, unit=unit, **style)
-            titled.add(kind)
-            words.append(f"{name}, {title}: {said(value)}")
-    axes.set_yticks(range(len(rows)), list(rows))
-    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first row is on top
-    return words
-
-
-def _unseeded(checkpoint: str) -> str:
-    return re.sub(r"-s\d+$", "", checkpoint)
-
-
 Rows = Mapping[str, Sequence[tuple[str, Estimate]]]  # what is measured -> (checkpoint, value)
 
 
@@ -112,24 +79,42 @@ def dot_panels(
     size: tuple[float, float],
     said: Callable[[Estimate], str] = plain,
     *,
+    step: float = 0.24,
     share: bool = False,
-    **style: Any,
+    **more: Any,
 ) -> tuple[MatplotlibFigure, list[Axes], list[str]]:
-    """Panels of ``dots``, two in a row, with one legend: title -> (rows, unit: "Gini" or "%"); every dot in words.
+    """Panels of dots, two in a row, with one legend: title -> (rows, unit: "Gini" or "%"); and every dot in words.
 
-    ``share``: the rows are the same in all panels.
+    A named row for each quantity, in it the networks ``step`` apart; ``share``: the rows are the same in all panels. Trainings
+    that differ in the seed share a title in the legend. Of two networks that look alike the second is hollow.
     """
     shape = -(-len(panels) // 2), min(2, len(panels))
     figure, grid = plt.subplots(*shape, figsize=size, sharey=share, squeeze=False)
     words = []
     for axes, (title, (rows, unit)) in zip(grid.flat, panels.items(), strict=False):
-        found = dots(axes, rows, said, unit=unit, **style)
-        words += [f"{title}, {word}" if title else word for word in found]
-        axes.set(title=title, xlabel="images, %" if unit == "%" else "Gini index")
+        kinds = {_unseeded(c): look(c) for items in rows.values() for c, _ in items}
+        hollow = {kind for i, kind in enumerate(kinds) if kinds[kind] in list(kinds.values())[:i]}
+        titled = set[str]()
+        for place, (name, items) in enumerate(rows.items()):
+            for shift, (checkpoint, value) in enumerate(items):
+                kind, label = _unseeded(checkpoint), named(checkpoint)
+                style = (
+                    {"label": None if kind in titled else label} | ({"mfc": "white"} if kind in hollow else {}) | more
+                )
+                dot(axes, value, place + step * (shift - (len(items) - 1) / 2), checkpoint, unit=unit, **style)
+                titled.add(kind)
+                words.append(", ".join([*filter(None, [title]), name, f"{label}: {said(value)}"]))
+        axes.set_yticks(range(len(rows)), list(rows))
+        # the first row is on top
+        axes.set(title=title, xlabel="images, %" if unit == "%" else "Gini index", ylim=(len(rows) - 0.5, -0.5))
     for spare in grid.flat[len(panels) :]:
         spare.set_axis_off()
     shared_legend(figure, grid[0, 0], ncols=3)
     return figure, list(grid.flat), words
+
+
+def _unseeded(checkpoint: str) -> str:
+    return re.sub(r"-s\d+$", "", checkpoint)
 
 
 def image(axes: Axes, pixels: Tensor | np.ndarray, **more: Any) -> None:
@@ -150,9 +135,8 @@ def log_ticks(axes: Axes, places: Sequence[int]) -> None:
 
 def shared_legend(figure: MatplotlibFigure, axes: Axes, **more: Any) -> None:
     """One legend outside of the panels, of what one of them shows."""
-    handles, labels = axes.get_legend_handles_labels()
     style: dict[str, Any] = {"loc": "outside lower center", "ncols": 2} | more
-    figure.legend(handles, labels, **style)
+    figure.legend(*axes.get_legend_handles_labels(), **style)
 
 
 @dataclass

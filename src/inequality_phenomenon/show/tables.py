@@ -1,7 +1,8 @@
-"""Tables of comparisons: paper, ours, difference, verdict. Full-size networks are rows of their own."""
+"""Tables of comparisons: paper, ours, difference, verdict, full-size networks in rows of their own; and what they show, in
+sentences made from their numbers."""
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,25 +13,30 @@ from ..statistics import Estimate
 from ..verdicts.claims import Claim, Outcome
 from ..verdicts.comparison import BySubset, Compared, Contrasted, by_subset
 from ..verdicts.published import NETWORKS
-from ..verdicts.scoreboard import outcome_row
+from ..verdicts.scoreboard import counts, outcome_row
 from .style import Shown, boxed, folded, listed, table
 from .words import (
+    NAMES,
     claim_badge,
+    counted,
+    decided,
+    decided_sign,
     difference_cell,
     in_unit,
     mean,
     p_value,
     plain,
     points,
+    result,
     side,
+    stated,
     sums,
     text_of,
     unit_for,
     verdict_badge,
 )
 
-NOT_TRAINED = "Not measured here: no network for it is trained yet."
-SOME = 2  # tests of a claim; more are opened by the reader
+Groups = Mapping[str, Sequence[Contrasted]]  # title -> what is compared
 # Added to the label of a row of networks of the usual width.
 FULL_SIZE = " <small>(full size: one training, too short)</small>"
 
@@ -71,7 +77,9 @@ def _with_full_size(found: Sequence[Any], row: Callable[[Any], dict[str, str]], 
         for items, note in ((found, ""), (large, FULL_SIZE))
         for item in items
     ]
-    return table(rows, name=name, caption=caption, missing=f"{caption} {NOT_TRAINED}")
+    return table(
+        rows, name=name, caption=caption, missing=f"{caption} Not measured here: no network for it is trained yet."
+    )
 
 
 def _comparison_row(item: Compared) -> dict[str, str]:
@@ -144,8 +152,7 @@ def subsets(
         return listed([f"{what} on each model's own images: not measured here."])
     found = by_subset(models[0], models[1:], places, common, own, resamples=run.profile.bootstrap)
     caption = (
-        f"{what} on the common subset and on images that each model alone classifies correctly. Differences: paired on the "
-        "common subset, not paired on own images; 95 % intervals without adjustment."
+        f"{what}. Differences: paired on the common subset, not paired on own images; 95 % intervals, not adjusted."
     )
     rows = []
     for row in found:
@@ -174,16 +181,24 @@ def claims_note(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
     sentences = []
     for claim in claims:
         tests = frame[frame.claim == claim.id]
-        verdict = tests.claim_verdict.iloc[0] if len(tests) else "not measured here"
-        results = [f"{row.test}: {outcome_text(row)}" for _, row in tests.iterrows() if row.test]
-        reason = "; ".join(dict.fromkeys(filter(None, tests.get("reason", [])))) or claim.untestable
-        detail = f"<br>{'; '.join(results)}"
-        if verdict == "not measured here" and reason:
-            detail = f"<small>{reason}</small>"
-        elif len(results) > SOME:
-            detail = folded(f"{len(results)} tests", "; ".join(results))
-        sentences.append(f"<strong>{claim.title}</strong>: {claim_badge(tests)} {detail}")
+        label = f"{tests.test.iloc[0]}: " if len(tests) == 1 and tests.value.notna().all() else ""
+        sentences.append(f"<strong>{claim.title}</strong>: {claim_badge(tests)} {label}{results(tests)}")
     return listed(sentences)
+
+
+def results(tests: pd.DataFrame) -> str:
+    """The tests of a claim: one as it is, several counted above a list that opens; or why none was measured."""
+    if tests.value.isna().all():
+        return missing_text("; ".join(dict.fromkeys(tests.get("reason", pd.Series()).dropna())))
+    if len(tests) == 1:
+        return outcome_text(tests.iloc[0])
+    items = "".join(f"<li>{html.escape(row.test)}: {outcome_text(row)}</li>" for _, row in tests.iterrows())
+    return folded(f"{len(tests)} tests: {counts_text(counts(tests.verdict))}", f"<ul>{items}</ul>")
+
+
+def counts_text(found: Mapping[Any, int]) -> str:
+    """How often each verdict, such as "3 reproduced, 1 undecided"."""
+    return ", ".join(f"{count} {verdict}" for verdict, count in found.items() if count)
 
 
 def outcome_table(outcomes: Sequence[Outcome], full_size: Sequence[Outcome] = (), *, name: str, caption: str) -> Shown:
@@ -205,7 +220,11 @@ def in_short(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
     sentences = []
     for claim in claims:
         tests = frame[frame.claim == claim.id]
-        sentences.append(f"{claim_badge(tests)} {claim.title}{_spread(tests)}{_beside_paper(claim, tests)}.")
+        paper, beside = claim.tests[0].paper if len(claim.tests) == 1 else None, ""
+        if paper is not None and tests.value.notna().any():
+            ratio = tests.value.iloc[0] / paper / (100 if tests.unit.iloc[0] == "points" else 1)
+            beside = f"; the paper: {paper:+.3g} (ours is {ratio:.2f} of it)"
+        sentences.append(f"{claim_badge(tests)} {claim.title}{_spread(tests)}{beside}.")
     return boxed(sentences)
 
 
@@ -220,15 +239,6 @@ def _spread(tests: pd.DataFrame) -> str:
         return f" ({row.test}): {figures(row, 'value')}{unit} [{figures(row, 'low', 'high')}]{p}, n = {row.n:.0f}"
     ends = pd.Series({"least": known.value.min(), "most": known.value.max(), "unit": row.unit})
     return f": {figures(ends, 'least')} to {figures(ends, 'most')}{unit} in {len(known)} tests"
-
-
-def _beside_paper(claim: Claim, tests: pd.DataFrame) -> str:
-    """The paper's size of a claim with one test, and how much of it ours is."""
-    paper = claim.tests[0].paper if len(claim.tests) == 1 else None
-    if paper is None or tests.empty or pd.isna(tests.iloc[0].value):
-        return ""
-    ratio = tests.iloc[0].value / paper / (100 if tests.iloc[0].unit == "points" else 1)
-    return f"; the paper: {paper:+.3g} (ours is {ratio:.2f} of it)"
 
 
 def outcome_text(row: pd.Series) -> str:
@@ -252,3 +262,100 @@ def figures(row: pd.Series, *names: str, sign: str = "+") -> str:
 def missing_text(reason: str) -> str:
     """The reason for a missing value; that it was not measured is said by the verdict in the same row."""
     return f"<small class='wrap'>{html.escape(reason)}</small>" if reason else "—"
+
+
+def conclusions(groups: Groups) -> Shown:
+    """For each group: how many comparisons have the expected sign, then every one in a sentence."""
+    return listed([line for title, items in groups.items() for line in (*_count(title, items), *map(stated, items))])
+
+
+def tally(groups: Groups) -> Shown:
+    """For each group the numbers alone: see ``words.counted``."""
+    return listed([line for title, items in groups.items() for line in _count(title, items)])
+
+
+def controls(items: Sequence[Contrasted], placebos: Collection[str]) -> Shown:
+    """The attack's variants counted, and apart from them those whose places the attack would not choose, by their labels."""
+    titles = {False: "The attack and its variants", True: "Placebos, places that the attack would not choose"}
+    return tally({t: [i for i in items if (i.contrast.label in placebos) is p] for p, t in titles.items()})
+
+
+def _count(title: str, items: Sequence[Contrasted]) -> list[str]:
+    return [f"<strong>{title}:</strong> {counted(items)} (adjusted p below 0.05)."] if items else []
+
+
+def slope_sentence(fits: Mapping[str, Mapping[str, Estimate]], where: str = "") -> str:
+    """What one standard deviation of the Gini index does in the last regression of ``comparison.explained``."""
+    said = "Not measured here."
+    if fits and (effect := list(fits.values())[-1].get("Gini index")):
+        word = {1: "raises", -1: "lowers", 0: "is not shown to change"}[side(effect)]
+        said = f"One standard deviation more {word} the log odds: {plain(effect, 'log odds')}, n = {effect.n}."
+    return f"<strong>Gini index{where}.</strong> {said}"
+
+
+def mechanism_findings(
+    gap: Contrasted,
+    where: Contrasted,
+    others: dict[str, Contrasted],
+    fits: dict[str, dict[str, Estimate]],
+    *,
+    robust: str,
+    attack: str = "at the primary budget",
+) -> Shown:
+    """Why the two models differ: because of where the patch is, how large the masks are, or only because of margins.
+
+    ``gap``: images fooled by the ``attack``; ``where``: chosen minus random places, the l_inf model minus the standard
+    one. ``others``, all the l_inf model minus the standard one: "random" (fooled at random places), "size" (pixels of the largest
+    mask) and "margin" (clean relative margin); and, if the large budget is asked about, "single", "larger", "equal": fooled by
+    its largest mask, that mask's pixels, fooled by a mask of equal area. ``fits``: of ``comparison.explained``.
+    """
+    if gap.difference is None:
+        return listed(["The mechanism: not measured here."])
+    state = decided(gap, "is fooled more often", "is fooled less often", "is not shown to be fooled more or less often")
+    asked, difference = (
+        {"where": where, **others},
+        f"{attack.capitalize()} {named(robust)} {state} than the standard model",
+    )
+    sentences = [f"<strong>The difference.</strong> {difference}: {result(gap)}."]
+    sentences += [_mechanism(asked[key], title) for key, title in NAMES["mechanisms"].items() if key in asked]
+    alone, adjusted = [*(fit["model"] for fit in fits.values()), None, None][:2]
+    sign = decided_sign(gap)
+    reasons = {
+        "where the patches are": decided_sign(where) == sign,
+        "how large the masks are": decided_sign(others["size"]) == sign,
+        # The gap shows alone, the margins differ so as to produce it, and at equal margin the gap is gone.
+        "the margins": bool(alone and adjusted)
+        and (decided_sign(others["margin"]), side(alone)) == (-sign, sign) != (-sign, side(adjusted)),  # type: ignore[arg-type]
+    }
+    verdict = _mechanism_verdict(
+        sign, [reason for reason, holds in reasons.items() if holds], f"{named(robust)} is", attack
+    )
+    if sign != 0 == decided_sign(where) and decided_sign(others["random"]) == sign:
+        verdict += " The difference is there at random places, too, and the map is not shown to add to it."
+    sentences.append(f"<strong>Verdict.</strong> {verdict}")
+    if "single" in others and (single := decided_sign(others["single"])):
+        accounts = decided_sign(others["larger"]) == single != decided_sign(others["equal"])
+        word = "accounts" if accounts else "does not account"
+        sentences.append(f"At the large budget the size of the mask {word} for the difference under a single mask.")
+    return listed(sentences)
+
+
+def _mechanism_verdict(sign: int, reasons: list[str], subject: str, attack: str) -> str:
+    if sign == 0:
+        return "There is no established difference to explain."
+    fragile = f"{subject} {'more' if sign > 0 else 'less'} fragile than the standard model {attack}"
+    if not reasons:
+        return f"{fragile}. Neither where the patches are nor how large they are nor the margins account for it in these data."
+    if reasons == ["the margins"]:
+        return f"{fragile}, and only its {'smaller' if sign > 0 else 'larger'} margins account for it."
+    return f"{fragile}. It goes with {' and '.join(reasons)}."
+
+
+def _mechanism(item: Contrasted, title: str) -> str:
+    name, _, what = title.partition(": ")
+    if item.difference is None:
+        return f"<strong>{name}.</strong> Not measured here."
+    word = decided(item, "larger for the ℓ∞ model", "smaller for the ℓ∞ model", "no difference is shown")
+    if item.difference.low == item.difference.high == 0:
+        word = "the same for all images"
+    return f"<strong>{name}.</strong> {what.capitalize()}, ℓ∞ model minus standard: {result(item)}: {word}."

@@ -82,24 +82,18 @@ def p_value(p: float, at_floor: bool = False) -> str:
     return "p < 0.001" if p < 0.001 else f"p {'≤' if at_floor else '='} {p:.3f}"
 
 
-def p_text(item: Contrasted) -> str:
-    """The adjusted p-value."""
-    if item.adjusted_p is None or item.difference is None:
-        return ""
-    return p_value(item.adjusted_p, item.difference.at_floor)
-
-
-def n_text(item: Contrasted) -> str:
-    assert item.difference is not None
+def _evidence(item: Contrasted) -> tuple[str, str]:
+    """The adjusted p-value, and n."""
+    assert item.difference is not None and item.adjusted_p is not None
     images = f" networks, {item.terms[0].n} images" if item.contrast.trainings else ""
-    return f"n = {item.difference.n}{images}"
+    return p_value(item.adjusted_p, item.difference.at_floor), f"n = {item.difference.n}{images}"
 
 
 def result(item: Contrasted) -> str:
     """A difference in a sentence: its value, interval, p and n."""
     if item.difference is None:
         return "not measured here"
-    return f"{points(item.difference, unit_for(item.contrast))}, {p_text(item)}, {n_text(item)}"
+    return ", ".join((points(item.difference, unit_for(item.contrast)), *_evidence(item)))
 
 
 def difference_cell(item: Contrasted) -> str:
@@ -107,8 +101,9 @@ def difference_cell(item: Contrasted) -> str:
     if item.difference is None:
         return MISSING
     value, _, bounds = points(item.difference, unit_for(item.contrast)).partition(" [")
-    p = f"<b class='significant'>{p_text(item)} *</b>" if decided_sign(item) else p_text(item)
-    return f"<strong>{value}</strong> <small>[{bounds}<br>{p}, {n_text(item)}</small>"
+    p, n = _evidence(item)
+    p = f"<b class='significant'>{p} *</b>" if decided_sign(item) else p
+    return f"<strong>{value}</strong> <small>[{bounds}<br>{p}, {n}</small>"
 
 
 def sums(item: Contrasted) -> str:
