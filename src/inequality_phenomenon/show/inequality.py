@@ -165,7 +165,7 @@ def class_dots(records: pd.DataFrame, models: list[str], *, name: str) -> Shown:
             ends.append(f"{title}, {named(m)}: highest for {said[0]}, lowest for {said[-1]}")
     caption = (
         f"Class means with 95 % bootstrap intervals over images; animals in bold. Order: {named(models[-1])}. "
-        f"{'; '.join(ends) or 'Too few images of each class'}."
+        f"At the ends: {'; '.join(ends) or 'too few images of each class'}."
     )
     return drawn(figure, name=name, caption=caption, alt=f"Dot plots of class means. {'; '.join(words)}.")
 

@@ -89,7 +89,8 @@ def auto_attack_table(found: Sequence[Contrasted], records: pd.DataFrame | None,
         row = {"": f"{named(checkpoint)}, attacked at {threat_text(threat)}"}
         row["AutoAttack"] = text_of(item.terms[0] if item.difference else None, "%")
         rows.append(row | {"AutoAttack − PGD-20": contrast_cell(item), "First fooled by": ", ".join(first) or "—"})
-    caption = "On the same images. Last column: images that each attack of the ensemble, in this order, was the first to fool."
+    what = "how many images each attack of AutoAttack, in this order, was the first to fool"
+    caption = f"AutoAttack, standard version, and PGD-20 with 2 restarts on the same images. Last column: {what}."
     return table(rows, name=name, caption=caption)
 
 

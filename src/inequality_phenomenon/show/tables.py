@@ -151,9 +151,8 @@ def subsets(
     if own is None or common is None:
         return listed([f"{what} on each model's own images: not measured here."])
     found = by_subset(models[0], models[1:], places, common, own, resamples=run.profile.bootstrap)
-    caption = (
-        f"{what}. Differences: paired on the common subset, not paired on own images; 95 % intervals, not adjusted."
-    )
+    paired = "Differences: paired on the common subset, not paired on own images; 95 % intervals, not adjusted."
+    caption = f"{what}, by set of images. {paired}"
     rows = []
     for row in found:
         cells, unit = {"": row.contrast.label}, unit_for(row.contrast)
@@ -181,7 +180,7 @@ def claims_note(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
     sentences = []
     for claim in claims:
         tests = frame[frame.claim == claim.id]
-        label = f"{tests.test.iloc[0]}: " if len(tests) == 1 and tests.value.notna().all() else ""
+        label = f"<br>{tests.test.iloc[0]}: " if len(tests) == 1 and tests.value.notna().all() else ""
         sentences.append(f"<strong>{claim.title}</strong>: {claim_badge(tests)} {label}{results(tests)}")
     return listed(sentences)
 
