@@ -104,12 +104,13 @@ def transfer_matrix(records: pd.DataFrame, attacks: Sequence[str], *, name: str)
     titles = list(map(named, models))
     columns, rows, side = min(2, len(attacks)), -(-len(attacks) // 2), 0.62 * len(models) + 1.3
     figure, panels = plt.subplots(rows, columns, figsize=(columns * (side + 1.2), side * rows), squeeze=False)
-    words, lower = [], 0
+    words, lower, cells = [], 0, 0
     for axes, attack in zip(panels.flat, attacks, strict=False):
         made = records[records.condition == attack].set_index("checkpoint")[[m for m in models if m in records]]
         means = made.astype(float).groupby(level=0).mean()
         rates = 100 * means.reindex(index=models, columns=models).to_numpy()  # NaN where not measured
         lower += int(np.sum(rates < np.diag(rates)))
+        cells += int(np.isfinite(rates).sum() - np.isfinite(np.diag(rates)).sum())
         axes.imshow(rates, cmap="cividis", vmin=0, vmax=100)
         for (row, column), value in np.ndenumerate(rates):
             text, colour = ("—" if np.isnan(value) else f"{value:.1f}", "black" if value > 55 else "white")
@@ -122,7 +123,6 @@ def transfer_matrix(records: pd.DataFrame, attacks: Sequence[str], *, name: str)
         axes.grid(False)
     for axes in panels.flat[len(attacks) :]:
         axes.set_axis_off()
-    cells = len(attacks) * len(models) * (len(models) - 1)
     caption = (
         "Images fooled, in per cent. Rows: the network that the images were made on; columns: the one that sees them. Off the "
         f"diagonal, {lower} of {cells} values are below the diagonal value of their column, the network's own images."

@@ -31,7 +31,7 @@ from ..verdicts.multiverse import (
 )
 from .style import Shown, dot, drawn, folded, listed, look, table
 from .tables import means_table
-from .words import NAMES, by_model, mean, number, p_value, plain, verdict_badge
+from .words import NAMES, by_model, mean, number, p_value, percent, plain, verdict_badge
 
 BINS = 150  # of the ranked universes, in the dashboard below the curve
 STEP = {"points": 0.01, "Gini": 0.005}  # of the packed effects
@@ -83,9 +83,21 @@ def overview(multiverses: Sequence[Multiverse], *, name: str = "readings") -> Sh
     ]
     caption = (
         "In how many readings each claim holds. For and against: the 95 % interval of the universe leaves out 0. All at once: a "
-        "permutation test of the median effect over the readings in which both networks classify an image correctly."
+        "permutation test of the median effect over the readings in which both networks classify an image correctly. Images left "
+        f"out because a value is not defined: at most {percent(max(own.table.get('undefined', [0]).max() for own in multiverses))} "
+        f"of a reading's.{_lacking(multiverses)}"
     )
     return table(rows, name=name, caption=caption, missing="No reading was measured here.")
+
+
+def _lacking(multiverses: Sequence[Multiverse]) -> str:
+    """Which networks of the plan none of these claims has yet."""
+    there = {name for own in multiverses for group in {"networks", "trios"} & {*own.table} for name in own.table[group]}
+    asked = [
+        g for g in ("networks", "trios") if any(g in plan()["claims"][own.claim]["choices"] for own in multiverses)
+    ]
+    titles = [f"“{own['title']}”" for group in asked for name, own in plan()[group].items() if name not in there]
+    return f" Planned and not measured for any of them yet: {'; '.join(titles)}." if titles else ""
 
 
 def specification_curve(found: Multiverse, *, name: str) -> Shown:
@@ -211,13 +223,9 @@ def closest_note(found: Closest, what: str, unit: str) -> Shown:
     ]
     titles = []
     for choice, option in found.options.items():
-        kind, column = choice, ""
-        if choice.startswith("reading"):  # of one column of Table 1
-            kind, column = (
-                "values" if option in plan()["choices"]["values"] else "sign",
-                f"{choice.removeprefix('reading ')} column: ",
-            )
-        titles.append(column + titled(kind, option))
+        of, column = choice.partition("reading ")[1:]
+        kind = choice if not of else "values" if option in plan()["choices"]["values"] else "sign"
+        titles.append((f"{column} column: " if of else "") + titled(kind, option))
     tolerance, words = (0.03, "0.03") if unit == "Gini" else (0.05, "5 points")
     verdict = f"meets all of them within {words}" if found.meets(tolerance) else f"does not meet all within {words}"
     sentence = (
