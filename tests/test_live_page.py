@@ -1,9 +1,6 @@
 """The promise: the networks in the reader's browser are those of the book, and the page needs neither mouse nor network."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,19 +8,22 @@ from typing import Any
 import pytest
 import torch
 from browser import axe_script, inspect
+from conftest import python
 from PIL import Image
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from inequality_phenomenon import attribute, global_gini
+from inequality_phenomenon import attribute, global_gini, load_checkpoint
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.npm import PackageError
 from inequality_phenomenon.book import live_page, vendor
-from inequality_phenomenon.networks import load_checkpoint, logits
+from inequality_phenomenon.networks import logits
 
 pytestmark = pytest.mark.slow
-BUILD = """"$0" -c 'from inequality_phenomenon.book.live_page import write_live_page; write_live_page()'
-"$0" "$(dirname "$0")/jupyter-book" build . --keep-going -q"""
+BUILD = """from inequality_phenomenon.book.live_page import write_live_page
+from jupyter_book.cli.main import main
+write_live_page()
+main(["build", ".", "--keep-going", "-q"])"""
 EVERYTHING = """const [name, done] = arguments;
 const net = new foolIt.Network(foolIt.networks[name], foolIt.shared);
 const { ids, labels, nodes, weights } = foolIt.shared;
@@ -50,15 +50,16 @@ def page(once: Callable[..., Path]) -> Path:
         shutil.copy(paths.ROOT / "_config.yml", folder)
         (folder / "_toc.yml").write_text("format: jb-book\nroot: book/fool_it\nchapters:\n  - file: book/glossary\n")
         (folder / "checkpoints").symlink_to(paths.CHECKPOINTS)
-        environment = os.environ | {"INEQUALITY_ROOT": str(folder), "NO_COLOR": "1"}
-        command = ["sh", "-ec", BUILD, sys.executable]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-3000:]
+        python("-c", BUILD, cwd=folder, INEQUALITY_ROOT=str(folder), NO_COLOR="1")
 
     try:
         return once("live_page", write) / "_build" / "html" / "book" / "fool_it.html"
     except PackageError as problem:
         pytest.skip(f"a script of the book could not be fetched: {problem}")
+
+
+def said(chromium: Chrome, name: str) -> str:
+    return chromium.find_element("id", f"fool-{name}").get_attribute("textContent") or ""
 
 
 def settle(chromium: Chrome) -> None:
@@ -75,16 +76,8 @@ def open_at(chromium: Chrome, page: Path, state: str = "", wait: bool = True) ->
         settle(chromium)
 
 
-def said(chromium: Chrome, name: str) -> str:
-    return chromium.find_element("id", f"fool-{name}").get_attribute("textContent") or ""
-
-
 def painted(chromium: Chrome) -> str:
     return chromium.execute_script("return document.getElementById('fool-canvas').toDataURL()")
-
-
-def choose(chromium: Chrome, name: str, value: str) -> None:
-    chromium.find_element("css selector", f"[name=fool-{name}][value={value}]").send_keys(Keys.SPACE)
 
 
 def test_the_networks_in_the_browser_are_pytorchs(chromium: Chrome, page: Path) -> None:
@@ -126,11 +119,11 @@ def test_the_keyboard_paints_and_a_link_restores_what_it_painted(chromium: Chrom
     canvas.send_keys(Keys.ARROW_LEFT, Keys.ARROW_DOWN, Keys.SPACE)
     assert "1 patch, the last one black, 4 x 4 at row 17, column 15; 16 pixels in all" in said(chromium, "log")
     one = painted(chromium)
-    choose(chromium, "brush", "noise")
+    chromium.find_element("css selector", "[name=fool-brush][value=noise]").send_keys(Keys.SPACE)
     canvas.send_keys(Keys.SHIFT, Keys.ARROW_UP, Keys.NULL, Keys.ENTER)
     both = painted(chromium)
     assert len({clean, one, both}) == 3
-    choose(chromium, "baseline", "mean")
+    chromium.find_element("css selector", "[name=fool-baseline][value=mean]").send_keys(Keys.SPACE)
     settle(chromium)
     verdict, state = said(chromium, "verdict"), chromium.current_url.partition("#")[2]
     open_at(chromium, page, state)

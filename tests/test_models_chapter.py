@@ -37,12 +37,11 @@ def registered(name: str, folder: Path, clean: int, robust: dict[str, int]) -> R
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> dict[str, RegistryEntry]:
     move(CHECKPOINTS=tmp_path)
-    entries = {
-        L2: registered(L2, tmp_path, 8000, {"l2 0.5": 6000, "linf 8/255": 1500}),
-        LINF8: registered(LINF8, tmp_path, 7000, {"linf 8/255": 4200}),
-        SEEDED: registered(SEEDED, tmp_path, 6000, {"linf 8/255": 4300}),
-        STANDARD: registered(STANDARD, tmp_path, 9000, {"linf 8/255": 0}),
-    }
+    accuracies = {
+        L2: (8000, {"l2 0.5": 6000, "linf 8/255": 1500}), LINF8: (7000, {"linf 8/255": 4200}),
+        SEEDED: (6000, {"linf 8/255": 4300}), STANDARD: (9000, {"linf 8/255": 0}),
+    }  # fmt: skip
+    entries = {name: registered(name, tmp_path, *correct) for name, correct in accuracies.items()}
     for name in entries:
         log = pd.DataFrame({"epoch": [1, 2, 3], "loss": 1.0, "clean": [0.3, 0.6, 0.7]})
         (log if name == STANDARD else log.assign(pgd10=[0.2, 0.4, 0.3])).to_csv(tmp_path / f"{name}.csv", index=False)

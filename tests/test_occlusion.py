@@ -11,36 +11,23 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from inequality_phenomenon import attacks
-from inequality_phenomenon.attacks import (
-    grid_outcomes,
-    mask_areas,
-    noise_outcomes,
-    occlude,
-    occlude_area,
-    patch_centres,
-    patch_mask,
-)
+from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, occlude_area, patch_centres, patch_mask
 
 COLORS = {"black": 0.0, "gray": 0.5, "white": 1.0}
 
 
-def loop_centres(heat: np.ndarray, positions: str) -> list[tuple[int, int]]:
+def loop_centres(heat: Tensor, positions: str, radius: int = 4) -> list[tuple[int, int]]:
     """Centres in order for one map (3, 32, 32), by sorting Python tuples."""
-    heat = heat.astype(np.float64)
+    values = heat.double().numpy()
     if positions == "top_pixels":
-        scored = [(-heat[:, row, column].mean(), row, column) for row in range(32) for column in range(32)]
+        scored = [(-values[:, row, column].mean(), row, column) for row in range(32) for column in range(32)]
         return [(row, column) for _, row, column in sorted(scored)]
     sign = 1 if positions == "lowest" else -1
-    blocks = [(sign * heat[:, i : i + 4, j : j + 4].sum(), i, j) for i in range(0, 32, 4) for j in range(0, 32, 4)]
-    return [(i + 2, j + 2) for _, i, j in sorted(blocks)]
-
-
-def loop_separate(centres: list[tuple[int, int]], radius: int) -> list[tuple[int, int]]:
-    """Of the ordered centres those whose largest patch overlaps none that was kept before."""
+    blocks = [(sign * values[:, i : i + 4, j : j + 4].sum(), i, j) for i in range(0, 32, 4) for j in range(0, 32, 4)]
     kept: list[tuple[int, int]] = []
-    for row, column in centres:
-        if all(max(abs(row - i), abs(column - j)) >= 2 * radius for i, j in kept):
-            kept.append((row, column))
+    for _, i, j in sorted(blocks):  # of separate ones those whose largest patch overlaps none that was kept before
+        if positions != "separate" or all(max(abs(i + 2 - y), abs(j + 2 - x)) >= 2 * radius for y, x in kept):
+            kept.append((i + 2, j + 2))
     return kept
 
 
@@ -64,37 +51,28 @@ def algorithm_1(model, image: Tensor, label: Tensor, centres, count: int, radius
 
 @pytest.mark.parametrize(("count", "radius", "color", "positions"), [
     (10, 4, "black", "regional"), (5, 2, "white", "regional"), (4, 3, "gray", "top_pixels"), (6, 4, "black", "lowest"),
-    (3, 1, "white", "top_pixels"),
+    (3, 1, "white", "top_pixels"), (6, 4, "white", "random"), (6, 4, "white", "separate"),
 ])  # fmt: skip
 def test_fooled_and_first_success_are_the_loops(subset, count: int, radius: int, color: Any, positions: Any) -> None:
     model, images, labels, maps = subset
-    hit = occlude(model, images, labels, maps, count, radius, color, positions=positions)
-    located = occlude(model, images, labels, maps, count, radius, color, positions=positions, locate=True, batch=5)
+    options = {"positions": positions, "ids": list(range(40, 56)), "seed": 7}
+    hit = occlude(*subset, count, radius, color, **options)
+    located = occlude(*subset, count, radius, color, locate=True, batch=5, **options)
+    verdicts = []
     for i in sorted(set(range(16)) - set(hit.close_calls) - set(located.close_calls)):
-        centres = loop_centres(maps[i].numpy(), positions)
+        if positions == "random":  # the places belong to the image: drawn for it alone
+            centres = patch_centres(maps[i : i + 1], positions="random", ids=[40 + i], seed=7)[0].tolist()
+        else:
+            centres = loop_centres(maps[i], positions, radius)
         found = algorithm_1(model, images[i], labels[i], centres, count, radius, COLORS[color])
+        verdicts.append(found is not None)
         assert bool(hit.fooled[i]) == bool(located.fooled[i]) == (found is not None)
         n, r = found or (count, radius)
         mask = loop_mask(centres[:n], r)
         assert (int(located.count[i]), int(located.radius[i]), int(located.area[i])) == (n, r, int(mask.sum()))
         assert torch.equal(located.images[i], torch.where(mask, torch.tensor(COLORS[color]), images[i]))
     assert len(hit.close_calls) < 3 and hit.forwards.sum() <= located.forwards.sum()
-
-
-@pytest.mark.parametrize("positions", ["random", "separate"])
-def test_verdicts_at_random_and_at_separate_places_are_the_loops(subset: Subset, positions: Any) -> None:
-    model, images, labels, maps = subset
-    ids = list(range(40, 56))
-    hit = occlude(model, images, labels, maps, 6, 4, "white", positions=positions, ids=ids, seed=7)
-    verdicts = []
-    for i in sorted(set(range(16)) - set(hit.close_calls)):
-        centres = loop_separate(loop_centres(maps[i].numpy(), "regional"), 4)
-        if positions == "random":  # the places belong to the image: drawn for it alone
-            centres = patch_centres(maps[i : i + 1], positions="random", ids=[ids[i]], seed=7)[0].tolist()
-        found = algorithm_1(model, images[i], labels[i], centres, 6, 4, 1.0) is not None
-        assert bool(hit.fooled[i]) == found
-        verdicts.append(found)
-    assert 0 < sum(verdicts) < len(verdicts)
+    assert positions not in ("random", "separate") or 0 < sum(verdicts) < len(verdicts)
 
 
 @pytest.mark.parametrize(("positions", "color"), [("regional", "black"), ("top_pixels", "white"), ("separate", "gray")])
@@ -104,8 +82,7 @@ def test_every_mask_of_the_grid_has_the_outcome_of_the_loop(subset: Subset, posi
     fooled, close = every.fooled.numpy(), every.close.numpy()
     assert fooled.shape == close.shape == (16, 5, 3) and 0 < fooled.sum() < fooled.size
     for i in range(16):
-        ordered = loop_centres(maps[i].numpy(), "top_pixels" if positions == "top_pixels" else "regional")
-        centres = loop_separate(ordered, 3) if positions == "separate" else ordered
+        centres = loop_centres(maps[i], positions, 3)
         for n, r in np.ndindex(5, 3):
             occluded = torch.where(loop_mask(centres[: n + 1], r + 1), COLORS[color], images[i])
             assert close[i, n, r] or fooled[i, n, r] == (model(occluded[None]).argmax() != labels[i]).item()
@@ -128,44 +105,37 @@ def test_batches_threads_and_order_of_images_do_not_matter(subset: Subset, batch
 
 
 def test_margins_below_the_threshold_are_listed_not_trusted(subset: Subset) -> None:
-    model, images, labels, maps = subset
-    assert occlude(model, images, labels, maps, 2, 2).close_calls == ()
-    model.network[-1].weight *= 1e-6
-    model.network[-1].bias *= 1e-6
-    hit = occlude(model, images, labels, maps, 2, 2)
+    assert occlude(*subset, 2, 2).close_calls == ()
+    subset[0].network[-1].weight *= 1e-6
+    subset[0].network[-1].bias *= 1e-6
+    hit = occlude(*subset, 2, 2)
     assert hit.close_calls == tuple(range(16))
     assert (hit.forwards == 5).all()  # no success was clear, so every mask was tried
-    assert noise_outcomes(model, images, labels, maps, [10], draws=1).close_calls == tuple(range(16))
+    assert noise_outcomes(*subset, [10], draws=1).close_calls == tuple(range(16))
 
 
 def test_forwards_are_counted_and_batches_bounded(subset: Subset, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, images, labels, maps = subset
     sizes: list[int] = []
     folds: list[nn.Module] = []
 
     def fold(model: nn.Module) -> Any:
         folds.append(model)
-
-        def network(x: Tensor) -> Tensor:
-            sizes.append(len(x))
-            return model(x)
-
-        return network
+        return lambda x: sizes.append(len(x)) or model(x)
 
     monkeypatch.setattr(attacks.referee, "fold_batch_norm", fold)
-    hit = occlude(model, images, labels, maps, 3, 3, batch=6)
+    hit = occlude(*subset, 3, 3, batch=6)
     assert len(folds) == 1 and max(sizes) <= 6
     assert sum(sizes) == hit.forwards.sum() + 1  # one more to count the classes
     sizes.clear()
-    full = occlude(model, images, labels, maps, 3, 3, batch=32)
+    full = occlude(*subset, 3, 3, batch=32)
     assert torch.equal(full.forwards, hit.forwards)  # what the search needs, not what fills its batches
     assert hit.forwards.sum() + 1 < sum(sizes) and len(sizes) < 1 + 1 + 9  # fewer batches than masks
     sizes.clear()
-    every = attacks.grid_outcomes(model, images, labels, maps, 3, 3, batch=6)
+    every = attacks.grid_outcomes(*subset, 3, 3, batch=6)
     assert sum(sizes) == every.forwards.sum() + 1
     assert sizes.count(6) >= len(sizes) - 2 - 3  # all but the class count's, the last and those of the clean images
     sizes.clear()
-    noise_outcomes(model, images, labels, maps, [5, 50], draws=3, batch=6)
+    noise_outcomes(*subset, [5, 50], draws=3, batch=6)
     assert max(sizes) <= 6 and sum(sizes) == 1 + 16 * (1 + 2 * 3)
 
 
@@ -180,12 +150,12 @@ def test_equal_area_minimum_color_one_mask_and_the_centre_are_what_they_say(subs
     hit = occlude(model, images, labels, maps, 2, 2, preset="released", search="single", locate=True)
     lowest = model.normalise(images).flatten(1).amin(1)
     for i in range(16):
-        mask = loop_mask(loop_centres(maps[i].numpy(), "top_pixels")[:2], 2)
+        mask = loop_mask(loop_centres(maps[i], "top_pixels")[:2], 2)
         inside = model.normalise(hit.images)[i][:, mask]
         assert torch.allclose(inside, lowest[i].expand_as(inside), atol=1e-5)
     hit = occlude(model, images, labels, maps, 3, 2, "white", search="single", locate=True)
     for i in range(16):
-        occluded = torch.where(loop_mask(loop_centres(maps[i].numpy(), "regional")[:3], 2), 1.0, images[i])
+        occluded = torch.where(loop_mask(loop_centres(maps[i], "regional")[:3], 2), 1.0, images[i])
         assert i in hit.close_calls or hit.fooled[i] == (model(occluded[None]).argmax() != labels[i])
         assert torch.equal(hit.images[i], occluded)
     assert (hit.forwards == 2).all()
@@ -290,7 +260,7 @@ def test_centres_have_their_orders_separate_ones_do_not_overlap_and_random_ones_
 
 
 def test_every_budget_and_search_follows_from_the_outcomes_of_the_grid(subset: Subset) -> None:
-    fooled = grid_outcomes(*subset, 6, 4, "white").fooled
+    fooled = attacks.grid_outcomes(*subset, 6, 4, "white").fooled
     for count, radius in ((6, 4), (5, 2), (1, 4), (6, 1)):
         best = occlude(*subset, count, radius, "white")
         located = occlude(*subset, count, radius, "white", locate=True)
@@ -304,19 +274,10 @@ def test_every_budget_and_search_follows_from_the_outcomes_of_the_grid(subset: S
         assert torch.equal(first % radius + 1, located.radius[best.fooled])
 
 
-def at(*centres: tuple[int, int]) -> Tensor:
-    return torch.tensor([centres])
-
-
-def test_areas_by_hand() -> None:
-    def area(centres: Tensor, radius: int) -> int:
-        return int(patch_mask(centres, radius, 32, 32).sum())
-
-    assert area(at((16, 16)), 1) == 4
-    assert area(at((16, 16)), 4) == 64
-    assert area(at((2, 2)), 4) == 36  # the block in the corner: clipped on two sides
-    assert area(at((2, 16)), 4) == 48
-    assert area(at((30, 30)), 4) == 36
-    assert area(at((16, 16), (16, 20)), 4) == 96  # neighbouring blocks overlap by half
-    assert area(at((16, 16), (16, 24)), 4) == 128
-    assert area(at((-1_000_000, -1_000_000)), 4) == 0
+@pytest.mark.parametrize(("centres", "radius", "area"), [
+    ([(16, 16)], 1, 4), ([(16, 16)], 4, 64), ([(2, 16)], 4, 48), ([(-1_000_000, -1_000_000)], 4, 0),
+    ([(2, 2)], 4, 36), ([(30, 30)], 4, 36),  # blocks in corners: clipped on two sides
+    ([(16, 16), (16, 20)], 4, 96), ([(16, 16), (16, 24)], 4, 128),  # neighbouring blocks overlap by half
+])  # fmt: skip
+def test_areas_by_hand(centres: list[tuple[int, int]], radius: int, area: int) -> None:
+    assert patch_mask(torch.tensor([centres]), radius, 32, 32).sum() == area

@@ -46,11 +46,9 @@ def test_weights_are_read_without_running_code(own, trained, images) -> None:
     torch.save({"evil": pytest.fail}, own / "evil.pt")
     fails(ValueError, r"evil\.pt .*only tensors are read", make_network, "mine.py:make_network", "evil.pt")
     for factory, weights, problem in [
-        ("mine.py", None, "named like module.py:make_network"),
-        ("mine.py:nothing", None, "must have a function nothing"),
-        ("other.py:make_network", None, "a file that exists"),
-        ("mine.py:make_network", "none.pt", "does not fit"),
-    ]:
+        ("mine.py", None, "named like module.py:make_network"), ("mine.py:nothing", None, "must have a function nothing"),
+        ("other.py:make_network", None, "a file that exists"), ("mine.py:make_network", "none.pt", "does not fit"),
+    ]:  # fmt: skip
         fails(ValueError, problem, make_network, factory, weights)
 
 
@@ -132,16 +130,14 @@ def test_an_installed_package_works_from_any_folder(tmp_path: Path) -> None:
     (wheel,) = folder.glob("*.whl")
     assert wheel.stat().st_size < 30e6
     shutil.rmtree(source)
-    venv.create(folder / "env", with_pip=False, symlinks=True)
+    venv.create(folder / "env", symlinks=True)
     (site,) = (folder / "env").glob("lib/python*/site-packages")
     (site / "others.pth").write_text(os.pathsep.join(p for p in sys.path if p.endswith("site-packages")) + "\n")
     installed = folder / "env" / "bin" / "python"
     subprocess.run([*pip, "--python", installed, "install", "-q", "--no-deps", "--no-index", wheel], check=True)
-    home = {"HOME": str(tmp_path / "home"), "INEQUALITY_CACHE": str(tmp_path / "cache")}
-    home |= {"INEQUALITY_DATA": str(paths.data_folder())}
+    home = {"HOME": tmp_path / "home", "INEQUALITY_CACHE": tmp_path / "cache", "INEQUALITY_DATA": paths.data_folder()}
     plain = {key: value for key, value in os.environ.items() if key not in ("INEQUALITY_ROOT", "PYTHONPATH")} | home
-    empty = tmp_path / "empty"
-    empty.mkdir()
+    (empty := tmp_path / "empty").mkdir()
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([installed, *command], cwd=empty, env=plain, capture_output=True, text=True)

@@ -42,13 +42,11 @@ def test_every_quantity_of_the_panel_and_its_price_is_measured_and_contrasted(ru
         for item in contrasted(contrasts, records, resamples=99):
             (name, condition, column), _ = item.contrast.terms
             own = records[records.condition == condition].groupby("checkpoint")[column].mean()
-            means = [own[name], own[ROBUST]]
-            assert name == SUBJECT and item.difference is not None and item.difference.n == N
-            assert item.difference.difference == pytest.approx(means[0] - means[1], abs=1e-9)
+            assert name == SUBJECT and item.difference.n == N
+            assert item.difference.difference == pytest.approx(own[name] - own[ROBUST], abs=1e-9)
     records = run.records["pgd_evaluation"]
     clean, robust = contrasted(price_contrasts(run, ROBUST), records, resamples=99)
     rows = records[records.condition == f"{PGD}, linf 8/255"].set_index(["checkpoint", "image_id"])
-    assert clean.difference is not None and robust.difference is not None
     expected = rows.loc[SUBJECT].robust.mean() - rows.loc[ROBUST].robust.mean()
     assert robust.difference.difference == pytest.approx(expected)
     assert clean.difference.n == robust.difference.n == N  # right or wrong, not only the common subset
@@ -86,24 +84,26 @@ def test_the_share_in_the_middle_is_that_of_a_quarter_of_the_pixels(run: Run) ->
     assert centre_share(sample)["centre_share"] == pytest.approx(expected, rel=1e-5)
 
 
+def records_of(cells: list[tuple[str, str, str, np.ndarray]]) -> list[pd.DataFrame]:
+    """The three records of the panel from (network, condition, column, one value an image)."""
+    keys, found = ["checkpoint", "condition", "image_id"], []
+    for kind in ("gini", "fooled", "failure"):
+        rows = [pd.DataFrame({"checkpoint": name, "condition": condition, "column": column, "value": values}).reset_index(
+            names="image_id") for name, condition, column, values in cells if kind in column]  # fmt: skip
+        found.append(pd.concat(rows).pivot(index=keys, columns="column", values="value").reset_index())
+    return found
+
+
 def repeated_records(run: Run, gap: float) -> dict[str, pd.DataFrame]:
     """Made-up records of six networks on the same images: the l_inf ones lie ``gap`` above the standard ones."""
-    rng = np.random.default_rng(0)
-    tables: dict[str, list[pd.DataFrame]] = {"inequality": [], "rates": []}
+    rng, cells = np.random.default_rng(0), []
     for kind, checkpoints in enumerate(map(repeated, run.pair)):
         for seed, checkpoint in enumerate(checkpoints):
             for condition, column in panel_columns(run).values():
                 centre = 0.3 + gap * kind + 0.01 * seed
                 values = rng.random(400) < centre if column == "fooled" else rng.normal(centre, 0.01, 400)
-                rows = {"checkpoint": checkpoint, "condition": condition, "image_id": range(400), column: values}
-                tables["inequality" if "gini" in column else "rates"].append(pd.DataFrame(rows))
-    ginis = pd.concat(tables["inequality"], ignore_index=True)
-    keys = ["checkpoint", "condition", "image_id"]
-    rates = pd.concat(tables["rates"], ignore_index=True)
-    fooled = rates.condition.str.startswith("N=")
-    occluded = rates[fooled].drop(columns=[c for c in rates if c.startswith("failure")]).astype({"fooled": bool})
-    tables = (ginis.groupby(keys, as_index=False, sort=False).first(), occluded, rates[~fooled].drop(columns="fooled"))
-    return dict(zip(TRAINING_RECORDS, tables, strict=True))
+                cells.append((checkpoint, condition, column, values))
+    return dict(zip(TRAINING_RECORDS, records_of(cells), strict=True))
 
 
 def trainings(run: Chapter) -> list[list[Contrasted]]:
@@ -121,7 +121,7 @@ def test_trainings_are_compared_over_networks_and_fewer_than_three_are_too_few()
             assert [term[0] for term in item.contrast.terms] == names
             means = [term.value for term in item.terms]
             expected = ttest_ind(means[:3], means[3:], equal_var=False)
-            assert item.difference is not None and item.difference.p == pytest.approx(expected.pvalue)
+            assert item.difference.p == pytest.approx(expected.pvalue)
             assert item.verdict == "same direction" and item.difference.n == 6
     html = report.differences(found, name="t", caption="").html
     assert html.count("n = 6 networks, 400 images") == len(panel_columns(run))
@@ -141,21 +141,16 @@ def test_trainings_are_compared_over_networks_and_fewer_than_three_are_too_few()
 def test_slopes_are_shown_for_every_rate_and_group() -> None:
     """Made-up outcomes: the higher the index, the more is fooled in one network; in the other it is the other way round."""
     run = opened("13_is_it_inequality", 2)
-    rng = np.random.default_rng(0)
-    tables: dict[str, list[pd.DataFrame]] = {"inequality": [], "margins": [], "occlusion": [], "noise": []}
+    rng, cells = np.random.default_rng(0), []
     for checkpoint, sign in zip(run.pair, (1, -1), strict=True):
         gini = rng.normal(0.6, 0.05, 500)
         chance = 1 / (1 + np.exp(-sign * 40 * (gini - 0.6)))
-        base = {"checkpoint": checkpoint, "image_id": range(500)}
-        tables["inequality"].append(pd.DataFrame(base | {"global_gini": gini, "condition": ""}))
-        tables["margins"].append(pd.DataFrame(base | {"relative_margin": rng.normal(size=500)}))
+        cells.append((checkpoint, "", "global_gini", gini))
         for condition, column in panel_columns(run).values():
-            fooled = rng.random(500) < chance
-            if column == "fooled":
-                tables["occlusion"].append(pd.DataFrame(base | {"condition": condition, column: fooled}))
-            elif column.startswith("failure"):
-                tables["noise"].append(pd.DataFrame(base | {"condition": condition, column: fooled.astype(float)}))
-    run.records = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+            if "gini" not in column:
+                cells.append((checkpoint, condition, column, rng.random(500) < chance))
+    run.records = dict(zip(panel.RECORDS, records_of(cells), strict=True))
+    run.records["margins"] = run.records["inequality"].assign(relative_margin=rng.normal(size=1000))
     covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
     standard, robust = run.pair
     groups = [(standard,), (robust,), ("cifar10-resnet18w16-linf3-s0",)]
