@@ -23,7 +23,7 @@ import torch
 from filelock import FileLock
 from jaxtyping import Float32, Int64
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 
 from inequality_phenomenon import attribute, load_cifar10, train
 from inequality_phenomenon._support import paths
@@ -119,6 +119,12 @@ def _trained(small_settings: TrainingSettings, once: Callable[..., Path]) -> dic
 def setup(once: Callable[..., Path]) -> miniature.Miniature:
     """One miniature of ImageNet for all tests, which change copies only."""
     return miniature.at(once("miniature", miniature.write))
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """What the tests of foreign checkpoints write and read."""
+    return build("resnet18", width=4, classes=5).eval().network
 
 
 @pytest.fixture

@@ -86,8 +86,8 @@ def test_occlusion_and_its_first_success_and_masks_of_a_given_area(run: Run) -> 
     assert (plain["fooled"] == located["fooled"]).all() and plain["fooled"].any()
     assert (located["area"] > 0).tolist() == located["fooled"].tolist()
     areas = mask_areas(sample.maps(), 10, 4)
-    for i in located["fooled"].nonzero()[:, 0]:
-        assert located["area"][i] == areas[i, located["count"][i] - 1, located["radius"][i] - 1]
+    hit = located["fooled"].nonzero()[:, 0]
+    assert located["area"][hit].equal(areas[hit, located["count"][hit] - 1, located["radius"][hit] - 1])
     hidden = measurements.occluded_area(sample, max_count=10, max_radius=4)["area"]
     assert (hidden == areas[:, -1, -1]).all() and (located["area"] <= hidden).all()
     # What the chapter says of the primary budget: patches are regions, so they never overlap.
@@ -102,8 +102,8 @@ def test_occlusion_and_its_first_success_and_masks_of_a_given_area(run: Run) -> 
 def test_margins_by_hand(run: Run) -> None:
     sample = run.sample(STANDARD)
     found = measurements.margins(sample)
-    scores = sample.model(sample.images).double()
-    margin = scores.gather(1, sample.labels[:, None])[:, 0] - scores.scatter(1, sample.labels[:, None], -torch.inf).amax(1)
+    scores, own = sample.model(sample.images).double(), sample.labels[:, None]
+    margin = scores.gather(1, own)[:, 0] - scores.scatter(1, own, -torch.inf).amax(1)
     assert (found["margin"] > 0).all() and found["margin"].numpy() == pytest.approx(margin.numpy(), abs=1e-5)
     assert found["relative_margin"].numpy() == pytest.approx((found["margin"] / scores.std(1)).numpy(), rel=1e-4)
 

@@ -11,12 +11,11 @@ from conftest import entry, run_of
 from inequality_phenomenon import show
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import load_profile, profile_names
-from inequality_phenomenon.measure.accuracy import findings, planned_models, training_log
+from inequality_phenomenon.measure.accuracy import findings, planned_models
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.robustness_flags import FLAGS
 from inequality_phenomenon.networks import REGISTRY, Accuracy, RegistryEntry, build
 from inequality_phenomenon.show import models as chapter
-from inequality_phenomenon.training.settings import load_settings
 from inequality_phenomenon.verdicts.comparison import contrasted
 
 STANDARD, LINF8, SEEDED = (f"cifar10-resnet18w16-{end}" for end in ("standard-s0", "linf8-s0", "linf8-s1"))
@@ -175,13 +174,6 @@ def test_a_planned_model_is_listed_without_a_number_and_no_plan_gives_no_table(r
     (tmp_path / f"{planned}.yaml").unlink()
     move(PROFILES=tmp_path)
     assert "Every planned model is trained" in chapter.planned_table(name="t").text
-
-
-@pytest.mark.parametrize("name", list(REGISTRY))
-def test_the_log_of_a_shipped_model_ends_where_its_training_did(name: str) -> None:
-    log, settings = training_log(name), load_settings(name)
-    assert 0 < log.clean.iloc[-1] <= 1 and len(log) <= settings.epochs
-    assert ("pgd10" in log) == (settings.threat is not None)
 
 
 def test_the_note_says_what_this_run_measures(registry, tables) -> None:

@@ -16,6 +16,7 @@ from inequality_phenomenon.verdicts import multiverse as verdicts
 
 PAIR = ("cifar10-resnet18w16-standard_e30-s0", "cifar10-resnet18w16-linf8_pgd3_e30-s0")
 N = 6
+MAP = {"method": "integrated_gradients", "baseline": "normal", "output": "logit"}
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +87,6 @@ def _sample(checkpoint, run):
     sample = run.test_images(checkpoint, N)
     right = run.records["right"].query("checkpoint == @checkpoint").right.to_numpy()
     return sample, right, sample.at(np.flatnonzero(right).tolist())
-
-
-MAP = {"method": "integrated_gradients", "baseline": "normal", "output": "logit"}
 
 
 def _one(found, **options):

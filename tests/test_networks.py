@@ -70,8 +70,7 @@ def test_folded_model_is_the_same_function_with_the_same_gradient(trained: Class
     gradients = [torch.autograd.grad(values[:, 3].sum(), x)[0] for values in logits]
     torch.testing.assert_close(*gradients, atol=1e-12, rtol=1e-10)
     model = build("densenet_bc", depth=10, growth=4)
-    with torch.no_grad():
-        model(images)  # running means and variances that are not 0 and 1
+    model(images)  # running means and variances that are not 0 and 1
     model.eval().double()
     torch.testing.assert_close(fold_batch_norm(model)(images.double()), model(images.double()), atol=1e-12, rtol=1e-10)
 
@@ -82,9 +81,8 @@ def test_folding_leaves_the_model_as_it_was(trained: Classifier) -> None:
     folded = fold_batch_norm(trained)
     assert trained.training and all(p.requires_grad for p in trained.parameters())
     assert not folded.training and not any(p.requires_grad for p in folded.parameters())
-    with torch.no_grad():
-        for parameter in folded.parameters():
-            parameter.zero_()
+    for parameter in folded.parameters():
+        parameter.zero_()
     assert all(torch.equal(before[key], value) for key, value in trained.state_dict().items())
 
 
@@ -95,8 +93,7 @@ def test_a_frozen_model_is_folded_once_and_again_when_it_changes(trained: Classi
     x = images[:2].clone().requires_grad_()
     once(x).sum().backward()  # the copy made above is no inference tensor's
     assert x.grad is not None
-    with torch.no_grad():
-        trained.network[0].weight.mul_(2)
+    trained.network[0].weight.mul_(2)
     again = fold_batch_norm(trained)
     assert again is not once
     torch.testing.assert_close(again(images), trained(images), atol=1e-4, rtol=1e-4)
@@ -108,9 +105,8 @@ def test_a_frozen_model_is_folded_once_and_again_when_it_changes(trained: Classi
 @pytest.fixture
 def registered(trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move) -> RegistryEntry:
     move(CHECKPOINTS=tmp_path)
-    file = tmp_path / "registry.yaml"
-    monkeypatch.setattr(networks.read_registry, "__defaults__", (file,))
-    monkeypatch.setattr(networks.register, "__defaults__", (file,))
+    for function in (networks.read_registry, networks.register):
+        monkeypatch.setattr(function, "__defaults__", (tmp_path / "registry.yaml",))
     monkeypatch.setattr(REGISTRY, "_entries", None)
     clean = networks.Accuracy(correct=3500, n=10_000)
     small = entry("small", trained, tmp_path, training={"epsilon": 8 / 255}, test_clean=clean)
@@ -133,15 +129,12 @@ def test_registered_checkpoint_comes_back_in_half_precision(registered: Registry
 
 def test_altered_missing_and_unknown_checkpoints_are_refused_with_what_helps(registered: RegistryEntry) -> None:
     flip_bit(registered.file)
-    with pytest.raises(CheckpointError) as caught:
-        load_checkpoint("small")
-    assert registered.sha256 in str(caught.value) and networks.sha256_of(registered.file) in str(caught.value)
-    assert str(registered.file) in str(caught.value)
+    hashes = f"SHA-256 {networks.sha256_of(registered.file)}, registered {registered.sha256}"
+    fails(CheckpointError, f"{registered.file} was altered: {hashes}", load_checkpoint, "small")
     registered.file.unlink()
     fails(CheckpointError, "make train NAME=small", load_checkpoint, "small")
-    with pytest.raises(ValueError, match="'large'; known: small") as caught:
-        load_checkpoint("large")
-    assert isinstance(caught.value, networks.UnknownCheckpoint) and not str(caught.value).startswith('"')
+    fails(networks.UnknownCheckpoint, "^[^\"].*'large'; known: small", load_checkpoint, "large")
+    assert issubclass(networks.UnknownCheckpoint, ValueError)
     assert "large" not in REGISTRY and "small" in REGISTRY and REGISTRY.get("large") is None
 
 
@@ -152,8 +145,8 @@ def test_weights_that_do_not_ship_are_looked_up_but_not_listed(registered, train
     assert "remake" not in (tmp_path / "registry.yaml").read_text().partition("name: small")[2]
     assert list(REGISTRY) == ["small"] and len(REGISTRY) == 1 and REGISTRY.unshipped == ["large"]
     assert REGISTRY["large"] == large
-    with pytest.raises(CheckpointError, match="do not ship with this project; `inequality train large --device cuda`"):
-        load_checkpoint("large")
+    remake = "do not ship with this project; `inequality train large --device cuda`"
+    fails(CheckpointError, remake, load_checkpoint, "large")
     networks.save_checkpoint(trained, large.file)  # whoever makes them can use them
     assert load_checkpoint("large")(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
@@ -174,10 +167,8 @@ def test_registry_round_trip_is_exact_and_sorted_and_unknown_fields_are_refused(
 
 @pytest.mark.parametrize("value", [7e4, -7e4, math.inf, math.nan])
 def test_weight_that_half_precision_cannot_hold_is_refused(trained: Classifier, tmp_path: Path, value: float) -> None:
-    with torch.no_grad():
-        trained.network[0].weight[0, 0, 0, 0] = value
-    with pytest.raises(CheckpointError, match=r"network\.0\.weight does not fit into half precision"):
-        networks.save_checkpoint(trained, tmp_path / "overflow.safetensors")
+    trained.network[0].weight[0, 0, 0, 0] = value
+    refused = r"network\.0\.weight does not fit into half precision"
+    fails(CheckpointError, refused, networks.save_checkpoint, trained, tmp_path / "overflow.safetensors")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(CheckpointError):
-        networks.half_precision(trained.state_dict())
+    fails(CheckpointError, refused, networks.half_precision, trained.state_dict())

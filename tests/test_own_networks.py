@@ -26,6 +26,24 @@ MODULE = """from inequality_phenomenon import build
 def make_network():
     return build("resnet18", width=4).network
 """
+SIX_LINES = """from inequality_phenomenon import *
+from inequality_phenomenon._support import paths
+images, labels = load_cifar10("test")
+model = load_checkpoint("cifar10-resnet18w16-linf8-s0")
+images, labels = images[correct_subset(4)], labels[correct_subset(4)]
+maps = attribute(model, images, labels, method="input_x_gradient")
+global_gini(maps), regional_gini(maps, region=4, reduce="sum_of_absolute")
+noisy = perturb_with_noise(model, images, maps, budget=300, kind="type_1", seed=0)
+hit = occlude(model, images, labels, maps, max_count=2, max_radius=2, color="black")
+assert not paths.CLONED and "site-packages" in str(paths.ROOT)
+for kind in ("standard", "linf1", "linf2", "linf4", "l2_0.5", "l2_1.0", "linf8_cutout"):
+    load_checkpoint(f"cifar10-resnet18w16-{kind}-s0")
+report = inspect_network(model, images, labels, n_images=4)
+print(report.networks, len(report.summary))
+try:
+    load_checkpoint("cifar10-resnet18w16-linf8_pgd3-s0")
+except Exception as problem:
+    print(problem)"""
 
 
 @pytest.fixture
@@ -95,26 +113,6 @@ def test_every_chapter_takes_an_own_network(chapter, own, move) -> None:
     found: dict = {"__name__": "chapter"}
     exec(compile(code, script, "exec"), found)
     assert "mine" in found["run"].models and any("mine" in set(t.checkpoint) for t in found["run"].records.values())
-
-
-SIX_LINES = """from inequality_phenomenon import *
-from inequality_phenomenon._support import paths
-images, labels = load_cifar10("test")
-model = load_checkpoint("cifar10-resnet18w16-linf8-s0")
-images, labels = images[correct_subset(4)], labels[correct_subset(4)]
-maps = attribute(model, images, labels, method="input_x_gradient")
-global_gini(maps), regional_gini(maps, region=4, reduce="sum_of_absolute")
-noisy = perturb_with_noise(model, images, maps, budget=300, kind="type_1", seed=0)
-hit = occlude(model, images, labels, maps, max_count=2, max_radius=2, color="black")
-assert not paths.CLONED and "site-packages" in str(paths.ROOT)
-for kind in ("standard", "linf1", "linf2", "linf4", "l2_0.5", "l2_1.0", "linf8_cutout"):
-    load_checkpoint(f"cifar10-resnet18w16-{kind}-s0")
-report = inspect_network(model, images, labels, n_images=4)
-print(report.networks, len(report.summary))
-try:
-    load_checkpoint("cifar10-resnet18w16-linf8_pgd3-s0")
-except Exception as problem:
-    print(problem)"""
 
 
 @pytest.mark.slow

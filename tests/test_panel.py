@@ -125,14 +125,14 @@ def test_trainings_are_compared_over_networks_and_fewer_than_three_are_too_few()
             assert item.verdict == "same direction" and item.difference.n == 6
     html = report.differences(found, name="t", caption="").html
     assert html.count("n = 6 networks, 400 images") == len(panel_columns(run))
-    figure = report.trainings_figure(found, name="f")
-    assert f"In {len(panel_columns(run))} of {len(panel_columns(run))} quantities" in figure.html
+    every = len(panel_columns(run))
+    assert f"In {every} of {every} quantities" in report.trainings_figure(found, name="f").html
     run.records = repeated_records(run, gap=0.0)
     found = trainings(run)
     assert {item.verdict for part in found for item in part} == {"undecided"}
-    assert f"In 0 of {len(panel_columns(run))} quantities" in report.trainings_figure(found, name="f").html
-    every = repeated_records(run, gap=0.2)
-    run.records = {name: table[~table.checkpoint.str.endswith("-s2")] for name, table in every.items()}
+    assert f"In 0 of {every} quantities" in report.trainings_figure(found, name="f").html
+    run.records = repeated_records(run, gap=0.2)
+    run.records = {name: table[~table.checkpoint.str.endswith("-s2")] for name, table in run.records.items()}
     found = trainings(run)
     assert "fewer than three networks" in report.trainings_figure(found, name="f").html
     assert "networks, " not in report.differences(found, name="t", caption="").html

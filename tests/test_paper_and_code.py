@@ -27,9 +27,7 @@ from inequality_phenomenon.verdicts.published import table1_cells
 
 
 def given(run: Run, maps: Tensor) -> Given:
-    sample = run.sample(STANDARD)
-    n = len(maps)
-    return Given(STANDARD, sample.model, sample.images[:n], sample.labels[:n], sample.ids[:n], given=maps)
+    return Given(**vars(run.sample(STANDARD).at(slice(len(maps)))), given=maps)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -122,9 +120,8 @@ def test_the_readings_of_algorithm_1_by_plain_loops(run: Run) -> None:
     for i in range(8):
         fooled = {}
         for n, r in itertools.product(range(1, 5), range(1, 5)):
-            mask = patch_mask(centres[[i], :n], r, 32, 32)
-            image = torch.where(mask, torch.zeros(1, 3, 1, 1), sample.images[[i]])
-            fooled[n, r] = bool(sample.model(image).argmax() != sample.labels[i])
+            hidden = sample.images[[i]] * ~patch_mask(centres[[i], :n], r, 32, 32)  # black
+            fooled[n, r] = bool(sample.model(hidden).argmax() != sample.labels[i])
         assert found["fooled"][i] == found["fooled_radius_outer"][i] == any(fooled.values())
         last = None
         for n in range(1, 5):  # the printed loops: break leaves the inner one only
@@ -231,10 +228,9 @@ def test_a_reading_with_the_published_values_is_found(monkeypatch: pytest.Monkey
     cells = [c for c in table1_cells("regional_gini_sum_of_absolute") if c.label.startswith("ResNet-18")]
     rng, tables = np.random.default_rng(0), []
     for cell in cells:
-        columns = {f"regional_gini_{reduce}": rng.normal(0.3, 0.01, 40) for reduce in REDUCES}
-        columns["regional_gini_positive_of_sum"] = rng.normal(cell.paper, 0.01, 40)
-        columns |= {"checkpoint": cell.checkpoint, "image_id": range(40), "condition": "text"}
-        tables.append(pd.DataFrame(columns))
+        means = dict.fromkeys(REDUCES, 0.3) | {"positive_of_sum": cell.paper}
+        columns = {f"regional_gini_{reduce}": rng.normal(mean, 0.01, 40) for reduce, mean in means.items()}
+        tables.append(pd.DataFrame({"checkpoint": cell.checkpoint, "image_id": range(40), "condition": "text"} | columns))
     compared = compare(choices.reading_cells(["text", "scripts"]), pd.concat(tables), resamples=199)
     found = ledger.by_reading(compared)
     assert len(found) == 10 and ledger.closeness(found["positive_of_sum", "text"])[0] == 5

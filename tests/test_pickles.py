@@ -4,7 +4,6 @@ import io
 import os
 import pickle
 import random
-import re
 import subprocess
 import time
 import tracemalloc
@@ -20,30 +19,21 @@ from public_format import attacker_state, write_public
 from torch import nn
 
 from inequality_phenomenon.imagenet.pickles import read_state
-from inequality_phenomenon.networks import IMAGENET_MEAN, CheckpointError, build
-
-
-@pytest.fixture
-def network() -> nn.Module:
-    return build("resnet18", width=4, classes=5).eval().network
+from inequality_phenomenon.networks import IMAGENET_MEAN, CheckpointError
 
 
 @pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
 def test_tensors_come_out_as_they_went_in_or_damage_is_named(network: nn.Module, tmp_path, archive: bool) -> None:
     state, left = read_state(write_public(network, tmp_path / "a.ckpt", archive=archive))
-    weights = network.state_dict()
-    assert set(state) == set(weights) | {"normaliser.mean", "normaliser.std"}
-    for key, value in weights.items():
-        assert state[key].dtype == value.dtype and torch.equal(state[key], value), key
-    assert torch.equal(state["normaliser.mean"].flatten(), torch.tensor(IMAGENET_MEAN))
+    mean, std = (state.pop(f"normaliser.{name}") for name in ("mean", "std"))
+    torch.testing.assert_close(state, dict(network.state_dict()), rtol=0, atol=0)
+    assert torch.equal(mean.flatten(), torch.tensor(IMAGENET_MEAN)) and mean.shape == std.shape
     assert {"dill._dill._create_function", "dill._dill._create_code", "dill._dill._create_type"} <= set(left)
     draw, whole = random.Random(0), (tmp_path / "a.ckpt").read_bytes()
     broken = [whole[:n] for n in (0, 1, 100, len(whole) // 3, len(whole) - 5)] + [b"<!DOCTYPE html><p>Sign in"]
     for _ in range(150):
-        changed = bytearray(whole)
         place = draw.randrange(20_000 if draw.random() < 0.7 else len(whole))
-        changed[place] ^= 1 << draw.randrange(8)
-        broken.append(bytes(changed))
+        broken.append(whole[:place] + bytes([whole[place] ^ 1 << draw.randrange(8)]) + whole[place + 1 :])
     refused, file = 0, tmp_path / "broken.ckpt"
     for content in broken:
         file.write_bytes(content)
@@ -63,30 +53,23 @@ def test_reading_agrees_with_torch_on_views_types_and_plain_states(tmp_path: Pat
     for archive in (False, True):
         torch.save(tensors, tmp_path / "plain.pth", _use_new_zipfile_serialization=archive)
         state, left = read_state(tmp_path / "plain.pth")
-        reference = torch.load(tmp_path / "plain.pth", weights_only=True)
-        assert not left and set(state) == set(reference)
-        for key, value in reference.items():
-            assert state[key].dtype == value.dtype and torch.equal(state[key], value), key
+        torch.testing.assert_close(state, torch.load(tmp_path / "plain.pth", weights_only=True), rtol=0, atol=0)
+        assert not left
 
 
-class Payload:
-    """Pickles as a call of ``function``, as the files of an attacker do."""
-
-    def __init__(self, function: object, *arguments: object) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple:
-        return self.call
+def pickled_as(function: object, *arguments: object) -> object:
+    """Something that pickles as a call of ``function``, as the files of an attacker do."""
+    return type("Payload", (), {"__reduce__": lambda self: (function, arguments)})()
 
 
-def attacks(marker: Path) -> dict[str, Payload]:
+def attacks(marker: Path) -> dict[str, object]:
     command = f"touch {marker}"
     return {
-        "posix.system": Payload(os.system, command),
-        "builtins.eval": Payload(eval, f"__import__('os').system({command!r})"),
-        "builtins.exec": Payload(exec, f"open({str(marker)!r}, 'w')"),
-        "subprocess.Popen": Payload(subprocess.Popen, ["touch", str(marker)]),
-        "io.open": Payload(io.open, str(marker), "w"), "pathlib.Path.touch": Payload(Path.touch, marker),
+        "posix.system": pickled_as(os.system, command), "pathlib.Path.touch": pickled_as(Path.touch, marker),
+        "builtins.eval": pickled_as(eval, f"__import__('os').system({command!r})"),
+        "builtins.exec": pickled_as(exec, f"open({str(marker)!r}, 'w')"),
+        "subprocess.Popen": pickled_as(subprocess.Popen, ["touch", str(marker)]),
+        "io.open": pickled_as(io.open, str(marker), "w"),
     }  # fmt: skip
 
 
@@ -108,11 +91,8 @@ def test_a_hostile_pickle_does_not_run_and_is_refused_by_name(network, tmp_path,
             break
         time.sleep(0.02)
     marker.unlink()
-    with pytest.raises(CheckpointError) as caught:
-        read_state(file)
-    message = str(caught.value)
-    assert str(file) in message and "refused" in message and "Nothing was run" in message
-    assert re.search(r"asks for \w+\.(system|eval|exec|Popen|open|Path|PosixPath): refused", message)
+    named = r"asks for \w+\.(system|eval|exec|Popen|open|Path|PosixPath): refused.* Nothing was run"
+    fails(CheckpointError, f"{file}.* {named}", read_state, file)
     time.sleep(0.1)
     assert not marker.exists()
 
@@ -120,21 +100,18 @@ def test_a_hostile_pickle_does_not_run_and_is_refused_by_name(network, tmp_path,
 def test_a_function_that_dill_wrote_is_left_unread_and_never_called(network: nn.Module, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
 
-    class Trap:
-        def __reduce__(self) -> tuple:
-            def run(path: str) -> int:
-                open(path, "w").close()
-                return 0
+    def run(path: str) -> int:
+        open(path, "w").close()
+        return 0
 
-            return run, (str(marker),)
-
-    file = write_public(network, tmp_path / "a.ckpt", trap=Trap())
+    trap = pickled_as(run, str(marker))
+    file = write_public(network, tmp_path / "a.ckpt", trap=trap)
     torch.load(file, pickle_module=dill, weights_only=False)
     assert marker.exists()  # the trap works
     marker.unlink()
     state, left = read_state(file)
     assert "dill._dill._create_function" in left and len(state) == len(network.state_dict()) + 2 and not marker.exists()
-    file = write_public(network, tmp_path / "b.ckpt", model={"module.model.0.weight": Trap()})
+    file = write_public(network, tmp_path / "b.ckpt", model={"module.model.0.weight": trap})
     fails(CheckpointError, r"0\.weight is no tensor but dill\._dill\._create_function: refused", read_state, file)
     assert not marker.exists()
 
@@ -143,12 +120,8 @@ def test_an_instruction_that_changes_an_admitted_object_cannot_leave_its_storage
     own = torch.zeros(4).untyped_storage()
     storage = torch.storage.TypedStorage(wrap_storage=own, dtype=torch.float32, _internal=True)
     for size, stride, offset in (((5,), (1,), 0), ((2,), (1,), 3), ((2,), (-1,), 1), ((10**6,), (0,), 0)):
-
-        class Far:
-            def __reduce__(self, view: tuple = (offset, size, stride)) -> tuple:
-                return torch._utils._rebuild_tensor_v2, (storage, *view, False, OrderedDict())
-
-        torch.save({"x": Far()}, tmp_path / "far.pth")
+        view = (storage, offset, size, stride, False, OrderedDict())
+        torch.save({"x": pickled_as(torch._utils._rebuild_tensor_v2, *view)}, tmp_path / "far.pth")
         fails(CheckpointError, "leaves its storage", read_state, tmp_path / "far.pth")
 
 
@@ -172,14 +145,18 @@ OPCODES = {  # as an attacker writes them by hand, for the model's entry of an a
 }
 
 
+def write_archive(file: Path, content: bytes) -> None:
+    with zipfile.ZipFile(file, "w") as written:
+        written.writestr("archive/data.pkl", b"\x80\x02" + content)
+
+
 @pytest.mark.parametrize("archive", [False, True], ids=["older format", "archive"])
 @pytest.mark.parametrize("name", OPCODES)
 def test_hand_written_instructions_are_refused_and_leave_the_reader_as_it_was(tmp_path, name, archive: bool) -> None:
     content, message = OPCODES[name]
     file = tmp_path / "hostile.ckpt"
     if archive:
-        with zipfile.ZipFile(file, "w") as written:
-            written.writestr("archive/data.pkl", b"\x80\x02" + content)
+        write_archive(file, content)
     else:
         head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
         file.write_bytes(b"".join(pickle.dumps(part, 2) for part in head) + b"\x80\x02" + content + pickle.dumps([], 2))
@@ -203,12 +180,10 @@ MULTIPLIERS = {  # of which every repetition would cost as much as the whole, or
 @pytest.mark.parametrize("name", MULTIPLIERS)
 def test_repetition_in_a_small_file_is_no_repetition_in_memory(tmp_path: Path, name: str) -> None:
     file = tmp_path / "hostile.ckpt"
-    with zipfile.ZipFile(file, "w") as written:
-        written.writestr("archive/data.pkl", b"\x80\x02" + MULTIPLIERS[name])
+    write_archive(file, MULTIPLIERS[name])
     assert file.stat().st_size < 50_000
     tracemalloc.start()
-    with pytest.raises(CheckpointError):
-        read_state(file)
+    fails(CheckpointError, str(file), read_state, file)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5_000_000

@@ -35,11 +35,6 @@ registration.SHIPPABLE = 1000
 sys.exit(cli.main(sys.argv[1:]))"""
 
 
-def inequality(root: Path, *arguments: str) -> str:
-    done = python("-c", COMMAND, *arguments, INEQUALITY_ROOT=str(root), INEQUALITY_CACHE=str(root / ".cache"))
-    return done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with two "full-size" networks that are a touch of training away from shipped ones, and one chapter."""
@@ -69,8 +64,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def story(project: Path) -> list[str]:
-    steps: list[tuple[str, ...]] = [("--only", STANDARD), ()]
-    return [inequality(project, "pieces", "gpu", "--device", "cpu", *step) for step in steps]
+    """What two processes say, the first of which makes one piece only."""
+    own = {"INEQUALITY_ROOT": str(project), "INEQUALITY_CACHE": str(project / ".cache")}
+    command = ["-c", COMMAND, "pieces", "gpu", "--device", "cpu"]
+    runs = [python(*command, *piece, **own) for piece in (["--only", STANDARD], [])]
+    return [done.stdout + done.stderr for done in runs]
 
 
 def test_each_piece_is_done_once_and_another_process_goes_on(story, project: Path) -> None:
@@ -120,14 +118,11 @@ def test_full_size_networks_are_rows_below_the_reference_run_and_on_the_scoreboa
     names = [name.replace("w64", "w16") for name in (ROBUST, STANDARD)]
     asked = [comparison.minus("gap", *((name, "", "global_gini") for name in names), 1)]
     (gap,) = ours.contrast(asked, "inequality")
-    assert gap.difference is not None and gap.full_size is not None and gap.full_size.difference is not None
-    means = large.groupby("checkpoint").global_gini.mean()
-    shared = gap.full_size.difference.difference  # of shared images
-    assert shared == pytest.approx(means[ROBUST] - means[STANDARD], abs=0.02)
+    means = large.groupby("checkpoint").global_gini.mean()  # the difference is that of shared images
+    assert gap.full_size.difference.difference == pytest.approx(means[ROBUST] - means[STANDARD], abs=0.02)
     html = contrast_table([gap], name="t", caption="Caption.").html
     assert html.count("(full size:") == 1 and html.index("gap</th>") < html.index("gap <small>(full size: ")
     frames, reference = scoreboard.full_size_frames(), scoreboard.reference_frames()
-    assert frames is not None
     for make, part in ((claims_table, 0), (values_table, 1)):
         assert "(full size:" in make(reference[part], frames[part]).html
         assert "(full size:" not in make(reference[part]).html

@@ -12,17 +12,13 @@ from conftest import fails, python
 from damage import flip_bit
 from public_format import attacker_state, write_public
 from torch import nn
+from torchvision.models import get_model_weights, resnet18
 
 from inequality_phenomenon import REGISTRY, build, load_checkpoint
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon.imagenet import public_networks
 from inequality_phenomenon.imagenet.public import HUGGING_FACE, Conversion, PublicModel, Shapes, fetched, public_state
 from inequality_phenomenon.networks import IMAGENET_MEAN, IMAGENET_STD, CheckpointError
-
-
-@pytest.fixture
-def network() -> nn.Module:
-    return build("resnet18", width=4, classes=5).eval().network
 
 
 @pytest.fixture
@@ -87,18 +83,14 @@ def test_another_architecture_or_normaliser_is_refused_and_an_older_state_fits(n
     state = attacker_state(network)
     for std in (torch.full((3, 1, 1), 0.25), torch.full((4, 1), 0.25, dtype=torch.float64)):
         torch.save({"model": state | {"module.normalizer.new_std": std}}, folder / "small.ckpt")
-        with pytest.raises(CheckpointError, match=r"its normaliser has std \[0\.25, 0\.25, 0\.25"):
-            public_state(entry(folder / "small.ckpt"), expected(network))
+        refused(r"its normaliser has std \[0\.25, 0\.25, 0\.25", entry(file), network)
     state = {key: value for key, value in network.state_dict().items() if "num_batches" not in key}
     torch.save(state, folder / "small.ckpt", _use_new_zipfile_serialization=False)
     assert set(public_state(entry(folder / "small.ckpt"), expected(network))) == set(network.state_dict())
 
 
-NO_SPACE = """import resource, sys
-from pathlib import Path
-from inequality_phenomenon.imagenet.public import public_state
-from test_public import entry, expected
-from inequality_phenomenon.networks import build
+NO_SPACE = """import resource
+from test_public import Path, build, entry, expected, public_state
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 public_state(entry(Path("small.ckpt")), expected(build("resnet18", width=4, classes=5).network))"""
 
@@ -122,17 +114,13 @@ def test_the_registry_says_what_is_known() -> None:
         assert model.name.split("-")[1] == model.architecture.removeprefix("imagenet_")
         assert model.source.startswith(model.name.split("-")[1])
         if model.origin == "torchvision":
-            from torchvision.models import get_model_weights
-
             url = get_model_weights(model.name.split("-")[1])["IMAGENET1K_V1"].url
             assert url.endswith(f"/{model.source}") and model.sha256_of_source in model.source
     name = "imagenet-resnet50-linf4-public"
     assert REGISTRY[name] == public[name] and name in REGISTRY and name not in list(REGISTRY)
 
 
-def test_a_loaded_public_model_is_torchvisions_network_behind_the_normalisation(folder: Path, monkeypatch) -> None:
-    from torchvision.models import resnet18
-
+def test_a_loaded_public_model_is_torchvisions_network_behind_the_normalisation(folder: Path) -> None:
     torch.manual_seed(3)
     plain = resnet18().eval()
     file = write_public(plain, folder / "resnet18_linf_eps8.0.ckpt")
@@ -145,8 +133,8 @@ def test_a_loaded_public_model_is_torchvisions_network_behind_the_normalisation(
     file.rename(folder / "resnet50_linf_eps8.0.ckpt")
     fails(CheckpointError, "is not the published file", load_checkpoint, "imagenet-resnet50-linf8-public")
     (folder / "resnet50_linf_eps8.0.ckpt").rename(folder / "resnet50_linf_eps1.0.ckpt")
-    with pytest.raises(CheckpointError, match=r"does not fit imagenet_resnet50: .*conv3\.weight is missing"):
-        load_checkpoint("imagenet-resnet50-linf1-public")
+    misses = r"does not fit imagenet_resnet50: .*conv3\.weight is missing"
+    fails(CheckpointError, misses, load_checkpoint, "imagenet-resnet50-linf1-public")
     assert public_networks()["imagenet-resnet50-linf1-public"].sha256_of_source == "not known"
 
 
@@ -157,26 +145,20 @@ class _Hub(BaseHTTPRequestHandler):
     ranges: list[str | None] = []  # noqa: RUF012
     served = f"/{HUGGING_FACE}/resolve/main/small.ckpt"
 
-    def _start(self, first: int = 0) -> None:
+    def do_HEAD(self, first: int = 0) -> None:
         size = len(self.content)
         headers = {"Content-Range": f"bytes {first}-{size - 1}/{size}"} if first else {}
         headers |= {"Content-Length": str(size - first), "ETag": '"0123456789abcdef"', "X-Repo-Commit": "0" * 40}
-        self.send_response(206 if first else 200)
+        self.send_response((206 if first else 200) if self.path == self.served else 404)
         for name, value in (headers | {"Accept-Ranges": "bytes"}).items():
             self.send_header(name, value)
         self.end_headers()
 
-    def do_HEAD(self) -> None:
-        self._start()
-
     def do_GET(self) -> None:
-        if self.path != self.served:
-            self.send_error(404)
-            return
         asked = self.headers.get("Range")
         first = int(re.findall(r"\d+", asked)[0]) if asked else 0
         self.ranges.append(asked)
-        self._start(first)
+        self.do_HEAD(first)
         self.close_connection = len(self.ranges) == 1
         self.wfile.write(self.content[first : len(self.content) // 2 if self.close_connection else None])
 
@@ -203,8 +185,7 @@ def test_a_download_that_breaks_off_is_resumed(network: nn.Module, folder: Path,
 def test_without_a_network_the_message_says_what_to_do(name: str, folder: Path, monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("torchvision.models.ResNet50_Weights.IMAGENET1K_V1.value.url", "http://127.0.0.1:9/x")
-    source = REGISTRY[f"imagenet-{name}"].source
-    with pytest.raises(CheckpointError, match=f"{name} is not here and could not be fetched: ") as caught:
-        load_checkpoint(f"imagenet-{name}")
-    assert f"put {source} into a folder and set INEQUALITY_MODELS to it" in str(caught.value)
+    by_hand = f"put {REGISTRY[f'imagenet-{name}'].source} into a folder and set INEQUALITY_MODELS to it"
+    words = f"(?s){name} is not here and could not be fetched: .*{by_hand}"
+    fails(CheckpointError, words, load_checkpoint, f"imagenet-{name}")
     assert not list(folder.glob("*50*"))

@@ -1,12 +1,10 @@
 """The promise: what is published can be cited, launched, printed and opened in JupyterLab."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import jsonschema
@@ -14,6 +12,7 @@ import jupytext
 import nbformat
 import pytest
 import yaml
+from conftest import python
 from IPython.core.inputtransformer2 import TransformerManager
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_class
@@ -60,6 +59,7 @@ def project(tmp_path_factory):
         "_config.yml": config,
         "_toc.yml": "format: jb-book\nroot: book/index\nchapters:\n  - file: book/_executed/01_first\n",
         "environment.yml": "name: here\n", ".gitignore": "_build\nbook/_executed\n", "book/index.md": "# The book\n",
+        "_build/site/docs/old.html": "", "book/static/own.css": "",
         "book/references.bib": (paths.ROOT / "book" / "references.bib").read_text("utf-8"),
         "notebooks/01_first.py": "# %% [markdown]\n# # First\n\n# %%\nprint(1)\n",
         "notebooks/00_playground.py": ONE_CELL,
@@ -67,7 +67,6 @@ def project(tmp_path_factory):
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, "utf-8")
-    (folder / "book" / "static").mkdir()
     commit = ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "all"]
     for arguments in (["init", "-q"], ["add", "."], commit):
         subprocess.run(["git", *arguments], cwd=folder, check=True)
@@ -75,13 +74,9 @@ def project(tmp_path_factory):
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     (folder / "book" / "_executed").mkdir()
     nbformat.write(notebook, folder / "book" / "_executed" / "01_first.ipynb")
-    (folder / "_build" / "site" / "docs").mkdir(parents=True)
-    (folder / "_build" / "site" / "docs" / "old.html").touch()
-    tool = Path(sys.executable).parent / "jupyter-book"
-    environment = os.environ | {"INEQUALITY_ROOT": str(folder)}
-    for command in ([tool, "build", ".", "-q"], [sys.executable, "-m", "inequality_phenomenon.cli", "site"]):
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+    build = "from jupyter_book.cli.main import main\nmain(['build', '.', '-q'])"
+    for arguments in (["-c", build], ["-m", "inequality_phenomenon.cli", "site"]):
+        python(*arguments, cwd=folder, INEQUALITY_ROOT=str(folder))
     return folder
 
 

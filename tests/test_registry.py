@@ -13,6 +13,7 @@ from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon._support.profiles import load_profile
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.measure import reference
+from inequality_phenomenon.measure.accuracy import training_log
 from inequality_phenomenon.measure.measurements import margins
 from inequality_phenomenon.measure.reference import load_reference, manifest
 from inequality_phenomenon.measure.run import open_run
@@ -60,9 +61,10 @@ def test_a_registry_entry_agrees_with_its_file_settings_and_log(name):
     assert name not in NAMES or sha256_of(entry.file) == entry.sha256
     named = {"title": entry.title, "architecture": entry.architecture, "arguments": entry.arguments}
     assert TrainingSettings.model_validate(entry.training | named) == settings  # settings added since have defaults
-    log = pd.read_csv(entry.log)
-    assert list(log.epoch) == list(range(1, len(log) + 1))
-    assert len(log) == settings.epochs or settings.stop_at is not None
+    log = training_log(name)
+    assert list(log.epoch) == list(range(1, len(log) + 1)) and 0 < log.clean.iloc[-1] <= 1
+    assert len(log) == settings.epochs or (settings.stop_at is not None and len(log) < settings.epochs)
+    assert ("pgd10" in log) == (settings.threat is not None)
     assert sum(p.numel() for p in build(entry.architecture, **entry.arguments).parameters()) == entry.parameters
 
 

@@ -125,7 +125,7 @@ def test_the_page_says_what_the_code_does_and_its_example_runs(capsys) -> None:
     for flag, (_, rule) in zip(FLAGS, sections, strict=True):
         assert not flag.limit or (f"{100 * flag.limit:g} %" if flag.percent else f"{flag.limit:g} ") in rule + " "
     assert text.count("\n## ") == len(FLAGS)
-    (code,) = re.findall(r"```python\n(.+?)```", (paths.BOOK / "robustness_flags.md").read_text("utf-8"), re.S)
+    (code,) = re.findall(r"```python\n(.+?)```", text, re.S)
     exec(code.replace(":100", ":8"), {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(FLAGS) - 1

@@ -63,29 +63,25 @@ def test_the_committed_summary_is_what_the_records_say(again) -> None:
         pd.testing.assert_frame_equal(committed, found.drop(columns="reason"), rtol=1e-5)
 
 
-def cells() -> dict[str, tuple[pd.Series, pd.Series | None]]:
+def cells(reference: dict[str, dict[str, pd.DataFrame]]) -> dict[str, list[pd.Series]]:
     """Our per-image values of each measured CIFAR-10 cell and of its standard network, read without the library."""
-    records, found, regional = load_whole_reference(), {}, "regional_gini_sum_of_absolute"
+    found, regional = {}, "regional_gini_sum_of_absolute"
+    gini, patches = reference["01_inequality_test"]["inequality"], reference["03_occlusion_attack"]["pair"]
     for cell in [*table1_cells("global_gini"), *table1_cells(regional), *a10_cells()]:
-        occlusion = cell.id.startswith("appendix")
-        tables = records.get("03_occlusion_attack" if occlusion else "01_inequality_test", {})
-        table = tables.get("pair" if occlusion else "inequality", pd.DataFrame({"checkpoint": []}))
-        if occlusion and len(table):
-            table = table[table.condition == PUBLISHED.setting[cell.id]]
-        column = "fooled" if occlusion else "global_gini" if PUBLISHED.metric[cell.id] == "global_gini" else regional
-        own = [
-            table[table.checkpoint == name].set_index("image_id")[column] if len(table) else pd.Series(dtype=float)
-            for name in (cell.checkpoint, cell.baseline[0] if cell.baseline else "")
-        ]
+        table, column = gini, "global_gini" if PUBLISHED.metric[cell.id] == "global_gini" else regional
+        if cell.id.startswith("appendix"):
+            table, column = patches[patches.condition == PUBLISHED.setting[cell.id]], "fooled"
+        names = (cell.checkpoint, cell.baseline[0] if cell.baseline else "")
+        own = [table[table.checkpoint == name].set_index("image_id")[column] for name in names]
         if len(own[0]):
-            found[cell.id] = (own[0], own[1] if len(own[1]) else None)
+            found[cell.id] = own
     return found
 
 
-def test_every_value_interval_and_difference_is_recomputed_from_the_records(again) -> None:
-    """By other means than the library's: Wilson's formula, normal intervals of the mean, the binomial test."""
+def test_every_value_interval_and_difference_is_recomputed_from_the_records(reference, again) -> None:
+    """By other means than the library's: SciPy's Wilson interval, normal ones of the mean, the binomial test."""
     values = again[1].set_index("id")
-    measured = cells()
+    measured = cells(reference)
     assert set(measured) == set(values.index[values.verdict != scoreboard.MISSING]) and measured
     for name, (own, standard) in measured.items():
         row, rate = values.loc[name], PUBLISHED.unit[name] == "%"
@@ -93,12 +89,11 @@ def test_every_value_interval_and_difference_is_recomputed_from_the_records(agai
         mean, half = own.mean(), 1.96 * own.std() / math.sqrt(n)
         low, high = mean - half, mean + half
         if rate:
-            centre, width = (mean + 1.96**2 / 2 / n), 1.96 * math.sqrt(mean * (1 - mean) / n + 1.96**2 / 4 / n**2)
-            low, high = ((centre + sign * width) / (1 + 1.96**2 / n) for sign in (-1, 1))
+            low, high = stats.binomtest(int(own.sum()), n).proportion_ci(method="wilson")
         assert (row["n"], row.value) == pytest.approx((n, scale * mean), rel=1e-5)
         near = scale * (1e-3 if rate else 0.15 * half)
         assert (row.low, row.high) == pytest.approx((scale * low, scale * high), abs=near)
-        if standard is None:
+        if standard.empty:
             assert math.isnan(row.difference)
             continue
         both = pd.concat([own, standard], axis=1, join="inner").astype(float)
@@ -106,8 +101,7 @@ def test_every_value_interval_and_difference_is_recomputed_from_the_records(agai
         half = 1.96 * gap.std() / math.sqrt(len(gap))
         assert row.difference == pytest.approx(scale * gap.mean(), rel=1e-4)
         assert row.difference_high - row.difference_low == pytest.approx(2 * scale * half, rel=0.15)
-        counted = stats.binomtest(int((gap > 0).sum()), int((gap != 0).sum())) if rate else stats.ttest_1samp(gap, 0)
-        raw = counted.pvalue
+        raw = (stats.binomtest((gap > 0).sum(), (gap != 0).sum()) if rate else stats.ttest_1samp(gap, 0)).pvalue
         assert row.p >= min(raw, 1e-4) * 0.5  # an adjusted p is never below the test's own, up to resampling
         assert (row.p < 0.05) == (raw < 0.05) or 0.002 < raw < 0.05
 
@@ -116,8 +110,7 @@ def test_every_verdict_follows_from_its_numbers(again) -> None:
     """The rules of the welcome page, applied to the numbers as printed."""
     values = again[1].set_index("id")
     for name, row in values[values.verdict != scoreboard.MISSING].iterrows():
-        published, unit = float(PUBLISHED.value[name]), PUBLISHED.unit[name]
-        tolerance = 5 if unit == "%" else 0.03
+        published, tolerance = float(PUBLISHED.value[name]), 5 if PUBLISHED.unit[name] == "%" else 0.03
         if row.low <= published + tolerance and row.high >= published - tolerance:
             expected = "reproduced"
         elif math.isnan(row.difference):
@@ -147,16 +140,14 @@ def test_the_claims_differences_are_recomputed_from_the_records(reference, again
                 columns.append(own.set_index("image_id")[column])
             both = pd.concat(columns, axis=1, join="inner").astype(float).to_numpy()
             half = len(columns) // 2
-            kinds = (1 / half,) * half + (-1 / half,) * half  # of networks
-            total = both @ np.array(test.weights or (kinds if test.trainings else (1, -1, -1, 1)[: len(columns)]))
-            total -= test.margin
+            kinds = (1 / half,) * half + (-1 / half,) * half if test.trainings else (1, -1, -1, 1)[: len(columns)]
+            total = both @ np.array(test.weights or kinds) - test.margin
             scale, n = 100 if row.unit == "points" else 1, len(columns) if test.trainings else len(total)
             assert (row.value, row["n"]) == pytest.approx((scale * total.mean(), n), rel=1e-4, abs=1e-6)
             first = both[:, :half] if test.trainings else both[:, :1]
             assert row["first"] == pytest.approx(scale * first.mean(), rel=1e-4)
-            sign = np.sign(row.value) == test.expected
             if row.verdict in ("same direction", "contradicted"):
-                assert row.p < 0.05 and sign == (row.verdict == "same direction")
+                assert row.p < 0.05 and (np.sign(row.value) == test.expected) == (row.verdict == "same direction")
             p = stats.ttest_ind(*np.split(both.mean(0), 2), equal_var=False).pvalue if test.trainings else None
             raw[(claim.chapter, claim.family), claim.id, test.label] = p or independent_p(both, total)
     assert raw
@@ -175,33 +166,24 @@ def independent_p(values: np.ndarray, total: np.ndarray) -> float:
     if values.shape[1] == 2 and np.isin(values, (0, 1)).all() and np.isin(total, (-1, 0, 1)).all():
         return float(stats.binomtest(int((total > 0).sum()), int((total != 0).sum())).pvalue)
     if np.count_nonzero(total) < 0.2 * len(total):  # too few for Student's
-        return float(
-            stats.permutation_test(
-                (total, np.zeros_like(total)), lambda a, b, axis: (a - b).mean(axis), permutation_type="samples",
-                vectorized=True, n_resamples=9999, batch=999, rng=1,
-            ).pvalue
-        )  # fmt: skip
+        chance = {"n_resamples": 9999, "batch": 999, "rng": 1}
+        return float(stats.permutation_test((total,), np.mean, permutation_type="samples", **chance).pvalue)
     return float(stats.ttest_1samp(total, 0).pvalue)
 
 
 def holm_by_hand(p_values: list[float]) -> list[float]:
     """The k-th smallest of m is multiplied by m - k + 1, and none is below the one before it."""
-    found, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(np.argsort(p_values)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        found[place] = highest
-    return found
-
-
-def common_name(condition: str) -> str:
-    """Chapters call one condition by several names: "", "clean" and "Integrated Gradients"; "type I" and "noise type I"."""
-    name = re.sub(r"^(Integrated Gradients(, |$)|noise )", "", condition)
-    return "" if name == "clean" else name
+    ranks = stats.rankdata(p_values, method="ordinal") - 1
+    adjusted = np.sort(p_values) * np.arange(len(p_values), 0, -1)
+    return np.minimum(np.maximum.accumulate(adjusted), 1)[ranks].tolist()
 
 
 def quantities(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Every index and rate of one record; what attack images do to the network that they were made on is the plain attack."""
-    table = table.assign(condition=table.get("condition", pd.Series("", table.index)).map(common_name))
+    # Chapters call one condition by several names: "", "clean" and "Integrated Gradients"; "type I" and "noise type I".
+    condition = table.get("condition", pd.Series("", table.index))
+    plain = condition.str.replace(r"^(Integrated Gradients(, |$)|noise |clean$)", "", regex=True)
+    table = table.assign(condition=plain)
     keys, frames = ["checkpoint", "condition", "image_id"], []
     for column in table:
         rows, quantity = table, str(column)
@@ -216,10 +198,9 @@ def quantities(name: str, table: pd.DataFrame) -> pd.DataFrame:
 
 def test_a_measurement_that_two_chapters_share_has_one_value(reference) -> None:
     """To the last bit of the number format in which it was stored; own images, too, where they are in the common subset."""
-    records = {(chapter, name): table for chapter, tables in reference.items() for name, table in tables.items()}
-    frames = [quantities(key[1], table).assign(chapter=key[0]) for key, table in records.items()]
-    every = pd.concat(frames, ignore_index=True)
-    every = every.dropna(subset=["value"])  # a reading that leaves nothing of a map has no index
+    frames = [quantities(name, table).assign(chapter=chapter)
+              for chapter, tables in reference.items() for name, table in tables.items()]  # fmt: skip
+    every = pd.concat(frames, ignore_index=True).dropna(subset=["value"])  # a reading that leaves nothing has no index
     single = every.format == np.float32
     keys = ["checkpoint", "condition", "image_id", "quantity"]
     rounded = every.assign(value=every.value.astype(np.float32)).groupby(keys).value

@@ -21,11 +21,6 @@ def run():
     return open_run("14_gallery", "smoke")
 
 
-@pytest.fixture
-def records_elsewhere(tmp_path, move):
-    move(EXECUTED=tmp_path)
-
-
 @pytest.fixture(scope="module")
 def few(run):
     return galleries.shared_images(run, run.pair, classes=4)
@@ -91,7 +86,8 @@ def test_clipping_cuts_at_three_standard_deviations(run):
     assert (found["global_gini_clipped"] <= found["global_gini"]).all() and (found["share_hidden"] > 0).all()
 
 
-def test_the_page_says_what_clipping_hides(run, records_elsewhere):
+def test_the_page_says_what_clipping_hides(run, tmp_path, move):
+    move(EXECUTED=tmp_path)
     standard, robust = run.pair
     records = run.measure(galleries.clipping, {"clipping": {}}, models=run.pair)
     asked = against_standard(standard, [robust], {"hidden": ("clipping", "share_hidden")}, expected=1)
@@ -106,7 +102,8 @@ def test_the_page_says_what_clipping_hides(run, records_elsewhere):
     assert "not measured here" in attacks.clipping_in_short(none, records).text
 
 
-def test_the_numbers_change_with_the_sliders_and_count_every_mask_up_to_this_one(run, few, records_elsewhere):
+def test_the_numbers_change_with_the_sliders_and_count_every_mask_up_to_this_one(run, few, tmp_path, move):
+    move(EXECUTED=tmp_path)
     clean = {name: galleries.views(sample, sample.images) for name, sample in few.items()}
     maps = {"integrated_gradients": {name: sample.maps() for name, sample in few.items()}}
     html = sliders.maps_slider(clean, maps, name="m", caption="c").html

@@ -69,10 +69,8 @@ def test_every_chapter_refuses_a_misspelled_and_an_ill_typed_parameter(chapter: 
 
 @pytest.mark.parametrize(("options", "problem"), [
     (["-p", "n_imges", "50"], "unknown parameter 'n_imges'"),
-    (["-p", "n_images", "abc"], "parameter 'n_images' must be int | None, not 'abc'"),
     (["-p", "n_images", "1.5"], "parameter 'n_images' must be int | None, not 1.5"),
     (["-p", "n_images", "True"], "parameter 'n_images' must be int | None, not True"),
-    (["-p", "profile", "7"], "parameter 'profile' must be str, not 7"),
     (["-p", "profile", "None"], "parameter 'profile' must be str, not None"),
     (["-p", "models", "a"], "parameter 'models' must be list[str] | None, not 'a'"),
     (["-y", "models: [a, 1]"], "parameter 'models' must be list[str] | None, not ['a', 1]"),
@@ -105,7 +103,6 @@ def test_a_notebook_is_found_wherever_one_stands(folder: Path, monkeypatch: pyte
         monkeypatch.chdir(folder / here)
         done = CliRunner().invoke(papermill.cli.papermill, [path, "out.ipynb", "-p", "n_images", "abc"])
         assert f"Error: parameter 'n_images' must be int | None, not 'abc'\n{LISTED}" in done.output, path
-        monkeypatch.chdir(folder)
     said = run_papermill(folder / "other", "../notebooks/small.py", "-p", "n_images", "3")
     assert "does not end in" not in said
     assert " 3 0.5 None" in nbformat.read(folder / "other" / "out.ipynb", as_version=4).cells[3].outputs[0].text

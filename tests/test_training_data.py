@@ -19,24 +19,19 @@ from inequality_phenomenon.training.settings import learning_rate, load_settings
 def test_an_epoch_shows_every_image_once_as_crop_and_flip() -> None:
     """Each augmented image is found again, bit for bit, among the 81 crops of its original or of its mirror image."""
     data = TrainingImages(standard(train_images=500, batch_size=100), CPU)
-    generator = Generator().manual_seed(0)
-    seen, offsets, flips = [], [], []
     order = torch.randperm(500, generator=Generator().manual_seed(0))
-    for index, (images, labels) in enumerate(data.batches(generator)):
-        ids = order[100 * index : 100 * (index + 1)]
+    found = []  # (image, row, column, flip)
+    for ids, (images, labels) in zip(order.split(100), data.batches(Generator().manual_seed(0)), strict=True):
         assert images.shape == (100, 3, 32, 32) and images.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(labels, data.labels[ids])
         padded = data.padded[ids].float().div(255).permute(0, 3, 1, 2)
         crops = padded.unfold(2, 32, 1).unfold(3, 32, 1)  # (100, 3, 9, 9, 32, 32)
         for flip, candidates in ((0, crops), (1, crops.flip(-1))):
             equal = (candidates == images[:, :, None, None]).all(-1).all(-1).all(1)
-            for image, row, column in equal.nonzero().tolist():
-                seen.append(int(ids[image]))
-                offsets.append((row, column))
-                flips.append(flip)
+            found += [(int(ids[image]), row, column, flip) for image, row, column in equal.nonzero().tolist()]
+    seen, rows, columns, flips = zip(*found, strict=True)
     assert set(seen) == set(range(500)) and len(seen) < 520  # a symmetric image may be found twice
-    assert {row for row, _ in offsets} == {column for _, column in offsets} == set(range(9))
-    assert 0.4 < sum(flips) / len(flips) < 0.6
+    assert set(rows) == set(columns) == set(range(9)) and 0.4 < sum(flips) / len(flips) < 0.6
 
 
 def test_short_last_batch_is_dropped_and_a_batch_is_never_larger_than_the_set(trained, images, labels) -> None:
@@ -69,16 +64,12 @@ def test_cutout_is_one_square_of_the_mean_colour_with_its_centre_anywhere(side: 
     assert hole.double().mean((1, 2)).max() == side**2 / 1024
 
 
-L2 = {"norm": "l2", "epsilon": 0.5}
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [tiny(), *(tiny(attack="pgd", attack_steps=steps, **own) for steps, own in ((1, {}), (3, {}), (3, L2)))],
-    ids=lambda s: f"{s.norm}-{s.attack}{s.attack_steps}",
-)
+@pytest.mark.parametrize("settings", [
+    tiny(), tiny(attack="pgd", attack_steps=1), tiny(attack="pgd", attack_steps=3),
+    tiny(attack="pgd", attack_steps=3, norm="l2", epsilon=0.5),
+], ids=lambda s: f"{s.norm}-{s.attack}{s.attack_steps}")  # fmt: skip
 def test_crafted_examples_are_images_within_their_bound_and_raise_the_loss(settings, trained, test_set) -> None:
-    images, labels = test_set[0][:200], test_set[1][:200]
+    images, labels = (part[:200] for part in test_set)
     trained.train().requires_grad_(True)
     before = {key: value.clone() for key, value in trained.state_dict().items()}
     found = craft(trained, images, labels, settings, Generator().manual_seed(0))
@@ -146,9 +137,8 @@ def test_the_smallest_weights_of_the_whole_network_become_zero_and_return_after_
     model = build("resnet18", width=4)
     prune_weights(model, 0.5)
     restore, share = keep_zeros(model), sparsity(model)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(1.0)
+    for parameter in model.parameters():
+        parameter.data.add_(1.0)
     assert sparsity(model) < share
     restore()
     assert sparsity(model) == share

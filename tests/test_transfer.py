@@ -16,6 +16,8 @@ from inequality_phenomenon.verdicts.comparison import contrasted
 from inequality_phenomenon.verdicts.contrasts import transfer_contrasts
 
 PAIR = (STANDARD, ROBUST)
+LOW = {(STANDARD, STANDARD): 0.8, (ROBUST, ROBUST): 0.7, (STANDARD, ROBUST): 0.2, (ROBUST, STANDARD): 0.05}
+HIGH = LOW | {(STANDARD, ROBUST): 0.5, (ROBUST, STANDARD): 0.75}
 
 
 def test_an_occluded_image_is_the_sources_and_with_noise_everywhere_the_source_does_not_matter(run: Run) -> None:
@@ -62,10 +64,6 @@ def records(rates: dict[tuple[str, str], float], n: int = 200) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-LOW = {(STANDARD, STANDARD): 0.8, (ROBUST, ROBUST): 0.7, (STANDARD, ROBUST): 0.2, (ROBUST, STANDARD): 0.05}
-HIGH = {(STANDARD, STANDARD): 0.8, (ROBUST, ROBUST): 0.7, (STANDARD, ROBUST): 0.5, (ROBUST, STANDARD): 0.75}
-
-
 @pytest.mark.parametrize(("rates", "word"), [(LOW, "confirmed"), (HIGH, "contradicted")])
 def test_both_signs_are_decided_and_worded(rates: dict[tuple[str, str], float], word: str) -> None:
     table = records(rates)
@@ -73,12 +71,10 @@ def test_both_signs_are_decided_and_worded(rates: dict[tuple[str, str], float], 
     assert (len(first), len(second)) == (2, 1)
     found = contrasted(first + second, table, resamples=499)
     half = rates[STANDARD, ROBUST] - rates[ROBUST, ROBUST] / 2
-    assert found[0].difference is not None and found[0].difference.difference == pytest.approx(half)
-    shown = conclusions({"Low": found[:2], "Easier": found[2:]})
-    assert f"Low: of 2 comparisons 2 {word} (" in shown.text and f"Easier: of 1 comparisons 1 {word} (" in shown.text
-    assert f"{100 * rates[STANDARD, ROBUST]:.1f} % − 0.5 × 70.0 % = " in shown.text
-    cell = contrast_table(found, name="x", caption="c").html
-    assert f"{100 * rates[STANDARD, ROBUST]:.1f} % − 0.5 × 70.0 %" in cell
+    assert found[0].difference.difference == pytest.approx(half)
+    numbers, text = f"{100 * rates[PAIR]:.1f} % − 0.5 × 70.0 %", conclusions({"Low": found[:2], "Easy": found[2:]}).text
+    assert f"Low: of 2 comparisons 2 {word} (" in text and f"Easy: of 1 comparisons 1 {word} (" in text
+    assert f"{numbers} = " in text and numbers in contrast_table(found, name="x", caption="c").html
 
 
 def test_the_matrix_and_the_table_show_the_rates() -> None:

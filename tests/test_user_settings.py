@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import python
+from conftest import fails, python
 
 import inequality_phenomenon as library
 from inequality_phenomenon._support import paths
@@ -14,6 +14,15 @@ FIGURE = """import hashlib
 from inequality_phenomenon.book.headline import headline_figure
 print(hashlib.sha256(headline_figure().png).hexdigest())"""
 THREE_VALUES = '# %% tags=["parameters"]\nprofile: str = "a"\n\n# %%\n1\n2\n"set" if "started" in globals() else 3\n'
+SETTINGS = """from inequality_phenomenon._support import paths
+print(paths.ROOT, paths.CACHE, paths.data_folder(), paths.imagenet_folder(), paths.models_folder(), sep="\\n")"""
+WINDOWS = """import pkgutil, sys
+sys.modules |= dict.fromkeys(["fcntl", "resource", "pwd", "grp", "termios"])  # as on Windows
+import inequality_phenomenon
+from importlib import import_module
+for module in pkgutil.walk_packages(inequality_phenomenon.__path__, "inequality_phenomenon."):
+    if "classroom" not in module.name:
+        import_module(module.name)"""
 
 
 def test_a_figure_does_not_depend_on_the_settings_of_matplotlib(tmp_path: Path) -> None:
@@ -22,12 +31,12 @@ def test_a_figure_does_not_depend_on_the_settings_of_matplotlib(tmp_path: Path) 
 
 
 def test_a_chapter_runs_without_the_users_ipython(tmp_path: Path) -> None:
-    startup = tmp_path / "ipython" / "profile_default" / "startup"
-    startup.mkdir(parents=True)
-    (startup.parent / "ipython_config.py").write_text('c.InteractiveShell.ast_node_interactivity = "all"\n')
-    for file in (startup / "00.py", tmp_path / "start.py"):
+    profile = tmp_path / "ipython" / "profile_default"
+    for folder in (profile / "startup", tmp_path / "notebooks"):
+        folder.mkdir(parents=True)
+    (profile / "ipython_config.py").write_text('c.InteractiveShell.ast_node_interactivity = "all"\n')
+    for file in (profile / "startup" / "00.py", tmp_path / "start.py"):
         file.write_text("started = True\n")
-    (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "values.py").write_text(THREE_VALUES)
     own = {"IPYTHONDIR": str(tmp_path / "ipython"), "PYTHONSTARTUP": str(tmp_path / "start.py")}
     python("-m", "papermill", "notebooks/values.py", "out.ipynb", cwd=tmp_path, **own)
@@ -38,10 +47,6 @@ def test_a_chapter_runs_without_the_users_ipython(tmp_path: Path) -> None:
 def test_without_git_the_commit_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert reference.commit.__wrapped__() == "no git"
-
-
-SETTINGS = """from inequality_phenomenon._support import paths
-print(paths.ROOT, paths.CACHE, paths.data_folder(), paths.imagenet_folder(), paths.models_folder(), sep="\\n")"""
 
 
 def test_folders_that_are_set_are_expanded_and_empty_ones_are_as_if_unset(tmp_path: Path) -> None:
@@ -57,15 +62,6 @@ def test_folders_that_are_set_are_expanded_and_empty_ones_are_as_if_unset(tmp_pa
     assert empty == [str(root), str(root / ".cache"), str(data), "None", str(data / "imagenet-models")]
 
 
-WINDOWS = """import pkgutil, sys
-sys.modules |= dict.fromkeys(["fcntl", "resource", "pwd", "grp", "termios"])  # as on Windows
-import inequality_phenomenon
-from importlib import import_module
-for module in pkgutil.walk_packages(inequality_phenomenon.__path__, "inequality_phenomenon."):
-    if "classroom" not in module.name:
-        import_module(module.name)"""
-
-
 def test_the_package_is_imported_without_the_locks_of_unix() -> None:
     python("-c", WINDOWS)
 
@@ -77,5 +73,4 @@ def test_torch_is_not_imported_before_it_is_used(module: str) -> None:
 
 def test_every_public_name_is_there_and_no_other() -> None:
     assert all(getattr(library, name) is not None for name in library.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'ginny'"):
-        _ = library.ginny
+    fails(AttributeError, "has no attribute 'ginny'", getattr, library, "ginny")

@@ -43,41 +43,41 @@ def registry(trained, counts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, m
     return entries
 
 
-def failures(output: str) -> list[str]:
-    return [line for line in output.splitlines() if line.endswith("FAILED")]
+def verified(capsys: pytest.CaptureFixture[str], name: str, status: int) -> list[str]:
+    assert main(["verify", name, "--images", str(N)]) == status
+    return capsys.readouterr().out.splitlines()
+
+
+def failures(lines: list[str]) -> list[str]:
+    return [line for line in lines if line.endswith("FAILED")]
 
 
 def test_an_honest_checkpoint_passes_and_one_below_its_registered_rate_fails(registry, capsys, counts) -> None:
-    assert main(["verify", FIRST, "--images", str(N)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = verified(capsys, FIRST, status=0)
     assert [line.split()[1] for line in lines[:-2]] == ["clean", "linf", "linf", "clean", "linf", "flags"]
     assert all(line.endswith("ok") for line in [*lines[:-2], lines[-1]]) and lines[-2] == "1 of 1 checkpoints verified"
     better = Accuracy(correct=counts[OWN] + 40, n=N)
     registry[FIRST] = registry[FIRST].model_copy(update={"test_robust": {OWN: better}})
-    assert main(["verify", FIRST, "--images", str(N)]) == 1
-    output = capsys.readouterr().out
-    assert len(failures(output)) == 1 and f"registered {better.rate:.2%}" in failures(output)[0]
-    assert f"0 of 1 checkpoints verified: not {FIRST}" in output
+    lines = verified(capsys, FIRST, status=1)
+    assert len(failures(lines)) == 1 and f"registered {better.rate:.2%}" in failures(lines)[0]
+    assert f"0 of 1 checkpoints verified: not {FIRST}" in lines
 
 
 @pytest.mark.parametrize("floor", [Floor(0.99, 0.1), Floor(0.2, 0.99)], ids=["clean", "robust"])
 def test_a_checkpoint_below_its_floor(registry, monkeypatch: pytest.MonkeyPatch, capsys, floor: Floor) -> None:
     monkeypatch.setattr(floors, "FLOORS", {"linf2": floor})
-    assert main(["verify", FIRST, "--images", str(N)]) == 1
-    (failure,) = failures(capsys.readouterr().out)
+    (failure,) = failures(verified(capsys, FIRST, status=1))
     assert "floor 99%" in failure and ("clean" in failure) == (floor.clean == 0.99)
 
 
 def test_a_known_miss_is_told_and_does_not_fail_but_everything_else_does(registry, monkeypatch, capsys) -> None:
     monkeypatch.setattr(floors, "FLOORS", {"linf2": Floor(0.99, 0.1)})
     monkeypatch.setattr(verification, "KNOWN_MISSES", {FIRST})
-    assert main(["verify", FIRST, "--images", str(N)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = verified(capsys, FIRST, status=0)
     (miss,) = [line for line in lines if line.endswith("below its floor")]
-    assert "floor 99%" in miss and not failures("\n".join(lines)) and "1 of 1 checkpoints verified" in lines
+    assert "floor 99%" in miss and not failures(lines) and "1 of 1 checkpoints verified" in lines
     registry[FIRST] = registry[FIRST].model_copy(update={"test_clean": Accuracy(correct=0, n=N)})
-    assert main(["verify", FIRST, "--images", str(N)]) == 1
-    assert any("registered 0.00%" in line for line in failures(capsys.readouterr().out))
+    assert any("registered 0.00%" in line for line in failures(verified(capsys, FIRST, status=1)))
 
 
 def test_an_evaluation_that_raises_a_flag(registry, test_set, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,10 +93,9 @@ def test_an_evaluation_that_raises_a_flag(registry, test_set, monkeypatch: pytes
 def test_all_are_tried_although_one_is_altered(registry, tmp_path: Path, capsys) -> None:
     file = tmp_path / f"{FIRST}.safetensors"
     file.write_bytes(file.read_bytes() + b"x")
-    assert main(["verify", "--all", "--images", str(N)]) == 1
-    output = capsys.readouterr().out
-    assert "was altered" in failures(output)[0] and len(failures(output)) == 1
-    assert f"{SECOND}  flags" in output and f"1 of 2 checkpoints verified: not {FIRST}" in output
+    lines = verified(capsys, "--all", status=1)
+    assert "was altered" in failures(lines)[0] and len(failures(lines)) == 1
+    assert f"{SECOND}  flags" in "\n".join(lines) and f"1 of 2 checkpoints verified: not {FIRST}" in lines
 
 
 def test_a_folder_that_is_too_large(registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -104,8 +103,8 @@ def test_a_folder_that_is_too_large(registry, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "more" / "log.csv").write_bytes(bytes(5000))
     assert folder_size() == sum(path.stat().st_size for path in tmp_path.iterdir() if path.is_file()) + 5000
     monkeypatch.setattr(verification, "FOLDER_LIMIT", folder_size() - 1)
-    assert main(["verify", SECOND, "--images", str(N)]) == 1
-    assert failures(capsys.readouterr().out) == [f"checkpoints/ {folder_size() / 1e6:.1f} MB of 0 MB  FAILED"]
+    told = f"checkpoints/ {folder_size() / 1e6:.1f} MB of 0 MB  FAILED"
+    assert failures(verified(capsys, SECOND, status=1)) == [told]
 
 
 @pytest.mark.parametrize("name", list(REGISTRY))
@@ -114,10 +113,9 @@ def test_a_shipped_checkpoint_meets_its_floor(name: str) -> None:
     if floor is None or name in KNOWN_MISSES:
         assert name not in LADDER
         return
-    assert shipped.test_clean.rate >= floor.clean and shipped.test_clean.n == 10_000
-    if floor.robust is not None:
-        robust = shipped.test_robust[own_threat(shipped) or ""]
-        assert robust.rate >= floor.robust and robust.n == 10_000
+    own = [(shipped.test_clean, floor.clean)]
+    own += [] if floor.robust is None else [(shipped.test_robust[own_threat(shipped) or ""], floor.robust)]
+    assert all(accuracy.rate >= least and accuracy.n == 10_000 for accuracy, least in own)
 
 
 def test_the_ladder_and_every_seed_of_it_has_a_floor_and_a_known_miss_misses_it() -> None:
