@@ -52,10 +52,8 @@ def test_the_plan_says_how_many_universes_there_are(claim):
 
 
 def test_universes_that_use_the_same_masks_are_counted_once_and_maps_come_from_the_plan():
-    chosen = {"method": "input_x_gradient", "baseline": "black", "order": "signed"}
-    chosen |= {"images": "both", "networks": "pgd3"}
-    found = verdicts.universes("black")
-    found = found[np.logical_and.reduce([found[choice] == option for choice, option in chosen.items()])]
+    one = {"method": "input_x_gradient", "baseline": "black", "order": "signed", "images": "both", "networks": "pgd3"}
+    found = verdicts.universes("black").merge(pd.DataFrame([one]))
     masks = [frozenset(verdicts._masks(row)) for row in found.to_dict("records")]
     assert len(set(masks)) == len(masks) == 52
     attacked, measured_too = (measured.map_conditions(record) for record in ("occlusion", "index"))
@@ -90,8 +88,7 @@ def _sample(checkpoint, run):
 
 
 def _one(found, **options):
-    table = found.table
-    rows = table[np.logical_and.reduce([table[choice] == option for choice, option in (MAP | options).items()])]
+    rows = found.table.merge(pd.DataFrame([MAP | options]))  # on all choices
     assert len(rows) == 1
     return rows.iloc[0]
 

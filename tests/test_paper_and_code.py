@@ -230,7 +230,7 @@ def test_a_reading_with_the_published_values_is_found(monkeypatch: pytest.Monkey
     for cell in cells:
         means = dict.fromkeys(REDUCES, 0.3) | {"positive_of_sum": cell.paper}
         columns = {f"regional_gini_{reduce}": rng.normal(mean, 0.01, 40) for reduce, mean in means.items()}
-        tables.append(pd.DataFrame({"checkpoint": cell.checkpoint, "image_id": range(40), "condition": "text"} | columns))
+        tables.append(pd.DataFrame(columns).assign(checkpoint=cell.checkpoint, image_id=range(40), condition="text"))
     compared = compare(choices.reading_cells(["text", "scripts"]), pd.concat(tables), resamples=199)
     found = ledger.by_reading(compared)
     assert len(found) == 10 and ledger.closeness(found["positive_of_sum", "text"])[0] == 5

@@ -6,14 +6,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from conftest import STANDARD
 from scipy import stats
 
 from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.profiles import Profile
 from inequality_phenomenon.book.headline import BEGIN, END, EVERY_READING, WORDS, answer, main_claims
-from inequality_phenomenon.measure.reference import MANIFEST, load_reference, load_whole_reference
+from inequality_phenomenon.measure.reference import load_reference, load_whole_reference
 from inequality_phenomenon.show.scoreboard import page, verdict_counts
 from inequality_phenomenon.verdicts import scoreboard
 from inequality_phenomenon.verdicts.claims import load_claims
@@ -305,10 +304,3 @@ def test_the_page_names_every_claim_and_value_links_only_to_chapters_and_can_hid
     style = (paths.BOOK / "static" / "book.css").read_text("utf-8")
     for value in [verdict.replace(" ", "-") for verdict in scoreboard.VERDICTS] + ["cifar10", "imagenet"]:
         assert f'.scoreboard:has(input[value="{value}"]:not(:checked)) tr.{value}' in style
-
-
-def test_the_manifest_counts_the_rows_of_every_record(reference) -> None:
-    for chapter, tables in yaml.safe_load((paths.REFERENCE / MANIFEST).read_text("utf-8")).items():
-        for name, facts in tables.items():
-            table = pd.read_parquet(paths.REFERENCE / chapter / f"{name}.parquet")
-            assert len(table) == facts["rows"] and set(table.checkpoint) == set(facts["checkpoints"])
