@@ -15,8 +15,7 @@ from inequality_phenomenon import REGISTRY, load_checkpoint
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon.attacks import mask_areas, noise_outcomes, occlude, perturb_with_noise
 from inequality_phenomenon.inequality import REDUCES, regional_gini
-from inequality_phenomenon.measure import measurements
-from inequality_phenomenon.measure.galleries import occluded_for_all, shared_images
+from inequality_phenomenon.measure import galleries, measurements
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample, measure
 from inequality_phenomenon.robustness import correct
@@ -115,7 +114,7 @@ def test_conditions_are_called_as_the_papers_cells() -> None:
 
 
 def test_examples_are_chosen_by_the_rule_and_show_what_they_say(run: Run) -> None:
-    found = occluded_for_all(shared_images(run, classes=3), 10, 4, "white")
+    found = galleries.occluded_for_all(galleries.shared_images(run, classes=3), 10, 4, "white")
     assert [one.checkpoint for one in found] == [STANDARD, ROBUST] * (len(found) // 2)
     for one in found:
         own, clean = one.after[one.checkpoint], one.before[one.checkpoint]

@@ -9,8 +9,7 @@ import pytest
 from conftest import entry, run_of
 
 from inequality_phenomenon import show
-from inequality_phenomenon._support import paths
-from inequality_phenomenon._support.profiles import load_profile, profile_names
+from inequality_phenomenon._support import paths, profiles
 from inequality_phenomenon.measure.accuracy import findings, planned_models
 from inequality_phenomenon.measure.reference import stacked
 from inequality_phenomenon.measure.robustness_flags import FLAGS
@@ -157,8 +156,8 @@ def test_findings_name_a_missed_floor_a_broken_ladder_and_the_deepest_fall_of_a_
 def test_planned_models_are_those_that_somebody_asks_for_and_the_registry_lacks() -> None:
     planned = planned_models()
     asked = {path.stem for path in paths.CHECKPOINTS.glob("*-s[0-9].yaml")}
-    for profile in profile_names():
-        for number, values in load_profile(profile).chapters.items():
+    for profile in profiles.profile_names():
+        for number, values in profiles.load_profile(profile).chapters.items():
             asked |= {name for name in values.models if name.startswith("cifar10-")}
             assert all(number[:2] in planned[name] for name in values.models if name in planned)
     assert set(planned) == {name for name in asked if name not in REGISTRY}

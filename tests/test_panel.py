@@ -7,26 +7,24 @@ from conftest import ROBUST, STANDARD
 from scipy.stats import ttest_ind
 
 from inequality_phenomenon import chapter, show
-from inequality_phenomenon.chapter import Chapter
 from inequality_phenomenon.measure import panel
 from inequality_phenomenon.measure.accuracy import PGD, measure_attack, pgd_evaluation
 from inequality_phenomenon.measure.measurements import centre_share
 from inequality_phenomenon.measure.panel import TRAINING_RECORDS, panel_columns, repeated, subjects
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.show import report
-from inequality_phenomenon.show.report import panel_contrasts, price_contrasts, training_contrasts
 from inequality_phenomenon.verdicts.comparison import Contrasted, contrasted
 
 SUBJECT = "cifar10-resnet18w16-linf4-s0"
 N = 8
 
 
-def opened(name: str, n_images: int, **parameters) -> Chapter:
+def opened(name: str, n_images: int, **parameters) -> chapter.Chapter:
     return chapter.open(name, {"profile": "smoke", "n_images": n_images} | parameters)
 
 
 @pytest.fixture(scope="module")
-def run() -> Chapter:
+def run() -> chapter.Chapter:
     """Chapter 9 with a network that is registered in the place of the one it is about."""
     run = opened("09_cutout", N, models=[STANDARD, ROBUST, SUBJECT], attack_images=N)
     panel.measure_panel(run)
@@ -36,7 +34,7 @@ def run() -> Chapter:
 
 def test_every_quantity_of_the_panel_and_its_price_is_measured_and_contrasted(run: Run) -> None:
     assert run.pair == (STANDARD, ROBUST) and subjects(run) == [SUBJECT]  # what is not compared with
-    ginis, rates = panel_contrasts(run, ROBUST)
+    ginis, rates = report.panel_contrasts(run, ROBUST)
     assert {c.label for c in ginis} | {c.label for c in rates} == set(panel_columns(run))
     for contrasts, records in ((ginis, run.records["inequality"]), (rates[:1], run.records["occlusion"])):
         for item in contrasted(contrasts, records, resamples=99):
@@ -45,16 +43,16 @@ def test_every_quantity_of_the_panel_and_its_price_is_measured_and_contrasted(ru
             assert name == SUBJECT and item.difference.n == N
             assert item.difference.difference == pytest.approx(own[name] - own[ROBUST], abs=1e-9)
     records = run.records["pgd_evaluation"]
-    clean, robust = contrasted(price_contrasts(run, ROBUST), records, resamples=99)
+    clean, robust = contrasted(report.price_contrasts(run, ROBUST), records, resamples=99)
     rows = records[records.condition == f"{PGD}, linf 8/255"].set_index(["checkpoint", "image_id"])
     expected = rows.loc[SUBJECT].robust.mean() - rows.loc[ROBUST].robust.mean()
     assert robust.difference.difference == pytest.approx(expected)
     assert clean.difference.n == robust.difference.n == N  # right or wrong, not only the common subset
-    priced = run.ours.contrast(price_contrasts(run.ours, ROBUST), "pgd_evaluation")
+    priced = run.ours.contrast(report.price_contrasts(run.ours, ROBUST), "pgd_evaluation")
     assert "under PGD-20" in show.contrast_table(priced, name="p", caption="c").html
 
 
-def test_the_page_shows_every_model_both_kinds_of_difference_and_networks_of_the_usual_width(run: Chapter) -> None:
+def test_the_page_shows_every_model_both_kinds_of_difference_and_networks_of_the_usual_width(run) -> None:
     table = report.panel_table(run.ours, name="t").html
     assert all(title in table for title in ("standard", "ℓ∞ 8/255", "ℓ∞ 4/255", "noise type II"))
     assert table.count("n = 8<") == 3 * len(panel_columns(run))
@@ -106,8 +104,8 @@ def repeated_records(run: Run, gap: float) -> dict[str, pd.DataFrame]:
     return dict(zip(TRAINING_RECORDS, records_of(cells), strict=True))
 
 
-def trainings(run: Chapter) -> list[list[Contrasted]]:
-    return [run.ours.contrast(group, *TRAINING_RECORDS) for group in training_contrasts(run.ours)]
+def trainings(run: chapter.Chapter) -> list[list[Contrasted]]:
+    return [run.ours.contrast(group, *TRAINING_RECORDS) for group in report.training_contrasts(run.ours)]
 
 
 def test_trainings_are_compared_over_networks_and_fewer_than_three_are_too_few() -> None:

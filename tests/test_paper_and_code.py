@@ -15,8 +15,7 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon.attacks import mask_areas, occlude, patch_centres, patch_mask
 from inequality_phenomenon.attribution import baseline_of, resolve_options
 from inequality_phenomenon.inequality import REDUCES, gini, global_gini, regional_gini
-from inequality_phenomenon.measure import readings
-from inequality_phenomenon.measure.measurements import inequality, noise
+from inequality_phenomenon.measure import measurements, readings
 from inequality_phenomenon.measure.run import Run
 from inequality_phenomenon.measure.sample import Sample
 from inequality_phenomenon.show import ledger
@@ -45,7 +44,7 @@ def test_the_relation_holds_for_any_map_and_its_columns_are_what_they_name(run: 
     sample = run.sample(STANDARD)
     maps, found = sample.maps(), readings.positive_part(sample)
     assert np.allclose(found["absolute"], global_gini(maps))
-    assert np.allclose(found["share"], inequality(sample)["positive_fraction"])
+    assert np.allclose(found["share"], measurements.inequality(sample)["positive_fraction"])
     assert np.allclose(found["positive"], regional_gini(maps, 4, "no_blocks_positive"))
     equal = torch.zeros(2, 3, 32, 32)
     equal[:, :, :8] = 1  # a quarter of the subpixels share everything: the index is 3/4
@@ -158,8 +157,8 @@ def test_every_choice_has_its_records(run: Run) -> None:
     noises = {name: {"draws": 2} | options for name, options in conditions["noise"].items()}
     patches = {name: small | options for name, options in conditions["patches"].items()}
     tables = [
-        run.measure(inequality, conditions["inequality"] | methods, **few),
-        run.measure(noise, noises, budgets=(102,), **few),
+        run.measure(measurements.inequality, conditions["inequality"] | methods, **few),
+        run.measure(measurements.noise, noises, budgets=(102,), **few),
         run.measure(readings.readings_of_algorithm_1, patches, **few),
     ]
     table = pd.concat(tables, ignore_index=True)
@@ -256,7 +255,7 @@ def test_readings_of_algorithm_1_stand_beside_the_black_cells_of_a10() -> None:
 
 
 def test_figures_of_real_records(run: Run) -> None:
-    indices = run.measure(inequality, {"text": {}, "scripts": {"preset": "released", "steps": 3}})
+    indices = run.measure(measurements.inequality, {"text": {}, "scripts": {"preset": "released", "steps": 3}})
     on_text = indices[indices.condition == "text"]
     parts, null = run.measure(readings.positive_part), run.measure(readings.product_null)
     shown = ledger.relation_figure(choices.table1_relation(), parts, on_text, name="x")

@@ -12,10 +12,7 @@ from inequality_phenomenon._support import paths
 from inequality_phenomenon._support.files import sha256_of
 from inequality_phenomenon._support.profiles import load_profile
 from inequality_phenomenon.cli import main
-from inequality_phenomenon.measure import reference
-from inequality_phenomenon.measure.accuracy import training_log
-from inequality_phenomenon.measure.measurements import margins
-from inequality_phenomenon.measure.reference import load_reference, manifest
+from inequality_phenomenon.measure import accuracy, measurements, reference
 from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.networks import REGISTRY, build, fold_batch_norm, load_checkpoint, named
 from inequality_phenomenon.robustness import Threat, correct, robust_correct
@@ -61,7 +58,7 @@ def test_a_registry_entry_agrees_with_its_file_settings_and_log(name):
     assert name not in NAMES or sha256_of(entry.file) == entry.sha256
     named = {"title": entry.title, "architecture": entry.architecture, "arguments": entry.arguments}
     assert TrainingSettings.model_validate(entry.training | named) == settings  # settings added since have defaults
-    log = training_log(name)
+    log = accuracy.training_log(name)
     assert list(log.epoch) == list(range(1, len(log) + 1)) and 0 < log.clean.iloc[-1] <= 1
     assert len(log) == settings.epochs or (settings.stop_at is not None and len(log) < settings.epochs)
     assert ("pgd10" in log) == (settings.threat is not None)
@@ -70,11 +67,11 @@ def test_a_registry_entry_agrees_with_its_file_settings_and_log(name):
 
 @pytest.mark.parametrize("folder", [paths.REFERENCE, paths.PAPER_SCALE])
 def test_reference_records_are_those_of_the_manifest_and_of_the_registered_models(folder):
-    known = manifest(folder)
+    known = reference.manifest(folder)
     assert {path.parent.name for path in folder.glob("*/*.parquet")} == set(known)
     for chapter, tables in known.items():
         assert {path.stem for path in (folder / chapter).glob("*.parquet")} == set(tables)
-        read = load_reference(chapter, folder=folder)
+        read = reference.load_reference(chapter, folder=folder)
         assert read.keys() == tables.keys()
         for name, facts in tables.items():
             assert sha256_of(folder / chapter / f"{name}.parquet") == facts["sha256"]
@@ -106,10 +103,10 @@ def test_the_manifest_says_by_what_a_table_was_measured(run, tmp_path, monkeypat
 
 
 def test_a_run_with_other_settings_leaves_no_record(run) -> None:
-    run.measure(margins, {"clean": {}})
+    run.measure(measurements.margins, {"clean": {}})
     assert list(reference.load_run("test")["test"]) == ["margins"]
     run.as_planned = False
-    run.measure(margins, {"clean": {}}, models=(ROBUST,), name="other")
+    run.measure(measurements.margins, {"clean": {}}, models=(ROBUST,), name="other")
     assert list(reference.load_run("test")["test"]) == ["margins"]
 
 

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import fails
 
 from inequality_phenomenon import global_gini, occlude, perturb_with_noise
-from inequality_phenomenon.measure import galleries
-from inequality_phenomenon.measure.measurements import noise, occlusion
+from inequality_phenomenon.measure import galleries, measurements
 from inequality_phenomenon.measure.run import open_run
 from inequality_phenomenon.show import attacks, sliders
-from inequality_phenomenon.show.sliders import Axis, Part, slider
 from inequality_phenomenon.verdicts.comparison import against_standard, contrasted
 
 
@@ -27,15 +26,15 @@ def few(run):
 
 
 def test_every_place_has_one_part_only_the_start_is_shown_and_an_unknown_place_is_refused() -> None:
-    axes = {"a": Axis("First", ["x", "y"], 1), "b": Axis("Second", ["p", "q", "r"])}
-    parts = [Part(f"{a}{b}", {"a": a, "b": b}) for a in range(2) for b in range(3)]
-    panels = {"both": parts, "one": [Part("left", {"a": 0}), Part("right", {"a": 1})]}
-    html = slider(axes, panels, pd.DataFrame({"": ["x"], "value": ["1"]}), name="n", caption="c").html
+    axes = {"a": sliders.Axis("First", ["x", "y"], 1), "b": sliders.Axis("Second", ["p", "q", "r"])}
+    parts = [sliders.Part(f"{a}{b}", {"a": a, "b": b}) for a in range(2) for b in range(3)]
+    panels = {"both": parts, "one": [sliders.Part("left", {"a": 0}), sliders.Part("right", {"a": 1})]}
+    html = sliders.slider(axes, panels, pd.DataFrame({"": ["x"], "value": ["1"]}), name="n", caption="c").html
     assert re.findall(r"<div data-when='([^']*)'>", html) == ["a=1 b=0", "a=1"]
     assert html.count("data-when") == 8 and html.count("type='range'") == 2
     assert "aria-valuetext='y'" in html and "<label for='n-a'>" in html and "First y, Second p" in html
-    with pytest.raises(ValueError, match="no such place: a 2"):
-        slider({"a": Axis("A", ["x", "y"])}, {"p": [Part("", {"a": 2})]}, pd.DataFrame(), name="n", caption="c")
+    panels = {"p": [sliders.Part("", {"a": 2, "b": 0})]}
+    fails(ValueError, "no such place: a 2", sliders.slider, axes, panels, pd.DataFrame(), name="n", caption="c")
 
 
 def test_pictures_are_the_first_of_each_class_that_all_networks_get_right(run, few):
@@ -111,13 +110,14 @@ def test_the_numbers_change_with_the_sliders_and_count_every_mask_up_to_this_one
         for value in global_gini(found).tolist():
             assert f"<dd>{value:.3f}</dd>" in html, model
     budgets = [10, 102]
-    records = run.measure(noise, {"type I": {}}, models=run.pair, budgets=tuple(budgets), draws=1)
+    records = run.measure(measurements.noise, {"type I": {}}, models=run.pair, budgets=tuple(budgets), draws=1)
     noisy = {"type I": {name: galleries.noisy_views(sample, budgets) for name, sample in few.items()}}
     html = sliders.noise_slider(noisy, records, name="n", caption="c").html
     for model in run.pair:
         rate = 100 * records[records.checkpoint == model].failure_102.mean()
         assert f"{rate:.1f} %" in html
-    located = run.measure(occlusion, {"x": {"max_count": 3, "max_radius": 2}}, models=run.pair, locate=True)
+    small = {"max_count": 3, "max_radius": 2}
+    located = run.measure(measurements.occlusion, {"x": small}, models=run.pair, locate=True)
     masks = {name: galleries.occluded_views(sample, 3, 2) for name, sample in few.items()}
     sliders.occlusion_slider(masks, located, name="o", caption="c")
     for model in run.pair:

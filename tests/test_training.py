@@ -21,8 +21,6 @@ from torch import Generator, Tensor
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.networks import Classifier, build, load_checkpoint
 from inequality_phenomenon.training import data, loop
-from inequality_phenomenon.training.data import held_out_images
-from inequality_phenomenon.training.loop import craft, gradient_distance
 from inequality_phenomenon.training.pruning import sparsity
 from inequality_phenomenon.training.registration import write_log
 from inequality_phenomenon.training.settings import TrainingSettings, load_settings
@@ -53,7 +51,7 @@ def from_standard(**changes: object) -> TrainingSettings:
 
 @pytest.fixture(scope="module", autouse=True)
 def few_held_out_images() -> Iterator[None]:
-    few = tuple(part[::8] for part in held_out_images())
+    few = tuple(part[::8] for part in data.held_out_images())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "held_out_images", lambda: few)
         yield
@@ -172,7 +170,7 @@ def test_perturbations_stay_in_single_precision_under_autocast(trained, images: 
     for settings in (tiny(epsilon="1/255"), tiny(epsilon="1/255", attack="pgd", attack_steps=3),
                      tiny(norm="l2", epsilon=0.1, attack="pgd", attack_steps=3)):  # fmt: skip
         with torch.autocast("cpu", torch.bfloat16):
-            found = craft(trained, images, labels, settings, Generator().manual_seed(0))
+            found = loop.craft(trained, images, labels, settings, Generator().manual_seed(0))
         assert found.dtype == torch.float32 and (found != found.bfloat16().float()).double().mean() > 0.5
 
 
@@ -273,15 +271,15 @@ def test_gradient_distance_is_zero_for_the_teacher_itself_two_for_its_opposite_a
     teacher = load_checkpoint(STANDARD)
     images, labels = torch.rand(8, 3, 32, 32, generator=Generator().manual_seed(0)), torch.arange(8)
     same = load_checkpoint(STANDARD).requires_grad_(True)
-    assert gradient_distance(same, teacher, images, labels).item() == pytest.approx(0, abs=1e-5)
+    assert loop.gradient_distance(same, teacher, images, labels).item() == pytest.approx(0, abs=1e-5)
     opposite = load_checkpoint(STANDARD)
     opposite.network[-1].weight.data.neg_()
-    distance = gradient_distance(opposite.requires_grad_(True), teacher, images, labels)
+    distance = loop.gradient_distance(opposite.requires_grad_(True), teacher, images, labels)
     assert distance.item() == pytest.approx(2, abs=1e-5)
     student, distances = build("resnet18", width=4), []
     optimizer = torch.optim.SGD(student.parameters(), lr=0.2)
     for _ in range(12):
-        distance = gradient_distance(student, teacher, images, labels)
+        distance = loop.gradient_distance(student, teacher, images, labels)
         optimizer.zero_grad()
         distance.backward()
         optimizer.step()
