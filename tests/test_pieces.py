@@ -18,8 +18,7 @@ from inequality_phenomenon.measure.verification import meets_floor
 from inequality_phenomenon.networks import REGISTRY, CheckpointError, load_checkpoint, read_registry
 from inequality_phenomenon.show import comparison_table, contrast_table
 from inequality_phenomenon.show.scoreboard import claims_table, values_table
-from inequality_phenomenon.verdicts import comparison, scoreboard
-from inequality_phenomenon.verdicts.published import table1_cells
+from inequality_phenomenon.verdicts import comparison, published, scoreboard
 
 STANDARD, ROBUST = "cifar10-resnet18w64-standard-s0", "cifar10-resnet18w64-linf8-s0"
 CHAPTER = "01_inequality_test"
@@ -97,7 +96,7 @@ def test_weights_that_do_not_ship_are_listed_and_compared_with_the_paper(measure
     assert main(["doctor"]) == 0
     assert f"not shipped      {STANDARD}: inequality train {STANDARD}" in capsys.readouterr().out
     records = pd.read_parquet(project / "results" / "reference-gpu" / CHAPTER / "inequality.parquet")
-    found = compare(table1_cells("global_gini"), records, resamples=199)
+    found = compare(published.table1_cells("global_gini"), records, resamples=199)
     assert [bool(item.ours) for item in found[:5]] == [True, False, False, False, True]
     both = pd.concat([records, records.assign(checkpoint=STANDARD.replace("w64", "w16"))])
     assert as_shipped(both) is both  # names that are taken are not given twice
@@ -107,7 +106,7 @@ def test_full_size_networks_are_rows_below_the_reference_run_and_on_the_scoreboa
     ours = chapter.open(CHAPTER, {"profile": "smoke"}).ours
     large = ours.full_size["inequality"]
     assert set(large.checkpoint) == {STANDARD, ROBUST}
-    found = ours.compare(table1_cells("global_gini"), "inequality")
+    found = ours.compare(published.table1_cells("global_gini"), "inequality")
     shown = {item.cell.label: item.full_size for item in found if item.full_size and item.full_size.ours}
     assert list(shown) == ["ResNet-18, standard", "ResNet-18, ℓ∞ 8/255"]
     for item in shown.values():
@@ -134,7 +133,7 @@ def test_without_records_tables_have_no_such_rows_and_the_book_says_that_nothing
     assert scoreboard.full_size_frames() is None
     ours = chapter.open(CHAPTER, {"profile": "smoke"}).ours
     assert ours.full_size == {}
-    found = ours.compare(table1_cells("global_gini"), "inequality")
+    found = ours.compare(published.table1_cells("global_gini"), "inequality")
     assert "(full size:" not in comparison_table(found, name="t", caption="Caption.").html
     words = pieces.markdown("gpu")
     assert "Nothing of it has been measured yet" in words and f"- execute `{CHAPTER}`" in words

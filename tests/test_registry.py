@@ -8,9 +8,7 @@ import torch
 from conftest import ROBUST, STANDARD
 
 from inequality_phenomenon import correct_subset, load_cifar10, wilson
-from inequality_phenomenon._support import paths
-from inequality_phenomenon._support.files import sha256_of
-from inequality_phenomenon._support.profiles import load_profile
+from inequality_phenomenon._support import files, paths, profiles
 from inequality_phenomenon.cli import main
 from inequality_phenomenon.measure import accuracy, measurements, reference
 from inequality_phenomenon.measure.run import open_run
@@ -55,7 +53,7 @@ def test_a_checkpoint_has_the_registered_accuracy(name):
 @pytest.mark.parametrize("name", [*NAMES, *REGISTRY.unshipped])
 def test_a_registry_entry_agrees_with_its_file_settings_and_log(name):
     entry, settings = REGISTRY[name], load_settings(name)
-    assert name not in NAMES or sha256_of(entry.file) == entry.sha256
+    assert name not in NAMES or files.sha256_of(entry.file) == entry.sha256
     named = {"title": entry.title, "architecture": entry.architecture, "arguments": entry.arguments}
     assert TrainingSettings.model_validate(entry.training | named) == settings  # settings added since have defaults
     log = accuracy.training_log(name)
@@ -74,7 +72,7 @@ def test_reference_records_are_those_of_the_manifest_and_of_the_registered_model
         read = reference.load_reference(chapter, folder=folder)
         assert read.keys() == tables.keys()
         for name, facts in tables.items():
-            assert sha256_of(folder / chapter / f"{name}.parquet") == facts["sha256"]
+            assert files.sha256_of(folder / chapter / f"{name}.parquet") == facts["sha256"]
             assert facts["checkpoints"] == {model: REGISTRY[model].sha256 for model in facts["checkpoints"]}
             assert len(read[name]) == facts["rows"] and set(read[name].checkpoint) == set(facts["checkpoints"])
 
@@ -92,7 +90,7 @@ def test_the_reference_is_left_out_under_other_settings_and_networks_of_another_
 
 def test_the_manifest_says_by_what_a_table_was_measured(run, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(reference, "reference_folder", lambda profile: tmp_path / "reference")
-    run.as_planned, run.profile = True, load_profile("smoke")
+    run.as_planned, run.profile = True, profiles.load_profile("smoke")
     run.chapter, table = "08_class_inequality", pd.DataFrame({"checkpoint": [STANDARD], "value": [1.0]})
     run.record("some", table)
     reference.save_reference("smoke")

@@ -9,8 +9,7 @@ import pytest
 from conftest import STANDARD
 from scipy import stats
 
-from inequality_phenomenon._support import paths
-from inequality_phenomenon._support.profiles import Profile
+from inequality_phenomenon._support import paths, profiles
 from inequality_phenomenon.book.headline import BEGIN, END, EVERY_READING, WORDS, answer, main_claims
 from inequality_phenomenon.measure.reference import load_reference, load_whole_reference
 from inequality_phenomenon.show.scoreboard import page, verdict_counts
@@ -266,7 +265,7 @@ def test_the_first_page_says_what_the_committed_tests_and_readings_say(answered)
 def test_a_run_without_a_reference_run_is_judged_by_its_own_records(tmp_path, move, monkeypatch, reference) -> None:
     """A profile of which one chapter was executed, on 60 images of a committed record."""
     move(EXECUTED=tmp_path)
-    profile = Profile(name="test", dataset="imagenet", n_images=60, bootstrap=199, chapters={})
+    profile = profiles.Profile(name="test", dataset="imagenet", n_images=60, bootstrap=199, chapters={})
     monkeypatch.setattr(scoreboard, "load_profile", lambda name: profile)
     table = reference["01_inequality_test"]["inequality"]
     table = table[table.image_id.isin(table.image_id.unique()[:60])]
