@@ -29,7 +29,6 @@ def training_state(network: nn.Module) -> dict[str, Any]:
     for weights in network.parameters():
         weights.grad = torch.ones_like(weights)
     optimiser.step()
-    optimiser.zero_grad()
     optimiser.param_groups[0]["lr"] = 0.1
     milestones = [50, 100]
 

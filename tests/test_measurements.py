@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROBUST, STANDARD, entry
+from conftest import ROBUST, STANDARD, entry, fails
 from torch import Tensor
 
 from inequality_phenomenon import REGISTRY, load_checkpoint
@@ -141,8 +141,7 @@ def test_the_pair_is_the_standard_model_and_the_largest_epsilon(run: Run) -> Non
     run.models = (STANDARD, "cifar10-resnet18w16-linf2-s0", "cifar10-resnet18w16-linf1-s0", SECOND)
     assert run.pair == (STANDARD, "cifar10-resnet18w16-linf2-s0")
     run.models = (STANDARD,)
-    with pytest.raises(ValueError, match="compares a standard and an l_inf model"):
-        _ = run.pair
+    fails(ValueError, "compares a standard and an l_inf model", getattr, run, "pair")
 
 
 def test_a_changed_donor_is_not_answered_from_the_cache(run: Run, tmp_path: Path) -> None:

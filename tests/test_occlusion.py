@@ -173,12 +173,11 @@ def test_bad_images_labels_maps_and_options(subset: Subset) -> None:
     broken[3, 0, 0, 0] = torch.nan
     cases = [
         (r"shape \(N, 3, height, width\), got \(3, 32, 32\)", (images[0], labels, maps)),
-        ("the subset is empty", (images[:0], labels[:0], maps[:0])),
+        ("the subset is empty", (images[:0], labels[:0], maps[:0])), ("16 int64 values", (images, labels.float(), maps)),
         (r"pixels must lie in \[0, 1\], got 0 to 255", ((images * 255).round(), labels, maps)),
         (r"pixels must lie in \[0, 1\]", (images * torch.nan, labels, maps)),
         (r"have shape \(16, 3, 32, 32\), got \(15, 3, 32, 32\)", (images, labels, maps[:15])),
         ("map of image 3 .*has NaN", (images, labels, broken)), ("16 int64 values", (images, labels[:4], maps)),
-        ("16 int64 values", (images, labels.float(), maps)),
         (r"labels must lie in 0..9, got \d to 10", (images, labels.index_fill(0, torch.tensor(0), 10), maps)),
         ("labels must lie in 0..9, got -1", (images, labels.index_fill(0, torch.tensor(0), -1), maps)),
         (r"misclassifies 2 images before any attack \(from 0\): 2, 5", (images, wrong, maps)),

@@ -97,8 +97,7 @@ def test_a_private_registry_names_networks_for_every_chapter(own, trained, image
     for name in ("cifar10-resnet18w16-standard-s0", "a b"):
         fails(ValueError, "a name has letters", register_own, name, "mine.py:make_network", None, None, None)
     (own / "networks.yaml").write_text("nonsense: 1\n")
-    with pytest.raises(ValueError, match="is no private registry"):
-        REGISTRY["mine"]
+    fails(ValueError, "is no private registry", REGISTRY.__getitem__, "mine")
 
 
 @pytest.mark.slow

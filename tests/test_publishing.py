@@ -59,10 +59,9 @@ def project(tmp_path_factory):
         "_config.yml": config,
         "_toc.yml": "format: jb-book\nroot: book/index\nchapters:\n  - file: book/_executed/01_first\n",
         "environment.yml": "name: here\n", ".gitignore": "_build\nbook/_executed\n", "book/index.md": "# The book\n",
-        "_build/site/docs/old.html": "", "book/static/own.css": "",
+        "_build/site/docs/old.html": "", "book/static/own.css": "", "notebooks/00_playground.py": ONE_CELL,
         "book/references.bib": (paths.ROOT / "book" / "references.bib").read_text("utf-8"),
         "notebooks/01_first.py": "# %% [markdown]\n# # First\n\n# %%\nprint(1)\n",
-        "notebooks/00_playground.py": ONE_CELL,
     }  # fmt: skip
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -17,11 +17,8 @@ from inequality_phenomenon.robustness import Threat, correct, robust_correct
 from inequality_phenomenon.training.settings import TrainingSettings, load_settings
 
 NAMES = list(REGISTRY)
-MEASURED = [  # the hash pins every network's weights; `inequality verify --all` measures all of them
-    "cifar10-resnet18w16-standard-s0",
-    "cifar10-resnet18w16-linf8-s0",
-    pytest.param("cifar10-densenetbc40-linf8-s0", marks=pytest.mark.slow),
-]
+# The hash pins every network's weights; `inequality verify --all` measures all of them.
+MEASURED = [STANDARD, ROBUST, pytest.param("cifar10-densenetbc40-linf8-s0", marks=pytest.mark.slow)]
 TRIED = 200  # images of the quick robust measurement; `inequality verify` takes more
 
 
@@ -78,12 +75,9 @@ def test_reference_records_are_those_of_the_manifest_and_of_the_registered_model
 
 
 def test_the_reference_is_left_out_under_other_settings_and_networks_of_another_seed_have_other_names():
-    same, other = ({"region": 4, "seed": 0}, {"region": 8})
-    assert len(reference.load_reference("01_inequality_test", same)["inequality"]) > 0
-    assert reference.load_reference("01_inequality_test", other) == {}
-    assert reference.load_reference("01_inequality_test", {"seed": 1}) == {}
-    first, second = "cifar10-resnet18w16-standard-s0", "cifar10-resnet18w16-standard-s1"
-    assert (named(first), named(second)) == ("standard", "standard, seed 1")
+    assert len(reference.load_reference("01_inequality_test", {"region": 4, "seed": 0})["inequality"]) > 0
+    assert all(reference.load_reference("01_inequality_test", other) == {} for other in ({"region": 8}, {"seed": 1}))
+    assert (named(STANDARD), named("cifar10-resnet18w16-standard-s1")) == ("standard", "standard, seed 1")
     assert named("cifar10-resnet18w16-l2_0.5-s12") == "ℓ2 0.5, seed 12"  # of the settings of seed 0
     assert named("imagenet-resnet50-standard-torchvision") == "ResNet-50, standard"
 
@@ -116,7 +110,6 @@ def test_only_a_run_without_overrides_is_as_planned(overrides) -> None:
 
 
 def test_verify_measures_again_and_agrees(capsys):
-    name = "cifar10-resnet18w16-linf8-s0"
-    assert main(["verify", name, "--images", "100"]) == 0
+    assert main(["verify", ROBUST, "--images", "100"]) == 0
     output = capsys.readouterr().out
-    assert all(f"{name}  {what}" in output for what in ("clean", *REGISTRY[name].test_robust, "flags"))
+    assert all(f"{ROBUST}  {what}" in output for what in ("clean", *REGISTRY[ROBUST].test_robust, "flags"))

@@ -55,9 +55,8 @@ def test_a_mask_noise_and_first_success_are_the_attacks_own(few):
         arguments = (sample.model, sample.images, sample.labels, sample.maps())
         alone = occlude(*arguments, 3, 2, "gray", search="single", locate=True, ids=sample.ids)
         seen = galleries.hidden(sample, 3, 2, "gray")
-        for i, view in enumerate(seen):
-            assert torch.equal(view.image, alone.images[i]) and view.pixels == alone.area[i]
-            assert view.fooled == alone.fooled[i]
+        assert torch.equal(torch.stack([view.image for view in seen]), alone.images)
+        assert [(view.pixels, view.fooled) for view in seen] == [*zip(alone.area, alone.fooled, strict=True)]
         grid = galleries.occluded_views(sample, 3, 2, "gray")
         assert len(grid) == 1 + 3 * 2 and torch.equal(grid[3, 2][0].image, seen[0].image)
         assert torch.equal(grid[0, 0][0].image, sample.images[0])
@@ -66,21 +65,18 @@ def test_a_mask_noise_and_first_success_are_the_attacks_own(few):
     expected = perturb_with_noise(sample.model, sample.images, sample.maps(), 200, kind="type_2", ids=sample.ids)
     assert torch.equal(torch.stack([view.image for view in noisy[200]]), expected)
     hit = occlude(sample.model, sample.images, sample.labels, sample.maps(), 4, 3, "white", locate=True, ids=sample.ids)
-    for i, view in enumerate(galleries.first_successes(sample, 4, 3, "white")):
-        own = (hit.fooled[i], hit.count[i], hit.radius[i], hit.area[i])
-        assert (view.fooled, view.count, view.radius, view.pixels) == own
+    found = [(v.fooled, v.count, v.radius, v.pixels) for v in galleries.first_successes(sample, 4, 3, "white")]
+    assert found == [*zip(hit.fooled, hit.count, hit.radius, hit.area, strict=True)]
 
 
 def test_clipping_cuts_at_three_standard_deviations(run):
     assert set(run.pair) <= set(galleries.ladder_of(run)) and all("resnet" in name for name in galleries.ladder_of(run))
     sample = run.sample(run.pair[0], 4)
     maps, found = sample.maps(), galleries.clipping(sample)
-    cut = galleries.clipped(maps)
-    for i in range(4):
-        bound = 3 * maps[i].std()
-        assert torch.allclose(cut[i], maps[i].clamp(-bound, bound))
-        assert found["share_clipped"][i] == pytest.approx(float((maps[i].abs() > bound).double().mean()))
-        assert found["largest_kept"][i] == pytest.approx(float(bound / maps[i].abs().max()), rel=1e-5)
+    bound = 3 * maps.std((1, 2, 3), keepdim=True)
+    assert torch.allclose(galleries.clipped(maps), maps.clamp(-bound, bound))
+    assert np.allclose(found["share_clipped"], (maps.abs() > bound).double().mean((1, 2, 3)), rtol=1e-6)
+    assert np.allclose(found["largest_kept"], bound.flatten() / maps.abs().amax((1, 2, 3)), rtol=1e-5)
     assert np.allclose(found["global_gini"], global_gini(maps))
     assert (found["global_gini_clipped"] <= found["global_gini"]).all() and (found["share_hidden"] > 0).all()
 

@@ -73,8 +73,7 @@ def test_paired_p_value_is_exact_where_it_can_be_counted_says_so_at_its_floor_an
 
 
 def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs_and_holm_is_by_hand() -> None:
-    a = np.array([True] * 30 + [True] * 9 + [False] * 2 + [False] * 20)
-    b = np.array([True] * 30 + [False] * 9 + [True] * 2 + [False] * 20)
+    a, b = np.repeat([[True, True], [True, False], [False, True], [False, False]], [30, 9, 2, 20], axis=0).T
     by_hand = 2 * sum(math.comb(11, k) for k in range(3)) / 2**11  # 9 against 2
     found = statistics.mcnemar(a, b)
     assert found.p == pytest.approx(by_hand) and found.difference == pytest.approx(7 / 61) and found.n == 61

@@ -56,12 +56,9 @@ def test_noise_goes_where_the_sources_map_says(run: Run, kind: str) -> None:
 
 def records(rates: dict[tuple[str, str], float], n: int = 200) -> pd.DataFrame:
     """Made-up outcomes: (made on, shown to) -> rate; every image below the rate is fooled."""
-    frames = [
-        pd.DataFrame({"checkpoint": source, "condition": "noise", "image_id": range(n)}
-                     | {target: np.arange(n) < round(n * rates[source, target]) for target in PAIR})
-        for source in PAIR
-    ]  # fmt: skip
-    return pd.concat(frames, ignore_index=True)
+    fooled = {source: {target: np.arange(n) < round(n * rates[source, target]) for target in PAIR} for source in PAIR}
+    frames = [pd.DataFrame(own).assign(checkpoint=source, image_id=range(n)) for source, own in fooled.items()]
+    return pd.concat(frames, ignore_index=True).assign(condition="noise")
 
 
 @pytest.mark.parametrize(("rates", "word"), [(LOW, "confirmed"), (HIGH, "contradicted")])
