@@ -82,25 +82,22 @@ def test_the_share_in_the_middle_is_that_of_a_quarter_of_the_pixels(run: Run) ->
     assert centre_share(sample)["centre_share"] == pytest.approx(expected, rel=1e-5)
 
 
-def records_of(cells: list[tuple[str, str, str, np.ndarray]]) -> list[pd.DataFrame]:
-    """The three records of the panel from (network, condition, column, one value an image)."""
-    keys, found = ["checkpoint", "condition", "image_id"], []
-    for kind in ("gini", "fooled", "failure"):
-        rows = [pd.DataFrame({"checkpoint": name, "condition": condition, "column": column, "value": values}).reset_index(
-            names="image_id") for name, condition, column, values in cells if kind in column]  # fmt: skip
-        found.append(pd.concat(rows).pivot(index=keys, columns="column", values="value").reset_index())
-    return found
+def records_of(cells: dict[tuple[str, str, str], np.ndarray]) -> list[pd.DataFrame]:
+    """The three records of the panel: (network, condition, column) -> a value an image."""
+    keys, kinds = ["checkpoint", "condition", "column", "image_id"], ("gini", "fooled", "failure")
+    parts = [{key: pd.Series(values) for key, values in cells.items() if kind in key[2]} for kind in kinds]
+    return [pd.concat(part, names=keys).unstack("column").reset_index() for part in parts]
 
 
 def repeated_records(run: Run, gap: float) -> dict[str, pd.DataFrame]:
     """Made-up records of six networks on the same images: the l_inf ones lie ``gap`` above the standard ones."""
-    rng, cells = np.random.default_rng(0), []
+    rng, cells = np.random.default_rng(0), {}
     for kind, checkpoints in enumerate(map(repeated, run.pair)):
         for seed, checkpoint in enumerate(checkpoints):
+            centre = 0.3 + gap * kind + 0.01 * seed
             for condition, column in panel_columns(run).values():
-                centre = 0.3 + gap * kind + 0.01 * seed
                 values = rng.random(400) < centre if column == "fooled" else rng.normal(centre, 0.01, 400)
-                cells.append((checkpoint, condition, column, values))
+                cells[checkpoint, condition, column] = values
     return dict(zip(TRAINING_RECORDS, records_of(cells), strict=True))
 
 
@@ -139,14 +136,12 @@ def test_trainings_are_compared_over_networks_and_fewer_than_three_are_too_few()
 def test_slopes_are_shown_for_every_rate_and_group() -> None:
     """Made-up outcomes: the higher the index, the more is fooled in one network; in the other it is the other way round."""
     run = opened("13_is_it_inequality", 2)
-    rng, cells = np.random.default_rng(0), []
+    rng, cells = np.random.default_rng(0), {}
     for checkpoint, sign in zip(run.pair, (1, -1), strict=True):
         gini = rng.normal(0.6, 0.05, 500)
         chance = 1 / (1 + np.exp(-sign * 40 * (gini - 0.6)))
-        cells.append((checkpoint, "", "global_gini", gini))
-        for condition, column in panel_columns(run).values():
-            if "gini" not in column:
-                cells.append((checkpoint, condition, column, rng.random(500) < chance))
+        cells |= {(checkpoint, *place): rng.random(500) < chance for place in panel_columns(run).values()}
+        cells |= {(checkpoint, "", name): gini for name in ("global_gini", "regional_gini_sum_of_absolute")}
     run.records = dict(zip(panel.RECORDS, records_of(cells), strict=True))
     run.records["margins"] = run.records["inequality"].assign(relative_margin=rng.normal(size=1000))
     covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
