@@ -14,11 +14,10 @@ from inequality_phenomenon.networks import IMAGENET_MEAN, IMAGENET_STD
 def attacker_state(network: nn.Module) -> "OrderedDict[str, Tensor]":
     """The state of their wrapper in data parallel: normaliser, network, and the attacker's copies of both."""
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    weights = network.state_dict()
-    state = OrderedDict([("module.normalizer.new_mean", mean), ("module.normalizer.new_std", std)])
-    state |= {f"module.model.{key}": value for key, value in weights.items()}
-    state |= {"module.attacker.normalize.new_mean": mean, "module.attacker.normalize.new_std": std}
-    state |= {f"module.attacker.model.{key}": value for key, value in weights.items()}
+    state: OrderedDict[str, Tensor] = OrderedDict()
+    for normaliser, model in (("normalizer", "model"), ("attacker.normalize", "attacker.model")):
+        state |= {f"module.{normaliser}.new_mean": mean, f"module.{normaliser}.new_std": std}
+        state |= {f"module.{model}.{key}": value for key, value in network.state_dict().items()}
     state._metadata = OrderedDict({"": {"version": 1}})
     return state
 

@@ -148,12 +148,14 @@ class _Hub(BaseHTTPRequestHandler):
         size = len(self.content)
         headers = {"Content-Range": f"bytes {first}-{size - 1}/{size}"} if first else {}
         headers |= {"Content-Length": str(size - first), "ETag": '"0123456789abcdef"', "X-Repo-Commit": "0" * 40}
-        self.send_response((206 if first else 200) if self.path == self.served else 404)
+        self.send_response(206 if first else 200)
         for name, value in (headers | {"Accept-Ranges": "bytes"}).items():
             self.send_header(name, value)
         self.end_headers()
 
     def do_GET(self) -> None:
+        if self.path != self.served:
+            return self.send_error(404)
         asked = self.headers.get("Range")
         first = int(re.findall(r"\d+", asked)[0]) if asked else 0
         self.ranges.append(asked)
