@@ -228,9 +228,7 @@ searched = show.mechanism_findings(gap, where[2], reasons | {"random": control["
 again = {name: reasons[name] for name in ("size", "margin")} | {"random": control["one mask only, random places"]}
 fits_again, single = ours.explain(run.pair, "one mask only", "controls", covariates), control["one mask only"]
 table = show.regression_table(fits, name="3-regression", caption=caption)
-table += show.regression_table(
-    fits_again, name="3-regression-single", caption=f"The same under one mask only. {caption}"
-)
+table += show.regression_table(fits_again, name="3-regression-single", caption=f"Under one mask only. {caption}")
 table += show.listed([show.slope_sentence(fits), show.slope_sentence(fits_again, " under one mask only")]) + searched
 table + show.mechanism_findings(single, where_later[2], again, fits_again, robust=robust, attack="under one mask only")
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from .attribution import attribute
     from .datasets import correct_subset, load_cifar10
     from .inequality import gini, global_gini, lorenz_curve, region_sums, regional_gini, top_share
-    from .measure.sample import measure
     from .networks import REGISTRY, build, load_checkpoint
     from .robustness import pgd, robust_accuracy
     from .show.card import inspect_network
@@ -31,7 +30,6 @@ _HOMES = {
     "robustness": ("pgd", "robust_accuracy"),
     "show.card": ("inspect_network",),
     "statistics": ("bootstrap_mean", "mcnemar", "wilson"),
-    "measure.sample": ("measure",),
     "training.loop": ("train",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -81,11 +81,11 @@ def overview(multiverses: Sequence[Multiverse], *, name: str = "readings") -> Sh
         if len(found.table)
         for own in [shares(found).iloc[0]]
     ]
+    left_out = max((own.table.undefined.max() for own in multiverses if len(own.table)), default=0.0)
     caption = (
         "In how many readings each claim holds. For and against: the 95 % interval of the universe leaves out 0. All at once: a "
-        "permutation test of the median effect over the readings in which both networks classify an image correctly. Images left "
-        f"out because a value is not defined: at most {percent(max(own.table.get('undefined', [0]).max() for own in multiverses))} "
-        f"of a reading's.{_lacking(multiverses)}"
+        "permutation test of the median effect over the readings in which both networks classify an image correctly. "
+        f"Images left out of a reading because a value is not defined: at most {percent(left_out)}.{_lacking(multiverses)}"
     )
     return table(rows, name=name, caption=caption, missing="No reading was measured here.")
 
