@@ -167,8 +167,8 @@ shown[0] + run.claims() + shown[1] + shown[2]
 
 # %% [markdown]
 # **How large is the mask that succeeds?** Black, $N = 10$, $R = 4$, in Algorithm 1's own order (all radii of one patch, then two patches, ...);
-# not the smallest mask that would have succeeded. Then Figures 1 and 4, drawn again: the first image of the subset in each of three classes,
-# never chosen by eye; under each network's own map, at the first success.
+# not the smallest mask that would have succeeded. Then Figures 1 and 4, drawn again, at the first success under each network's own map: the first image
+# of the subset in each of three classes, never chosen by eye.
 
 # %% tags=["hide-input"]
 from inequality_phenomenon.measure.galleries import occluded_for_all
@@ -179,8 +179,7 @@ shown + attacks.occlusion_pictures(occluded_for_all(few, *large, colors[0], seed
 # %% [markdown]
 # ## What decides it: where, how large, or only the margins?
 #
-# **The controls, in one table**, and how much of the image the largest mask of each budget hides. **The images**: the common subset holds easy
-# ones, those that every network of the ladder gets right. Does it decide the answer?
+# **The controls, in one table**, and how much the largest masks hide. **The images**: do those that every network gets right decide the answer?
 
 # %% tags=["hide-input"]
 caption = f"Images fooled, the ℓ∞ model minus the standard one, under each variant of the attack; {primary} unless the row says otherwise."
@@ -229,7 +228,8 @@ again = {name: reasons[name] for name in ("size", "margin")} | {"random": contro
 fits_again, single = ours.explain(run.pair, "one mask only", "controls", covariates), control["one mask only"]
 table = show.regression_table(fits, name="3-regression", caption=caption)
 table += show.regression_table(fits_again, name="3-regression-single", caption=f"Under one mask only. {caption}")
-table += show.listed([show.slope_sentence(fits), show.slope_sentence(fits_again, " under one mask only")]) + searched
+slopes = {" at equal margin": fits, " at equal margin, one mask only": fits_again}
+table += show.listed([show.slope_sentence(fit, head) for head, fit in slopes.items()]) + searched
 table + show.mechanism_findings(single, where_later[2], again, fits_again, robust=robust, attack="under one mask only")
 
 # %% [markdown]

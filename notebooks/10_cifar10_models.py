@@ -84,10 +84,9 @@ networks.trade_off_figure(networks.registered(), strongest, name="trade-off")
 # :::
 
 # %% tags=["hide-input"]
-first = f"the first {run.n_images} of the 10,000 test images, whether or not a model classifies them correctly"
-show.models_note(
-    run, ours, f"Images: {first}. The {len(networks.registered())} registered models were measured on all."
-)
+images = f"the first {ours.n_images} of the 10,000 test images, whether or not a model classifies them correctly"
+counts = f"{len(networks.registered())} registered models were measured on all; {len(accuracy.planned_models())} more are planned and listed below"
+show.models_note(run, ours, f"Images: {images}. The {counts}.")
 
 # %% [markdown]
 # ## Results

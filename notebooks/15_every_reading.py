@@ -49,7 +49,7 @@ show.specification_curve(found["index"], name="index")
 show.specification_curve(found["black"], name="black")
 
 # %% tags=["hide-input"]
-show.overview(list(found.values()))
+show.overview(list(found.values())) + show.named_readings([found[c] for c in ("index", "noise", "black")])
 
 # %% [markdown]
 # ## Choose your reading

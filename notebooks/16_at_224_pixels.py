@@ -164,8 +164,7 @@ readings + photographs.resolution_figure(moves, [*pairs], name="16-resolution")
 
 # %% [markdown]
 # **Margins.** A thousand classes leave an image little margin to the next one; ten leave more. At equal relative margin, does the network still
-# matter, and does a higher Gini index? Under patches, and under noise in place of the most subpixels. Last, the quarter of the photographs whose
-# relative margin, the mean over both networks, is lowest.
+# matter, and does a higher Gini index? Under patches, and under noise in place of the most subpixels. Last, the quarter with the lowest mean margin.
 
 # %% tags=["hide-input"]
 covariates = {"relative margin": ("margins", "relative_margin"), "Gini index": ("inequality", "global_gini")}
@@ -176,7 +175,8 @@ outcomes = {"fits": (primary, "occlusion", "fooled"), "fits-noise": ("type II", 
 for label, (condition, record, column) in outcomes.items():
     fits = ours.explain(run.pair, condition, record, covariates, column=column)
     caption = f"Log odds of being fooled, {condition}, a standard deviation of a predictor; errors clustered by image."
-    shown += show.regression_table(fits, name=f"16-{label}", caption=caption) + show.listed([show.slope_sentence(fits)])
+    shown += show.regression_table(fits, name=f"16-{label}", caption=caption)
+    shown += show.listed([show.slope_sentence(fits, f" at equal margin, {condition}")])
 low = photographs.lowest_margins(ours.records)
 cells = {primary: (primary, "fooled")} | {f"noise, {kind}": (kind, most) for kind in NOISE}
 found = ours.contrast(against_standard(standard, [robust], cells), "noise", "occlusion", images=low)

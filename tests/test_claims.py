@@ -14,9 +14,11 @@ from test_comparison import near, rates
 from inequality_phenomenon._support import paths
 from inequality_phenomenon.measure.reference import load_reference, load_whole_reference
 from inequality_phenomenon.networks import REGISTRY
+from inequality_phenomenon.show.tables import claims_note
 from inequality_phenomenon.statistics import Difference
 from inequality_phenomenon.verdicts import claims as module
 from inequality_phenomenon.verdicts.claims import Claim, ClassTest, ContrastTest, combined, examine, judge, load_claims
+from inequality_phenomenon.verdicts.scoreboard import reference_frames
 
 RAW = yaml.safe_load(paths.CLAIMS.read_text("utf-8"))
 ALL = load_claims()
@@ -171,6 +173,8 @@ def test_a_claim_without_a_test_says_why_and_the_worked_example_is_computed_not_
     background = next(claim for claim in ALL if claim.untestable)
     (judged,) = judge([background], {})
     assert judged.verdict == "not measured here" and judged.reason == background.untestable
+    committed = reference_frames()[0]  # without the reason, which the claim gives
+    assert background.untestable in claims_note([background], committed).text
     (example,) = [claim for claim in ALL if claim.id == "l0"]
     (judged,) = judge([example], {})
     values = [outcome.found.value for outcome in judged.outcomes]

@@ -265,6 +265,9 @@ def test_figures_of_real_records(run: Run) -> None:
     assert "Published ±" in ledger.spread_table(choices.table1_relation(), indices, name="x").text
     grid = run.measure(readings.readings_of_algorithm_1, {"small": {"max_count": 2, "max_radius": 2}})
     assert "<strong>0.0 %</strong>" in ledger.loops_table(grid, name="x").text
+    assert (
+        "not measured here" in ledger.loops_table(grid.assign(fooled=False, fooled_radius_outer=False), name="x").text
+    )
     assert "60.9 %" in ledger.area_table({"N=10 R=4": (624, 1024)}, name="x").text
 
 

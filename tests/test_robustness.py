@@ -152,8 +152,10 @@ def test_result_belongs_to_the_seed_inputs_stay_and_training_mode_is_refused(tra
     pgd(trained, images, labels, THREATS[1], steps=2, generator=seeded())
     robust_correct(trained, images, labels, THREATS[1], steps=2, restarts=2)
     assert torch.equal(images, before) and not images.requires_grad
+    state = {key: value.clone() for key, value in trained.train().state_dict().items()}
     with pytest.raises(ValueError, match=r"training mode: call model\.eval\(\)"):
-        robust_correct(trained.train(), images, labels, THREATS[0])
+        robust_correct(trained, images, labels, THREATS[0])
+    torch.testing.assert_close(trained.state_dict(), state, rtol=0, atol=0)  # its batch norm saw nothing
 
 
 def test_threat_is_written_as_papers_do_and_read_back_and_other_text_is_refused() -> None:

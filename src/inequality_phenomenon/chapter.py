@@ -108,7 +108,9 @@ class Chapter(Run):
 
     def in_short(self, *ids: str) -> Shown:
         """The box on top of the page: the same claims, each with its verdict alone."""
-        return in_short(self._chosen(ids), self._verdicts)
+        if not (chosen := self._chosen(ids)):
+            raise ValueError("no claim of this chapter is in results/claims.yaml: say what it found with show.boxed")
+        return in_short(chosen, self._verdicts)
 
     def _chosen(self, ids: Sequence[str]) -> list[Claim]:
         return [c for c in load_claims() if c.chapter == self.chapter and (not ids or c.id in ids)]
@@ -123,7 +125,8 @@ class Chapter(Run):
 
     def agreement(self) -> Agreement:
         """This run's records against the committed ones of the same settings."""
-        draws = load_profile(REFERENCE_PROFILE).chapters[self.chapter].options.get("draws")
+        planned = load_profile(REFERENCE_PROFILE).chapters.get(self.chapter)
+        draws = planned and planned.options.get("draws")
         known = load_reference(self.chapter, self.overrides)
         return agreement(self.records, known, same_draws=self.options.get("draws") == draws)
 

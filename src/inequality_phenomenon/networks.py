@@ -157,9 +157,8 @@ def _torchvision(name: str, classes: int = 1000) -> Classifier:
 
 
 ARCHITECTURES: dict[str, Callable[..., Classifier]] = {"resnet18": resnet18, "densenet_bc": densenet_bc}
-ARCHITECTURES |= {
-    f"imagenet_{name}": partial(_torchvision, name) for name in ("resnet18", "resnet50", "wide_resnet50_2")
-}
+_LARGE = ("resnet18", "resnet50", "wide_resnet50_2")
+ARCHITECTURES |= {f"imagenet_{name}": partial(_torchvision, name) for name in _LARGE}
 
 
 def build(architecture: str, *, seed: int = 0, **arguments: Any) -> Classifier:

@@ -155,13 +155,13 @@ def robust_correct(
 
     ``model`` must be in eval mode. The random starts depend on ``seed``, the batch and the restart alone.
     """
+    _refuse_training(model)  # before it is asked anything: batch norm would remember
     _check(model, images, labels, threat)
     for name, value, least in (("steps", steps, 1), ("restarts", restarts, 1), ("batch", batch, 1), ("seed", seed, 0)):
         checks.whole(name, value, least)
-    _refuse_training(model)
     fast, parts = fold_batch_norm(model), list(zip(images.split(batch), labels.split(batch), strict=True))
     found = [
-        attacked_again(fast, x, y, threat, restart_generators(x.device, seed, index, restarts), steps=steps)["robust"]
+        restarted(fast, x, y, threat, restart_generators(x.device, seed, index, restarts), steps=steps)["robust"]
         for index, (x, y) in enumerate(tqdm(parts, desc=f"PGD-{steps} {threat}", disable=not progress))
     ]
     return torch.cat(found)
@@ -177,7 +177,7 @@ def restart_generators(device: torch.device, seed: int, batch: int, restarts: in
     return [Generator(device).manual_seed(seed * 1_000_003 + batch * 101 + restart) for restart in range(restarts)]
 
 
-def attacked_again(
+def restarted(
     model: nn.Module, images: Tensor, labels: Tensor, threat: Threat, generators: list[Generator], *,
     steps: int, attack: Callable[..., Tensor] = pgd,
 ) -> dict[str, Tensor]:  # fmt: skip
@@ -204,12 +204,8 @@ def robust_accuracy(model: nn.Module, images: Tensor, labels: Tensor, threat: Th
     return robust_correct(model, images, labels, threat, **options).double().mean().item()
 
 
-ENSEMBLE = (
-    "apgd-ce",
-    "apgd-t",
-    "fab-t",
-    "square",
-)  # AutoAttack's standard version, in order; the last is the black box
+# AutoAttack's standard version, in order; the last is the black box.
+ENSEMBLE = ("apgd-ce", "apgd-t", "fab-t", "square")
 
 
 @dataclass(frozen=True)

@@ -151,10 +151,8 @@ def occlude(
     checks.one_of("preset", preset, get_args(Preset))
     checks.one_of("search", search, get_args(Search))
     default: tuple[str, Color] = ("regional", "black") if preset == "paper" else ("top_pixels", "minimum")
-    places["ids"], places["positions"] = (
-        checked_ids(images, maps, places.get("ids")),
-        places.get("positions") or default[0],
-    )
+    places["ids"] = checked_ids(images, maps, places.get("ids"))
+    places["positions"] = places.get("positions") or default[0]
     fill = patch_fill(model, images, default[1] if color is None else color)
     grid = _Grid(maps, max_count, _sides(max_radius), places)
     order = torch.arange(len(grid.count), device=images.device)

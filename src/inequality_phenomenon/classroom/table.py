@@ -36,9 +36,8 @@ def write_grades(course: Course, templates: dict[str, NotebookNode], refused: Re
                 results = _results(course, template, recorded[student]) if student in recorded and not reason else {}
                 for cell in filter(is_grade, template.cells):
                     points, *why_so = results.get(grade_id(cell), nothing)
-                    rows.append(
-                        [student, name, grade_id(cell), points, float(cell.metadata.nbgrader["points"]), *why_so]
-                    )
+                    most = float(cell.metadata.nbgrader["points"])
+                    rows.append([student, name, grade_id(cell), points, most, *why_so])
     table = pd.DataFrame(rows, columns=COLUMNS)
     write_whole(course.folder / "grades.csv", table.to_csv(index=False, lineterminator="\r\n"))
     return table

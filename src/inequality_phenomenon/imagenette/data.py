@@ -172,10 +172,9 @@ def _git(folder: Path) -> None:
         what = f"Imagenette is fetched with git, and there is none. {_how()}; set INEQUALITY_IMAGENETTE"
         raise DataError(what) from None
     except subprocess.CalledProcessError as problem:
-        what = (
-            f"Imagenette could not be fetched: `git {problem.cmd[1]}` failed, its words are above. {_how()}; bring them"
-        )
-        raise DataError(f"{what} and set INEQUALITY_IMAGENETTE to their folder, or connect to a network") from None
+        what = f"Imagenette could not be fetched: `git {problem.cmd[1]}` failed, its words are above. {_how()}"
+        do = "bring them and set INEQUALITY_IMAGENETTE to their folder, or connect to a network"
+        raise DataError(f"{what}; {do}") from None
 
 
 def decoded(files: Sequence[Path], side: int = SIDE) -> UInt8[Tensor, "n 3 side side"]:
@@ -196,7 +195,8 @@ def decoded(files: Sequence[Path], side: int = SIDE) -> UInt8[Tensor, "n 3 side 
         return shrink(torch.from_numpy(np.array(square)).permute(2, 0, 1)[None], side)[0].numpy()
 
     pixels, bad = read_photographs(files, one, side)
-    for place, reason in bad.items():
+    if bad:
+        place, reason = min(bad.items())
         raise DataError(f"{files[place]} cannot be read: {reason}")
     return pixels
 

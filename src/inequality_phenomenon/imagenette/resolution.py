@@ -59,8 +59,13 @@ def at_resolution(
                 noisy = noise(sample, budgets=own, draws=draws, seed=seed, **options)
                 found |= {f"failure_{kind}_{k}": noisy[f"failure_{mine}"] for k, mine in zip(budgets, own, strict=True)}
                 close |= torch.from_numpy(noisy["close_call"])
-            options = {"max_count": count, "max_radius": small, "color": "black", "region": sample.data.region}
-            hit = occlusion(sample, seed=seed, **options)
+            patches: dict[str, Any] = {
+                "max_count": count,
+                "max_radius": small,
+                "color": "black",
+                "region": sample.data.region,
+            }
+            hit = occlusion(sample, seed=seed, **patches)
             close |= torch.from_numpy(hit["close_call"])
             known[own, small] = found | {"fooled": hit["fooled"]}
         columns |= {f"{name}_{form}": values for name, values in known[own, small].items()}

@@ -50,8 +50,8 @@ def completeness(sample: Sample, **options: Any) -> Columns:
     ``options``: those of ``attribute``. Columns, in logits: ``change`` = f_y(x) - f_y(x'), ``completeness_error`` =
     |sum of a - change|.
     """
-    start, network = sample.baseline(**options), fold_batch_norm(sample.model)
-    start = start if options.get("space") == "pixel" else sample.model.normalise.inverse(start)
+    (start, space), network = sample.baseline(**options), fold_batch_norm(sample.model)
+    start = start if space == "pixel" else sample.model.normalise.inverse(start)
     change = _outputs(network, sample.images, sample.labels) - _outputs(network, start, sample.labels)
     total = sample.maps("integrated_gradients", **options).double().flatten(1).sum(1)
     return {"change": change, "completeness_error": (total - change).abs()}
@@ -80,7 +80,7 @@ def deletion_insertion(
     else:
         scores = uniform_images(sample.ids, tuple(images.shape[1:]), seed, _ORDER).to(images)
     ranks = scores.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view(images.shape)
-    blank = sample.baseline(baseline=fill, space="pixel", seed=seed)
+    blank, _ = sample.baseline(baseline=fill, space="pixel", seed=seed)
     curves: dict[str, list[Tensor]] = {"deletion": [], "insertion": []}
     for percent in percents:
         first = ranks < round(percent / 100 * images[0].numel())

@@ -37,7 +37,8 @@ def parts_of_maps(sample: Sample, *, region: int = 4, seed: int = 0) -> dict[str
     """
     options: dict[str, Any] = {"space": "pixel", "baseline": "zero"}
     maps, gradients = sample.maps(seed=seed, **options), sample.maps("gradient", space="pixel", seed=seed)
-    step = sample.images - sample.baseline(**options)
+    start, _ = sample.baseline(**options)
+    step = sample.images - start
     order = uniform_images(sample.ids, tuple(maps.shape[1:]), seed, _PERMUTED, 0).flatten(1).argsort(1).to(maps.device)
     permuted = maps.flatten(1).gather(1, order).view_as(maps)
     relative = maps.abs().flatten(1) / maps.abs().flatten(1).amax(1, keepdim=True)

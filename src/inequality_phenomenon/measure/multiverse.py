@@ -114,7 +114,7 @@ def _record(
     models: Sequence[str] | None = None, only_right: bool = False,
 ) -> None:  # fmt: skip
     frames = []
-    for checkpoint in models or run.models:
+    for checkpoint in run.models if models is None else models:
         sample = run.test_images(checkpoint, n)
         if only_right:
             sample = sample.at(np.flatnonzero(right(sample, plan_id=digest(), seed=run.seed)["right"]).tolist())

@@ -36,7 +36,7 @@ def read_photographs(
 
 
 class Photographs(EvaluationSet):
-    """Networks that are measured on the same photographs at the same time share them."""
+    """A set of photographs, read once and kept as bytes; networks that are measured on the same ones at a time share them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -185,8 +185,8 @@ def product_null(sample: Sample, *, seed: int = 0, **options: Any) -> Columns:
     with ``_positive``, of max(a, 0). ``options``: those of ``attribute``; the baseline must differ from the image everywhere.
     """
     maps = sample.maps(seed=seed, **options).double()
-    images = sample.images if options.get("space") == "pixel" else sample.model.normalise(sample.images)
-    step = (images - sample.baseline(seed=seed, **options)).double()
+    start, space = sample.baseline(seed=seed, **options)
+    step = ((sample.images if space == "pixel" else sample.model.normalise(sample.images)) - start).double()
     if (step == 0).any():
         raise ValueError("a subpixel equals its baseline, so its mean gradient is not known; use the normal baseline")
     gradient, shape = maps / step, tuple(maps.shape[1:])

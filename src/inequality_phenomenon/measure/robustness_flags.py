@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from ..robustness import Threat, ascend, attacked_again, correct, input_gradient, pgd, restart_generators
+from ..robustness import Threat, ascend, correct, input_gradient, pgd, restart_generators, restarted
 
 Evidence = Mapping[str, np.ndarray]  # columns of one value an image
 Attack = Callable[..., Tensor]  # takes the arguments of ``pgd``
@@ -95,9 +95,9 @@ def evaluate(
     for index, (x, y) in enumerate(zip(images.split(batch), labels.split(batch), strict=True)):
         columns = _outputs(model, x) | _one_step(model, x, y, threat)
         *generators, last = restart_generators(x.device, seed, index, restarts + 1)
-        columns |= attacked_again(model, x, y, threat, generators, steps=steps, attack=attack)
+        columns |= restarted(model, x, y, threat, generators, steps=steps, attack=attack)
         unlimited = Threat(threat.norm, 0.5 if threat.norm == "linf" else 0.5 * math.sqrt(x[0].numel()))
-        columns["unlimited"] = attacked_again(model, x, y, unlimited, [last], steps=steps, attack=attack)["robust"]
+        columns["unlimited"] = restarted(model, x, y, unlimited, [last], steps=steps, attack=attack)["robust"]
         parts.append({name: values.cpu().numpy() for name, values in columns.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 from tqdm import tqdm
 
-from ..attribution import attribute, baseline_of, resolve_options
+from ..attribution import Space, attribute, baseline_of, resolve_options
 from ..networks import REGISTRY, Classifier, named
 from .cache import cached, code_hash
 from .image_sets import CIFAR10, EvaluationSet
@@ -73,10 +73,10 @@ class Sample:
         options = self.data.defaults(method, options) | options
         return torch.cat([part._maps(method, options) for part in self.parts()])
 
-    def baseline(self, **options: Any) -> Float32[Tensor, "n 3 h w"]:
-        """The point from which Integrated Gradients with these ``options`` count importance, in their space."""
+    def baseline(self, **options: Any) -> tuple[Float32[Tensor, "n 3 h w"], Space]:
+        """The point from which Integrated Gradients with these ``options`` count importance, and the space that it is in."""
         resolved = resolve_options("integrated_gradients", **options)
-        return baseline_of(self.model, self.images, self.ids, resolved)
+        return baseline_of(self.model, self.images, self.ids, resolved), resolved.space
 
     def _maps(self, method: str, options: dict[str, Any]) -> Tensor:
         key = self.key | asdict(resolve_options(method, **options)) | {"method": method}

@@ -27,9 +27,8 @@ def noise_curves(records: pd.DataFrame, kinds: list[str], budgets: list[int], *,
             axes.plot(budgets, values, label=named(checkpoint), ms=6, **look(checkpoint))
             axes.fill_between(budgets, low, high, color=look(checkpoint)["color"], alpha=0.15, lw=0)
             words.append(f"{kind}, {named(checkpoint)}: {values[0]:.1f} % to {values[-1]:.1f} %")
-        log_ticks(
-            axes, [b for i, b in enumerate(budgets) if i == 0 or b > 1.3 * budgets[i - 1]]
-        )  # others would overlap
+        apart = [b for i, b in enumerate(budgets) if i == 0 or b > 1.3 * budgets[i - 1]]  # others would overlap
+        log_ticks(axes, apart)
         axes.set(title=kind, xlabel=f"noisy subpixels of {total}")
     panels[0, 0].set(ylabel="images that fail, %", ylim=(-3, None))
     panels[0, 0].legend(loc="upper left")

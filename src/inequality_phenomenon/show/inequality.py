@@ -38,10 +38,9 @@ def gini_by_epsilon(found: list[Compared], *, name: str, title: str) -> Shown:
     words = "; ".join(f"{cell.label}: paper {cell.paper:.2f}, ours {number(ours.value)}" for cell, ours in known)
     (first, low), (last, high) = known[0], known[-1]
     rises = all(a.value < b.value for (_, a), (_, b) in pairwise(known))
-    caption = (
-        f"{title} {'rises' if rises else 'does not rise'} at every step: {number(low.value)} ({first.label}) to "
-        f"{number(high.value)} ({last.label}). Dashes: the paper. Bars: 95 % bootstrap intervals over images."
-    )
+    trend = f"rises at every step, from {number(low.value)} ({first.label}) to {number(high.value)} ({last.label})"
+    falls = f"does not rise at every step: {', '.join(f'{number(ours.value)} ({cell.label})' for cell, ours in known)}"
+    caption = f"{title} {trend if rises else falls}. Dashes: the paper. Bars: 95 % bootstrap intervals over images."
     return drawn(figure, name=name, caption=caption, alt=f"Dot plot of {title} by model. {words}.")
 
 

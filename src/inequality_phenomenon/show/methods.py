@@ -70,11 +70,13 @@ def completeness_table(errors: pd.DataFrame, indices: pd.DataFrame, *, name: str
     """
     keys = ["condition", "checkpoint", "image_id"]
     sizes = errors.groupby(keys[:2]).change.transform(lambda change: change.abs().mean())
-    found = errors.assign(relative=errors.completeness_error / sizes).merge(indices[[*keys, "global_gini"]], on=keys)
+    found = errors.assign(relative=errors.completeness_error / sizes).merge(
+        indices[[*keys, "global_gini"]], on=keys, validate="one_to_one"
+    )
     columns = {"completeness_error": ("Error in logits", "logits"), "relative": ("Relative error", "%")}
     caption = (
         "How far the maps of Integrated Gradients are from adding up to the change of the logit: the mean error, the same "
-        "relative to the mean size of that change, and the global Gini index."
+        "relative to the mean size of that change (taken as exact), and the global Gini index."
     )
     return means_table(found, columns | {"global_gini": ("Gini index", "Gini")}, name=name, caption=caption)
 

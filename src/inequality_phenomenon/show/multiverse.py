@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from ..measure.chance import LAYERS, SMALL
 from ..measure.multiverse import plan
 from ..networks import named
+from ..statistics import Estimate
 from ..verdicts.multiverse import (
     Closest,
     Multiverse,
@@ -31,7 +32,7 @@ from ..verdicts.multiverse import (
 )
 from .style import Shown, dot, drawn, folded, listed, look, table
 from .tables import means_table
-from .words import NAMES, by_model, mean, number, p_value, percent, plain, verdict_badge
+from .words import NAMES, by_model, interval, mean, number, p_value, percent, plain, verdict_badge
 
 BINS = 150  # of the ranked universes, in the dashboard below the curve
 STEP = {"points": 0.01, "Gini": 0.005}  # of the packed effects
@@ -93,11 +94,28 @@ def overview(multiverses: Sequence[Multiverse], *, name: str = "readings") -> Sh
 def _lacking(multiverses: Sequence[Multiverse]) -> str:
     """Which networks of the plan none of these claims has yet."""
     there = {name for own in multiverses for group in {"networks", "trios"} & {*own.table} for name in own.table[group]}
-    asked = [
-        g for g in ("networks", "trios") if any(g in plan()["claims"][own.claim]["choices"] for own in multiverses)
+    asked = {c for own in multiverses for c in plan()["claims"][own.claim]["choices"]} & {"networks", "trios"}
+    titles = [
+        f"“{own['title']}”" for group in sorted(asked) for name, own in plan()[group].items() if name not in there
     ]
-    titles = [f"“{own['title']}”" for group in asked for name, own in plan()[group].items() if name not in there]
     return f" Planned and not measured for any of them yet: {'; '.join(titles)}." if titles else ""
+
+
+def named_readings(multiverses: Sequence[Multiverse], *, name: str = "named-readings") -> Shown:
+    """The universes that the plan named before they were measured (``anchors``): this book's other chapters, the scripts."""
+    rows = []
+    for found in multiverses:
+        for title, options in plan()["anchors"].items():
+            asked = [choice for choice in options if choice in found.table]
+            same = (found.table[asked] == pd.Series(options)[asked]).all(axis=1)
+            for row, verdict in zip(found.table[same].to_dict("records"), found.verdicts[same], strict=True):
+                unit, own = unit_of(found), Estimate(row["effect"], row["low"], row["high"], row["n"])
+                where = {"Claim": plan()["claims"][found.claim]["title"], "Reading of": title}
+                where |= {"Networks": plan()["networks"][row["networks"]]["title"]}
+                effect = f"{number(own.value, unit, signed=True)} {interval(own, unit, signed=True)} {unit}"
+                rows.append(where | {"Effect": effect, "For or against": verdict})
+    caption = "Two readings that the plan names, among all: how each claim fares in them, with 95 % intervals."
+    return table(rows, name=name, caption=caption, missing="The named readings: not measured here.")
 
 
 def specification_curve(found: Multiverse, *, name: str) -> Shown:
@@ -221,19 +239,22 @@ def closest_note(found: Closest, what: str, unit: str) -> Shown:
         f"{name.replace('other ', 'standard, ').replace('robust ', 'ℓ∞, ')}: paper {number(paper, unit)}, ours {number(ours, unit)}"
         for name, (paper, ours) in found.values.items()
     ]
-    titles = []
-    for choice, option in found.options.items():
-        of, column = choice.partition("reading ")[1:]
-        kind = choice if not of else "values" if option in plan()["choices"]["values"] else "sign"
-        titles.append((f"{column} column: " if of else "") + titled(kind, option))
+    options = "; ".join(_option_title(choice, option) for choice, option in found.options.items())
     tolerance, words = (0.03, "0.03") if unit == "Gini" else (0.05, "5 points")
     verdict = f"meets all of them within {words}" if found.meets(tolerance) else f"does not meet all within {words}"
     sentence = (
         f"<strong>{what}: the nearest of {found.among:,} readings {verdict}</strong> (root mean square distance "
         f"{number(found.distance, unit)} on the half of the images that did not choose it, {number(found.chosen, unit)} on the "
-        f"half that did). {'; '.join(said)}. It is: {'; '.join(titles)}."
+        f"half that did). {'; '.join(said)}. It is: {options}."
     )
     return listed([sentence])
+
+
+def _option_title(choice: str, option: str) -> str:
+    if choice.startswith("reading"):  # of one column of Table 1
+        kind = "values" if option in plan()["choices"]["values"] else "sign"
+        return f"{choice.removeprefix('reading ')} column: {titled(kind, option)}"
+    return titled(choice, option)
 
 
 def chance_table(records: pd.DataFrame, *, resamples: int) -> Shown:

@@ -136,5 +136,6 @@ def slice_table(records: pd.DataFrame | None, pair: Sequence[str], *, name: str)
         row = {"Claim": plan()["claims"][claim]["title"], "Readings": len(own)}
         row |= {side.capitalize(): int(counts.get(side, 0)) for side in ("for", "against", "undecided")}
         rows.append(row | {"Median effect": f"{middle} {unit} <small>from {low} to {high}</small>"})
-    caption = f"On {int(found.n.max()) if len(found) else 0} photographs. For and against: the reading's 95 % interval leaves out 0."
+    images = int(found.n.max()) if len(found) else 0
+    caption = f"In how many readings each claim holds on {images} photographs. For and against: the 95 % interval leaves out 0."
     return table(rows, name=name, caption=caption, missing="A slice of all readings: not measured here.")

@@ -129,9 +129,9 @@ def remedies_in_short(ours: Run, found: Groups) -> Shown:
     """
     sentences = []
     for subject in subjects(ours):
-        (item, _), rates = ([item for item in group if item.contrast.terms[0][0] == subject] for group in found)
+        indices, rates = ([item for item in group if item.contrast.terms[0][0] == subject] for group in found)
         signs = [decided_sign(rate) for rate in rates]
-        if gini := item.difference:  # the global index is the first
+        if gini := next(item.difference for item in indices if item.contrast.terms[0][2] == "global_gini"):
             sentences.append(
                 f"<strong>{named(subject)}</strong> changes the global Gini index of {named(ours.pair[1])} by {points(gini, 'Gini')}, "
                 f"n = {gini.n}. Of its {len(rates)} rates of being fooled by noise or patches, {signs.count(-1)} are then lower and "
@@ -177,10 +177,8 @@ def slopes_table(
             fits = explained(group, condition, ours.records, record, covariates, column)
             effect = list(fits.values())[-1][asked] if fits else None
             sides.append(side(effect) if effect else 0)
-            cell = text_of(effect, "log odds")
-            cells.append(
-                cell if sides[-1] else cell.replace("strong>", "span>")
-            )  # bold where the interval leaves out 0
+            cell = text_of(effect, "log odds")  # bold where the interval leaves out 0
+            cells.append(cell if sides[-1] else cell.replace("strong>", "span>"))
         names = " and ".join(map(named, group))
         columns[names] = cells
         sentences.append(f"{names}: raises {sides.count(1)}, lowers {sides.count(-1)} of {len(rates)}")

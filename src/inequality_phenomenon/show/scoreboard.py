@@ -39,7 +39,13 @@ def claims_table(frame: pd.DataFrame, full_size: pd.DataFrame | None = None) -> 
         for words, every in found.items():
             tests = every[every.claim == claim.id]
             if every is frame or tests.claim_verdict.ne(MISSING).any():
-                rows.append({"The paper's claim": words, "Verdict": claim_badge(tests), "Ours": results(tests)})
+                rows.append(
+                    {
+                        "The paper's claim": words,
+                        "Verdict": claim_badge(tests),
+                        "Ours": results(tests, claim.untestable),
+                    }
+                )
     units = "Differences of rates are in percentage points; the last line of each result has both means."
     return table(rows, name="claims", caption=f"The {len(load_claims())} claims. {units}", folds=False)
 
@@ -110,10 +116,8 @@ def counts_figure(frames: Frames, *, name: str) -> Shown:
     shares.T.plot.barh(stacked=True, ax=axes, **style)
     for verdict, bar in zip(found.index, axes.containers, strict=True):
         ink = "white" if verdict in ("reproduced", "contradicted") else "black"
-        counted = [
-            str(n) if share > 3 else "" for n, share in zip(found.loc[verdict], shares.loc[verdict], strict=True)
-        ]
-        axes.bar_label(bar, counted, label_type="center", color=ink, fontsize=9)  # type: ignore[arg-type]
+        counted = found.loc[verdict].astype(str).where(shares.loc[verdict] > 3, "")
+        axes.bar_label(bar, list(counted), label_type="center", color=ink, fontsize=9)  # type: ignore[arg-type]
     axes.invert_yaxis()
     axes.set_xlabel("share, %; the numbers are counts")
     axes.grid(False)

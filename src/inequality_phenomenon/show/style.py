@@ -98,15 +98,13 @@ def dot_panels(
         for place, (name, items) in enumerate(rows.items()):
             for shift, (checkpoint, value) in enumerate(items):
                 kind, label = _unseeded(checkpoint), named(checkpoint)
-                style = (
-                    {"label": None if kind in titled else label} | ({"mfc": "white"} if kind in hollow else {}) | more
-                )
-                dot(axes, value, place + step * (shift - (len(items) - 1) / 2), checkpoint, unit=unit, **style)
+                style = {"label": None if kind in titled else label} | ({"mfc": "white"} if kind in hollow else {})
+                dot(axes, value, place + step * (shift - (len(items) - 1) / 2), checkpoint, unit=unit, **style | more)
                 titled.add(kind)
                 words.append(", ".join([*filter(None, [title]), name, f"{label}: {said(value)}"]))
         axes.set_yticks(range(len(rows)), list(rows))
-        # the first row is on top
-        axes.set(title=title, xlabel="images, %" if unit == "%" else "Gini index", ylim=(len(rows) - 0.5, -0.5))
+        axes.set_ylim(len(rows) - 0.5, -0.5)  # the first row is on top
+        axes.set(title=title, xlabel="images, %" if unit == "%" else "Gini index")
     for spare in grid.flat[len(panels) :]:
         spare.set_axis_off()
     shared_legend(figure, grid[0, 0], ncols=3)

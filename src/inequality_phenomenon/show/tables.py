@@ -11,7 +11,7 @@ from ..measure.run import Run
 from ..networks import dataset_of, named
 from ..statistics import Estimate
 from ..verdicts.claims import Claim, Outcome
-from ..verdicts.comparison import BySubset, Compared, Contrasted, by_subset
+from ..verdicts.comparison import BySubset, Compared, Contrasted, by_subset, estimate
 from ..verdicts.published import NETWORKS
 from ..verdicts.scoreboard import counts, outcome_row
 from .style import Shown, boxed, folded, listed, table
@@ -23,7 +23,6 @@ from .words import (
     decided_sign,
     difference_cell,
     in_unit,
-    mean,
     p_value,
     plain,
     points,
@@ -36,7 +35,7 @@ from .words import (
     verdict_badge,
 )
 
-Groups = Mapping[str, Sequence[Contrasted]]  # title -> what is compared
+ByTitle = Mapping[str, Sequence[Contrasted]]  # title -> what is compared
 # Added to the label of a row of networks of the usual width.
 FULL_SIZE = " <small>(full size: one training, too short)</small>"
 
@@ -77,9 +76,8 @@ def _with_full_size(found: Sequence[Any], row: Callable[[Any], dict[str, str]], 
         for items, note in ((found, ""), (large, FULL_SIZE))
         for item in items
     ]
-    return table(
-        rows, name=name, caption=caption, missing=f"{caption} Not measured here: no network for it is trained yet."
-    )
+    missing = f"{caption} Not measured here: no network for it is trained yet."
+    return table(rows, name=name, caption=caption, missing=missing)
 
 
 def _comparison_row(item: Compared) -> dict[str, str]:
@@ -105,14 +103,21 @@ def contrast_cell(item: Contrasted) -> str:
 def means_table(
     records: pd.DataFrame, columns: Mapping[str, tuple[str, str]], *, name: str, caption: str, resamples: int = 9999
 ) -> Shown:
-    """A row a network, and a condition if there are several: means over images. ``columns``: column -> (header, unit)."""
+    """A row a network, and a condition if there are several: means over images that have a value, two or more.
+
+    ``columns``: column -> (header, unit).
+    """
     several = "condition" in records and records.condition.nunique() > 1
     rows = [
         {"": ", ".join([*map(str, conditions), named(str(model))])}
-        | {header: text_of(mean(own, column, resamples), unit) for column, (header, unit) in columns.items()}
+        | {header: text_of(_mean(own[column], resamples), unit) for column, (header, unit) in columns.items()}
         for (*conditions, model), own in records.groupby(["condition"] * several + ["checkpoint"], sort=False)
     ]
     return table(rows, name=name, caption=caption)
+
+
+def _mean(values: pd.Series, resamples: int) -> Estimate | None:
+    return estimate(values.dropna().astype(float), resamples)
 
 
 def regression_table(fits: dict[str, dict[str, Estimate]], *, name: str, caption: str) -> Shown:
@@ -181,14 +186,17 @@ def claims_note(claims: Sequence[Claim], frame: pd.DataFrame) -> Shown:
     for claim in claims:
         tests = frame[frame.claim == claim.id]
         label = f"<br>{tests.test.iloc[0]}: " if len(tests) == 1 and tests.value.notna().all() else ""
-        sentences.append(f"<strong>{claim.title}</strong>: {claim_badge(tests)} {label}{results(tests)}")
+        said = results(tests, claim.untestable)
+        sentences.append(f"<strong>{claim.title}</strong>: {claim_badge(tests)} {label}{said}")
     return listed(sentences)
 
 
-def results(tests: pd.DataFrame) -> str:
-    """The tests of a claim: one as it is, several counted above a list that opens; or why none was measured."""
+def results(tests: pd.DataFrame, why: str = "") -> str:
+    """The tests of a claim: one as it is, several counted above a list that opens; or why none was measured, by the records
+    or by the claim itself (``why``)."""
     if tests.value.isna().all():
-        return missing_text("; ".join(dict.fromkeys(tests.get("reason", pd.Series()).dropna())))
+        reasons = tests.get("reason", pd.Series(dtype=str)).dropna().unique()
+        return missing_text("; ".join(filter(None, reasons)) or why)
     if len(tests) == 1:
         return outcome_text(tests.iloc[0])
     items = "".join(f"<li>{html.escape(row.test)}: {outcome_text(row)}</li>" for _, row in tests.iterrows())
@@ -263,12 +271,12 @@ def missing_text(reason: str) -> str:
     return f"<small class='wrap'>{html.escape(reason)}</small>" if reason else "—"
 
 
-def conclusions(groups: Groups) -> Shown:
+def conclusions(groups: ByTitle) -> Shown:
     """For each group: how many comparisons have the expected sign, then every one in a sentence."""
     return listed([line for title, items in groups.items() for line in (*_count(title, items), *map(stated, items))])
 
 
-def tally(groups: Groups) -> Shown:
+def tally(groups: ByTitle) -> Shown:
     """For each group the numbers alone: see ``words.counted``."""
     return listed([line for title, items in groups.items() for line in _count(title, items)])
 
@@ -311,11 +319,9 @@ def mechanism_findings(
     if gap.difference is None:
         return listed(["The mechanism: not measured here."])
     state = decided(gap, "is fooled more often", "is fooled less often", "is not shown to be fooled more or less often")
-    asked, difference = (
-        {"where": where, **others},
-        f"{attack.capitalize()} {named(robust)} {state} than the standard model",
-    )
-    sentences = [f"<strong>The difference.</strong> {difference}: {result(gap)}."]
+    asked, name = {"where": where, **others}, named(robust)
+    said = f"{attack.capitalize()} {name} {state} than the standard model: {result(gap)}."
+    sentences = [f"<strong>The difference.</strong> {said}"]
     sentences += [_mechanism(asked[key], title) for key, title in NAMES["mechanisms"].items() if key in asked]
     alone, adjusted = [*(fit["model"] for fit in fits.values()), None, None][:2]
     sign = decided_sign(gap)
@@ -326,9 +332,8 @@ def mechanism_findings(
         "the margins": bool(alone and adjusted)
         and (decided_sign(others["margin"]), side(alone)) == (-sign, sign) != (-sign, side(adjusted)),  # type: ignore[arg-type]
     }
-    verdict = _mechanism_verdict(
-        sign, [reason for reason, holds in reasons.items() if holds], f"{named(robust)} is", attack
-    )
+    holding = [reason for reason, holds in reasons.items() if holds]
+    verdict = _mechanism_verdict(sign, holding, f"{name} is", attack)
     if sign != 0 == decided_sign(where) and decided_sign(others["random"]) == sign:
         verdict += " The difference is there at random places, too, and the map is not shown to add to it."
     sentences.append(f"<strong>Verdict.</strong> {verdict}")

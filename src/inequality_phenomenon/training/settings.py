@@ -9,7 +9,7 @@ from .._support import paths
 from ..robustness import Threat, parse_fraction
 
 HELD_OUT = 500  # training images never trained on: the only images that may influence a choice
-Fraction = Annotated[float, BeforeValidator(lambda value: parse_fraction(str(value)))]
+FractionOrNumber = Annotated[float, BeforeValidator(lambda value: parse_fraction(str(value)))]
 
 
 class TrainingSettings(BaseModel):
@@ -22,7 +22,7 @@ class TrainingSettings(BaseModel):
     arguments: dict[str, Any] = Field(default_factory=lambda: {"width": 16})
     dataset: str = "cifar10"  # or an image set that registered itself and has training images
     norm: Literal["none", "linf", "l2"] = "none"
-    epsilon: Fraction = 0.0  # pixel units; "8/255" is read as a fraction
+    epsilon: FractionOrNumber = 0.0  # pixel units; "8/255" is read as a fraction
     attack: Literal["none", "nfgsm", "pgd"] = "none"
     attack_steps: PositiveInt = 1
     attack_step: PositiveFloat | None = None  # of PGD, in epsilons; none: 2.5 / attack_steps
@@ -40,7 +40,8 @@ class TrainingSettings(BaseModel):
     momentum: float = Field(default=0.9, gt=0, lt=1)  # Nesterov's needs one
     weight_decay: float = Field(default=5e-4, ge=0)
     average_from: float = Field(default=2 / 3, ge=0, lt=1)  # weights are averaged, step by step, over the last third
-    precision: Literal["float32", "bfloat16"] = "bfloat16"  # of the forward pass; weights and images stay float32
+    # Of the forward pass; weights, images and perturbations stay float32.
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
     compile: bool = False  # the network's passes by torch.compile: other roundings, worth the minute it takes on a GPU
     threads: PositiveInt = 1  # CPU threads: part of the settings because the order of additions depends on it
     seed: int = Field(default=0, ge=0)
@@ -50,14 +51,14 @@ class TrainingSettings(BaseModel):
     @model_validator(mode="after")
     def _attack_fits_threat(self) -> "TrainingSettings":
         fitting = {"none": ["none"], "linf": ["nfgsm", "pgd"], "l2": ["pgd"]}[self.norm]
+        pruned = self.pruning != "none"
         wrong = {
             f"norm {self.norm} goes with attack {' or '.join(fitting)}, not {self.attack}": self.attack not in fitting,
             f"norm {self.norm} does not go with epsilon {self.epsilon:g}": (self.epsilon > 0) != (self.norm != "none"),
             "a teacher and a distillation above 0 go together": (self.teacher is None) != (self.distillation == 0),
             "compile does not go with a teacher, whose loss is differentiated twice": self.compile and self.teacher,
-            f"pruning {self.pruning} does not go with pruned {self.pruned:g}": (self.pruning == "none")
-            != (self.pruned == 0),
-            "pruning needs start_from: a trained model to prune": self.pruning != "none" and not self.start_from,
+            f"pruning {self.pruning} does not go with pruned {self.pruned:g}": pruned != (self.pruned > 0),
+            "pruning needs start_from: a trained model to prune": pruned and not self.start_from,
         }
         if problems := [problem for problem, found in wrong.items() if found]:
             raise ValueError("; ".join(problems))

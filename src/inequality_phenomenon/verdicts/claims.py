@@ -226,12 +226,13 @@ def examine(tests: Sequence[Test], tables: Tables, *, resamples: int = 9999) -> 
     """Each test on one chapter's records, p-values adjusted by Holm over all of them."""
     findings = [_find(test, tables, resamples) for test in tests]
     adjusted_p = adjusted([None if isinstance(finding, str) else finding[0] for finding in findings])
-    return [
-        Outcome(test, None, (), None, "not measured here", finding)
-        if isinstance(finding, str)
-        else Outcome(test, *finding, p, _verdict(test, finding[0], p))
-        for test, finding, p in zip(tests, findings, adjusted_p, strict=True)
-    ]
+    outcomes = []
+    for test, finding, p in zip(tests, findings, adjusted_p, strict=True):
+        if isinstance(finding, str):
+            outcomes.append(Outcome(test, None, (), None, "not measured here", finding))
+        else:
+            outcomes.append(Outcome(test, *finding, p, _verdict(test, finding[0], p)))
+    return outcomes
 
 
 def judge(claims: Sequence[Claim], records: dict[str, Tables], *, resamples: int = 9999) -> list[Judged]:

@@ -7,14 +7,16 @@ from base64 import b64decode
 from math import prod
 
 import numpy as np
+import pandas as pd
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from inequality_phenomenon._support import paths
+from inequality_phenomenon.measure.multiverse import plan
 from inequality_phenomenon.measure.reference import load_reference
-from inequality_phenomenon.show.multiverse import EXCLUDED, STEP, explorer, packed_readings
+from inequality_phenomenon.show.multiverse import EXCLUDED, STEP, explorer, named_readings, packed_readings
 from inequality_phenomenon.verdicts.multiverse import multiverse
 
 
@@ -34,6 +36,13 @@ def test_the_page_holds_every_combination(chosen) -> None:
         effects = np.sort(values[known, 0].view(np.int8) * STEP["Gini" if found.claim == "index" else "points"])
         assert np.abs(effects - np.sort(found.table.effect)).max() <= STEP["points"] / 2 + 1e-9
     assert len(explorer(chosen).html) < 400_000
+
+
+def test_the_readings_that_the_plan_named_are_shown_with_the_effect_that_they_have(chosen) -> None:
+    shown, (index, _) = named_readings(chosen).text, chosen
+    own = index.table.merge(pd.DataFrame([plan()["anchors"]["the scripts"]]))
+    assert len(own) == 2 and all(f"{effect:+.3f} [" in shown for effect in own.effect)
+    assert shown.count("the scripts") == 4 and "against" in shown
 
 
 @pytest.mark.slow
