@@ -104,6 +104,7 @@ def pgd(
     An image that is already misclassified is not moved further, so "misclassified once" is kept.
     """
     _check(model, images, labels, threat)
+    _check_classes(model, images, labels)
     checks.whole("steps", steps, 1)
     if step is not None:
         checks.real("step", step, 0)
@@ -130,6 +131,9 @@ def _check(model: nn.Module, images: Tensor, labels: Tensor, threat: Threat) -> 
     checks.module(model, images)
     if not isinstance(threat, Threat):
         raise TypeError(f"threat must be a Threat, such as Threat('linf', 8 / 255); got {threat!r}")
+
+
+def _check_classes(model: nn.Module, images: Tensor, labels: Tensor) -> None:
     with torch.no_grad():
         checks.classes_known(labels, model(images[:1]).shape[1])
 
@@ -155,10 +159,11 @@ def robust_correct(
 
     ``model`` must be in eval mode. The random starts depend on ``seed``, the batch and the restart alone.
     """
-    _refuse_training(model)  # before it is asked anything: batch norm would remember
     _check(model, images, labels, threat)
     for name, value, least in (("steps", steps, 1), ("restarts", restarts, 1), ("batch", batch, 1), ("seed", seed, 0)):
         checks.whole(name, value, least)
+    _refuse_training(model)  # before it is asked anything: batch norm would remember
+    _check_classes(model, images, labels)
     fast, parts = fold_batch_norm(model), list(zip(images.split(batch), labels.split(batch), strict=True))
     found = [
         restarted(fast, x, y, threat, restart_generators(x.device, seed, index, restarts), steps=steps)["robust"]

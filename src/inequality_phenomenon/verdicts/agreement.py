@@ -85,8 +85,8 @@ def _unequal(column: str, here: pd.Series, there: pd.Series) -> pd.Series:
 def _rates(here: pd.DataFrame, there: pd.DataFrame) -> list[str]:
     """Robust accuracy of both runs with Wilson intervals, for each network and condition that both have."""
     sentences, by = [], ["checkpoint", "condition"]
-    first, second = (table.groupby(by, sort=False).robust.agg(["sum", "size"]) for table in (here, there))
-    for (checkpoint, condition), *counts in first.join(second, how="inner", rsuffix="_there").itertuples():
+    first, second = (table.groupby(by, sort=False).robust.agg(["sum", "size"]).astype(int) for table in (here, there))
+    for (checkpoint, condition), *counts in first.join(second.add_suffix("_there"), how="inner").itertuples():
         a, b = wilson(*counts[:2]), wilson(*counts[2:])
         word = "meet" if a.low <= b.high and b.low <= a.high else "do not meet"
         sentences.append(f"{checkpoint}, {condition}: the 95 % intervals of both runs {word}")
