@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 import torch
-from browser import PHONE, axe_script, visit
+from browser import axe_script, visit
 from bs4 import BeautifulSoup
 from conftest import python
 from selenium.webdriver import ActionChains, Keys
@@ -126,14 +126,6 @@ def visits(chromium, pages):
 def test_a_browser_finds_nothing_wrong(visits, finding):
     found = {name: getattr(seen, finding) for name, seen in visits.items()}
     assert not {name: problems for name, problems in found.items() if problems}
-
-
-def test_on_a_phone_a_figure_scrolls_by_itself_and_is_large_enough_to_read(chromium, book, visits):
-    # The visits left the window as wide as a phone.
-    chromium.get((book / "_build/html/book/_executed/01_inequality_test.html").as_uri())
-    figures = chromium.find_elements("class name", "figure-scroll")
-    widths = [(own.size["width"], own.find_element("tag name", "img").size["width"]) for own in figures]
-    assert len(widths) > 3 and all(box < PHONE[0] and picture > 600 for box, picture in widths)
 
 
 def test_the_pages_ask_for_nothing_but_their_own_files(visits, book):

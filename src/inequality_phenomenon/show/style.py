@@ -164,8 +164,8 @@ def drawn(figure: MatplotlibFigure, *, name: str, caption: str, alt: str, vector
     plt.close(figure)
     source = f"data:image/{kind};base64,{b64encode(content).decode()}"
     body = (
-        f"<figure id='fig-{name}' class='measured'><div class='figure-scroll'><img src='{source}' "
-        f"alt='{html.escape(alt, quote=True)}'></div><figcaption>{caption}</figcaption></figure>"
+        f"<figure id='fig-{name}' class='measured'><img src='{source}' alt='{html.escape(alt, quote=True)}'>"
+        f"<figcaption>{caption}</figcaption></figure>"
     )
     return Shown(body, f"{caption}\n{alt}", png, alt)
 
