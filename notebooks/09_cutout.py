@@ -81,8 +81,7 @@ report.panel_report(ours, {name: ours.panel(name) for name in (robust, standard)
 
 # %% tags=["hide-input"]
 price = ours.contrast(report.price_contrasts(ours, robust), "pgd_evaluation")
-caption = f"Accuracy on the first images of the test set, minus that of {show.named(robust)}."
-show.contrast_table(price, name="9-price", caption=caption)
+report.price_table(price, robust, name="9-price")
 
 # %% [markdown]
 # ## What could be wrong

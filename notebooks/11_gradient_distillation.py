@@ -76,8 +76,7 @@ report.panel_report(ours, {robust: from_robust}, name="11")
 
 # %% tags=["hide-input"]
 price = ours.contrast(report.price_contrasts(ours, robust), "pgd_evaluation")
-caption = f"Accuracy on the first images of the test set, minus that of {show.named(robust)}."
-show.contrast_table(price, name="11-price", caption=caption)
+report.price_table(price, robust, name="11-price")
 
 # %% [markdown]
 # ## What could be wrong

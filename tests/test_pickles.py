@@ -177,6 +177,13 @@ MULTIPLIERS = {  # of which every repetition would cost as much as the whole, or
 }  # fmt: skip
 
 
+def test_a_dict_of_pairs_as_python_2_writes_it_is_read(tmp_path: Path) -> None:
+    weights = torch.arange(3.0)
+    torch.save({"model": pickled_as(OrderedDict, [["weight", weights]])}, tmp_path / "old.pth")
+    state, _ = read_state(tmp_path / "old.pth")
+    assert list(state) == ["weight"] and torch.equal(state["weight"], weights)
+
+
 @pytest.mark.parametrize("name", MULTIPLIERS)
 def test_repetition_in_a_small_file_is_no_repetition_in_memory(tmp_path: Path, name: str) -> None:
     file = tmp_path / "hostile.ckpt"

@@ -114,7 +114,7 @@ def attribute(
     with torch.no_grad():
         classes = network(inputs[:1]).shape[1]
     checks.classes_known(labels, classes)
-    integrates = "integrated_gradients" in (method, options.inner if "smoothgrad" in method else "")
+    inner = options.inner if "smoothgrad" in method else method
     maps = torch.empty_like(inputs, memory_format=torch.contiguous_format)
 
     def attribute_part(part: slice, rows: int) -> None:
@@ -125,7 +125,7 @@ def attribute(
         len(images),
         batch or rows_for(inputs.device, inputs[0, 0].numel(), getattr(model, "kind", ""), "gradient"),
         attribute_part,
-        rows_per_item=options.steps if integrates else 1,
+        rows_per_item=options.steps if inner == "integrated_gradients" else 1,
         description=method,
         progress=progress,
     )

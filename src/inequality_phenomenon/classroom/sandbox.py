@@ -1,7 +1,7 @@
-"""Executes submitted notebooks: each in a process of its own, with limits, an empty home that looks like this project.
+"""Executes submitted notebooks: each in a process of its own, with limits, and an empty home that looks like this project.
 
-Its environment holds no secret. On Linux with user namespaces it has neither a network nor sight of other processes. It still runs as the user who grades and
-can read that user's files. Grade the work of strangers in a container or a virtual machine.
+Its environment holds no secret. On Linux with user namespaces it has neither a network nor sight of other processes. It still
+runs as the user who grades and can read that user's files. Grade the work of strangers in a container or a virtual machine.
 """
 
 import asyncio

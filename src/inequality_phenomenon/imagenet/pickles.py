@@ -72,11 +72,14 @@ def _view(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[i
     return _View(storage, offset, size, stride)
 
 
-def _ordered_dict(*pairs: object) -> dict[str, Any]:
-    """Filled later, entry by entry: a list of pairs, as Python 2 gave, could in a few bytes be made a dict again and again."""
+def _ordered_dict(pairs: list[list[Any]] | None = None) -> dict[str, Any]:
+    """``pairs``, as Python 2 writes them, are used up: otherwise a few bytes could make a long list a dict again and again."""
+    made: dict[str, Any] = {}
+    for key, value in pairs or ():
+        _put(made, key, value)
     if pairs:
-        raise ValueError("it makes a dict of a list, which no checkpoint of Python 3 does")
-    return {}
+        pairs.clear()
+    return made
 
 
 def _put(target: object, key: object, value: object) -> None:

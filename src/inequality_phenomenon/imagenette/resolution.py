@@ -48,7 +48,8 @@ def at_resolution(
     side, at 224 pixels 1/14. ``close_call``: a margin too small to be trusted in some prediction.
     """
     maps, (count, radius), scale = sample.maps(seed=seed), patch, sample.data.side / SIDE
-    columns: Columns = {"global_gini": global_gini(maps), "regional_gini": regional_gini(maps, sample.data.region)}
+    region = sample.data.region
+    columns: Columns = {"global_gini": global_gini(maps), "regional_gini": regional_gini(maps, region)}
     share = tuple(round(budget * scale**2) for budget in budgets), round(radius * scale)
     known: dict[Any, Columns] = {}  # at 224 pixels both forms are one
     close = torch.zeros(len(sample.ids), dtype=torch.bool)
@@ -59,13 +60,7 @@ def at_resolution(
                 noisy = noise(sample, budgets=own, draws=draws, seed=seed, **options)
                 found |= {f"failure_{kind}_{k}": noisy[f"failure_{mine}"] for k, mine in zip(budgets, own, strict=True)}
                 close |= torch.from_numpy(noisy["close_call"])
-            patches: dict[str, Any] = {
-                "max_count": count,
-                "max_radius": small,
-                "color": "black",
-                "region": sample.data.region,
-            }
-            hit = occlusion(sample, seed=seed, **patches)
+            hit = occlusion(sample, max_count=count, max_radius=small, color="black", region=region, seed=seed)
             close |= torch.from_numpy(hit["close_call"])
             known[own, small] = found | {"fooled": hit["fooled"]}
         columns |= {f"{name}_{form}": values for name, values in known[own, small].items()}

@@ -70,9 +70,8 @@ def completeness_table(errors: pd.DataFrame, indices: pd.DataFrame, *, name: str
     """
     keys = ["condition", "checkpoint", "image_id"]
     sizes = errors.groupby(keys[:2]).change.transform(lambda change: change.abs().mean())
-    found = errors.assign(relative=errors.completeness_error / sizes).merge(
-        indices[[*keys, "global_gini"]], on=keys, validate="one_to_one"
-    )
+    relative, index = errors.assign(relative=errors.completeness_error / sizes), indices[[*keys, "global_gini"]]
+    found = relative.merge(index, on=keys, validate="one_to_one")
     columns = {"completeness_error": ("Error in logits", "logits"), "relative": ("Relative error", "%")}
     caption = (
         "How far the maps of Integrated Gradients are from adding up to the change of the logit: the mean error, the same "

@@ -50,6 +50,12 @@ def price_contrasts(run: Run, against: str) -> list[Contrast]:
     return against_standard(against, subjects(run), columns)
 
 
+def price_table(found: Sequence[Contrasted], against: str, *, name: str) -> Shown:
+    """``found``: of ``price_contrasts``."""
+    caption = f"Accuracy on the first images of the test set, minus that of {named(against)}."
+    return contrast_table(found, name=name, caption=caption)
+
+
 def _grouped(run: Run) -> list[dict[str, tuple[str, str]]]:
     """The panel's quantities in two groups, each adjusted by itself: Gini indices, and rates of being fooled."""
     columns = panel_columns(run)
@@ -131,7 +137,8 @@ def remedies_in_short(ours: Run, found: Groups) -> Shown:
     for subject in subjects(ours):
         indices, rates = ([item for item in group if item.contrast.terms[0][0] == subject] for group in found)
         signs = [decided_sign(rate) for rate in rates]
-        if gini := next(item.difference for item in indices if item.contrast.terms[0][2] == "global_gini"):
+        ginis = (item.difference for item in indices if item.contrast.terms[0][2] == "global_gini")
+        if gini := next(ginis, None):
             sentences.append(
                 f"<strong>{named(subject)}</strong> changes the global Gini index of {named(ours.pair[1])} by {points(gini, 'Gini')}, "
                 f"n = {gini.n}. Of its {len(rates)} rates of being fooled by noise or patches, {signs.count(-1)} are then lower and "

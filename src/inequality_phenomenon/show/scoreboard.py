@@ -39,13 +39,8 @@ def claims_table(frame: pd.DataFrame, full_size: pd.DataFrame | None = None) -> 
         for words, every in found.items():
             tests = every[every.claim == claim.id]
             if every is frame or tests.claim_verdict.ne(MISSING).any():
-                rows.append(
-                    {
-                        "The paper's claim": words,
-                        "Verdict": claim_badge(tests),
-                        "Ours": results(tests, claim.untestable),
-                    }
-                )
+                ours = results(tests, claim.untestable)
+                rows.append({"The paper's claim": words, "Verdict": claim_badge(tests), "Ours": ours})
     units = "Differences of rates are in percentage points; the last line of each result has both means."
     return table(rows, name="claims", caption=f"The {len(load_claims())} claims. {units}", folds=False)
 
